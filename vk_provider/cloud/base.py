@@ -1,0 +1,87 @@
+"""What a cloud must do to carry pods. The loops and the kubelet API know this file and no driver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vk_provider.errors import CloudError
+from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
+from vk_provider.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """What `kubectl logs` can ask of one container (kubelet-contract d.2).
+
+    since: RFC 3339 instant, empty = from the start. tail: last so many lines, None = all. limit_bytes: over what is
+    emitted, prefix included. Filters apply in this order: tail, since, timestamps, limit_bytes (H13).
+    """
+
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since: str = ""
+    tail: int | None = None
+    limit_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The request a create would send. size: vCPU and GiB after rounding."""
+
+    request: Mapping[str, str]  # wire name → value
+    cpu: float
+    memory_gib: float
+    price_per_second: float
+    currency: str
+
+
+class Cloud(Protocol):
+    """All a cloud must do to carry pods. Every method may raise CloudError or a kind of it; none retries for ever."""
+
+    async def create(self, workload: Workload) -> Instance:
+        """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…"""
+        ...
+
+    async def delete(self, instance_id: str) -> None:
+        """Ask it to stop, gracefully. Already gone is success. It may stay listed as TERMINATING for a while."""
+        ...
+
+    async def list(self) -> Sequence[Instance]:
+        """Every instance this node owns, all pages, with status and events. Raises rather than give part of it."""
+        ...
+
+    async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
+        """Those of the given instances that exist and are ours, by id; any number of ids."""
+        ...
+
+    async def find(self, pod_uid: str) -> Sequence[Instance]:
+        """Every instance tagged with this pod uid."""
+        ...
+
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        """What changed in the last `window_s` seconds, all pages; what did not change may be among it."""
+        ...
+
+    async def statuses(self) -> Mapping[str, InstanceStatus]:
+        """Every instance of ours by id, with its status only: the cheap full count that a sweep needs."""
+        ...
+
+    def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """The container's log as bytes in whole or cut lines; with `follow` until the container has ended."""
+        ...
+
+    async def check(self) -> None:
+        """One cheap call that proves address, credentials and permission. Raises CloudError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def describe_error(error: Exception) -> str:
+    """One line for an event: the message, and the request id to quote when the cloud gave one."""
+    if isinstance(error, CloudError) and error.request_id:
+        return f"{error} (request {error.request_id})"
+    return str(error)

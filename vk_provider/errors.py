@@ -1,0 +1,150 @@
+"""Every error this program raises, in one tree: the class says what happens next, the message what a person can do.
+
+Foreign exceptions (aiohttp's, the cloud vendor's) are mapped onto these once, at the call, with `from`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ProviderError(Exception):
+    """Root of the tree. `retryable` says whether the same call may succeed later without anybody changing anything."""
+
+    retryable: bool = False
+
+
+class ConfigError(ProviderError):
+    """The settings are wrong; the process ends with exit code 2. `faults` holds one line per fault, all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+# --- pods -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing in a pod that cannot be carried out: where it stands and why."""
+
+    field: str  # path in the pod, as `spec.volumes[2].hostPath`
+    reason: str  # for people; says what to do instead where there is something
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class UnsupportedPod(ProviderError):
+    """The pod says something that this cloud can never do; the pod ends Failed and is not tried again."""
+
+    reason = "UnsupportedPod"
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        super().__init__("; ".join(str(refusal) for refusal in self.refusals))
+
+
+class PodNotReady(ProviderError):
+    """Something the pod names is not there yet; the pod stays Pending and is looked at again.
+
+    event_reason: `FailedMount` for a volume, `Failed` for a container's environment.
+    waiting_reason: what the container shows meanwhile, `CreateContainerConfigError` or `ContainerCreating`.
+    container: the container it concerns; empty for a volume.
+    Source: kubelet-contract c.2, S12.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, event_reason: str, waiting_reason: str, container: str = "") -> None:
+        self.event_reason = event_reason
+        self.waiting_reason = waiting_reason
+        self.container = container
+        super().__init__(message)
+
+
+# --- the API server -------------------------------------------------------------------------------------------------
+
+
+class KubeError(ProviderError):
+    """The API server refused or did not answer. status: HTTP code, 0 when there was no answer."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after_s: float | None = None) -> None:
+        self.status = status
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+    @property
+    def unanswered(self) -> bool:
+        return self.status == 0
+
+
+class KubeUnavailable(KubeError):
+    """No answer, 429 or 5xx: try again after `retry_after_s` or by back-off."""
+
+    retryable = True
+
+
+class NotFound(KubeError):
+    """404: the object is gone."""
+
+
+class Conflict(KubeError):
+    """409: another uid or resourceVersion, or it exists already. Read again before anything else."""
+
+
+class Gone(KubeError):
+    """410: the resourceVersion is too old. List again."""
+
+
+# --- the cloud ------------------------------------------------------------------------------------------------------
+
+
+class CloudError(ProviderError):
+    """The cloud refused or failed. code: the cloud's own, or empty; request_id: what its support asks for."""
+
+    def __init__(self, message: str, *, code: str = "", request_id: str = "") -> None:
+        self.code = code
+        self.request_id = request_id
+        super().__init__(message)
+
+
+class CloudUnavailable(CloudError):
+    """No answer, time-out, 5xx. The call may or may not have acted."""
+
+    retryable = True
+
+
+class Throttled(CloudError):
+    """Too many calls. retry_after_s: what the cloud asked for, if it did."""
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, code: str = "", request_id: str = "", retry_after_s: float | None = None
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message, code=code, request_id=request_id)
+
+
+class OutOfCapacity(CloudError):
+    """No stock, quota used up, no address left: tried again slowly, shown on the pod meanwhile."""
+
+    retryable = True
+
+
+class CloudDenied(CloudError):
+    """Credentials or permissions are wrong: nothing works until somebody mends them. Shown on the node and the pod."""
+
+    retryable = True  # a person may mend it while we run; slowly
+
+
+class CloudRefused(CloudError):
+    """Our request is wrong for this cloud: the same request is never sent again, the pod ends Failed."""
+
+
+class InstanceGone(CloudError):
+    """The instance is not there (any more). For a delete this is success."""

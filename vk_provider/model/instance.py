@@ -1,0 +1,172 @@
+"""What a cloud reports of one pod, in words no single cloud owns.
+
+Plain immutable data. A driver makes these from its cloud's answers; `translate.status` turns them into a pod's status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class InstanceStatus(StrEnum):
+    """Where an instance is in its life. UNKNOWN stands for any word a cloud adds later: keep what was known before."""
+
+    SCHEDULING = "Scheduling"
+    SCHEDULE_FAILED = "ScheduleFailed"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    RESTARTING = "Restarting"
+    UPDATING = "Updating"
+    TERMINATING = "Terminating"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    EXPIRED = "Expired"
+    UNKNOWN = "Unknown"
+
+    @property
+    def is_ended(self) -> bool:
+        """Nothing of it runs, nothing is billed, and it never runs again."""
+        return self in _ENDED
+
+
+_ENDED = frozenset(
+    {InstanceStatus.SCHEDULE_FAILED, InstanceStatus.SUCCEEDED, InstanceStatus.FAILED, InstanceStatus.EXPIRED}
+)
+
+
+class StateKind(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """One of a container's states. Times are RFC 3339 UTC with seconds, or empty when the cloud gave none."""
+
+    kind: StateKind
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None  # terminated only; None = the cloud did not say
+    signal: int = 0
+    started_at: str = ""
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerReport:
+    """What the cloud says of one container. last_state: the previous run, if there was one."""
+
+    name: str
+    state: ContainerState
+    last_state: ContainerState | None = None
+    ready: bool = False
+    restart_count: int = 0
+    image: str = ""
+    image_id: str = ""
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEvent:
+    """One event of an instance. `id` is unique and stable within the instance: the key to mirroring it once.
+
+    first_at, last_at: RFC 3339 UTC. type: Normal or Warning.
+    """
+
+    id: str
+    type: str
+    reason: str
+    message: str
+    count: int = 1
+    first_at: str = ""
+    last_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudCondition:
+    """A condition that the cloud itself puts on an instance, as ContainerInstanceCreated=False/NoStock."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose instance it is, read from the tags that we put on it. Empty fields: the tag is missing."""
+
+    cluster: str = ""
+    node: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size."""
+
+    id: str
+    owner: Owner
+    status: InstanceStatus
+    ip: str = ""
+    zone: str = ""
+    cpu: float = 0.0
+    memory_gib: float = 0.0
+    created_at: str = ""
+    ended_at: str = ""  # when it succeeded, failed or expired
+    containers: Sequence[ContainerReport] = ()
+    init_containers: Sequence[ContainerReport] = ()
+    conditions: Sequence[CloudCondition] = ()
+    events: Sequence[CloudEvent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReport:
+    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say."""
+
+    id: str
+    status: InstanceStatus | None = None
+    ip: str | None = None
+    containers: Sequence[ContainerReport] | None = None
+    init_containers: Sequence[ContainerReport] | None = None
+    conditions: Sequence[CloudCondition] | None = None
+    events: Sequence[CloudEvent] | None = None  # new ones; those already known may be among them
+
+
+MAX_EVENTS = 50  # what a cloud keeps of an instance, so no more is worth holding
+
+
+def merge(instance: Instance, report: InstanceReport) -> Instance:
+    """The instance as it looks after a newer report.
+
+    An ended instance never becomes live again, so that a stale answer cannot raise the dead; UNKNOWN changes nothing.
+    """
+    status = instance.status
+    if report.status not in (None, InstanceStatus.UNKNOWN) and not (status.is_ended and not report.status.is_ended):
+        status = report.status
+    stale = instance.status.is_ended and report.status is not None and not report.status.is_ended
+    return replace(
+        instance,
+        status=status,
+        ip=report.ip or instance.ip,
+        containers=instance.containers if stale or report.containers is None else report.containers,
+        init_containers=instance.init_containers if stale or report.init_containers is None else report.init_containers,
+        conditions=instance.conditions if report.conditions is None else report.conditions,
+        events=instance.events if report.events is None else merge_events(instance.events, report.events),
+    )
+
+
+def merge_events(known: Sequence[CloudEvent], newer: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+    """Both, each id once in its newest form, in order of first appearance, the newest MAX_EVENTS."""
+    by_id = {event.id: event for event in known}
+    for event in newer:
+        previous = by_id.get(event.id)
+        if previous is None or event.count >= previous.count:
+            by_id[event.id] = event
+    ordered = sorted(by_id.values(), key=lambda event: (event.first_at, event.id))
+    return tuple(ordered[-MAX_EVENTS:])

@@ -1,0 +1,77 @@
+"""Named reads of a pod as the API server sends it (a plain dict), so that its spelling stands in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+INSTANCE_ID_ANNOTATION = "k8s.aliyun.com/eci-instance-id"
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PodKey:
+    """One life of one pod. The uid alone tells lives apart; namespace and name are there to be read by people."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def key_of(pod: Mapping[str, Any]) -> PodKey:
+    meta = pod["metadata"]
+    return PodKey(meta["namespace"], meta["name"], meta["uid"])
+
+
+def uid_of(pod: Mapping[str, Any]) -> str:
+    uid: str = pod["metadata"]["uid"]
+    return uid
+
+
+def phase_of(pod: Mapping[str, Any]) -> str:
+    return str(pod.get("status", {}).get("phase") or "Pending")
+
+
+def is_terminal(pod: Mapping[str, Any]) -> bool:
+    return phase_of(pod) in TERMINAL_PHASES
+
+
+def is_deleting(pod: Mapping[str, Any]) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_mirror(pod: Mapping[str, Any]) -> bool:
+    return MIRROR_ANNOTATION in pod["metadata"].get("annotations", {})
+
+
+def controller_of(pod: Mapping[str, Any]) -> Json | None:
+    """The owner reference that controls the pod, if there is one."""
+    owners: Sequence[Json] = pod["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def is_daemon(pod: Mapping[str, Any]) -> bool:
+    owner = controller_of(pod)
+    return owner is not None and owner.get("kind") == "DaemonSet"
+
+
+def instance_id_of(pod: Mapping[str, Any]) -> str:
+    """The instance that was once made for this pod, as we noted on it; empty = none was."""
+    return str((pod["metadata"].get("annotations") or {}).get(INSTANCE_ID_ANNOTATION, ""))
+
+
+def containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:
+    containers: Sequence[Json] = pod["spec"].get("containers") or ()
+    return containers
+
+
+def init_containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:
+    containers: Sequence[Json] = pod["spec"].get("initContainers") or ()
+    return containers

@@ -1,0 +1,36 @@
+"""Kubernetes quantities and plain numbers.
+
+Source: kubernetes staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go (grammar in its package comment).
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E)?)$")
+_FACTORS: dict[str, Fraction] = {
+    "": Fraction(1),
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 1000),
+    **{suffix: Fraction(1000 ** (power + 1)) for power, suffix in enumerate("kMGTPE")},
+    **{f"{suffix}i": Fraction(1024 ** (power + 1)) for power, suffix in enumerate("KMGTPE")},
+}
+GIB = 1024**3
+
+
+def parse(text: str | int | float) -> Fraction:
+    """`500m` → 1/2, `1Gi` → 1073741824, `1e3` → 1000. Exact. Raises ValueError on anything else."""
+    match = _QUANTITY.match(str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2, 512Mi or 1.5Gi")
+    number, exponent, suffix = match.groups()
+    if exponent:
+        return Fraction(number) * Fraction(10) ** int(exponent[1:])
+    return Fraction(number) * _FACTORS[suffix or ""]
+
+
+def ceil_div(quantity: Fraction, divisor: Fraction) -> int:
+    """How many divisors it takes to hold the quantity: what a resourceFieldRef shows."""
+    return -((-quantity) // divisor)

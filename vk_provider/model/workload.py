@@ -1,0 +1,104 @@
+"""What a cloud is asked to run: the pod, and beside it everything it refers to, so that nothing is left to fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vk_provider.model.instance import Owner
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a volume. path: relative to the mount; mode: an int as 0o644."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyDir:
+    """medium: empty for disk or `Memory`. size_mib: the limit, None = none."""
+
+    medium: str = ""
+    size_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One volume with all its content. `files` for configMap, secret, projected and downwardAPI; else `empty_dir`."""
+
+    name: str
+    files: Sequence[File] | None = None
+    empty_dir: EmptyDir | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    volume: str
+    path: str
+    sub_path: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FromPodIP:
+    """An environment value that only the cloud knows, once the instance has an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    number: int
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, its words already expanded. cpu in vCPU and memory_gib in GiB; None = the pod does not say."""
+
+    name: str
+    image: str
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
+    env: Sequence[tuple[str, str | FromPodIP]] = ()
+    cpu: float | None = None
+    memory_gib: float | None = None
+    mounts: Sequence[Mount] = ()
+    ports: Sequence[Port] = ()
+    working_dir: str = ""
+    image_pull_policy: str = ""
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
+    None where nothing in the pod says it, so that the cloud's default applies."""
+
+    owner: Owner
+    containers: Sequence[Container]
+    init_containers: Sequence[Container] = ()
+    volumes: Sequence[Volume] = ()
+    cpu: float | None = None
+    memory_gib: float | None = None
+    restart_policy: str = "Always"
+    termination_grace_s: int = 30
+    active_deadline_s: int | None = None
+    hostname: str = ""
+    dns: Dns | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """Resolver settings to write into the instance; absent = the cloud's own resolver."""
+
+    nameservers: Sequence[str] = ()
+    searches: Sequence[str] = ()
+    options: Sequence[tuple[str, str]] = ()
