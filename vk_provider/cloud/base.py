@@ -45,8 +45,16 @@ class Cloud(Protocol):
         """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…"""
         ...
 
-    async def delete(self, instance_id: str) -> None:
-        """Ask it to stop, gracefully. Already gone is success. It may stay listed as TERMINATING for a while."""
+    async def delete(self, instance_id: str) -> bool:
+        """Ask it to stop, gracefully. It may stay listed as TERMINATING for a while. False = the cloud has no such one."""
+        ...
+
+    async def is_gone(self, instance_id: str, container: str) -> bool:
+        """True only when the cloud says, in an answer about this very id, that it does not exist.
+
+        A list without it proves nothing: a caller who lost a permission gets empty lists. container: one of its
+        containers' names, for the question has to be about something.
+        """
         ...
 
     async def list(self) -> Sequence[Instance]:

@@ -83,6 +83,7 @@ class Workload:
 
     owner: Owner
     containers: Sequence[Container]
+    replaces: str = ""  # id of the dead instance in whose place this one comes: a new life needs a new client token
     init_containers: Sequence[Container] = ()
     volumes: Sequence[Volume] = ()
     cpu: float | None = None

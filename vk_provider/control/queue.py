@@ -1,0 +1,100 @@
+"""A queue of keys that want to be looked at.
+
+A key is in line at most once and never in two workers' hands; a key added while it is being worked on goes back in
+line when that work is done. Nothing but the key is kept: what happened is re-read from the stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+
+
+class KeyedQueue:
+    """First come, first served, with delays: of two times for one key the earlier wins."""
+
+    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._line: deque[str] = deque()
+        self._dirty: set[str] = set()  # in line, or to go back in line
+        self._processing: set[str] = set()
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._getters: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def add(self, key: str) -> None:
+        """Look at this key soon."""
+        self._due.pop(key, None)  # its heap entry is skipped when it comes up
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._enqueue(key)
+
+    def add_after(self, key: str, delay_s: float) -> None:
+        """Look at this key in `delay_s` seconds at the latest."""
+        if delay_s <= 0:
+            self.add(key)
+            return
+        due = self._clock() + delay_s
+        if key in self._dirty or self._due.get(key, float("inf")) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, key))
+        self._arm()
+
+    async def get(self) -> str:
+        """The next key; the caller must say done(key) afterwards."""
+        while not self._line:
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    self._wake()  # the wake-up was for somebody who left: pass it on
+                raise
+        key = self._line.popleft()
+        self._dirty.discard(key)
+        self._processing.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        self._processing.discard(key)
+        if key in self._dirty:
+            self._enqueue(key)
+
+    def _enqueue(self, key: str) -> None:
+        self._line.append(key)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= self._heap[0][0]:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+        if self._heap:
+            self._arm()
