@@ -1,0 +1,294 @@
+"""The API server without its HTTP: what routes and controllers in this process both call.
+
+Every method is synchronous, since everything is in memory; each either does the whole write or raises ApiError
+and does nothing. Objects handed out are snapshots shared with every other reader: never change one, copy it.
+A resource is named by its key: "pods", "jobs.batch", "leases.coordination.k8s.io".
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from fakes.kube import admission, errors, events, objectmeta, patch, strategy
+from fakes.kube.clock import stamp, utc_now
+from fakes.kube.deletion import Deletion, Precondition, plan_deletion
+from fakes.kube.errors import ApiError as ApiError
+from fakes.kube.objectmeta import copy_json as copy_json
+from fakes.kube.resources import RESOURCES, Resource
+from fakes.kube.selectors import Predicate, field_predicate, label_predicate
+from fakes.kube.store import Compacted, Snapshot, Store
+from fakes.kube.watch import Watch
+from fakes.kube.watch import WatchEvent as WatchEvent
+
+Json = dict[str, Any]
+PatchKind = Literal["strategic", "merge", "json"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a list finds: snapshots in order of namespace and name, and the revision at which that was so."""
+
+    items: list[Snapshot]
+    revision: int
+
+
+class Api:
+    """All objects and the rules under which they change.
+
+    clock: aware datetimes, UTC; keep: revisions of history before a watch must list again (410);
+    event_ttl_s: how long Events live after their last change.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime] = utc_now, keep: int = 10_000, event_ttl_s: float = 3600) -> None:
+        self.store = Store(keep)
+        self.clock = clock
+        self.event_ttl_s = event_ttl_s
+        self._events = events.Recorder(self)
+
+    # reading
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Json:
+        """One object. Raises ApiError 404."""
+        return self.snapshot(resource, name, namespace).object
+
+    def snapshot(self, resource: str, name: str, namespace: str | None = None) -> Snapshot:
+        row = RESOURCES[resource]
+        found = self.store.get(row.stored_as or resource, _space(row, namespace) or "", name)
+        if found is None:
+            raise errors.not_found(row.plural, row.group, name)
+        return found
+
+    def list(
+        self, resource: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> tuple[list[Json], str]:
+        """Matching objects in order of namespace and name, and the resourceVersion to watch from."""
+        page = self.page(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+        return [item.object for item in page.items], str(page.revision)
+
+    def page(
+        self,
+        resource: str,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        at: int | None = None,
+    ) -> Page:
+        """Like list, but shared snapshots; `at` asks for the state at a past revision. Raises ApiError 410."""
+        row = RESOURCES[resource]
+        key, space = row.stored_as or resource, _space(row, namespace)
+        predicate = selection(row, label_selector, field_selector)
+        try:
+            items = self.store.objects(key, space) if at is None else self.store.objects_at(key, at, space)
+        except Compacted as gone:
+            raise errors.expired("The provided continue parameter is too old to display a consistent list result.") from gone
+        if predicate is not None:
+            items = [item for item in items if predicate(item.object)]
+        return Page(items, self.store.revision if at is None else at)
+
+    def follow(
+        self, resource: str, namespace: str | None, *, resource_version: str, label_selector: str = "", field_selector: str = ""
+    ) -> tuple[Watch, bool]:
+        """A place in the log, and whether the watcher first wants what exists now. Raises ApiError 400 or 410."""
+        row = RESOURCES[resource]
+        predicate = selection(row, label_selector, field_selector)
+        fresh = resource_version in ("", "0")
+        revision = self.store.revision if fresh else parse_revision(resource_version)
+        if revision > self.store.revision:
+            raise too_large(revision, self.store.revision)
+        if revision < self.store.compacted:
+            raise errors.expired(f"too old resource version: {revision} ({self.store.compacted})")
+        return Watch(self.store, row.stored_as or resource, _space(row, namespace), predicate, revision), fresh
+
+    async def watch(
+        self,
+        resource: str,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, for ever; "" or "0" first gives all that exists, as ADDED.
+
+        Raises ApiError 410, at the start or later, when the history needed is gone: list again.
+        """
+        place, fresh = self.follow(
+            resource, namespace, resource_version=resource_version, label_selector=label_selector, field_selector=field_selector
+        )
+        for seen in place.present() if fresh else ():
+            yield WatchEvent(seen.type, seen.snapshot.object)
+        while True:
+            try:
+                batch = await place.batch(None)
+            except Compacted as gone:
+                raise errors.expired(f"too old resource version: {place.revision} ({gone.oldest})") from gone
+            for seen in batch:
+                yield WatchEvent(seen.type, seen.snapshot.object)
+
+    # writing
+
+    def create(self, resource: str, obj: Json, namespace: str | None = None, *, dry_run: bool = False) -> Json:
+        """Store a new object after defaulting, admission and validation; `metadata.generateName` is honoured."""
+        row = RESOURCES[resource]
+        made = self._named(row, copy_json(obj), namespace)
+        place = made["metadata"].get("namespace", "")
+        strategy.prepare_create(row, made, now=stamp(self.clock()))
+        admission.admit_create(self, row, made)
+        strategy.validate_create(row, made)
+        if self.store.get(row.key, place, made["metadata"]["name"]):
+            raise errors.already_exists(row.plural, row.group, made["metadata"]["name"])
+        return made if dry_run else self.store.put(row.key, made).object
+
+    def _named(self, row: Resource, obj: Json, namespace: str | None) -> Json:
+        """The object with its identity settled: kind, namespace, name, uid, creation time."""
+        objectmeta.check_shape(row, obj)
+        meta = obj["metadata"]
+        objectmeta.settle_namespace(row, meta, namespace)
+        if meta.get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = objectmeta.generate_name(meta["generateName"])
+        objectmeta.stamp_new(meta, stamp(self.clock()))
+        return obj
+
+    def update(self, resource: str, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+        """Replace an object, or the part of it the subresource stands for. A stated resourceVersion or uid must be current (409)."""
+        row = RESOURCES[resource]
+        made = copy_json(obj)
+        objectmeta.check_shape(row, made)
+        meta = made["metadata"]
+        old = self.snapshot(resource, meta.get("name", ""), meta.get("namespace"))
+        return self._replace(row, old, made, subresource, dry_run=dry_run)
+
+    def patch(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None,
+        body: Any,
+        *,
+        kind: PatchKind = "strategic",
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Json:
+        """Change an object by a patch document; a uid or resourceVersion in it is a precondition (409)."""
+        row = RESOURCES[resource]
+        old = self.snapshot(resource, name, namespace)
+        made = apply_patch(old.object, body, kind, row.kind)
+        if not isinstance(made, dict) or not isinstance(made.get("metadata"), dict):
+            raise ApiError(422, "Invalid", "the patched document is no object")
+        objectmeta.check_unmoved(row, old.object, made)
+        return self._replace(row, old, copy_json(made), subresource, dry_run=dry_run)
+
+    def _replace(self, row: Resource, old: Snapshot, made: Json, subresource: str, *, dry_run: bool) -> Json:
+        key = row.stored_as or row.key
+        objectmeta.check_preconditions(row, old.object, made)
+        strategy.prepare_update(row, made, old.object, subresource)
+        strategy.validate_update(row, made, old.object, subresource)
+        if dry_run or objectmeta.same(made, old.object):  # a write that changes nothing makes no revision
+            return made if dry_run else old.object
+        after = self.store.put(key, made)
+        if objectmeta.may_vanish(made):
+            return self.store.remove(key, made["metadata"].get("namespace", ""), made["metadata"]["name"]).object
+        return after.object
+
+    def delete(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_seconds: int | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str | None = None,
+    ) -> Json:
+        """Delete an object, or begin to; its last or its marked state is returned.
+
+        propagation: "Background", "Foreground" or "Orphan"; None lets the resource decide (Jobs orphan their pods).
+        """
+        precondition = Precondition(uid=uid, resource_version=resource_version)
+        return self.remove(
+            resource, name, namespace, grace_seconds=grace_seconds, precondition=precondition, propagation=propagation
+        ).object
+
+    def remove(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_seconds: int | None = None,
+        precondition: Precondition | None = None,
+        propagation: str | None = None,
+        dry_run: bool = False,
+    ) -> Deletion:
+        """Like delete, also telling whether the object is gone already."""
+        row = RESOURCES[resource]
+        key = row.stored_as or row.key
+        old = self.snapshot(resource, name, namespace).object
+        admission.admit_delete(row, name)
+        (precondition or Precondition()).check(row, old)
+        plan = plan_deletion(row, old, grace_seconds=grace_seconds, propagation=propagation, now=self.clock())
+        if dry_run:
+            return plan
+        if plan.object is not old:
+            self.store.put(key, plan.object)
+        if not plan.gone:
+            return plan
+        return Deletion(self.store.remove(key, old["metadata"].get("namespace", ""), name).object, gone=True)
+
+    def bind(self, namespace: str, name: str, node: str, *, annotations: Json | None = None) -> None:
+        """Assign a pod to a node, once. Raises ApiError 404, or 409 when bound or being deleted."""
+        old = self.get("pods", name, namespace)
+        self.store.put("pods", strategy.bound(old, node, annotations or {}, stamp(self.clock())))
+
+    def record_event(
+        self, involved: Json, *, type: str, reason: str, message: str, component: str, host: str = ""  # noqa: A002
+    ) -> None:
+        """Write an Event about an object (a whole one, or an ObjectReference); a repeat raises the count of the first."""
+        self._events.record(involved, type=type, reason=reason, message=message, component=component, host=host)
+
+
+def selection(row: Resource, label_selector: str, field_selector: str) -> Predicate | None:
+    """Both selectors as one test; None accepts everything."""
+    where = f"{row.group}/{row.version}, Resource={row.plural}"
+    labels = label_predicate(label_selector)
+    fields = field_predicate(field_selector, row.selectable, where)
+    if labels is None or fields is None:
+        return labels or fields
+    return lambda obj: fields(obj) and labels(obj)
+
+
+def parse_revision(text: str) -> int:
+    try:
+        revision = int(text)
+    except ValueError:
+        revision = -1
+    if revision < 0:
+        raise errors.bad_request(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return revision
+
+
+def too_large(wanted: int, current: int) -> ApiError:
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    details = {"causes": [cause], "retryAfterSeconds": 1}
+    return ApiError(504, "Timeout", f"Too large resource version: {wanted}, current: {current}", details)
+
+
+def apply_patch(document: Json, body: Any, kind: PatchKind, object_kind: str) -> Any:
+    """The patched document; `document` is untouched."""
+    if kind == "json":
+        if not isinstance(body, list):
+            raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
+        return patch.json_patch(document, body)
+    if not isinstance(body, dict):
+        raise errors.bad_request("error decoding patch: the patch is no object")
+    return patch.merge(document, body) if kind == "merge" else patch.strategic(document, body, object_kind)
+
+
+def _space(row: Resource, namespace: str | None) -> str | None:
+    """The namespace to look in: None is all of them, cluster-scoped objects live in ""."""
+    return (namespace or None) if row.namespaced else ""

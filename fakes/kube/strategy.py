@@ -1,0 +1,138 @@
+"""What each resource does to an object on its way in: the parts a client may not set, and those only a subresource may.
+
+The counterpart of the `strategy.go` files of Kubernetes' registry. Functions change the new object in place;
+the old one is a snapshot and stays as it is.
+"""
+
+from typing import Any
+
+from fakes.kube import defaults, errors, objectmeta, validation
+from fakes.kube.qos import qos_class
+from fakes.kube.resources import Resource
+
+Json = dict[str, Any]
+
+
+def prepare_create(row: Resource, obj: Json, *, now: str) -> None:
+    if row.has_status and row.kind != "Node":  # a kubelet registers with its status
+        obj.pop("status", None)
+    defaults.apply(row.key, obj)
+    if row.generation:
+        obj["metadata"]["generation"] = 1
+    match row.kind:
+        case "Pod":
+            obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        case "Namespace":
+            obj.setdefault("spec", {})["finalizers"] = ["kubernetes"]
+            obj["status"] = {"phase": "Active"}
+        case "Job":
+            _job_selector(obj)
+            obj["status"] = {}
+        case "PersistentVolumeClaim":
+            obj["status"] = {"phase": "Pending"}
+        case "PersistentVolume":
+            obj["status"] = {"phase": "Available"}
+        case "Service":
+            obj["status"] = {"loadBalancer": {}}
+        case "Event":
+            obj.setdefault("metadata", {}).setdefault("creationTimestamp", now)
+        case _ if row.has_status and row.kind != "Node":
+            obj["status"] = {}
+
+
+def _job_selector(job: Json) -> None:
+    """A Job finds its pods by its own uid unless the user wants to say how (manualSelector)."""
+    spec, meta = job["spec"], job["metadata"]
+    if not spec.get("manualSelector") and isinstance(spec.get("template"), dict) and "selector" not in spec:
+        labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+        for prefix in ("batch.kubernetes.io/", ""):
+            labels[f"{prefix}controller-uid"] = meta["uid"]
+            labels[f"{prefix}job-name"] = meta.get("name", "")
+        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": meta["uid"]}}
+    template = spec.get("template")
+    if not meta.get("labels") and isinstance(template, dict) and (template.get("metadata") or {}).get("labels"):
+        meta["labels"] = dict(template["metadata"]["labels"])
+
+
+def prepare_update(row: Resource, new: Json, old: Json, subresource: str) -> None:
+    """Keep of `old` what this door may not change."""
+    objectmeta.carry(new, old)
+    match subresource:
+        case "":
+            _keep(new, old, *(["status"] if row.has_status else []))
+            if row.kind == "Namespace":
+                _keep(new, old, "spec")
+            defaults.apply(row.key, new)
+        case "status":
+            _keep(new, old, *(field for field in {*new, *old} if field not in ("metadata", "status")))
+            _status_metadata(row, new, old)
+            defaults.apply(row.key, new)
+        case "finalize":
+            _keep(new, old, "status")
+        case "approval":
+            _keep(new, old, "spec")
+        case "ephemeralcontainers":
+            extra = (new.get("spec") or {}).get("ephemeralContainers")
+            _keep(new, old, *(field for field in {*new, *old} if field != "metadata"))
+            new["spec"] = {**old["spec"], **({"ephemeralContainers": extra} if extra else {})}
+            defaults.pod_spec(new["spec"])
+        case other:
+            raise errors.ApiError(405, "MethodNotAllowed", f"{row.plural}/{other} cannot be written")
+    if row.generation and subresource == "" and _content(new) != _content(old):
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _keep(new: Json, old: Json, *fields: str) -> None:
+    for field in fields:
+        if field in old:
+            new[field] = old[field]
+        else:
+            new.pop(field, None)
+
+
+def _status_metadata(row: Resource, new: Json, old: Json) -> None:
+    meta, before = new["metadata"], old["metadata"]
+    if row.kind == "Pod":
+        _keep(meta, before, "ownerReferences")  # old kubelets corrupted them
+        if isinstance(new.get("status"), dict):
+            new["status"].setdefault("qosClass", old["status"].get("qosClass", "BestEffort"))
+    if row.kind == "Deployment":
+        _keep(meta, before, "labels")
+
+
+def _content(obj: Json) -> Json:
+    """What metadata.generation counts the changes of."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+
+
+def bound(pod: Json, node: str, annotations: Json, now: str) -> Json:
+    """The pod assigned to a node. Raises ApiError 409."""
+    meta, name = pod["metadata"], pod["metadata"]["name"]
+    if meta.get("deletionTimestamp"):
+        raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if taken := pod["spec"].get("nodeName"):
+        raise errors.conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{taken}"')
+    status = pod.get("status") or {}
+    others = [item for item in status.get("conditions") or [] if item.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
+    meta = {**meta, "annotations": {**meta.get("annotations", {}), **annotations}} if annotations else dict(meta)
+    return {
+        **pod,
+        "metadata": meta,
+        "spec": {**pod["spec"], "nodeName": node},
+        "status": {**status, "conditions": [*others, scheduled]},
+    }
+
+
+def validate_create(row: Resource, obj: Json) -> None:
+    """Raises ApiError 422 naming every fault."""
+    if faults := validation.created(row, obj):
+        meta = obj["metadata"]
+        raise errors.invalid(row.kind, row.group, meta.get("name") or meta.get("generateName", ""), faults)
+
+
+def validate_update(row: Resource, new: Json, old: Json, subresource: str) -> None:
+    """Raises ApiError 422 naming every fault."""
+    faults = objectmeta.late_finalizers(new, old) + validation.updated(row, new, old, subresource)
+    if faults:
+        raise errors.invalid(row.kind, row.group, old["metadata"]["name"], faults)
