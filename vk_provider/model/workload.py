@@ -77,6 +77,18 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the pod's owner should hear of although the pod runs: a Warning event on the pod.
+
+    container: the container it concerns, empty for the pod as a whole.
+    """
+
+    reason: str
+    message: str
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
     None where nothing in the pod says it, so that the cloud's default applies."""
@@ -94,6 +106,7 @@ class Workload:
     hostname: str = ""
     dns: Dns | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
+    notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
 
 
 @dataclass(frozen=True, slots=True)

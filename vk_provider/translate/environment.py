@@ -1,0 +1,152 @@
+"""The environment of one container, as a kubelet makes it (contract S1 to S11)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from vk_provider.errors import PodNotReady
+from vk_provider.model.pod import Json
+from vk_provider.model.workload import FromPodIP, Notice
+from vk_provider.translate.expansion import expand
+from vk_provider.translate.fieldrefs import environment_value
+from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects
+from vk_provider.translate.resources import resource_value
+
+Value = str | FromPodIP
+
+_VARIABLE_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # up to Kubernetes 1.29; later ones allow nearly all
+_ENV_FROM_KINDS = (("configMapRef", Kind.CONFIG_MAP), ("secretRef", Kind.SECRET))
+_KEY_KINDS = (("configMapKeyRef", Kind.CONFIG_MAP), ("secretKeyRef", Kind.SECRET))
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """variables: in the order in which they were first set; notices: what was left out, and why."""
+
+    variables: Mapping[str, Value]
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Those variables whose value is known by now."""
+        return {name: value for name, value in self.variables.items() if isinstance(value, str)}
+
+
+def object_keys(container: Json, namespace: str) -> Iterator[tuple[Kind, ObjectKey]]:
+    """Every ConfigMap and Secret that the container's environment needs, optional ones among them."""
+    for source in container.get("envFrom") or ():
+        for field, kind in _ENV_FROM_KINDS:
+            if source.get(field):
+                yield kind, (namespace, source[field]["name"])
+    for variable in container.get("env") or ():
+        for field, kind in _KEY_KINDS:
+            reference = (variable.get("valueFrom") or {}).get(field)
+            if reference:
+                yield kind, (namespace, reference["name"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentBuilder:
+    """Makes the environments of one pod's containers. containers: every container of the pod by its name."""
+
+    pod: Json
+    namespace: str
+    containers: Mapping[str, Json]
+    objects: Objects
+    context: NodeContext
+    services: Mapping[str, str]
+
+    def build(self, container: Json) -> Environment:
+        """First `envFrom`, then `env`, then the Services that neither of them named; later ones win.
+
+        Raises PodNotReady when something the container names is not there.
+        """
+        variables: dict[str, Value] = {}
+        notices: list[Notice] = []
+        for source in container.get("envFrom") or ():
+            for field, kind in _ENV_FROM_KINDS:
+                if source.get(field):
+                    skipped = self._add_all(variables, source.get("prefix") or "", kind, source[field], container)
+                    notices.extend(skipped)
+        for variable in container.get("env") or ():
+            value = self._value(variable, variables, container)
+            if value is not None:
+                variables[variable["name"]] = value
+        return Environment({**variables, **_missing(self.services, variables)}, tuple(notices))
+
+    def _add_all(
+        self, variables: dict[str, Value], prefix: str, kind: Kind, reference: Json, container: Json
+    ) -> Iterator[Notice]:
+        key = (self.namespace, reference["name"])
+        data = self.objects.data(kind, key)
+        if data is None:
+            if reference.get("optional"):
+                return
+            raise _not_ready(kind.not_found(key[1]), container)
+        skipped = []
+        for entry in sorted(data):
+            name = prefix + entry
+            if _VARIABLE_NAME.fullmatch(name):
+                variables[name] = _text(data[entry], kind, key, entry, container)
+            else:
+                skipped.append(entry)
+        if skipped:
+            yield _skipped(skipped, kind, key, container)
+
+    def _value(self, variable: Json, so_far: Mapping[str, Value], container: Json) -> Value | None:
+        """One entry of `env`; None = an optional source is missing, so that an earlier value stays."""
+        if variable.get("value"):
+            known = {**self.services, **{name: text for name, text in so_far.items() if isinstance(text, str)}}
+            return expand(variable["value"], known)
+        source = variable.get("valueFrom") or {}
+        for field, kind in _KEY_KINDS:
+            if source.get(field):
+                return self._entry(kind, source[field], container)
+        if source.get("fieldRef"):
+            return environment_value(self.pod, source["fieldRef"]["fieldPath"], self.context)
+        if source.get("resourceFieldRef"):
+            reference = source["resourceFieldRef"]
+            named = self.containers[reference.get("containerName") or container["name"]]
+            return resource_value(named, reference, self.context.allocatable)
+        return ""
+
+    def _entry(self, kind: Kind, reference: Json, container: Json) -> str | None:
+        key, entry = (self.namespace, reference["name"]), reference["key"]
+        data = self.objects.data(kind, key)
+        if data is not None and entry in data:
+            return _text(data[entry], kind, key, entry, container)
+        if reference.get("optional"):
+            return None
+        raise _not_ready(kind.not_found(key[1]) if data is None else kind.key_not_found(key, entry), container)
+
+
+def _missing(services: Mapping[str, str], variables: Mapping[str, Value]) -> Mapping[str, str]:
+    return {name: text for name, text in services.items() if name not in variables}
+
+
+def _text(content: bytes, kind: Kind, key: ObjectKey, entry: str, container: Json) -> str:
+    """A variable can hold any text but no other bytes; the pod waits, as its owner can mend the object."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        place = f"key {entry} in {kind.proper_noun} {key[0]}/{key[1]}"
+        raise _not_ready(f"{place} is not text, so no variable can hold it; mount it as a volume", container)
+    return text
+
+
+def _skipped(entries: list[str], kind: Kind, key: ObjectKey, container: Json) -> Notice:
+    message = (
+        f"Keys [{', '.join(entries)}] from the EnvFrom {kind.noun} {key[0]}/{key[1]} were skipped since they are "
+        "considered invalid environment variable names."
+    )
+    return Notice("InvalidEnvironmentVariableNames", message, container["name"])
+
+
+def _not_ready(message: str, container: Json) -> PodNotReady:
+    return PodNotReady(
+        message, event_reason="Failed", waiting_reason="CreateContainerConfigError", container=container["name"]
+    )

@@ -1,0 +1,129 @@
+"""What a pod refers to: named before it is fetched (References), and as it was found (Objects)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from vk_provider.model.pod import Json
+
+ObjectKey = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TokenRequest:
+    """One service account token to ask for, bound to the pod (S23). audience: empty = the API server's own."""
+
+    volume: str
+    path: str
+    service_account: str
+    namespace: str
+    audience: str
+    expiration_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What must be fetched before a pod can be built.
+
+    service_namespaces: where Services must be listed. `default` is always among them, since every container is told
+    where the Service `kubernetes` is (S11); the pod's own is when the pod wants service links.
+    """
+
+    config_maps: frozenset[ObjectKey] = frozenset()
+    secrets: frozenset[ObjectKey] = frozenset()
+    tokens: frozenset[TokenRequest] = frozenset()
+    service_namespaces: frozenset[str] = frozenset()
+
+    @property
+    def needs_services(self) -> bool:
+        return bool(self.service_namespaces)
+
+
+class Kind(Enum):
+    """The two kinds of keyed data, with the words a kubelet uses for each: in `x "n" not found`, in `in X ns/n`, and
+    for a key that a volume names in vain."""
+
+    CONFIG_MAP = ("configmap", "ConfigMap", "configmap references non-existent config key")
+    SECRET = ("secret", "Secret", "references non-existent secret key")
+
+    def not_found(self, name: str) -> str:
+        return f'{self.value[0]} "{name}" not found'
+
+    def key_not_found(self, key: ObjectKey, entry: str) -> str:
+        return f"couldn't find key {entry} in {self.value[1]} {key[0]}/{key[1]}"
+
+    def path_key_not_found(self, entry: str) -> str:
+        return f"{self.value[2]}: {entry}"
+
+    @property
+    def noun(self) -> str:
+        return self.value[0]
+
+    @property
+    def proper_noun(self) -> str:
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Everything `References` named, as found. None, or no entry: it does not exist.
+
+    services: of all namespaces asked for, in any order; further ones do no harm.
+    """
+
+    config_maps: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
+    secrets: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
+    tokens: Mapping[TokenRequest, str] = field(default_factory=dict)
+    services: Sequence[Json] = ()
+
+    def data(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
+        """Decoded `data` of a ConfigMap or Secret; None = there is no such object."""
+        found = self._found(kind, key)
+        if found is None:
+            return None
+        entries: Mapping[str, str] = found.get("data") or {}
+        if kind is Kind.SECRET:
+            return {name: _decoded(text) for name, text in entries.items()}
+        return {name: text.encode("utf-8", "replace") for name, text in entries.items()}
+
+    def files(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
+        """As `data`, and with a ConfigMap's `binaryData`, which only volumes can show (S6)."""
+        data = self.data(kind, key)
+        if data is None or kind is Kind.SECRET:
+            return data
+        binary = (self._found(kind, key) or {}).get("binaryData") or {}
+        return {**{name: _decoded(text) for name, text in binary.items()}, **data}
+
+    def _found(self, kind: Kind, key: ObjectKey) -> Json | None:
+        return (self.config_maps if kind is Kind.CONFIG_MAP else self.secrets).get(key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeContext:
+    """What a pod learns of the node it is on.
+
+    cluster: the name that tags instances. cluster_dns: addresses of the cluster's resolver; none = the cloud's is used.
+    service_host, service_port: what KUBERNETES_SERVICE_HOST and _PORT say instead of the Service `kubernetes`, whose
+    cluster address an instance may be unable to reach; empty = no override. allocatable: the node's, as quantities.
+    """
+
+    cluster: str
+    node_name: str
+    node_ip: str
+    cluster_dns: Sequence[str] = ()
+    cluster_domain: str = "cluster.local"
+    service_host: str = ""
+    service_port: str = ""
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+
+
+def _decoded(text: str) -> bytes:
+    # The API server only stores what decodes; text that does not comes from a hand-written file and is kept as it is.
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return text.encode("utf-8", "replace")

@@ -1,0 +1,409 @@
+"""Every field a pod can have, Kubernetes 1.20 to 1.36, and what becomes of it. This table is the whole truth of it.
+
+Carrying a further field means changing its line here and reading it in `workload`, `environment` or `volumes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
+from vk_provider.translate.rules import (
+    EMPTY,
+    Each,
+    Entries,
+    Harmless,
+    Object,
+    Refused,
+    Rule,
+    Type,
+    Value,
+    inside,
+    not_negative,
+    one_of,
+)
+
+TEXT = Value(Type.TEXT)
+FLAG = Value(Type.FLAG)
+WHOLE = Value(Type.WHOLE)
+QUANTITY = Value(Type.QUANTITY, not_negative)
+RELATIVE_PATH = Value(Type.TEXT, inside)
+TEXTS = Each(TEXT)
+TEXT_MAP = Entries(TEXT)
+
+SCHEDULING = Harmless("only the scheduler reads it, and the pod is bound already")
+ADMITTED = Harmless("has acted when the API server admitted the pod")
+
+
+def _not_yet(what: str, instead: str = "leave it out") -> Refused:
+    return Refused(f"{what} not carried yet on the virtual node; {instead}")
+
+
+def _never(why: str, instead: str) -> Refused:
+    return Refused(f"{why}; {instead}")
+
+
+# --- environment ----------------------------------------------------------------------------------------------------
+
+_KEY_REFERENCE = Object({"name": TEXT, "key": TEXT, "optional": FLAG}, required=("name", "key"))
+_OBJECT_REFERENCE = Object({"name": TEXT, "optional": FLAG}, required=("name",))
+_API_VERSION = Value(Type.TEXT, one_of("v1"))
+_CONTAINER_RESOURCES = tuple(
+    f"{group}.{resource}" for group in ("limits", "requests") for resource in ("cpu", "memory", "ephemeral-storage")
+)
+
+
+def _is_resource(value: object) -> str:
+    text = str(value)
+    if text in _CONTAINER_RESOURCES or text.startswith(("limits.hugepages-", "requests.hugepages-")):
+        return ""
+    return f"there is no resource {text}; known are {', '.join(_CONTAINER_RESOURCES)}"
+
+
+_RESOURCE_FIELDS: Mapping[str, Rule] = {
+    "containerName": TEXT,
+    "resource": Value(Type.TEXT, _is_resource),
+    "divisor": QUANTITY,
+}
+_ENVIRONMENT_RESOURCE = Object(_RESOURCE_FIELDS, required=("resource",))
+_VOLUME_RESOURCE = Object(_RESOURCE_FIELDS, required=("containerName", "resource"))
+_ENVIRONMENT_FIELD = Object(
+    {"apiVersion": _API_VERSION, "fieldPath": Value(Type.TEXT, is_environment_path)}, required=("fieldPath",)
+)
+_VOLUME_FIELD = Object(
+    {"apiVersion": _API_VERSION, "fieldPath": Value(Type.TEXT, is_volume_path)}, required=("fieldPath",)
+)
+_ENV = Object(
+    {
+        "name": TEXT,
+        "value": TEXT,
+        "valueFrom": Object(
+            {
+                "fieldRef": _ENVIRONMENT_FIELD,
+                "resourceFieldRef": _ENVIRONMENT_RESOURCE,
+                "configMapKeyRef": _KEY_REFERENCE,
+                "secretKeyRef": _KEY_REFERENCE,
+                "fileKeyRef": _never(
+                    "a file inside an instance cannot be read before it starts", "read the file in the container"
+                ),
+            }
+        ),
+    },
+    required=("name",),
+)
+_ENV_FROM = Object({"prefix": TEXT, "configMapRef": _OBJECT_REFERENCE, "secretRef": _OBJECT_REFERENCE})
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+_EXTENDED = Refused(
+    "this resource is not carried yet on the virtual node, only cpu, memory and ephemeral-storage are; leave it out",
+    unless=(*EMPTY, 0, "0"),
+)
+_QUANTITIES = Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY})
+_RESOURCES = Object(
+    {
+        "limits": _QUANTITIES,
+        "requests": _QUANTITIES,
+        "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
+    }
+)
+_PORT = Object(
+    {
+        "name": TEXT,
+        "containerPort": WHOLE,
+        "protocol": Value(Type.TEXT, one_of("TCP", "UDP")),
+        "hostPort": Refused(
+            "there is no host whose port could be taken; reach the pod by its own address or by a Service",
+            unless=(*EMPTY, 0),
+        ),
+        "hostIP": _never("there is no host whose address could be taken", "leave it out"),
+    },
+    required=("containerPort",),
+)
+_MOUNT = Object(
+    {
+        "name": TEXT,
+        "mountPath": TEXT,
+        "subPath": RELATIVE_PATH,
+        "readOnly": FLAG,
+        "subPathExpr": _not_yet("a path made of variables is", "write the path out in subPath"),
+        "mountPropagation": Refused(
+            "there is no host to pass mounts to or from; leave it out or say None", unless=(*EMPTY, "None")
+        ),
+        "recursiveReadOnly": Refused(
+            "not carried yet on the virtual node; leave it out or say Disabled", unless=(*EMPTY, "Disabled")
+        ),
+    },
+    required=("name", "mountPath"),
+)
+_CAPABILITIES = Object({"add": _not_yet("capabilities are"), "drop": _not_yet("dropping capabilities is")})
+_SECURITY = "security settings are"
+_CONTAINER_SECURITY = Object(
+    {
+        "privileged": _never("an instance gives no host to have privileges on", "leave it out"),
+        "allowPrivilegeEscalation": Refused(
+            "not carried yet on the virtual node, and dropping it would weaken the pod; leave it out", unless=(True,)
+        ),
+        "capabilities": _CAPABILITIES,
+        "procMount": Refused("only Default is carried; leave it out", unless=(*EMPTY, "Default")),
+        **dict.fromkeys(
+            (
+                "appArmorProfile",
+                "readOnlyRootFilesystem",
+                "runAsGroup",
+                "runAsNonRoot",
+                "runAsUser",
+                "seLinuxOptions",
+                "seccompProfile",
+                "windowsOptions",
+            ),
+            _not_yet(_SECURITY),
+        ),
+    }
+)
+_PROBE = Refused(
+    "probes are not carried yet on the virtual node, and a pod must not be called healthy unasked; leave it out",
+    unless=(),
+)
+
+
+def _container(restart_policy: Rule) -> Object:
+    return Object(
+        {
+            "name": TEXT,
+            "image": TEXT,
+            "command": TEXTS,
+            "args": TEXTS,
+            "workingDir": TEXT,
+            "ports": Each(_PORT),
+            "envFrom": Each(_ENV_FROM),
+            "env": Each(_ENV),
+            "resources": _RESOURCES,
+            "resizePolicy": Harmless("acts on a resize only, and the virtual node offers none"),
+            "restartPolicy": restart_policy,
+            "restartPolicyRules": _not_yet("restart rules are", "use the restartPolicy of the pod"),
+            "volumeMounts": Each(_MOUNT),
+            "volumeDevices": _not_yet("block devices are", "mount a volume"),
+            "livenessProbe": _PROBE,
+            "readinessProbe": _PROBE,
+            "startupProbe": _PROBE,
+            "lifecycle": _not_yet("lifecycle hooks are"),
+            "terminationMessagePath": Refused(
+                "termination messages are not carried yet on the virtual node; leave it out",
+                unless=("", "/dev/termination-log"),
+            ),
+            "terminationMessagePolicy": Refused(
+                "termination messages are not carried yet on the virtual node; leave it out or say File",
+                unless=("", "File"),
+            ),
+            "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
+            "securityContext": _CONTAINER_SECURITY,
+            "stdin": FLAG,
+            "stdinOnce": FLAG,
+            "tty": FLAG,
+        },
+        required=("name", "image"),
+    )
+
+
+_APP_CONTAINER = _container(_not_yet("a restart policy of one container is", "use the restartPolicy of the pod"))
+_INIT_CONTAINER = _container(
+    _not_yet("a sidecar (an init container that keeps running) is", "make it an ordinary container")
+)
+
+# --- volumes --------------------------------------------------------------------------------------------------------
+
+_KEY_TO_PATH = Object({"key": TEXT, "path": RELATIVE_PATH, "mode": WHOLE}, required=("key", "path"))
+_DOWNWARD_ITEM = Object(
+    {"path": RELATIVE_PATH, "mode": WHOLE, "fieldRef": _VOLUME_FIELD, "resourceFieldRef": _VOLUME_RESOURCE},
+    required=("path",),
+)
+_NAMED_ITEMS: Mapping[str, Rule] = {"name": TEXT, "items": Each(_KEY_TO_PATH), "optional": FLAG}
+_PROJECTION = Object(
+    {
+        "configMap": Object(_NAMED_ITEMS, required=("name",)),
+        "secret": Object(_NAMED_ITEMS, required=("name",)),
+        "downwardAPI": Object({"items": Each(_DOWNWARD_ITEM)}),
+        "serviceAccountToken": Object(
+            {"audience": TEXT, "expirationSeconds": WHOLE, "path": RELATIVE_PATH}, required=("path",)
+        ),
+        "clusterTrustBundle": _not_yet("trust bundles are", "put the certificates into a ConfigMap"),
+        "podCertificate": _not_yet("pod certificates are", "put the certificate into a Secret"),
+    }
+)
+_NETWORK_DISK = Refused(
+    "storage outside the pod is not carried yet on the virtual node; use emptyDir, or fetch the data in the container",
+    unless=(),
+)
+_FOREIGN_DISK = Refused(
+    "this kind of storage does not exist in the cloud; use emptyDir, or fetch the data in the container", unless=()
+)
+_VOLUME = Object(
+    {
+        "name": TEXT,
+        "emptyDir": Object({"medium": Value(Type.TEXT, one_of("Memory")), "sizeLimit": QUANTITY}),
+        "configMap": Object({**_NAMED_ITEMS, "defaultMode": WHOLE}, required=("name",)),
+        "secret": Object(
+            {"secretName": TEXT, "items": Each(_KEY_TO_PATH), "optional": FLAG, "defaultMode": WHOLE},
+            required=("secretName",),
+        ),
+        "downwardAPI": Object({"items": Each(_DOWNWARD_ITEM), "defaultMode": WHOLE}),
+        "projected": Object({"sources": Each(_PROJECTION), "defaultMode": WHOLE}),
+        "hostPath": Refused(
+            "there is no host whose files could be shown; use emptyDir, a ConfigMap or a Secret", unless=()
+        ),
+        "gitRepo": Refused("clone the repository in an init container into an emptyDir instead", unless=()),
+        "image": Refused("image volumes are not carried yet; copy the files in an init container", unless=()),
+        **dict.fromkeys(("persistentVolumeClaim", "ephemeral", "nfs", "csi", "flexVolume"), _NETWORK_DISK),
+        **dict.fromkeys(
+            (
+                "awsElasticBlockStore",
+                "azureDisk",
+                "azureFile",
+                "cephfs",
+                "cinder",
+                "fc",
+                "flocker",
+                "gcePersistentDisk",
+                "glusterfs",
+                "iscsi",
+                "photonPersistentDisk",
+                "portworxVolume",
+                "quobyte",
+                "rbd",
+                "scaleIO",
+                "storageos",
+                "vsphereVolume",
+            ),
+            _FOREIGN_DISK,
+        ),
+    },
+    required=("name",),
+)
+VOLUME_SOURCES = frozenset(_VOLUME.fields) - {"name"}
+
+# --- the pod --------------------------------------------------------------------------------------------------------
+
+_POD_SECURITY = Object(
+    {
+        "fsGroupChangePolicy": Harmless("acts only together with fsGroup"),
+        "seLinuxChangePolicy": Harmless("acts only together with seLinuxOptions"),
+        "supplementalGroupsPolicy": Refused("only Merge is carried; leave it out", unless=(*EMPTY, "Merge")),
+        "sysctls": _not_yet("kernel settings are"),
+        **dict.fromkeys(
+            (
+                "appArmorProfile",
+                "fsGroup",
+                "runAsGroup",
+                "runAsNonRoot",
+                "runAsUser",
+                "seLinuxOptions",
+                "seccompProfile",
+                "supplementalGroups",
+                "windowsOptions",
+            ),
+            _not_yet(_SECURITY),
+        ),
+    }
+)
+_DNS_OPTION = Object({"name": TEXT, "value": TEXT}, required=("name",))
+_HOST_SHARING = _never("an instance shares no host with other pods", "leave it out")
+
+_SPEC = Object(
+    {
+        "containers": Each(_APP_CONTAINER),
+        "initContainers": Each(_INIT_CONTAINER),
+        "ephemeralContainers": _never("a running instance takes no further container", "debug with kubectl exec"),
+        "volumes": Each(_VOLUME),
+        "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+        "terminationGracePeriodSeconds": WHOLE,
+        "activeDeadlineSeconds": WHOLE,
+        "dnsPolicy": Value(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
+        "dnsConfig": Object({"nameservers": TEXTS, "searches": TEXTS, "options": Each(_DNS_OPTION)}),
+        "hostname": TEXT,
+        "subdomain": Harmless("the cluster's resolver makes the name, from the pod's address"),
+        "setHostnameAsFQDN": _not_yet("a full domain name as host name is"),
+        "hostnameOverride": _not_yet("a host name beside the pod's own is", "use hostname"),
+        "enableServiceLinks": FLAG,
+        "serviceAccountName": TEXT,
+        "serviceAccount": Harmless("the old name of serviceAccountName"),
+        "automountServiceAccountToken": ADMITTED,
+        "imagePullSecrets": _not_yet("credentials for image registries are", "use an image that anybody may pull"),
+        "nodeName": TEXT,
+        "hostNetwork": _HOST_SHARING,
+        "hostPID": _HOST_SHARING,
+        "hostIPC": _HOST_SHARING,
+        "hostUsers": Refused(
+            "a user namespace is not carried yet, although every instance is a machine of its own; leave it out",
+            unless=(True,),
+        ),
+        "shareProcessNamespace": _not_yet("a shared process namespace is"),
+        "securityContext": _POD_SECURITY,
+        "hostAliases": _not_yet("further lines in /etc/hosts are", "use a name server that knows the names"),
+        "readinessGates": Harmless("they are looked at when the pod's status is made"),
+        "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
+        "os": Object({"name": Value(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
+        "overhead": Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
+        "resources": _not_yet("resources of the pod as a whole are", "give them to its containers"),
+        "resourceClaims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
+        "priority": SCHEDULING,
+        "priorityClassName": ADMITTED,
+        **dict.fromkeys(
+            (
+                "affinity",
+                "nodeSelector",
+                "preemptionPolicy",
+                "schedulerName",
+                "schedulingGates",
+                "schedulingGroup",
+                "tolerations",
+                "topologySpreadConstraints",
+                "workloadRef",
+            ),
+            SCHEDULING,
+        ),
+    },
+    required=("containers",),
+)
+
+_BOOKKEEPING = Harmless("the API server's bookkeeping, which asks nothing of a node")
+
+
+def pod_rule(annotations: Rule) -> Object:
+    """The rule for a whole pod object; `annotations`: the rule for its annotations, which have a table of their own."""
+    metadata = Object(
+        {
+            "name": TEXT,
+            "namespace": TEXT,
+            "uid": TEXT,
+            "labels": TEXT_MAP,
+            "annotations": annotations,
+            **dict.fromkeys(
+                (
+                    "clusterName",
+                    "creationTimestamp",
+                    "deletionGracePeriodSeconds",
+                    "deletionTimestamp",
+                    "finalizers",
+                    "generateName",
+                    "generation",
+                    "managedFields",
+                    "ownerReferences",
+                    "resourceVersion",
+                    "selfLink",
+                ),
+                _BOOKKEEPING,
+            ),
+        },
+        required=("name",),
+    )
+    return Object(
+        {
+            "apiVersion": _BOOKKEEPING,
+            "kind": _BOOKKEEPING,
+            "metadata": metadata,
+            "spec": _SPEC,
+            "status": Harmless("ours to write"),
+        },
+        required=("metadata", "spec"),
+    )

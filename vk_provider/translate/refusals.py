@@ -1,0 +1,150 @@
+"""Everything a pod says that is not carried, found before anything is fetched or started.
+
+The table in `pod_fields` judges each field by itself; here stand the few rules that need two fields at once. They look
+only at pods in which every field has its proper type, so that they can read them without asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from vk_provider.errors import Refusal
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.translate.annotations import annotation_rule
+from vk_provider.translate.expansion import names_in
+from vk_provider.translate.fieldrefs import is_pod_ip
+from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
+from vk_provider.translate.resources import FREE_STORAGE_GIB, exceeds_storage, states_storage
+from vk_provider.translate.rules import walk
+
+
+def refusals(pod: Json) -> Sequence[Refusal]:
+    """All of them, each with the path of the field it is about; in the pod's own order, and the crosswise ones last.
+
+    Never raises, whatever the pod looks like.
+    """
+    metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    findings = list(walk(pod_rule(annotation_rule(annotations)), pod, ""))
+    found = [finding.refusal for finding in findings]
+    if not any(finding.malformed for finding in findings):
+        for rule in _CROSSWISE:
+            found.extend(rule(pod))
+    return tuple(found)
+
+
+def containers_with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
+    """Every container with its path, in the order in which they start."""
+    for index, container in enumerate(init_containers_of(pod)):
+        yield f"spec.initContainers[{index}]", container
+    for index, container in enumerate(containers_of(pod)):
+        yield f"spec.containers[{index}]", container
+
+
+def _volumes_with_two_sources(pod: Json) -> Iterator[Refusal]:
+    for index, volume in enumerate(pod["spec"].get("volumes") or ()):
+        sources = [name for name in volume if name in VOLUME_SOURCES and volume[name] is not None]
+        if len(sources) > 1:
+            yield Refusal(
+                f"spec.volumes[{index}].{sources[1]}", f"the volume is {sources[0]} already; make two volumes"
+            )
+
+
+def _mounts_of_nothing(pod: Json) -> Iterator[Refusal]:
+    volumes = {volume["name"] for volume in pod["spec"].get("volumes") or ()}
+    for path, container in containers_with_paths(pod):
+        for index, mount in enumerate(container.get("volumeMounts") or ()):
+            if mount["name"] not in volumes:
+                yield Refusal(f"{path}.volumeMounts[{index}].name", f"the pod has no volume {mount['name']}")
+
+
+def _fields_of_unknown_containers(pod: Json) -> Iterator[Refusal]:
+    names = {container["name"] for _, container in containers_with_paths(pod)}
+    for path, reference in _resource_references(pod):
+        if reference.get("containerName") and reference["containerName"] not in names:
+            yield Refusal(f"{path}.containerName", f"the pod has no container {reference['containerName']}")
+
+
+def _resource_references(pod: Json) -> Iterator[tuple[str, Json]]:
+    for path, container in containers_with_paths(pod):
+        for index, variable in enumerate(container.get("env") or ()):
+            reference = (variable.get("valueFrom") or {}).get("resourceFieldRef")
+            if reference:
+                yield f"{path}.env[{index}].valueFrom.resourceFieldRef", reference
+    for path, item in _downward_items(pod):
+        if item.get("resourceFieldRef"):
+            yield f"{path}.resourceFieldRef", item["resourceFieldRef"]
+
+
+def _downward_items(pod: Json) -> Iterator[tuple[str, Json]]:
+    for index, volume in enumerate(pod["spec"].get("volumes") or ()):
+        path = f"spec.volumes[{index}]"
+        yield from _items(f"{path}.downwardAPI", volume.get("downwardAPI"))
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            yield from _items(f"{path}.projected.sources[{number}].downwardAPI", source.get("downwardAPI"))
+
+
+def _items(path: str, downward: Json | None) -> Iterator[tuple[str, Json]]:
+    for index, item in enumerate((downward or {}).get("items") or ()):
+        yield f"{path}.items[{index}]", item
+
+
+def _uses_of_the_address(pod: Json) -> Iterator[Refusal]:
+    """Words made of the pod's address: the cloud can hand it over as a variable, but cannot write it into a text."""
+    for path, container in containers_with_paths(pod):
+        late: set[str] = set()
+        for index, variable in enumerate(container.get("env") or ()):
+            yield from _late_names(f"{path}.env[{index}].value", variable.get("value"), late)
+            _follow(variable, late)
+        for field in ("command", "args"):
+            for index, word in enumerate(container.get(field) or ()):
+                yield from _late_names(f"{path}.{field}[{index}]", word, late)
+
+
+def _follow(variable: Json, late: set[str]) -> None:
+    """Keep track of which variables hold the address. An optional source may be missing and so leave it there."""
+    source = variable.get("valueFrom") or {}
+    if not variable.get("value") and is_pod_ip((source.get("fieldRef") or {}).get("fieldPath") or ""):
+        late.add(variable["name"])
+    elif not any((source.get(kind) or {}).get("optional") for kind in ("configMapKeyRef", "secretKeyRef")):
+        late.discard(variable["name"])
+
+
+def _late_names(path: str, text: str | None, late: set[str]) -> Iterator[Refusal]:
+    for name in names_in(text or ""):
+        if name in late:
+            reason = f"$({name}) is the pod's address, which does not exist before it runs; "
+            yield Refusal(path, reason + f"read the variable {name} in the container, for example by a shell")
+            return
+
+
+def _storage_beyond_the_free(pod: Json) -> Iterator[Refusal]:
+    if exceeds_storage(pod):
+        reason = f"the pod requests more than the {FREE_STORAGE_GIB}Gi that every instance has; request less"
+        for path, container in containers_with_paths(pod):
+            if states_storage(container):
+                group = "requests" if _has_request(container) else "limits"
+                yield Refusal(f"{path}.resources.{group}[ephemeral-storage]", reason)
+
+
+def _has_request(container: Json) -> bool:
+    return ((container.get("resources") or {}).get("requests") or {}).get("ephemeral-storage") is not None
+
+
+def _resolver_settings(pod: Json) -> Iterator[Refusal]:
+    spec = pod["spec"]
+    config = {name: value for name, value in (spec.get("dnsConfig") or {}).items() if value}
+    if spec.get("dnsPolicy") == "Default" and config:
+        yield Refusal("spec.dnsConfig", "nothing can be added to the cloud's own resolver; use dnsPolicy None")
+    if spec.get("dnsPolicy") == "None" and not config.get("nameservers"):
+        yield Refusal("spec.dnsPolicy", "None needs a name server in dnsConfig.nameservers")
+
+
+_CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
+    _volumes_with_two_sources,
+    _mounts_of_nothing,
+    _fields_of_unknown_containers,
+    _uses_of_the_address,
+    _storage_beyond_the_free,
+    _resolver_settings,
+)

@@ -1,0 +1,199 @@
+"""What can be said of one field of a pod: carried, harmless or refused; and the walk that holds a pod against it.
+
+A rule describes the value of one field. Fields that no rule names are refused too, so that a field which Kubernetes
+adds tomorrow is never dropped without a word. A null is the same as an absent field everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from vk_provider.errors import Refusal
+from vk_provider.model.quantity import parse
+
+EMPTY: Sequence[object] = (False, "", [], {})  # says nothing; 0 is not among them, since 0 is a user id
+
+_ENDLESS = re.compile(r"[eE][+-]?\d{3}|^.{41}", re.DOTALL)  # 1e999999999 parses, in a day or so
+
+Check = Callable[[object], str]  # a value of the right type → what is wrong with it, empty = nothing
+
+
+class Type(Enum):
+    """The JSON types of plain values, as a person would name them."""
+
+    TEXT = "a text"
+    FLAG = "true or false"
+    WHOLE = "a whole number"
+    QUANTITY = "a quantity such as 500m, 2 or 1Gi"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A plain value that is carried."""
+
+    type: Type
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of known fields; `required` ones must be there and not empty."""
+
+    fields: Mapping[str, Rule]
+    required: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list, every item under one rule."""
+
+    item: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A map with free keys. special: rules for keys of their own; other keys fall under `other`."""
+
+    other: Rule
+    special: Mapping[str, Rule] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Harmless:
+    """Not carried, and nothing is lost by it on a virtual node: the reason says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not carried. `unless`: values that mean the same as leaving the field out."""
+
+    reason: str
+    unless: Sequence[object] = EMPTY
+
+
+Rule = Value | Object | Each | Entries | Harmless | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A refusal; `malformed` when the value is not even of the field's type, so that nothing can be read off it."""
+
+    refusal: Refusal
+    malformed: bool = False
+
+
+UNKNOWN = Refused("this field is not known here, so it would be lost without a word; remove it, or update the provider")
+
+
+def walk(rule: Rule, value: object, path: str) -> Iterator[Finding]:
+    """Everything in `value` that the rule does not let pass, in the order of the value."""
+    match rule:
+        case Harmless():
+            return
+        case Refused(reason, unless):
+            if not any(_same(value, neutral) for neutral in unless):
+                yield Finding(Refusal(path, reason))
+        case Value(type_, check):
+            yield from _walk_value(type_, check, value, path)
+        case Object():
+            yield from _walk_object(rule, value, path)
+        case Each(item):
+            yield from _walk_list(item, value, path)
+        case Entries():
+            yield from _walk_entries(rule, value, path)
+
+
+def one_of(*allowed: str, instead: str = "") -> Check:
+    """Allows these texts and the empty one, which stands for the default."""
+    listed = ", ".join(allowed)
+
+    def check(value: object) -> str:
+        if value == "" or value in allowed:
+            return ""
+        return f"{value} is not carried here, only {listed}" + (f"; {instead}" if instead else "")
+
+    return check
+
+
+def inside(value: object) -> str:
+    """Checks that a path stays below where it is mounted."""
+    text = str(value)
+    if text.startswith("/") or ".." in text.split("/"):
+        return "must be a relative path without `..`"
+    return ""
+
+
+def not_negative(value: object) -> str:
+    return "must not be negative" if parse(str(value)) < 0 else ""
+
+
+def _walk_value(type_: Type, check: Check | None, value: object, path: str) -> Iterator[Finding]:
+    if not _is(type_, value):
+        yield _malformed(path, f"must be {type_.value}")
+    elif check is not None and (fault := check(value)):
+        yield Finding(Refusal(path, fault))
+
+
+def _walk_object(rule: Object, value: object, path: str) -> Iterator[Finding]:
+    if not isinstance(value, Mapping):
+        yield _malformed(path, "must be an object")
+        return
+    for name, content in value.items():
+        if content is not None:
+            yield from walk(rule.fields.get(name, UNKNOWN), content, f"{path}.{name}" if path else str(name))
+    for name in rule.required:
+        if value.get(name) in (None, "", [], {}):
+            yield _malformed(f"{path}.{name}" if path else name, "must be given")
+
+
+def _walk_list(item: Rule, value: object, path: str) -> Iterator[Finding]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        yield _malformed(path, "must be a list")
+        return
+    for index, content in enumerate(value):
+        yield from walk(item, content, f"{path}[{index}]")
+
+
+def _walk_entries(rule: Entries, value: object, path: str) -> Iterator[Finding]:
+    if not isinstance(value, Mapping):
+        yield _malformed(path, "must be an object")
+        return
+    special = rule.special or {}
+    for key, content in value.items():
+        if content is not None:
+            yield from walk(special.get(key, rule.other), content, f"{path}[{key}]")
+
+
+def _malformed(path: str, reason: str) -> Finding:
+    return Finding(Refusal(path, reason), malformed=True)
+
+
+def _is(type_: Type, value: object) -> bool:
+    match type_:
+        case Type.TEXT:
+            return isinstance(value, str)
+        case Type.FLAG:
+            return isinstance(value, bool)
+        case Type.WHOLE:
+            return isinstance(value, int) and not isinstance(value, bool)
+        case Type.QUANTITY:
+            return isinstance(value, str | int | float) and not isinstance(value, bool) and _parses(value)
+
+
+def _parses(value: str | int | float) -> bool:
+    if _ENDLESS.search(str(value)):
+        return False
+    try:
+        parse(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _same(value: object, neutral: object) -> bool:
+    return type(value) is type(neutral) and value == neutral  # because 0 == False

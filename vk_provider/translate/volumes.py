@@ -1,0 +1,162 @@
+"""Volumes of a pod with all their content, laid out as a kubelet does (contract S20 to S26).
+
+Only volumes that some container mounts are looked at: a kubelet sets up no others, so what those name may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from vk_provider.errors import PodNotReady
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.quantity import ceil_div, parse
+from vk_provider.model.workload import EmptyDir, File, Volume
+from vk_provider.translate.fieldrefs import service_account, volume_value
+from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, TokenRequest
+from vk_provider.translate.resources import resource_value
+
+DEFAULT_MODE = 0o644
+DEFAULT_TOKEN_LIFE_S = 3600
+_KINDS = (("configMap", Kind.CONFIG_MAP), ("secret", Kind.SECRET))
+_FILE_SOURCES = ("configMap", "secret", "downwardAPI", "projected")
+_MIB = parse("1Mi")
+
+
+def mounted_volumes(pod: Json) -> Sequence[Json]:
+    """The volumes that some container mounts, in the pod's order."""
+    containers = [*init_containers_of(pod), *containers_of(pod)]
+    used = {mount["name"] for container in containers for mount in container.get("volumeMounts") or ()}
+    return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in used]
+
+
+def holds_files(volume: Json) -> bool:
+    """Whether the volume shows objects of the API; a kubelet mounts those for reading only, whatever the pod says."""
+    return any(volume.get(source) is not None for source in _FILE_SOURCES)
+
+
+def object_keys(volume: Json, namespace: str) -> Iterator[tuple[Kind, ObjectKey]]:
+    """Every ConfigMap and Secret that the volume shows, optional ones among them."""
+    for projection in _projections(volume):
+        for field, kind in _KINDS:
+            if projection.get(field) is not None:
+                yield kind, (namespace, projection[field]["name"])
+
+
+def token_requests(volume: Json, pod: Json, namespace: str) -> Iterator[TokenRequest]:
+    for projection in _projections(volume):
+        if projection.get("serviceAccountToken") is not None:
+            yield _token_request(volume, projection["serviceAccountToken"], pod, namespace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeBuilder:
+    """Makes the volumes of one pod. containers: every container of the pod by its name."""
+
+    pod: Json
+    namespace: str
+    containers: Mapping[str, Json]
+    objects: Objects
+    context: NodeContext
+
+    def build(self, volume: Json) -> Volume:
+        """The volume, its files sorted by path. Raises PodNotReady, naming everything in it that is missing."""
+        if not holds_files(volume):
+            return Volume(volume["name"], empty_dir=_empty_dir(volume.get("emptyDir") or {}))
+        files: dict[str, File] = {}
+        faults: list[str] = []
+        for projection in _projections(volume):
+            for file in self._files(volume, projection, faults):
+                files[file.path] = file
+        if faults:
+            raise _not_ready(volume, faults)
+        return Volume(volume["name"], files=tuple(files[path] for path in sorted(files)))
+
+    def _files(self, volume: Json, projection: Json, faults: list[str]) -> Iterator[File]:
+        """The files of one source; what is missing goes to `faults`, so that all of it is known at once."""
+        mode = _mode(volume)
+        for field, kind in _KINDS:
+            if projection.get(field) is not None:
+                yield from self._object_files(kind, projection[field], mode, faults)
+        if projection.get("serviceAccountToken") is not None:
+            yield from self._token_files(volume, projection["serviceAccountToken"], mode, faults)
+        for item in (projection.get("downwardAPI") or {}).get("items") or ():
+            yield File(_clean(item["path"]), self._downward(item).encode(), _or_default(item.get("mode"), mode))
+
+    def _object_files(self, kind: Kind, source: Json, mode: int, faults: list[str]) -> Iterator[File]:
+        content = self.objects.files(kind, (self.namespace, source["name"]))
+        optional = bool(source.get("optional"))
+        if content is None:
+            if not optional:
+                faults.append(kind.not_found(source["name"]))
+            return
+        items = source.get("items") or [{"key": key, "path": key} for key in sorted(content)]
+        for item in items:
+            if item["key"] in content:
+                yield File(_clean(item["path"]), content[item["key"]], _or_default(item.get("mode"), mode))
+            elif not optional:
+                faults.append(kind.path_key_not_found(item["key"]))
+                return  # a kubelet names one key of each object
+
+    def _token_files(self, volume: Json, source: Json, mode: int, faults: list[str]) -> Iterator[File]:
+        request = _token_request(volume, source, self.pod, self.namespace)
+        token = self.objects.tokens.get(request)
+        if token is None:
+            faults.append(f'failed to fetch token: serviceaccounts "{request.service_account}" not found')
+        else:
+            yield File(_clean(request.path), token.encode(), mode)
+
+    def _downward(self, item: Json) -> str:
+        if item.get("fieldRef"):
+            return volume_value(self.pod, item["fieldRef"]["fieldPath"])
+        reference = item.get("resourceFieldRef")
+        if not reference:
+            return ""
+        return resource_value(self.containers[reference["containerName"]], reference, self.context.allocatable)
+
+
+def _projections(volume: Json) -> Sequence[Json]:
+    """The volume as a list of projected sources, so that the plain kinds need no code of their own."""
+    if volume.get("projected") is not None:
+        sources: Sequence[Json] = volume["projected"].get("sources") or ()
+        return sources
+    if volume.get("secret") is not None:
+        secret = volume["secret"]
+        return [{"secret": {**secret, "name": secret["secretName"]}}]
+    return [{field: volume[field]} for field in ("configMap", "downwardAPI") if volume.get(field) is not None]
+
+
+def _mode(volume: Json) -> int:
+    source = next(volume[field] for field in _FILE_SOURCES if volume.get(field) is not None)
+    return _or_default(source.get("defaultMode"), DEFAULT_MODE)
+
+
+def _or_default(mode: int | None, default: int) -> int:
+    return default if mode is None else mode
+
+
+def _token_request(volume: Json, source: Json, pod: Json, namespace: str) -> TokenRequest:
+    return TokenRequest(
+        volume=volume["name"],
+        path=source["path"],
+        service_account=service_account(pod),
+        namespace=namespace,
+        audience=source.get("audience") or "",
+        expiration_s=source.get("expirationSeconds") or DEFAULT_TOKEN_LIFE_S,
+    )
+
+
+def _empty_dir(source: Json) -> EmptyDir:
+    limit = parse(source.get("sizeLimit") or 0)  # zero is no limit
+    return EmptyDir(medium=source.get("medium") or "", size_mib=ceil_div(limit, _MIB) if limit else None)
+
+
+def _clean(path: str) -> str:
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _not_ready(volume: Json, faults: Sequence[str]) -> PodNotReady:
+    unique = list(dict.fromkeys(faults))
+    text = unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
+    message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {text}'
+    return PodNotReady(message, event_reason="FailedMount", waiting_reason="ContainerCreating")

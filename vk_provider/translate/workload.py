@@ -1,0 +1,184 @@
+"""A pod becomes a Workload in two steps: name what it refers to, and, with that fetched, put everything together.
+
+Nothing here awaits: whoever calls fetches in between. A pod that says anything we do not carry stops at the first step,
+with all of it named at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vk_provider.errors import UnsupportedPod
+from vk_provider.model.instance import Owner
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.workload import Container, Mount, Notice, Port, Workload
+from vk_provider.translate import environment, volumes
+from vk_provider.translate.annotations import for_driver
+from vk_provider.translate.dns import resolver
+from vk_provider.translate.environment import Environment, EnvironmentBuilder
+from vk_provider.translate.expansion import expand
+from vk_provider.translate.objects import Kind, NodeContext, Objects, References, TokenRequest
+from vk_provider.translate.refusals import refusals
+from vk_provider.translate.resources import container_cpu, container_memory_gib, pod_cpu, pod_memory_gib
+from vk_provider.translate.services import MASTER_NAMESPACE, service_variables
+from vk_provider.translate.volumes import VolumeBuilder
+
+__all__ = ["NodeContext", "Objects", "References", "TokenRequest", "build", "references"]
+
+DEFAULT_GRACE_S = 30
+MAX_HOSTNAME = 63
+
+
+def references(pod: Json) -> References:
+    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry."""
+    _refuse(pod)
+    namespace = _namespace(pod)
+    keys = {
+        *(key for container in _containers(pod) for key in environment.object_keys(container, namespace)),
+        *(key for volume in volumes.mounted_volumes(pod) for key in volumes.object_keys(volume, namespace)),
+    }
+    return References(
+        config_maps=frozenset(key for kind, key in keys if kind is Kind.CONFIG_MAP),
+        secrets=frozenset(key for kind, key in keys if kind is Kind.SECRET),
+        tokens=frozenset(
+            request
+            for volume in volumes.mounted_volumes(pod)
+            for request in volumes.token_requests(volume, pod, namespace)
+        ),
+        service_namespaces=frozenset({MASTER_NAMESPACE, *([namespace] if _wants_links(pod) else ())}),
+    )
+
+
+def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
+    """The pod with everything in it, ready for a cloud.
+
+    Raises UnsupportedPod as `references` does, and PodNotReady for the first thing that is missing, volumes before
+    environments and both in the pod's order, as a kubelet would come upon them.
+    """
+    _refuse(pod)
+    return _Assembly(pod, objects, context).workload()
+
+
+class _Assembly:
+    """One pod being put together: what all its parts need, gathered once."""
+
+    def __init__(self, pod: Json, objects: Objects, context: NodeContext) -> None:
+        self._pod = pod
+        self._spec: Json = pod["spec"]
+        self._namespace = _namespace(pod)
+        self._context = context
+        by_name = {container["name"]: container for container in _containers(pod)}
+        services = service_variables(
+            objects.services, namespace=self._namespace, links=_wants_links(pod), context=context
+        )
+        self._environments = EnvironmentBuilder(
+            pod=pod,
+            namespace=self._namespace,
+            containers=by_name,
+            objects=objects,
+            context=context,
+            services=services,
+        )
+        self._volumes = VolumeBuilder(
+            pod=pod, namespace=self._namespace, containers=by_name, objects=objects, context=context
+        )
+        self._notices: list[Notice] = []
+
+    def workload(self) -> Workload:
+        dns, dns_notices = resolver(self._pod, self._namespace, self._context)
+        mounted = volumes.mounted_volumes(self._pod)
+        built = tuple(self._volumes.build(volume) for volume in mounted)
+        read_only = {volume["name"] for volume in mounted if volumes.holds_files(volume)}
+        init_containers = tuple(self._container(item, read_only) for item in init_containers_of(self._pod))
+        containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
+        return Workload(
+            owner=self._owner(),
+            containers=containers,
+            init_containers=init_containers,
+            volumes=built,
+            cpu=pod_cpu(self._pod),
+            memory_gib=pod_memory_gib(self._pod),
+            restart_policy=self._spec.get("restartPolicy") or "Always",
+            termination_grace_s=_grace_s(self._spec),
+            active_deadline_s=self._spec.get("activeDeadlineSeconds"),
+            hostname=_hostname(self._pod),
+            dns=dns,
+            annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
+            notices=(*dns_notices, *self._notices),
+        )
+
+    def _owner(self) -> Owner:
+        meta = self._pod["metadata"]
+        return Owner(
+            cluster=self._context.cluster,
+            node=self._context.node_name,
+            namespace=self._namespace,
+            name=meta["name"],
+            uid=meta.get("uid") or "",
+        )
+
+    def _container(self, container: Json, read_only: set[str]) -> Container:
+        variables = self._environments.build(container)
+        self._notices.extend(variables.notices)
+        return Container(
+            name=container["name"],
+            image=container["image"],
+            command=_expanded(container.get("command"), variables),
+            args=_expanded(container.get("args"), variables),
+            env=tuple(variables.variables.items()),
+            cpu=container_cpu(container),
+            memory_gib=container_memory_gib(container),
+            mounts=tuple(_mount(mount, read_only) for mount in container.get("volumeMounts") or ()),
+            ports=tuple(
+                Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ()
+            ),
+            working_dir=container.get("workingDir") or "",
+            image_pull_policy=container.get("imagePullPolicy") or "",
+            stdin=bool(container.get("stdin")),
+            stdin_once=bool(container.get("stdinOnce")),
+            tty=bool(container.get("tty")),
+        )
+
+
+def _refuse(pod: Json) -> None:
+    found = refusals(pod)
+    if found:
+        raise UnsupportedPod(found)
+
+
+def _containers(pod: Json) -> Sequence[Json]:
+    return [*init_containers_of(pod), *containers_of(pod)]
+
+
+def _namespace(pod: Json) -> str:
+    return str(pod["metadata"].get("namespace") or "default")
+
+
+def _wants_links(pod: Json) -> bool:
+    return pod["spec"].get("enableServiceLinks") is not False
+
+
+def _expanded(words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
+    known: Mapping[str, str] = variables.texts
+    return tuple(expand(word, known) for word in words or ())
+
+
+def _mount(mount: Json, read_only: set[str]) -> Mount:
+    return Mount(
+        volume=mount["name"],
+        path=mount["mountPath"],
+        sub_path=mount.get("subPath") or "",
+        read_only=bool(mount.get("readOnly")) or mount["name"] in read_only,
+    )
+
+
+def _grace_s(spec: Json) -> int:
+    stated = spec.get("terminationGracePeriodSeconds")
+    if stated is None:
+        return DEFAULT_GRACE_S
+    return int(stated) if stated >= 0 else 1  # a negative one means at once, which is written as one second
+
+
+def _hostname(pod: Json) -> str:
+    name = pod["spec"].get("hostname") or pod["metadata"]["name"]
+    return str(name)[:MAX_HOSTNAME].rstrip("-.")
