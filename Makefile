@@ -1,0 +1,58 @@
+# Everything here needs Python 3.11+, make and nothing else that it does not fetch or name itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PATHS := vk_provider fakes tests
+
+.PHONY: help demo up test check format clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
+
+demo: $(VENV)/ready  ## the founding Job on a virtual node, live, in about a minute
+	@$(BIN)/python -m fakes demo
+
+up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
+	@$(BIN)/python -m fakes up
+
+test: check  ## every check and every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev-ready  ## lint, format, types, import contract
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev-ready  ## put the code into the house's format
+	$(BIN)/ruff check --fix $(PATHS)
+	$(BIN)/ruff format $(PATHS)
+
+clean:  ## remove what make has made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache
+
+# The environment is made once per change of pyproject.toml; the stamp is written only when all went well.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name one with: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory install-venv
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+.PHONY: install-venv
+install-venv:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing python3-venv"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	else \
+		echo "python3 has no venv module here; install it first: sudo apt-get install python3-venv"; exit 1; \
+	fi
+
+$(VENV)/ready: pyproject.toml deploy/constraints.txt | $(VENV)/bin/python
+	@echo "installing what the provider and the fakes need"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c deploy/constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev-ready: pyproject.toml deploy/constraints.txt | $(VENV)/bin/python
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c deploy/constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/ready

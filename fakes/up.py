@@ -1,0 +1,203 @@
+"""The whole thing on one machine: fake cloud, embedded cluster and the provider, each a process of its own.
+
+`python -m fakes up` keeps it running until Ctrl-C. The provider is started with the flags a user would give; nothing
+of it is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakes.api_client import ApiClient
+from fakes.console import Console
+from fakes.processes import Child
+
+ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
+NODE_NAME = "virtual-kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may choose of the local cluster. Ports: 0 = any free one."""
+
+    directory: Path
+    kubeconfig: Path
+    runtime: str = "process"
+    images: Path | None = None
+    cloud_port: int = 0
+    kube_port: int = 0
+    kubelet_port: int = 0
+    cloud_arguments: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Local:
+    """The running parts and how to reach them."""
+
+    settings: Settings
+    cloud: Child
+    kube: Child
+    provider: Child
+    endpoint: str
+    server: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.settings.kubeconfig
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return self.cloud, self.kube, self.provider
+
+    async def first_to_end(self) -> Child:
+        """The part that ends first; none should."""
+        waits = {asyncio.ensure_future(child.wait()): child for child in self.children}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return waits[done.pop()]
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+async def start(stack: AsyncExitStack, settings: Settings, said: Callable[[str], None]) -> Local:
+    """Start all three; `stack` stops them in reverse order. Raises ChildFailed."""
+    directory = settings.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("cloud", "kube"):
+        (directory / f"{name}.ready").unlink(missing_ok=True)
+    said("fake ECI cloud")
+    cloud = await _child(stack, "cloud", _cloud_arguments(settings), directory)
+    said("embedded cluster")
+    kube = await _child(stack, "kube", _kube_arguments(settings), directory)
+    endpoint = str((await cloud.ready(directory / "cloud.ready", within_s=30))["endpoint"])
+    server = str((await kube.ready(directory / "kube.ready", within_s=30))["server"])
+    said("provider")
+    provider = await start_provider(stack, settings, endpoint)
+    return Local(settings, cloud, kube, provider, endpoint, server)
+
+
+async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: str) -> Child:
+    arguments = [
+        "vk_provider",
+        "run",
+        f"--kubeconfig={settings.kubeconfig}",
+        f"--node-name={NODE_NAME}",
+        "--node-ip=127.0.0.1",
+        f"--kubelet-port={settings.kubelet_port}",
+        f"--eci-endpoint={endpoint}",
+        "--eci-region=cn-hangzhou",
+        "--cluster-name=local",
+    ]
+    keys = {"ECI_ACCESS_KEY": ACCESS_KEY, "ECI_SECRET_KEY": SECRET_KEY}
+    return await _child(stack, "provider", arguments, settings.directory, keys)
+
+
+async def _child(
+    stack: AsyncExitStack, name: str, arguments: list[str], directory: Path, env: Mapping[str, str] | None = None
+) -> Child:
+    child = await Child.start(name, arguments, directory=directory, env=env)
+    stack.push_async_callback(child.stop)
+    return child
+
+
+def _cloud_arguments(settings: Settings) -> list[str]:
+    images = [f"--images={settings.images}"] if settings.images else []
+    return [
+        "fakes",
+        "cloud",
+        f"--port={settings.cloud_port}",
+        f"--runtime={settings.runtime}",
+        f"--ready-file={settings.directory / 'cloud.ready'}",
+        *images,
+        *settings.cloud_arguments,
+    ]
+
+
+def _kube_arguments(settings: Settings) -> list[str]:
+    return [
+        "fakes",
+        "kube",
+        f"--port={settings.kube_port}",
+        f"--kubeconfig={settings.kubeconfig}",
+        f"--ready-file={settings.directory / 'kube.ready'}",
+    ]
+
+
+# --- python -m fakes up ---
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dir", type=Path, help="where kubeconfig and logs go (default: a new temporary folder)")
+    parser.add_argument("--runtime", choices=("process", "simulated"), default="process", help="of the fake cloud")
+    parser.add_argument("--images", type=Path, help="images file of the fake cloud (TOML)")
+    parser.add_argument("--cloud-port", type=int, default=0, help="port of the fake cloud; 0 = any")
+    parser.add_argument("--kube-port", type=int, default=0, help="port of the embedded API server; 0 = any")
+    parser.add_argument("--kubelet-port", type=int, default=0, help="port of the kubelet API; 0 = any")
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Start everything, say how to use it, and stay until told to stop or a part ends."""
+    console = Console.of_terminal()
+    directory = args.dir or Path(tempfile.mkdtemp(prefix="vk-local-"))
+    settings = Settings(
+        directory=directory,
+        kubeconfig=directory / "kubeconfig",
+        runtime=args.runtime,
+        images=args.images,
+        cloud_port=args.cloud_port,
+        kube_port=args.kube_port,
+        kubelet_port=args.kubelet_port,
+    )
+    try:
+        async with AsyncExitStack() as stack:
+            local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
+            await _wait_for_node(local)
+            console.text(_welcome(local))
+            ended = await local.first_to_end()
+            raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
+    finally:
+        console.text("stopped; nothing is left running")
+        if args.dir is None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _wait_for_node(local: Local) -> None:
+    async with ApiClient.from_kubeconfig(local.kubeconfig) as api:
+        await api.wait_for(f"/api/v1/nodes/{NODE_NAME}", is_ready, within_s=60, alive=local.provider)
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _welcome(local: Local) -> str:
+    kubectl = "kubectl" if shutil.which("kubectl") else "kubectl (not installed here; any version from 1.20 on)"
+    return f"""
+The local cluster is up (a stand-in for local use: it is no Kubernetes, and the cloud is no cloud).
+
+  export KUBECONFIG={local.kubeconfig}
+
+Things to try with {kubectl}:
+
+  kubectl get nodes -o wide
+  kubectl create namespace vk
+  kubectl label namespace vk virtual-node-affinity-injection=enabled
+  kubectl -n vk create job hello --image=busybox -- sh -c 'echo hello from $(hostname); date'
+  kubectl -n vk get pods -w
+  kubectl -n vk describe pod -l job-name=hello
+  kubectl -n vk logs -f job/hello
+  curl -s {local.endpoint}/_admin/bill        # what the cloud charges
+
+Logs of the parts: {local.settings.directory}   (process {os.getpid()}; Ctrl-C stops everything)
+"""
