@@ -1,0 +1,121 @@
+"""From what a path names (namespace, pod, container) to what the cloud is asked about. Pure.
+
+The pod's status is what was last told the API server; the instance is what the cloud said since. Either may be ahead of
+the other for a moment, so a run exists if either knows of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
+from vk_provider.model.pod import instance_id_of
+
+Json = dict[str, Any]
+FindPod = Callable[[str, str], Json | None]  # (namespace, name)
+
+_SPEC_LISTS = ("containers", "initContainers", "ephemeralContainers")
+_STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+_PULL_TROUBLE = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+_NO_REASON_YET = "ContainerCreating"
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What one look at a container knows. waiting: why it waits, None if it does not."""
+
+    running: bool = False
+    ended: bool = False  # its state is terminated
+    ended_before: bool = False  # its last state is
+    waiting: str | None = None
+
+
+def find_pod(find: FindPod, namespace: str, name: str, uid: str = "") -> Json:
+    """Raises RequestRefused 404 when there is none, or (with uid) only a namesake."""
+    pod = find(namespace, name)
+    if pod is None or (uid and pod["metadata"].get("uid") != uid):
+        raise RequestRefused(404, f"pod {quoted(name)} does not exist")
+    return pod
+
+
+def require_container(pod: Mapping[str, Any], container: str) -> None:
+    """Raises RequestRefused 404 unless the pod's spec has it, be it of whichever kind."""
+    spec = pod.get("spec") or {}
+    if not any(item.get("name") == container for key in _SPEC_LISTS for item in spec.get(key) or ()):
+        raise RequestRefused(404, f"container {quoted(container)} not found in pod {quoted(pod['metadata']['name'])}")
+
+
+def require_run(pod: Mapping[str, Any], instance: Instance | None, container: str, *, previous: bool) -> None:
+    """Raises RequestRefused 400 when no run of the container is there whose log could be read (H11, H12).
+
+    The run itself is the cloud's to choose by `previous`: the last that ended before the present one, or else the
+    present one and, while the container waits for its next, the last.
+    """
+    looks = list(_looks(pod, instance, container))
+    where = f"container {quoted(container)} in pod {quoted(pod['metadata']['name'])}"
+    if previous:
+        if not any(look.ended_before for look in looks):
+            raise RequestRefused(400, f"previous terminated {where} not found")
+        return
+    if any(look.running or look.ended or look.ended_before for look in looks):
+        return
+    reasons = [look.waiting for look in looks if look.waiting is not None]
+    if not reasons:
+        raise RequestRefused(400, f"{where} is not available")
+    reason = next((reason for reason in reasons if reason), _NO_REASON_YET)
+    raise RequestRefused(400, f"{where} is waiting to start: {_PULL_TROUBLE.get(reason, reason)}")
+
+
+def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
+    """The instance to ask: the one known, else the one once noted on the pod. Raises RequestRefused 400 without any."""
+    found = instance.id if instance is not None else instance_id_of(pod)
+    if not found:
+        name = pod["metadata"]["name"]
+        raise RequestRefused(
+            400,
+            f"container {quoted(container)} in pod {quoted(name)} has no instance in the cloud, "
+            "so there is no log of it: it was never started, or its instance is gone",
+        )
+    return found
+
+
+def quoted(name: str) -> str:
+    """As the kubelet quotes names in its answers."""
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _looks(pod: Mapping[str, Any], instance: Instance | None, container: str) -> Iterator[Runs]:
+    status = pod.get("status") or {}
+    for key in _STATUS_LISTS:
+        for item in status.get(key) or ():
+            if item.get("name") == container:
+                yield _of_status(item)
+    if instance is not None:
+        for report in (*instance.containers, *instance.init_containers):
+            if report.name == container:
+                yield _of_report(report)
+
+
+def _of_status(item: Mapping[str, Any]) -> Runs:
+    state = item.get("state") or {}
+    waiting = state.get("waiting")
+    return Runs(
+        running=state.get("running") is not None,
+        ended=state.get("terminated") is not None,
+        ended_before=(item.get("lastState") or {}).get("terminated") is not None,
+        waiting=None if waiting is None else waiting.get("reason") or "",
+    )
+
+
+def _of_report(report: ContainerReport) -> Runs:
+    last: ContainerState | None = report.last_state
+    return Runs(
+        running=report.state.kind is StateKind.RUNNING,
+        ended=report.state.kind is StateKind.TERMINATED,
+        ended_before=last is not None and last.kind is StateKind.TERMINATED,
+        waiting=report.state.reason if report.state.kind is StateKind.WAITING else None,
+    )
