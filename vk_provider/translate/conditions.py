@@ -1,0 +1,167 @@
+"""A pod's conditions: those a kubelet owns, computed; those a cloud adds, passed on; everybody else's, left alone.
+
+`owned` says what is true now, `stamped` adds the times: `lastTransitionTime` moves only when `status` changes.
+Source: kubernetes pkg/kubelet/status/generate.go (1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vk_provider.model.instance import CloudCondition
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.translate.container_status import by_name, ended, has_started, is_sidecar
+
+OWNED_TYPES = frozenset(
+    {
+        "PodScheduled",
+        "PodReadyToStartContainers",
+        "Initialized",
+        "ContainersReady",
+        "Ready",
+        "PodResizePending",
+        "PodResizeInProgress",
+        "AllContainersRestarting",
+    }
+)
+INSTANCE_CREATED = "ContainerInstanceCreated"
+DISRUPTION_TARGET = "DisruptionTarget"
+_UNDER_WAY = "Creating"  # the cloud's reason while nothing is wrong
+
+
+def owned(pod: Json, *, phase: str, inits: Sequence[Json], apps: Sequence[Json], has_network: bool) -> list[Json]:
+    """The conditions a kubelet writes, without times, in its order (P20)."""
+    containers_ready = _containers_ready(pod, phase, inits, apps)
+    return [
+        _condition("PodReadyToStartContainers", has_network),
+        _initialized(pod, phase, inits, apps),
+        _ready(pod, containers_ready),
+        containers_ready,
+        _condition("PodScheduled", True),
+    ]
+
+
+def stamped(pod: Json, conditions: Sequence[Json], *, now: str) -> list[Json]:
+    """The conditions with their times and the generation they speak of, following on from what the pod has."""
+    known = of(pod)
+    return [_stamped(condition, known.get(condition["type"], {}), pod, now) for condition in conditions]
+
+
+def _stamped(condition: Json, previous: Json, pod: Json, now: str) -> Json:
+    same = previous.get("status") == condition["status"]
+    generation = pod["metadata"].get("generation")
+    return {
+        **condition,
+        "lastTransitionTime": (previous.get("lastTransitionTime") if same else None) or now,
+        **({"observedGeneration": generation} if generation else {}),
+    }
+
+
+def of(pod: Json) -> dict[str, Json]:
+    """The pod's present conditions by type."""
+    return {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
+
+
+def from_cloud(pod: Json, conditions: Sequence[CloudCondition], *, quiet: bool) -> list[Json]:
+    """The cloud's own conditions, as it words them.
+
+    quiet: nothing of the pod has started yet and nothing is wrong. Then only bad news and corrections of it are worth
+    a write; the rest is told together with the start.
+    """
+    known = of(pod)
+    return [
+        _filled(each)
+        for each in conditions
+        if each.type not in OWNED_TYPES
+        and each.type != DISRUPTION_TARGET
+        and each.status in ("True", "False", "Unknown")
+        and (not quiet or each.type in known or (each.status == "False" and each.reason != _UNDER_WAY))
+    ]
+
+
+def disruption(pod: Json, *, message: str, reason: str = "TerminationByKubelet") -> list[Json]:
+    """DisruptionTarget, once: whoever set it first keeps the word."""
+    if of(pod).get(DISRUPTION_TARGET, {}).get("status") == "True":
+        return []
+    return [_condition(DISRUPTION_TARGET, True, reason, message)]
+
+
+def not_created(reason: str, message: str) -> Json:
+    return _condition(INSTANCE_CREATED, False, reason, message)
+
+
+def created(pod: Json) -> list[Json]:
+    """Takes back a ContainerInstanceCreated=False of earlier, now that there is an instance."""
+    return [_condition(INSTANCE_CREATED, True)] if of(pod).get(INSTANCE_CREATED, {}).get("status") == "False" else []
+
+
+def _filled(condition: CloudCondition) -> Json:
+    words = {"reason": condition.reason, "message": condition.message}
+    return {"type": condition.type, "status": condition.status, **{key: text for key, text in words.items() if text}}
+
+
+def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Json:
+    return _filled(CloudCondition(type_, "True" if status else "False", reason, message))
+
+
+def _initialized(pod: Json, phase: str, inits: Sequence[Json], apps: Sequence[Json]) -> Json:
+    specs = init_containers_of(pod)
+    if any(has_started(status) for status in apps):
+        return _condition("Initialized", True, "PodCompleted" if phase == "Succeeded" else "")
+    statuses = by_name(inits)
+    if specs and not statuses:
+        return _condition("Initialized", False, "UnknownContainerStatuses")
+    unknown = [spec["name"] for spec in specs if spec["name"] not in statuses]
+    incomplete = [
+        spec["name"] for spec in specs if spec["name"] in statuses and not is_done(spec, statuses[spec["name"]])
+    ]
+    if not (unknown or incomplete):
+        return _condition("Initialized", True, "PodCompleted" if phase == "Succeeded" else "")
+    return _condition("Initialized", False, "ContainersNotInitialized", _lists(unknown, "incomplete", incomplete))
+
+
+def is_done(container: Json, status: Json) -> bool:
+    """Of an init container: the next one may start. A sidecar has to be up, any other to have ended well."""
+    if is_sidecar(container):
+        return bool(status.get("started"))
+    end = ended(status)
+    return end is not None and end.get("exitCode") == 0
+
+
+def _containers_ready(pod: Json, phase: str, inits: Sequence[Json], apps: Sequence[Json]) -> Json:
+    if phase == "Failed":
+        return _condition("ContainersReady", False, "PodFailed")
+    if phase == "Succeeded":
+        return _condition("ContainersReady", False, "PodCompleted")
+    statuses: Mapping[str, Json] = by_name([*inits, *apps])
+    if not apps:
+        return _condition("ContainersReady", False, "UnknownContainerStatuses")
+    sidecars = [spec for spec in init_containers_of(pod) if is_sidecar(spec)]
+    names = [spec["name"] for spec in [*sidecars, *containers_of(pod)]]
+    unknown = [name for name in names if name not in statuses]
+    unready = [name for name in names if name in statuses and not statuses[name].get("ready")]
+    if not (unknown or unready):
+        return _condition("ContainersReady", True)
+    return _condition("ContainersReady", False, "ContainersNotReady", _lists(unknown, "unready", unready))
+
+
+def _ready(pod: Json, containers_ready: Json) -> Json:
+    if containers_ready["status"] == "False":
+        return {**containers_ready, "type": "Ready"}
+    known = of(pod)
+    faults = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        type_ = gate["conditionType"]
+        status = known[type_]["status"] if type_ in known else None
+        if status is None:
+            faults.append(f'corresponding condition of pod readiness gate "{type_}" does not exist.')
+        elif status != "True":
+            faults.append(f'the status of pod readiness gate "{type_}" is not "True", but {status}')
+    return _condition("Ready", not faults, "ReadinessGatesNotReady" if faults else "", ", ".join(faults))
+
+
+def _lists(unknown: Sequence[str], word: str, names: Sequence[str]) -> str:
+    parts = [f"containers with {word} status: [{' '.join(names)}]"] if names else []
+    if unknown:
+        parts.insert(0, f"containers with unknown status: [{' '.join(unknown)}]")
+    return ", ".join(parts)

@@ -1,0 +1,330 @@
+"""One container's report → its entry in the pod's status, and what the API server will take there.
+
+Nothing here looks at a phase or a condition. Entries are plain dicts in the API's spelling; a "previous" entry is the
+one the API server has now, and everything that the cloud leaves out is kept from it rather than made up again, so that
+the same report always gives the same entry.
+Source: kubernetes pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses), pkg/kubelet/status/status_manager.go
+(TerminatePod, normalizeStatus), pkg/apis/core/validation (ValidateContainerStateTransition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vk_provider.model.instance import ContainerReport, ContainerState, InstanceStatus, StateKind
+from vk_provider.model.pod import Json, init_containers_of
+
+CONTAINER_CREATING = "ContainerCreating"
+POD_INITIALIZING = "PodInitializing"
+UNKNOWN = "ContainerStatusUnknown"
+UNLOCATED = "The container could not be located when the pod was terminated"
+RESTARTED_UNSEEN = "The container could not be located when the pod was deleted.  The container used to be Running"
+
+KILLED = 137  # 128 + SIGKILL: what a kubelet writes where it cannot know better
+
+# What a cloud says of a container on its ordinary way to a start; a kubelet has one word for all of it.
+ON_THE_WAY = frozenset(
+    {"", CONTAINER_CREATING, POD_INITIALIZING, "Creating", "Created", "Pending", "Pulling", "Pulled", "Scheduling"}
+)
+# Exit codes that a reason stands for where the cloud forgot the number.
+_CODE_OF_REASON: Mapping[str, int] = {"Completed": 0, "Error": 1, "OOMKilled": KILLED, "ContainerCannotRun": 128}
+
+_MESSAGES_PER_POD = 12 * 1024  # bytes, shared by all containers
+_MESSAGE_MAX = 4 * 1024
+_BACK_OFF_FIRST_S, _BACK_OFF_MAX_S = 10, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all containers of one look have in common.
+
+    status: the instance's. final: nothing of it starts any more, so a wait between two runs is the end.
+    stopping: it is being stopped; nothing counts as ready. ended_at: when it ended, or empty.
+    """
+
+    pod: Json
+    instance_id: str
+    status: InstanceStatus
+    now: str
+    final: bool = False
+    stopping: bool = False
+    ended_at: str = ""
+
+
+# --- named reads ----------------------------------------------------------------------------------------------------
+
+
+def is_sidecar(container: Json) -> bool:
+    """Of an init container: it keeps running beside the others."""
+    return container.get("restartPolicy") == "Always"
+
+
+def restart_policy(pod: Json) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def by_name(statuses: Sequence[Json] | None) -> dict[str, Json]:
+    return {status["name"]: status for status in statuses or ()}
+
+
+def state_of(status: Json) -> StateKind:
+    """An entry without any state waits, as the API has it."""
+    return next((kind for kind in StateKind if (status.get("state") or {}).get(kind) is not None), StateKind.WAITING)
+
+
+def is_running(status: Json) -> bool:
+    return state_of(status) is StateKind.RUNNING
+
+
+def ended(status: Json) -> Json | None:
+    """The terminated state, None while there is none."""
+    terminated: Json | None = (status.get("state") or {}).get("terminated")
+    return terminated
+
+
+def ended_before(status: Json) -> Json | None:
+    """How the previous run ended, None without one."""
+    terminated: Json | None = (status.get("lastState") or {}).get("terminated")
+    return terminated
+
+
+def has_started(status: Json) -> bool:
+    """It runs or ran once, whatever became of it."""
+    return state_of(status) is not StateKind.WAITING or ended_before(status) is not None
+
+
+# --- entries --------------------------------------------------------------------------------------------------------
+
+
+def default_wait(pod: Json) -> str:
+    """Why a container has not started that nothing is wrong with. kubectl shows `Init:0/1` only for the second."""
+    return POD_INITIALIZING if init_containers_of(pod) else CONTAINER_CREATING
+
+
+def waiting(container: Json, *, reason: str, message: str = "") -> Json:
+    return _entry(container, state={"waiting": _filled(reason=reason, message=message)})
+
+
+def reported(container: Json, report: ContainerReport | None, previous: Json | None, scene: Scene) -> Json:
+    """The entry for what the cloud reports now; without a report the previous one, or the ordinary wait.
+
+    A container that one answer leaves out is not thereby gone: only `unlocated` says so, once the instance has ended.
+    """
+    if report is None:
+        entry = previous or waiting(container, reason=default_wait(scene.pod))
+    else:
+        entry = _from_report(container, report, previous or {}, scene)
+    if scene.final:
+        entry = concluded(entry)
+    if (ended(entry) or scene.stopping) and entry.get("ready") and not _is_done_init(container, entry, scene):
+        entry = {**entry, "ready": False}
+    return _with_foreign(entry, previous)
+
+
+def unlocated(status: Json, *, exit_code: int = KILLED, reason: str = UNKNOWN, message: str = UNLOCATED) -> Json:
+    """The entry once nobody can say any more how the container ended (P15); an end that is known stays as it is."""
+    if ended(status):
+        return status
+    started_at = (status["state"].get("running") or {}).get("startedAt")
+    state = _filled(reason=reason, message=message, startedAt=started_at, containerID=status.get("containerID"))
+    return {
+        **status,
+        "state": {"terminated": {"exitCode": exit_code, **state}},
+        "ready": False,
+        "started": False,
+    }
+
+
+def concluded(status: Json) -> Json:
+    """A container that waits between two runs, when no other run will come: its last end is its end."""
+    last = ended_before(status)
+    if state_of(status) is not StateKind.WAITING or last is None:
+        return status
+    return {**status, "state": {"terminated": last}, "lastState": {}, "ready": False, "started": False}
+
+
+def lawful(status: Json, previous: Json | None, *, container: Json, policy: str, is_init: bool) -> Json:
+    """The entry as the API server will take it over the previous one (P14): no unlawful restart, no shrinking count."""
+    if previous is None:
+        return status
+    if ended(previous) and not ended(status) and _is_over(previous, status, container, policy, is_init):
+        return previous
+    count = max(int(previous.get("restartCount") or 0), int(status.get("restartCount") or 0))
+    return status if count == status.get("restartCount") else {**status, "restartCount": count}
+
+
+def _is_over(previous: Json, status: Json, container: Json, policy: str, is_init: bool) -> bool:
+    was = previous["state"]["terminated"]
+    now_running = (status.get("state") or {}).get("running") or {}
+    if was.get("startedAt") and was["startedAt"] == now_running.get("startedAt"):
+        return True  # the run whose end is known: this report is older than what the API server has
+    if policy == "Always" or (is_init and is_sidecar(container)):
+        return False
+    return not (policy == "OnFailure" and was.get("exitCode") != 0)
+
+
+def unsupported_ephemeral(container: Json) -> Json:
+    return waiting(
+        container,
+        reason="EphemeralContainersNotSupported",
+        message="an instance takes no further container once it exists; use kubectl exec, or a copy of the pod",
+    )
+
+
+# --- from a report --------------------------------------------------------------------------------------------------
+
+
+def _from_report(container: Json, report: ContainerReport, previous: Json, scene: Scene) -> Json:
+    restarts = max(report.restart_count, int(previous.get("restartCount") or 0))
+    same_run = restarts == int(previous.get("restartCount") or 0)
+    last = _last_end(report, previous, scene, same_run=same_run)
+    container_id = _container_id(report, scene.instance_id)
+    match report.state.kind:
+        case StateKind.WAITING:
+            state: Json = {"waiting": _wait(report, scene, restarts)}
+        case StateKind.RUNNING:
+            known = (previous.get("state", {}).get("running") or {}) if same_run else {}
+            state = {"running": {"startedAt": report.state.started_at or known.get("startedAt") or scene.now}}
+        case StateKind.TERMINATED:
+            state = {"terminated": _end(report.state, previous if same_run else {}, scene, container_id)}
+    entry = _entry(container, state=state, last=last, restarts=restarts)
+    if not has_started(entry):
+        return entry  # the image stays as the pod spells it: a resolved name alone is no news
+    entry["started"] = _is_started(container, report, previous, same_run=same_run)
+    entry["ready"] = _is_ready(container, report, entry, scene)
+    entry["image"] = report.image or container.get("image", "")
+    entry["imageID"] = report.image_id or previous.get("imageID") or ""
+    entry["containerID"] = container_id
+    return entry
+
+
+def _entry(container: Json, *, state: Json, last: Json | None = None, restarts: int = 0) -> Json:
+    return {
+        "name": container["name"],
+        "state": state,
+        "lastState": {"terminated": last} if last else {},
+        "ready": False,
+        "started": False,
+        "restartCount": restarts,
+        "image": container.get("image", ""),
+        "imageID": "",
+    }
+
+
+def _wait(report: ContainerReport, scene: Scene, restarts: int) -> Json:
+    reason, message = report.state.reason, report.state.message
+    if reason in ON_THE_WAY:
+        return {"reason": default_wait(scene.pod)}  # its message tells the same in passing words
+    if reason == "CrashLoopBackOff" and not message:
+        meta = scene.pod["metadata"]
+        delay_s = min(_BACK_OFF_FIRST_S * 2 ** min(max(restarts - 1, 0), 10), _BACK_OFF_MAX_S)
+        pod = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+        message = f"back-off {_minutes(delay_s)} restarting failed container={report.name} pod={pod}"
+    return _filled(reason=reason, message=message)
+
+
+def _minutes(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _end(state: ContainerState, previous: Json, scene: Scene, container_id: str) -> Json:
+    known = ended(previous) or {}
+    running = (previous.get("state") or {}).get("running") or {}
+    code, reason = _how_it_ended(state, scene.status)
+    return {
+        "exitCode": code,
+        **_filled(
+            signal=state.signal or None,
+            reason=reason,
+            message=_cut(state.message, scene.pod),
+            startedAt=state.started_at or known.get("startedAt") or running.get("startedAt"),
+            finishedAt=state.finished_at or known.get("finishedAt") or scene.ended_at or scene.now,
+            containerID=container_id,
+        ),
+    }
+
+
+def _how_it_ended(state: ContainerState, status: InstanceStatus) -> tuple[int, str]:
+    """Exit code and reason, each from the other where the cloud gave but one; Jobs judge by the code (P43)."""
+    code = state.exit_code
+    if code is None and state.signal:
+        code = 128 + state.signal
+    if code is None:
+        code = _CODE_OF_REASON.get(state.reason)
+    if code is None and status is InstanceStatus.SUCCEEDED:
+        code = 0  # which it could not be, had any container failed
+    if code is None:
+        return KILLED, state.reason or UNKNOWN
+    return code, state.reason or ("Completed" if code == 0 else "Error")
+
+
+def _last_end(report: ContainerReport, previous: Json, scene: Scene, *, same_run: bool) -> Json | None:
+    if report.last_state is not None and report.last_state.kind is StateKind.TERMINATED:
+        known = {"state": previous.get("lastState") or {}} if same_run else previous
+        return _end(report.last_state, known, scene, "")
+    if report.state.kind is StateKind.TERMINATED or (same_run and not ended(previous)):
+        return ended_before(previous)
+    if ended(previous):
+        return ended(previous)
+    if previous and is_running(previous):
+        return _filled(reason=UNKNOWN, message=RESTARTED_UNSEEN) | {"exitCode": KILLED}
+    return ended_before(previous)
+
+
+def _is_started(container: Json, report: ContainerReport, previous: Json, *, same_run: bool) -> bool:
+    if report.state.kind is not StateKind.RUNNING:
+        return False
+    if not container.get("startupProbe"):
+        return True
+    return report.ready or (same_run and is_running(previous) and bool(previous.get("started")))
+
+
+def _is_ready(container: Json, report: ContainerReport, entry: Json, scene: Scene) -> bool:
+    if _is_done_init(container, entry, scene):
+        return True
+    if report.state.kind is not StateKind.RUNNING or _is_plain_init(container, scene):
+        return False
+    # Without a probe a container is ready as soon as it runs, however late the cloud's own flag comes.
+    return report.ready if container.get("readinessProbe") or container.get("startupProbe") else True
+
+
+def _is_plain_init(container: Json, scene: Scene) -> bool:
+    names = {init["name"] for init in init_containers_of(scene.pod)}
+    return container["name"] in names and not is_sidecar(container)
+
+
+def _is_done_init(container: Json, entry: Json, scene: Scene) -> bool:
+    end = ended(entry)
+    return end is not None and end.get("exitCode") == 0 and _is_plain_init(container, scene)
+
+
+def _container_id(report: ContainerReport, instance_id: str) -> str:
+    """`<type>://<id>`; tools split it there."""
+    given = report.container_id
+    if "://" in given:
+        return given
+    return f"eci://{given or f'{instance_id}/{report.name}'}"
+
+
+def _with_foreign(entry: Json, previous: Json | None) -> Json:
+    """With the keys that we never write: lists of entries are replaced as a whole, so what is left out is erased."""
+    if not previous or entry is previous:
+        return entry
+    return {**{key: value for key, value in previous.items() if key not in _OURS}, **entry}
+
+
+_OURS = frozenset({"name", "state", "lastState", "ready", "started", "restartCount", "image", "imageID", "containerID"})
+
+
+def _cut(message: str, pod: Json) -> str:
+    """The message within its share of what a pod may carry, in bytes of UTF-8."""
+    spec = pod["spec"]
+    count = sum(len(spec.get(field) or ()) for field in ("containers", "initContainers", "ephemeralContainers"))
+    limit = min(_MESSAGE_MAX, _MESSAGES_PER_POD // max(count, 1))
+    return message.encode()[:limit].decode(errors="ignore")
+
+
+def _filled(**fields: object) -> Json:
+    return {name: value for name, value in fields.items() if value not in (None, "")}

@@ -1,0 +1,140 @@
+"""Events as users read them under `kubectl describe`: the cloud's, mirrored, and our own.
+
+A name is worked out from what the event says, so that the same event, told again or by the next process, meets itself
+(409 on create) and is counted up rather than doubled.
+Source: kubernetes staging/src/k8s.io/client-go/tools/record, kubelet-contract b.11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from vk_provider.model.instance import CloudEvent
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+
+CLOUD_HOST = "eci"  # shown as `From: kubelet, eci`, which tells the cloud's word from our own
+COMPONENT = "kubelet"
+MIRRORED_BY_ANNOTATION = "vk-provider.io/mirrored-by"
+_NODE_EVENTS_NAMESPACE = "default"
+_NAME_MAX = 253
+_IMAGE = re.compile(r'\bimage "([^"]+)"', re.IGNORECASE)
+
+
+def involved(target: Json, *, container: str = "") -> Json:
+    """The reference to a pod or node that an event hangs on. container: the one it is about, if any."""
+    meta = target["metadata"]
+    kind = "Pod" if "namespace" in meta else "Node"  # items of a list carry no kind
+    path = _field_path(target, container) if container else ""
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        **{name: meta[name] for name in ("namespace", "name", "uid", "resourceVersion") if meta.get(name)},
+        **({"fieldPath": path} if path else {}),
+    }
+
+
+def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
+    """The cloud's event on the pod. One event of one instance always gets the same name, in each life of the pod."""
+    reference = involved(pod, container=_container_in(pod, event.message))
+    first, last = event.first_at or event.last_at, event.last_at or event.first_at
+    body = _event(
+        reference,
+        name=_name(reference, reference.get("uid", ""), event.id),
+        host=CLOUD_HOST,
+        type_=event.type,
+        reason=event.reason or "ProviderEvent",
+        message=event.message,
+        times=(first, last),
+        count=max(event.count, 1),
+    )
+    body["metadata"]["annotations"] = {MIRRORED_BY_ANNOTATION: node}
+    return body
+
+
+def own_event(
+    involved: Json,
+    *,
+    type: str,  # noqa: A002 - the event's own word for it
+    reason: str,
+    message: str,
+    now: str,
+    node: str,
+    count: int = 1,
+    first_at: str = "",
+) -> Json:
+    """An event of ours. involved: as `involved()` gives it. now: RFC 3339 UTC; first_at: of the first, when repeated.
+
+    The same words on the same object always get the same name.
+    """
+    key = (involved.get("uid", ""), involved.get("fieldPath", ""), type, reason, message)
+    return _event(
+        involved,
+        name=_name(involved, *key),
+        host=node,
+        type_=type,
+        reason=reason,
+        message=message,
+        times=(first_at or now, now),
+        count=count,
+    )
+
+
+def repeat(event: Json) -> Json:
+    """The merge patch that counts an event up which is there already (P48)."""
+    return {name: event[name] for name in ("count", "lastTimestamp", "message") if name in event}
+
+
+def _event(
+    reference: Json, *, name: str, host: str, type_: str, reason: str, message: str, times: tuple[str, str], count: int
+) -> Json:
+    first, last = times
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": reference.get("namespace", _NODE_EVENTS_NAMESPACE)},
+        "involvedObject": reference,
+        "reason": reason,
+        "message": message,
+        "type": type_,
+        "source": {"component": COMPONENT, "host": host},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": host,
+        "count": count,
+        **({"firstTimestamp": first} if first else {}),
+        **({"lastTimestamp": last} if last else {}),
+    }
+
+
+def _name(reference: Json, *key: str) -> str:
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+    stem = str(reference["name"])[: _NAME_MAX - len(digest) - 1].rstrip("-.")
+    return f"{stem}.{digest}"
+
+
+def _field_path(target: Json, container: str) -> str:
+    if "spec" not in target:
+        return ""
+    if any(each["name"] == container for each in init_containers_of(target)):
+        return f"spec.initContainers{{{container}}}"
+    if any(each["name"] == container for each in containers_of(target)):
+        return f"spec.containers{{{container}}}"
+    return ""
+
+
+def _container_in(pod: Json, message: str) -> str:
+    """Which container the message speaks of: by its name, else by an image that only one of them has; or empty."""
+    specs = [*init_containers_of(pod), *containers_of(pod)]
+    image = _IMAGE.search(message)
+    if image is not None:
+        return _only([spec["name"] for spec in specs if spec.get("image") == image.group(1)])
+    return _only([spec["name"] for spec in specs if _names(message, spec["name"])])
+
+
+def _names(message: str, container: str) -> bool:
+    """`Started container web`, `Created container: web`, `…failed container=web pod=…`, `Container web failed…`."""
+    return re.search(rf'\bcontainer[=: ]+"?{re.escape(container)}(?![-.\w])', message, re.IGNORECASE) is not None
+
+
+def _only(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ""

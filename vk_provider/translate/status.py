@@ -1,0 +1,509 @@
+"""A pod and what the cloud says of it → the pod's status.
+
+Every function but `patch` returns the whole set of fields that we own in `pod.status`, worked out from the pod as the
+API server has it now: what is sticky there (start time, transition times, ended containers, restart counts) stays.
+`patch` then says what of it is news. No function here claims a terminal phase while a container may still run.
+
+`now` is RFC 3339 UTC with seconds; `host_ip` the node's address, or empty. Rule numbers are the kubelet contract's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum, auto
+
+from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, phase_of
+from vk_provider.translate import conditions, container_status
+from vk_provider.translate.container_status import Scene, by_name, has_started, is_running, is_sidecar
+from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
+from vk_provider.translate.strategic import patch
+
+__all__ = [
+    "all_stopped",
+    "deadline_exceeded",
+    "had_run",
+    "is_stopping",
+    "mirrored",
+    "only_sidecars_left",
+    "patch",
+    "refused",
+    "stopped",
+    "vanished",
+    "waiting",
+]
+
+SETTLE_S = 60  # how long an ended instance's containers are given to be reported as ended too
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+SCHEDULE_FAILED = "ContainerInstanceScheduleFailed"
+PROVIDER_FAILED = "ProviderFailed"
+BID_FAILED = "BidFailed"
+# Pod-level reasons of ours that a live pod may get rid of again; any other stays as long as the phase does (P18).
+_PASSING_REASONS = frozenset({SCHEDULE_FAILED, PROVIDER_FAILED})
+
+
+_NOBODY = Owner()
+
+
+class _Reading(Enum):
+    """How far an instance's status is to be believed against its containers' states."""
+
+    CONTAINERS = auto()  # their states decide
+    STOPPING = auto()  # their states decide, and nothing starts again
+    ENDED = auto()  # nothing runs; once their states say so too, those decide
+    RECLAIMED = auto()  # nothing runs and the cloud took it: Failed
+    UNPLACED = auto()  # nothing ever ran
+    UNKNOWN = auto()  # the phase stays as it was
+
+
+_READINGS: Mapping[InstanceStatus, _Reading] = {
+    InstanceStatus.SCHEDULING: _Reading.CONTAINERS,
+    InstanceStatus.SCHEDULE_FAILED: _Reading.UNPLACED,
+    InstanceStatus.PENDING: _Reading.CONTAINERS,
+    InstanceStatus.RUNNING: _Reading.CONTAINERS,
+    InstanceStatus.RESTARTING: _Reading.CONTAINERS,
+    InstanceStatus.UPDATING: _Reading.CONTAINERS,
+    InstanceStatus.TERMINATING: _Reading.STOPPING,
+    InstanceStatus.SUCCEEDED: _Reading.ENDED,
+    InstanceStatus.FAILED: _Reading.ENDED,
+    InstanceStatus.EXPIRED: _Reading.RECLAIMED,
+}  # absent: UNKNOWN
+
+
+# --- what a plan asks -----------------------------------------------------------------------------------------------
+
+
+def is_stopping(pod: Json, instance: Instance | None) -> bool:
+    """It is being stopped, by whomever; from here on it is not Ready."""
+    return is_deleting(pod) or (instance is not None and instance.status is InstanceStatus.TERMINATING)
+
+
+def all_stopped(instance: Instance) -> bool:
+    """No container of it runs or will run again: a terminal phase may be claimed."""
+    if instance.status.is_ended:
+        return True
+    reports = [*instance.init_containers, *instance.containers]
+    if instance.status is not InstanceStatus.TERMINATING or not reports:
+        return False
+    return all(report.state.kind is not StateKind.RUNNING for report in reports)
+
+
+def had_run(pod: Json) -> bool:
+    """The pod's status shows a container, init or app, that started once."""
+    status = pod.get("status") or {}
+    entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return any(has_started(entry) or entry.get("containerID") for entry in entries)
+
+
+def only_sidecars_left(pod: Json, instance: Instance) -> bool:
+    """All app containers are done for good while a sidecar runs: the instance has to be stopped (P45)."""
+    inits, apps = _entries(pod, instance, _scene(pod, instance, now=""))
+    sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
+    running = [entry for entry in inits if entry["name"] in sidecars and is_running(entry)]
+    without = [entry for entry in inits if entry not in running]
+    if not running or any(is_running(entry) for entry in apps):
+        return False
+    placeholder = [{**entry, "state": {"terminated": {"exitCode": 0}}, "started": True} for entry in running]
+    return phase(pod, [*without, *placeholder], apps, final=False) in (SUCCEEDED, FAILED)
+
+
+# --- whole statuses -------------------------------------------------------------------------------------------------
+
+
+def waiting(
+    pod: Json,
+    *,
+    now: str,
+    host_ip: str,
+    reason: str = container_status.CONTAINER_CREATING,
+    message: str = "",
+    container: str = "",
+    condition: CloudCondition | None = None,
+) -> Json:
+    """Bound here, and there is no instance yet.
+
+    reason, message: why, on the container of that name, or on all when `container` is empty.
+    """
+    usual = container_status.default_wait(pod)
+    reason = usual if reason in container_status.ON_THE_WAY else reason
+
+    def entry(spec: Json) -> Json:
+        if container in ("", spec["name"]):
+            return container_status.waiting(spec, reason=reason, message=message)
+        return container_status.waiting(spec, reason=usual)
+
+    inits, apps = _lawful(pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)])
+    extra = conditions.from_cloud(pod, [condition], quiet=False) if condition else []
+    return _status(pod, phase=_live_phase(pod), inits=inits, apps=apps, extra=extra, now=now, host_ip=host_ip)
+
+
+def mirrored(
+    pod: Json, instance: Instance, *, now: str, host_ip: str, give_up: bool = False, settled: bool = False
+) -> Json:
+    """What the cloud reports, in the pod's words.
+
+    give_up: an instance that could not be placed makes the pod Failed; otherwise it waits for another attempt.
+    settled: the caller has looked again. Without it an ended instance whose containers are still reported as running
+    keeps the pod's phase until the end is SETTLE_S old, since a pod's end cannot be taken back.
+    """
+    reading = _READINGS.get(instance.status, _Reading.UNKNOWN)
+    if reading is _Reading.UNPLACED:
+        return _unplaced(pod, instance, now=now, host_ip=host_ip, give_up=give_up)
+    inits, apps = _entries(pod, instance, _scene(pod, instance, now=now))
+    reason = message = ""
+    extra: list[Json] = []
+    match reading:
+        case _Reading.CONTAINERS:
+            derived = phase(pod, inits, apps, final=False)
+        case _Reading.STOPPING:
+            derived = phase(pod, inits, apps, final=all_stopped(instance))
+        case _Reading.ENDED:
+            settled = settled or _is_long_ended(instance, now)
+            inits, apps, derived, reason, message = _ended(pod, instance, inits, apps, settled=settled)
+        case _Reading.RECLAIMED:
+            inits, apps = _unlocated(pod, inits, apps)
+            derived, reason, message = FAILED, BID_FAILED, _reclaimed(instance)
+            extra = conditions.disruption(pod, message=message)
+        case _Reading.UNKNOWN:
+            derived = _live_phase(pod)
+    quiet = _is_quiet(pod, inits, apps)
+    extra += _cloud_conditions(pod, instance, quiet=quiet)
+    return _status(
+        pod,
+        phase=derived,
+        inits=inits,
+        apps=apps,
+        reason=reason,
+        message=message,
+        extra=extra,
+        ip="" if quiet else instance.ip,
+        has_network=not instance.status.is_ended,
+        now=now,
+        host_ip=host_ip,
+    )
+
+
+def refused(pod: Json, *, reason: str, message: str, now: str, host_ip: str) -> Json:
+    """It can never run here: Failed (P6). Without container entries, so that kubectl shows the reason."""
+    rejected = message if message.startswith("Pod was rejected: ") else f"Pod was rejected: {message}"
+    extra = [conditions.not_created(reason, message)]
+    inits, apps = _as_known(pod) if had_run(pod) else ([], [])
+    inits, apps = _unlocated(pod, inits, apps)
+    return _status(
+        pod,
+        phase=FAILED,
+        inits=inits,
+        apps=apps,
+        reason=reason,
+        message=rejected,
+        extra=extra,
+        now=now,
+        host_ip=host_ip,
+    )
+
+
+def vanished(pod: Json, *, reason: str, message: str, now: str, host_ip: str, disruption: bool = False) -> Json:
+    """Its instance is gone for good, and nobody here stopped it (P15, P19).
+
+    disruption: the pod did nothing wrong, and a Job's failure policy may know. What was seen to end well has ended
+    well: a pod whose containers all did is Succeeded even so.
+    """
+    known_inits, known_apps = _as_known(pod)
+    inits, apps = _unlocated(pod, known_inits, known_apps)
+    if phase(pod, _without_sidecars(pod, inits), known_apps, final=False) == SUCCEEDED:
+        return _status(pod, phase=SUCCEEDED, inits=inits, apps=apps, now=now, host_ip=host_ip)
+    extra = conditions.disruption(pod, message=message) if disruption else []
+    return _status(
+        pod, phase=FAILED, inits=inits, apps=apps, reason=reason, message=message, extra=extra, now=now, host_ip=host_ip
+    )
+
+
+def deadline_exceeded(pod: Json, instance: Instance | None, *, now: str, host_ip: str) -> Json:
+    """Past activeDeadlineSeconds: Failed, once its containers have stopped; until then what the cloud reports (P41).
+
+    instance: as last seen; None when there is none (any more).
+    """
+    if instance is not None and not all_stopped(instance):
+        return mirrored(pod, instance, now=now, host_ip=host_ip)
+    inits, apps = _last_seen(pod, instance, now)
+    if not had_run(pod) and not any(has_started(entry) for entry in [*inits, *apps]):
+        inits, apps = [], []
+    inits, apps = _unlocated(pod, inits, apps)
+    return _status(
+        pod,
+        phase=FAILED,
+        inits=inits,
+        apps=apps,
+        reason=DEADLINE_EXCEEDED,
+        message=DEADLINE_MESSAGE,
+        now=now,
+        host_ip=host_ip,
+    )
+
+
+def stopped(pod: Json, instance: Instance | None, *, now: str, host_ip: str) -> Json:
+    """The last status of a pod that is being deleted and of which nothing runs any more (P32, P43).
+
+    instance: as last seen, None when this process never saw one. Exit codes are the real ones where they were seen.
+    """
+    inits, apps = _last_seen(pod, instance, now)
+    well = instance is not None and instance.status is InstanceStatus.SUCCEEDED
+    inits, apps = _unlocated(pod, inits, apps, ended_well=well)
+    done = phase(pod, inits, apps, final=True) == SUCCEEDED
+    return _status(pod, phase=SUCCEEDED if done else FAILED, inits=inits, apps=apps, now=now, host_ip=host_ip)
+
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+
+def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
+    return Scene(
+        pod=pod,
+        instance_id=instance.id,
+        status=instance.status,
+        now=now,
+        final=all_stopped(instance),
+        stopping=is_stopping(pod, instance),
+        ended_at=instance.ended_at,
+    )
+
+
+def _entries(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], list[Json]]:
+    """Init entries in the order of the spec and app entries by name, both as the API server will take them."""
+    status = pod.get("status") or {}
+
+    def entries(specs: Sequence[Json], reports: Sequence[ContainerReport], field: str) -> list[Json]:
+        known, seen = by_name(status.get(field)), {report.name: report for report in reports}
+        return [
+            container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene) for spec in specs
+        ]
+
+    return _lawful(
+        pod,
+        entries(init_containers_of(pod), instance.init_containers, "initContainerStatuses"),
+        entries(containers_of(pod), instance.containers, "containerStatuses"),
+    )
+
+
+def _lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
+    policy = container_status.restart_policy(pod)
+    status = pod.get("status") or {}
+
+    def lawful(entries: Sequence[Json], specs: Sequence[Json], field: str, *, is_init: bool) -> list[Json]:
+        known, by_spec = by_name(status.get(field)), by_name(specs)
+        return [
+            container_status.lawful(
+                entry, known.get(entry["name"]), container=by_spec[entry["name"]], policy=policy, is_init=is_init
+            )
+            for entry in entries
+        ]
+
+    return (
+        lawful(inits, init_containers_of(pod), "initContainerStatuses", is_init=True),
+        sorted(
+            lawful(apps, containers_of(pod), "containerStatuses", is_init=False), key=lambda entry: str(entry["name"])
+        ),
+    )
+
+
+def _as_known(pod: Json) -> tuple[list[Json], list[Json]]:
+    """The entries the API server has, the ordinary wait where it has none."""
+    nothing = Instance(id="", owner=_NOBODY, status=InstanceStatus.UNKNOWN)
+    return _entries(pod, nothing, Scene(pod=pod, instance_id="", status=nothing.status, now=""))
+
+
+def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
+    if instance is None:
+        inits, apps = _as_known(pod)
+    else:
+        inits, apps = _entries(pod, instance, _scene(pod, instance, now=now))
+    return [container_status.concluded(each) for each in inits], [container_status.concluded(each) for each in apps]
+
+
+def _unlocated(
+    pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, ended_well: bool = False
+) -> tuple[list[Json], list[Json]]:
+    """The entries when nothing runs and whoever is not known to have ended never will be (P15).
+
+    As in a kubelet, containers whose turn had not come keep waiting: app containers before init was through, and init
+    containers behind the last that started. ended_well: the cloud vouches for exit code 0.
+    """
+
+    def end(entry: Json) -> Json:
+        if not ended_well:
+            return container_status.unlocated(container_status.concluded(entry))
+        return container_status.unlocated(
+            entry, exit_code=0, reason="Completed", message="the cloud reported the whole instance as Succeeded"
+        )
+
+    specs = init_containers_of(pod)
+    known = by_name(inits)
+    begun = [index for index, entry in enumerate(inits) if has_started(entry)]
+    through = all(spec["name"] in known and _got_past(spec, known[spec["name"]]) for spec in specs)
+    past_init = through or any(has_started(entry) for entry in apps)
+    reached = len(inits) if past_init else (begun[-1] + 1 if begun else 0)
+    ended_inits = [end(entry) if index < reached else entry for index, entry in enumerate(inits)]
+    return ended_inits, [end(entry) for entry in apps] if past_init else list(apps)
+
+
+def _got_past(spec: Json, entry: Json) -> bool:
+    return has_started(entry) if is_sidecar(spec) else conditions.is_done(spec, entry)
+
+
+def _without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
+    """The entries with every sidecar as if it had done its part, for a phase in which they do not count."""
+    sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
+    done = {"state": {"terminated": {"exitCode": 0}}, "started": True}
+    return [{**entry, **done} if entry["name"] in sidecars else entry for entry in inits]
+
+
+# --- phases ---------------------------------------------------------------------------------------------------------
+
+
+def _live_phase(pod: Json) -> str:
+    """The phase the pod has, as far as it is one that a live pod can have."""
+    return RUNNING if phase_of(pod) == RUNNING else PENDING
+
+
+def _ended(
+    pod: Json, instance: Instance, inits: list[Json], apps: list[Json], *, settled: bool
+) -> tuple[list[Json], list[Json], str, str, str]:
+    """Entries, phase, reason and message once the cloud says that the whole has ended."""
+    derived = phase(pod, inits, apps, final=True)
+    if derived in (SUCCEEDED, FAILED):
+        return inits, apps, derived, "", ""
+    if not settled:
+        return inits, apps, _live_phase(pod) if derived == PENDING else derived, "", ""
+    well = instance.status is InstanceStatus.SUCCEEDED
+    inits, apps = _unlocated(pod, inits, apps, ended_well=well)
+    if well and all_succeeded(apps):
+        return inits, apps, SUCCEEDED, "", ""
+    return inits, apps, FAILED, PROVIDER_FAILED, _why(instance, f"the cloud reports the instance as {instance.status}")
+
+
+def _is_long_ended(instance: Instance, now: str) -> bool:
+    if not instance.ended_at:
+        return False
+    age = datetime.fromisoformat(now) - datetime.fromisoformat(instance.ended_at)
+    return age.total_seconds() >= SETTLE_S
+
+
+def _reclaimed(instance: Instance) -> str:
+    at = f" at {instance.ended_at}" if instance.ended_at else ""
+    return f"The cloud released the spot instance{at}: the market price or the stock no longer allowed it"
+
+
+def _unplaced(pod: Json, instance: Instance, *, now: str, host_ip: str, give_up: bool) -> Json:
+    """The cloud found no room for it. That may pass, so by default the pod waits and says why (P6)."""
+    told = next((each for each in instance.conditions if each.type == conditions.INSTANCE_CREATED), None)
+    cause = told.reason if told is not None and told.status == "False" and told.reason else "ScheduleFailed"
+    message = _why(instance, "the cloud could not place the instance")
+    extra = [conditions.not_created(cause, message)]
+    if give_up:
+        inits, apps = _unlocated(pod, *_as_known(pod)) if had_run(pod) else ([], [])
+        phase_, reason = FAILED, SCHEDULE_FAILED
+    else:
+        shown = [container_status.waiting(c, reason=PROVIDER_FAILED, message=message) for c in containers_of(pod)]
+        usual = container_status.default_wait(pod)
+        inits, apps = _lawful(pod, [container_status.waiting(c, reason=usual) for c in init_containers_of(pod)], shown)
+        phase_, reason = _live_phase(pod), SCHEDULE_FAILED
+    return _status(
+        pod,
+        phase=phase_,
+        inits=inits,
+        apps=apps,
+        reason=reason,
+        message=message,
+        extra=extra,
+        now=now,
+        host_ip=host_ip,
+    )
+
+
+def _why(instance: Instance, otherwise: str) -> str:
+    """The cloud's own words for a failure: its condition, else its last warning."""
+    for condition in instance.conditions:
+        if condition.type == conditions.INSTANCE_CREATED and condition.status == "False" and condition.message:
+            return condition.message
+    warnings = [event.message for event in instance.events if event.type == "Warning" and event.message]
+    return warnings[-1] if warnings else otherwise
+
+
+# --- putting it together --------------------------------------------------------------------------------------------
+
+
+def _is_quiet(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> bool:
+    """Nothing has started and nothing is wrong: the cloud's small steps there are not worth a write each."""
+    if (pod.get("status") or {}).get("podIP"):
+        return False
+    usual = {"reason": container_status.default_wait(pod)}
+    return all(not has_started(entry) and entry["state"].get("waiting") == usual for entry in [*inits, *apps])
+
+
+def _cloud_conditions(pod: Json, instance: Instance, *, quiet: bool) -> list[Json]:
+    told = conditions.from_cloud(pod, instance.conditions, quiet=quiet)
+    if instance.status is InstanceStatus.SCHEDULING or any(
+        each.type == conditions.INSTANCE_CREATED for each in instance.conditions
+    ):
+        return told
+    return told + conditions.created(pod)
+
+
+def _status(
+    pod: Json,
+    *,
+    phase: str,
+    inits: Sequence[Json],
+    apps: Sequence[Json],
+    now: str,
+    host_ip: str,
+    reason: str = "",
+    message: str = "",
+    extra: Sequence[Json] = (),
+    ip: str = "",
+    has_network: bool = True,
+) -> Json:
+    """The whole of what we own.
+
+    extra: conditions beside the kubelet's own. ip: the instance's, empty until it is worth telling.
+    """
+    status = pod.get("status") or {}
+    pod_ip = _address(ip) or status.get("podIP") or ""
+    node_ip = _address(host_ip) or status.get("hostIP") or ""
+    ended = phase in (SUCCEEDED, FAILED)
+    own = conditions.owned(
+        pod, phase=phase, inits=inits, apps=apps, has_network=bool(pod_ip) and has_network and not ended
+    )
+    if not reason and phase == phase_of(pod) and status.get("reason") not in _PASSING_REASONS:
+        reason, message = status.get("reason") or "", status.get("message") or ""
+    generation = pod["metadata"].get("generation")
+    return {
+        "phase": phase,
+        **({"reason": reason} if reason else {}),
+        **({"message": message} if message else {}),
+        **({"observedGeneration": generation} if generation else {}),
+        "conditions": conditions.stamped(pod, [*own, *extra], now=now),
+        **({"hostIP": node_ip, "hostIPs": [{"ip": node_ip}]} if node_ip else {}),
+        **({"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]} if pod_ip else {}),
+        "startTime": status.get("startTime") or now,
+        "initContainerStatuses": list(inits),
+        "containerStatuses": list(apps),
+        "ephemeralContainerStatuses": _ephemeral(pod),
+    }
+
+
+def _address(text: str) -> str:
+    """The address, or nothing where the API server would refuse it (P25)."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
+
+
+def _ephemeral(pod: Json) -> list[Json]:
+    """P46: said once, in the entry itself; it touches neither phase nor Ready."""
+    specs = pod["spec"].get("ephemeralContainers") or ()
+    return sorted((container_status.unsupported_ephemeral(spec) for spec in specs), key=lambda each: str(each["name"]))

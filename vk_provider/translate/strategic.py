@@ -1,0 +1,143 @@
+"""The smallest strategic-merge patch of pods/status that brings the API's copy to what we want.
+
+Rules of the merge that matter here: conditions merge by `type`, podIPs and hostIPs by `ip`, container lists are
+replaced as a whole, null removes. Fields of others are never in the patch.
+Source: kubernetes staging/src/k8s.io/api/core/v1/types.go (patchStrategy tags), kubelet-contract b.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_terminal
+from vk_provider.translate import conditions
+from vk_provider.translate.container_status import by_name, lawful, restart_policy
+
+_SCALARS = ("phase", "hostIP", "podIP", "startTime")
+_REMOVABLE = ("reason", "message")
+_CONTAINERS = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+
+
+def patch(pod: Json, desired: Json, *, annotations: Mapping[str, str] | None = None) -> Json | None:
+    """The body for `PATCH …/pods/<name>/status`, or None when the pod has it all, or has ended: that is final (P18).
+
+    pod: the newest copy from the API. desired: a whole status as `translate.status` makes it.
+    annotations: to be on the pod as well; the status subresource takes them along.
+    """
+    if is_terminal(pod):
+        return None
+    changes = _changes(pod, desired)
+    meta = {} if annotations is None else _missing(pod["metadata"].get("annotations") or {}, annotations)
+    if not changes and not meta:
+        return None
+    body: Json = {"metadata": {"uid": pod["metadata"]["uid"], **({"annotations": meta} if meta else {})}}
+    if changes:
+        body["status"] = changes
+    return body
+
+
+def _missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> Json:
+    return {key: value for key, value in wanted.items() if present.get(key) != value}
+
+
+def _changes(pod: Json, desired: Json) -> Json:
+    status: Json = pod.get("status") or {}
+    changes: Json = {
+        name: desired[name] for name in _SCALARS if desired.get(name, status.get(name)) != status.get(name)
+    }
+    for name in _REMOVABLE:
+        if (desired.get(name) or None) != (status.get(name) or None):
+            changes[name] = desired.get(name) or None
+    changes |= _addresses(status, desired)
+    for name in _CONTAINERS:
+        changes |= _container_list(pod, status, desired, name)
+    speaks = keeps_generations(status) or bool(changes) or bool(_conditions(pod, desired, with_generation=False))
+    if not speaks:
+        return {}
+    changed = _conditions(pod, desired, with_generation=True)
+    if changed:
+        changes["conditions"] = changed
+    return changes | _generation(status, desired)
+
+
+def _addresses(status: Json, desired: Json) -> Json:
+    """podIPs and hostIPs, with the directive that replaces the list where there is one to replace.
+
+    A server that does not know hostIPs drops them, so their absence beside the right hostIP is no difference; and
+    without an old list the directive itself would end up in the new one.
+    """
+    changes: Json = {}
+    for single, plural in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+        present, wanted = status.get(plural) or [], desired.get(plural) or []
+        dropped = not present and status.get(single) == desired.get(single)
+        if wanted and present != wanted and not dropped:
+            changes[plural] = [*wanted, {"$patch": "replace"}] if present else wanted
+    return changes
+
+
+def _container_list(pod: Json, status: Json, desired: Json, name: str) -> Json:
+    present: Sequence[Json] = status.get(name) or []
+    wanted = _lawful_list(pod, desired.get(name) or [], present, name)
+    if canonical(wanted) == canonical(present):
+        return {}
+    return {name: wanted or None}
+
+
+def _lawful_list(pod: Json, wanted: Sequence[Json], present: Sequence[Json], name: str) -> list[Json]:
+    """Once more what `translate.status` did already: the pod may have moved on since (P14)."""
+    is_init = name == "initContainerStatuses"
+    specs = by_name(init_containers_of(pod) if is_init else containers_of(pod))
+    policy = restart_policy(pod) if name != "ephemeralContainerStatuses" else "Never"
+    previous = by_name(present)
+    return [
+        lawful(each, previous.get(each["name"]), container=specs.get(each["name"], {}), policy=policy, is_init=is_init)
+        for each in wanted
+    ]
+
+
+def _generation(status: Json, desired: Json) -> Json:
+    wanted = desired.get("observedGeneration")
+    return {"observedGeneration": wanted} if wanted not in (None, status.get("observedGeneration")) else {}
+
+
+def keeps_generations(status: Json) -> bool:
+    """Whether this API server is known to store observedGeneration (P22).
+
+    One that drops it would differ from us for ever, so it alone is a reason to write only where it is kept; with any
+    other change it is sent along.
+    """
+    return "observedGeneration" in status or any(
+        "observedGeneration" in condition for condition in status.get("conditions") or ()
+    )
+
+
+def _conditions(pod: Json, desired: Json, *, with_generation: bool) -> list[Json]:
+    """Those that differ, each with null for what it no longer has, and its old time while its status is the same."""
+    known = conditions.of(pod)
+    compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
+    changed = []
+    for wanted in desired.get("conditions") or ():
+        present = known.get(wanted["type"])
+        if present is None:
+            changed.append(wanted)
+        elif any((wanted.get(name) or None) != (present.get(name) or None) for name in compared):
+            changed.append(_over(present, wanted))
+    return changed
+
+
+def _over(present: Json, wanted: Json) -> Json:
+    gone = {name: None for name in ("reason", "message") if present.get(name) and not wanted.get(name)}
+    same = present.get("status") == wanted["status"] and present.get("lastTransitionTime")
+    time = {"lastTransitionTime": present["lastTransitionTime"]} if same else {}
+    return {**wanted, **gone, **time}
+
+
+def canonical(value: Any) -> Any:
+    """The value without what means nothing: null, empty text, empty maps and lists, which servers add and drop."""
+    if isinstance(value, Mapping):
+        parts = ((key, canonical(item)) for key, item in value.items())
+        return {key: part for key, part in parts if part not in (None, "", {}, [])}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
