@@ -1,0 +1,59 @@
+"""What the API server's refusals mean: a Status object, or a bare HTTP code, to one class of `errors`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vk_provider.errors import Conflict, Gone, KubeError, KubeUnavailable, NotFound
+
+_BY_CODE: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone, 429: KubeUnavailable}
+_MOST_TEXT = 500  # characters of a body that is no Status: enough for a proxy's error page to be recognised
+
+
+def refusal(code: int, body: bytes, *, retry_after: str = "", call: str = "") -> KubeError:
+    """The error for an answer of 400 and above. retry_after: the header; call: `GET /path`, for people."""
+    status = _status_object(body)
+    if status is None:
+        text = body[:_MOST_TEXT].decode("utf-8", "replace").strip()
+        return _error(code, reason="", message=text, retry_after_s=_seconds(retry_after), call=call)
+    return from_status(status, code=code, retry_after=retry_after, call=call)
+
+
+def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str = "") -> KubeError:
+    """The error for a Status object, as an answer's body or as the object of a watch's ERROR line."""
+    if not isinstance(status, dict):
+        status = {}
+    details = status.get("details") or {}
+    causes = [str(cause.get("reason", "")) for cause in details.get("causes") or ()]
+    reason = str(status.get("reason") or "")
+    if "ResourceVersionTooLarge" in causes:
+        reason = "ResourceVersionTooLarge"  # the server hides it under Timeout, yet it asks for another action
+    return _error(
+        code or int(status.get("code") or 0),
+        reason=reason,
+        message=str(status.get("message") or ""),
+        retry_after_s=_seconds(retry_after) or _seconds(str(details.get("retryAfterSeconds") or "")),
+        call=call,
+    )
+
+
+def _error(code: int, *, reason: str, message: str, retry_after_s: float | None, call: str) -> KubeError:
+    kind = KubeUnavailable if code >= 500 else _BY_CODE.get(code, KubeError)
+    if reason == "Expired":
+        kind = Gone
+    told = message or reason or "no explanation"
+    return kind(f"{call} {code}: {told}".strip(), status=code, reason=reason, retry_after_s=retry_after_s)
+
+
+def _status_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return None
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else None
+
+
+def _seconds(text: str) -> float | None:
+    """Retry-After in its form of whole seconds, the only one a Kubernetes API server sends."""
+    return float(text) if text.isdecimal() else None

@@ -1,0 +1,249 @@
+"""The API server over raw JSON: one call is one request, and every failure is one class of `errors`.
+
+Nothing is retried here but once after a 401, with credentials read anew: whoever calls knows when it is worth
+trying again. No body and no header is ever logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from vk_provider.errors import KubeError, KubeUnavailable
+from vk_provider.kube.answers import refusal
+from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
+from vk_provider.kube.lanes import AT_ONCE, Lane, lane_of
+from vk_provider.kube.lines import LineSplitter
+
+Json = dict[str, Any]
+
+STRATEGIC = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+_OPEN_S = 30.0  # a server sends the head of a watch at once, however quiet the watch
+_PROBE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a vanished peer shows after a minute
+
+
+class KubeClient:
+    """One session to one API server. timeout_s bounds a call as a whole, waiting for its lane included.
+
+    Whoever must not wait for others (the lease) has a client of its own.
+    """
+
+    def __init__(
+        self, credentials: Credentials, access: Access, *, user_agent: str, at_once: Mapping[Lane, int] = AT_ONCE
+    ) -> None:
+        self.server = shown(access.server)
+        self._credentials = credentials
+        self._lanes = {lane: asyncio.Semaphore(count) for lane, count in at_once.items()}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the lanes bound requests; a watch holds a connection for ever
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    @classmethod
+    async def connect(cls, *, kubeconfig: str | None, context: str | None = None, user_agent: str) -> KubeClient:
+        """kubeconfig None: the ServiceAccount of the pod that we run in.
+
+        Raises ConfigError naming file and field. A server that does not answer is no error here.
+        """
+        credentials = InClusterCredentials() if kubeconfig is None else KubeconfigCredentials(kubeconfig, context)
+        await credentials.start()
+        return cls(credentials, await credentials.access(), user_agent=user_agent)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Json:
+        return await self._call("GET", path, params=params, timeout_s=timeout_s)
+
+    async def post(
+        self, path: str, body: Json, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0
+    ) -> Json:
+        return await self._call("POST", path, params=params, body=body, timeout_s=timeout_s)
+
+    async def put(
+        self, path: str, body: Json, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0
+    ) -> Json:
+        return await self._call("PUT", path, params=params, body=body, timeout_s=timeout_s)
+
+    async def patch(
+        self,
+        path: str,
+        body: Json | list[Json],
+        *,
+        content_type: str = STRATEGIC,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Json:
+        """content_type: STRATEGIC or MERGE with a mapping, JSON_PATCH with a list."""
+        return await self._call("PATCH", path, params=params, body=body, content_type=content_type, timeout_s=timeout_s)
+
+    async def delete(
+        self,
+        path: str,
+        *,
+        body: Json | None = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Json:
+        """body: DeleteOptions, as {"gracePeriodSeconds": 0, "preconditions": {"uid": …}}."""
+        return await self._call("DELETE", path, params=params, body=body, timeout_s=timeout_s)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """The lines of a watch, as they come. timeout_s: when a stream that has not ended counts as dead.
+
+        The iterator ends when the server ends the stream; KubeUnavailable when the connection breaks or is dead.
+        A line cut off by the end is no line.
+        """
+        call = f"GET {path}"
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        with _mapped(call):
+            async with asyncio.timeout(min(timeout_s, _OPEN_S)):
+                response = await self._admitted("GET", path, params=params)
+        try:
+            if response.status >= 400:
+                with _mapped(call):
+                    async with asyncio.timeout(_OPEN_S):
+                        await _checked(response, call)
+            _probe(response)
+            yield _lines(response, call, deadline)
+        finally:
+            response.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        timeout_s: float,
+        body: Json | list[Json] | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        call = f"{method} {path}"
+        with _mapped(call):
+            async with asyncio.timeout(timeout_s), self._lanes[lane_of(method, path)]:
+                response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
+                async with response:
+                    return _decoded(await _checked(response, call), call)
+
+    async def _admitted(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: Json | list[Json] | None = None,
+        content_type: str = "application/json",
+    ) -> aiohttp.ClientResponse:
+        """The answer; after a 401, the one to the same request with credentials read anew, if they are new."""
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        access = await self._credentials.access()
+        response = await self._send(access, method, path, params, data, content_type)
+        if response.status == 401:
+            try:
+                renewed = await self._credentials.renew(access)
+            except BaseException:
+                response.close()
+                raise
+            if renewed is not access:
+                response.close()
+                return await self._send(renewed, method, path, params, data, content_type)
+        return response
+
+    async def _send(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        content_type: str,
+    ) -> aiohttp.ClientResponse:
+        url = URL(access.server + path, encoded=True)  # `paths` quoted it: once more would change it
+        headers = CIMultiDict(access.headers)
+        if data is not None:
+            headers["Content-Type"] = content_type
+        return await self._session.request(
+            method,
+            url,
+            params=params,
+            data=data,
+            headers=headers,
+            ssl=access.tls if access.tls is not None else True,
+            server_hostname=access.server_name,
+            proxy=access.proxy,
+            allow_redirects=False,  # to where, the server would decide, and our token would go along
+        )
+
+
+async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float) -> AsyncIterator[Json]:
+    splitter = LineSplitter()
+    while True:
+        with _mapped(call):
+            async with asyncio.timeout_at(deadline):
+                chunk = await response.content.readany()
+        if not chunk:
+            return
+        for line in splitter.feed(chunk):
+            yield _decoded(line, call)
+
+
+async def _checked(response: aiohttp.ClientResponse, call: str) -> bytes:
+    """The body. Raises what an answer of 300 and above means."""
+    body = await response.read()
+    if response.status >= 300:
+        raise refusal(response.status, body, retry_after=response.headers.get("Retry-After", ""), call=call)
+    return body
+
+
+def _decoded(body: bytes, call: str) -> Json:
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise KubeUnavailable(f"{call}: the answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise KubeUnavailable(f"{call}: the answer is no object")
+    return value
+
+
+@contextmanager
+def _mapped(call: str) -> Iterator[None]:
+    """aiohttp's and the system's failures as ours: there was no answer."""
+    try:
+        yield
+    except KubeError:
+        raise
+    except TimeoutError as error:
+        raise KubeUnavailable(f"{call}: no answer in time") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise KubeUnavailable(f"{call}: {error or type(error).__name__}") from error
+
+
+def _probe(response: aiohttp.ClientResponse) -> None:
+    """Let the kernel find out that the peer is gone: a watch may be silent for minutes and be well."""
+    transport = response.connection.transport if response.connection else None
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in _PROBE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)

@@ -1,0 +1,245 @@
+"""How to be let in: server, TLS and headers, kept fresh. The only place that uses kubernetes_asyncio, for tokens.
+
+Nothing here is ever logged but names of files and fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config.config_exception import ConfigException
+from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
+from kubernetes_asyncio.config.kube_config import KubeConfigLoader
+
+from vk_provider.errors import ConfigError, KubeUnavailable
+from vk_provider.kube.kubeconfig import Target, read_target
+from vk_provider.kube.proxy import proxy_for
+from vk_provider.kube.tls import TlsMaterial, client_context
+
+log = logging.getLogger(__name__)
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_CHECK_S = 60.0  # how old a token from a file or a plugin may be before it is looked at again
+_RENEW_AT_MOST_S = 10.0  # a 401 that stays must not start a plugin for every request
+_PLUGIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Access:
+    """What every request carries. Compared by identity: another object means renewed credentials."""
+
+    server: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+
+
+class Credentials(Protocol):
+    async def access(self) -> Access:
+        """The present access; cheap when nothing is due. Raises KubeUnavailable when it cannot be renewed."""
+        ...
+
+    async def renew(self, refused: Access) -> Access:
+        """Read everything anew, because the server said 401 to this one; the same object if there is nothing newer."""
+        ...
+
+
+class FixedAccess:
+    """Credentials that never change."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def access(self) -> Access:
+        return self._access
+
+    async def renew(self, refused: Access) -> Access:  # noqa: ARG002 (of the protocol)
+        return self._access
+
+
+class _Renewing:
+    """Holds one Access, loads it again when it is old or was refused; one load at a time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._access: Access | None = None
+        self._look_again_at = 0.0
+        self._renewed_at = float("-inf")
+        self._tls: tuple[TlsMaterial, ssl.SSLContext] | None = None
+
+    async def start(self) -> None:
+        """The first load. Raises ConfigError, naming file and field."""
+        self._access = await self._load(anew=True)
+
+    async def access(self) -> Access:
+        if self._access is None or _now() >= self._look_again_at:
+            async with self._lock:
+                if self._access is None or _now() >= self._look_again_at:
+                    self._access = await self._freshened()
+        return self._access
+
+    async def renew(self, refused: Access) -> Access:
+        async with self._lock:
+            if self._access is None or (self._access is refused and _now() >= self._renewed_at + _RENEW_AT_MOST_S):
+                self._renewed_at = _now()
+                self._access = await self._reload(anew=True)
+        return self._access
+
+    async def _load(self, *, anew: bool) -> Access:
+        raise NotImplementedError
+
+    async def _freshened(self) -> Access:
+        """A newer access, or the present one while a newer cannot be had: the server will say when it is too old."""
+        try:
+            return await self._reload(anew=False)
+        except KubeUnavailable as error:
+            if self._access is None:
+                raise
+            log.warning("%s", error)
+            self._look_again_at = _now() + _CHECK_S
+            return self._access
+
+    async def _reload(self, *, anew: bool) -> Access:
+        try:
+            return await self._load(anew=anew)
+        except ConfigError as error:
+            raise KubeUnavailable(f"credentials cannot be renewed: {error}") from error
+
+    def _context(self, material: TlsMaterial) -> ssl.SSLContext:
+        """The same context for the same material, so that renewed tokens keep using the open connections."""
+        if self._tls is None or self._tls[0] != material:
+            self._tls = (material, client_context(material))
+        return self._tls[1]
+
+
+class KubeconfigCredentials(_Renewing):
+    def __init__(self, paths: str, context: str | None, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self._paths = paths
+        self._context_name = context
+        self._environ = environ
+        self._target: Target | None = None
+        self._loader: KubeConfigLoader | None = None
+
+    async def _load(self, *, anew: bool) -> Access:
+        if anew or self._target is None or self._loader is None:
+            self._target = await asyncio.to_thread(read_target, self._paths, self._context_name)
+            self._loader = KubeConfigLoader(_only(self._target), active_context="it", config_base_path="")
+        target = self._target
+        settings = await self._authenticate(target, self._loader)
+        self._look_again_at = _now() + _CHECK_S if self._may_change(target, self._loader) else float("inf")
+        return Access(
+            server=target.server,
+            headers=(*_authorization(settings), *target.impersonate),
+            tls=self._tls_for(target, settings) if target.server.startswith("https:") else None,
+            server_name=target.server_name,
+            proxy=target.proxy or proxy_for(target.server, self._environ),
+        )
+
+    async def _authenticate(self, target: Target, loader: KubeConfigLoader) -> Configuration:
+        settings = Configuration()
+        try:
+            async with asyncio.timeout(_PLUGIN_S):
+                await loader.load_and_set(settings)
+        # The loader calls plugins, opens files and parses answers, and lets through whatever these raise.
+        except Exception as error:
+            told = str(error) or type(error).__name__
+            raise ConfigError([f"kubeconfig {target.source}: the user cannot be authenticated: {told}"]) from error
+        return settings
+
+    @staticmethod
+    def _may_change(target: Target, loader: KubeConfigLoader) -> bool:
+        """A plugin that names no expiry is asked again on a 401 only, as kubectl does."""
+        if "exec" in target.user:
+            return hasattr(loader, "exec_plugin_expiry")
+        return "tokenFile" in target.user or "auth-provider" in target.user
+
+    def _tls_for(self, target: Target, settings: Configuration) -> ssl.SSLContext:
+        material = target.tls
+        try:
+            if settings.cert_file:  # an exec plugin gave a certificate
+                material = TlsMaterial(
+                    ca=material.ca,
+                    certificate=Path(settings.cert_file).read_bytes(),
+                    key=Path(str(settings.key_file)).read_bytes(),
+                    insecure=material.insecure,
+                )
+            return self._context(material)
+        except (OSError, ValueError) as error:
+            what = f"certificate-authority, client-certificate or client-key cannot be used: {error}"
+            raise ConfigError([f"kubeconfig {target.source}: {what}"]) from error
+
+
+class InClusterCredentials(_Renewing):
+    """The ServiceAccount of the pod that we run in. Its token is replaced on disk about hourly."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT) -> None:
+        super().__init__()
+        self._environ = environ
+        self._directory = directory
+
+    async def _load(self, *, anew: bool) -> Access:  # noqa: ARG002 (both files are always read)
+        settings, ca = await asyncio.to_thread(self._read)
+        self._look_again_at = _now() + _CHECK_S
+        try:
+            context = self._context(TlsMaterial(ca=ca))
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"{self._directory / 'ca.crt'}: is no CA certificate: {error}"]) from error
+        return Access(
+            server=str(settings.host),
+            headers=tuple(_authorization(settings)),
+            tls=context,
+            proxy=proxy_for(str(settings.host), self._environ),
+        )
+
+    def _read(self) -> tuple[Configuration, bytes]:
+        for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+            if not self._environ.get(name):
+                raise ConfigError([f"no kubeconfig is given and this is no pod ({name} is not set): name a kubeconfig"])
+        token, ca = self._directory / "token", self._directory / "ca.crt"
+        settings = Configuration()
+        try:
+            InClusterConfigLoader(
+                token_filename=str(token), cert_filename=str(ca), try_refresh_token=False, environ=dict(self._environ)
+            ).load_and_set(settings)
+            return settings, ca.read_bytes()
+        except (ConfigException, OSError) as error:
+            what = f"{error}; is automountServiceAccountToken false?"
+            raise ConfigError([f"the ServiceAccount of this pod ({token}, {ca}) cannot be used: {what}"]) from error
+
+
+def _only(target: Target) -> dict[str, object]:
+    """The one context that the token loader is to see. It gets no TLS fields: it would leave keys in files."""
+    return {
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": target.server}}],
+        "users": [{"name": "it", "user": dict(target.user)}],
+    }
+
+
+def _authorization(settings: Configuration) -> list[tuple[str, str]]:
+    # A file's last line end is not part of a token, and no header may hold it.
+    token = str(settings.api_key.get("BearerToken") or "").strip()
+    return [("Authorization", token)] if token else []
+
+
+def shown(server: str) -> str:
+    """A server's URL as it may be logged."""
+    url = urlsplit(server)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}{url.path}"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,304 @@
+"""Events to the API server: put at once, sent when there is time, and never a reason for anything else to wait.
+
+`put` never awaits and the line is bounded: when it is full, what is worth least goes, and is counted. One series of
+events is in the hands of one worker at a time, so that its count on the server only grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime, timedelta
+
+from vk_provider.backoff import Backoff
+from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
+from vk_provider.kube import paths
+from vk_provider.kube.client import Json, KubeClient
+from vk_provider.kube.correlate import Correlator, Lru, Series
+from vk_provider.kube.rate import TokenBucket
+
+log = logging.getLogger(__name__)
+
+_TRIES = 12
+_BACKOFF = Backoff(first_s=1.0, most_s=30.0, spread=0.5)
+_MIRRORED_MEMORY = 100_000
+_KEPT_BY_SERVER = timedelta(hours=1)  # kube-apiserver --event-ttl
+_PAGE = 500
+
+Name = tuple[str, str]  # namespace, name
+
+
+class Line:
+    """Series waiting to be sent, those worth most first, each at most once, at most `most` in all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._ranks: tuple[deque[Series], ...] = (deque(), deque(), deque())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._ranks))
+
+    def add(self, series: Series) -> Series | None:
+        """Put in line; returns what had to go for it, which may be this very series."""
+        rank = _worth(series)
+        victim = None
+        if len(self) >= self._most:
+            lowest = next(index for index, line in enumerate(self._ranks) if line)
+            if lowest >= rank:
+                return series
+            victim = self._ranks[lowest].pop()
+            victim.queued = False
+        series.queued = True
+        self._ranks[rank].append(series)
+        return victim
+
+    def take(self) -> Series | None:
+        for line in reversed(self._ranks):
+            if line:
+                series = line.popleft()
+                series.queued = False
+                return series
+        return None
+
+
+def _worth(series: Series) -> int:
+    """A higher count of what is already told, then what is normal, then what somebody must see."""
+    if series.on_server:
+        return 0
+    return 2 if series.event.get("type") == "Warning" else 1
+
+
+class Recorder:
+    """`run` sends, `put` may be called before, during and after.
+
+    sent, dropped: counters by what happened, for metrics. clock: tells a predecessor's events from ours.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        most: int = 5_000,
+        workers: int = 4,
+        per_s: float = 50.0,
+        burst: int = 100,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.sent: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._client = client
+        self._line = Line(most)
+        self._workers = workers
+        self._per_s, self._burst = per_s, burst
+        self._jitter = jitter
+        self._too_old = clock() - _KEPT_BY_SERVER
+        self._correlator = Correlator()
+        self._mirrored: Lru[int] = Lru(_MIRRORED_MEMORY)  # Name → count on the server
+        self._mirroring: dict[Name, Series] = {}  # those in line or in flight
+        self._in_flight = 0
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._failures = 0
+        self._open_at = float("-inf")
+
+    def __len__(self) -> int:
+        """Events that are not on the server yet."""
+        return len(self._line) + self._in_flight
+
+    def put(self, event: Json, key: Hashable | None = None) -> None:
+        """Take a finished Event.
+
+        key None: one of our own; its like before it is counted on instead (P48).
+        key given: a cloud's event mirrored under a name that is always the same for it, whoever posts it; it is
+        posted once per name, and again only with a higher count.
+        """
+        if key is None:
+            series = self._correlator.observe(event, _now())
+            if series is None:
+                self.dropped["spam"] += 1
+                return
+        else:
+            mirrored = self._mirror(event)
+            if mirrored is None:
+                return
+            series = mirrored
+        self._enqueue(series)
+
+    async def known_names(self, host: str) -> set[str]:
+        """Names of the events already mirrored for this source host, which `put` will then not post again.
+
+        Raises KubeError; going on without it is safe, only slow.
+        """
+        names: set[str] = set()
+        params = {"fieldSelector": "source=kubelet", "limit": str(_PAGE)}
+        while True:
+            answer = await self._client.get(paths.events(), params=params)
+            for event in answer.get("items") or ():
+                if (event.get("source") or {}).get("host") == host:
+                    meta = event["metadata"]
+                    names.add(meta["name"])
+                    self._mirrored.put((meta["namespace"], meta["name"]), int(event.get("count") or 1))
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return names
+            params["continue"] = str(token)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        rate = TokenBucket(burst=self._burst, per_s=self._per_s, now=_now())
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._send_for_ever(rate))
+
+    async def flush(self, deadline_s: float) -> bool:
+        """Wait until all is sent; False when the deadline came first. `run` must be running."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("events left unsent count=%d", len(self))
+            return False
+        return True
+
+    # --- into the line
+
+    def _mirror(self, event: Json) -> Series | None:
+        """The series to send, or None when the server has it, or had it and forgot."""
+        name = (str(event["metadata"]["namespace"]), str(event["metadata"]["name"]))
+        known = self._mirrored.get(name) or 0
+        series = self._mirroring.get(name)
+        wanted = Series(event, mirrored=True, on_server=known)
+        if series is not None:
+            if wanted.count > series.count:
+                series.event = event
+            return None if series.queued or series.in_flight else series
+        if wanted.count <= known or (not known and self._is_forgotten(event)):
+            return None
+        self._mirroring[name] = wanted
+        return wanted
+
+    def _is_forgotten(self, event: Json) -> bool:
+        """Whether it ended so long before our start that a predecessor posted it and the server has dropped it."""
+        told = event.get("lastTimestamp") or event.get("eventTime") or ""
+        try:
+            return datetime.fromisoformat(str(told)) < self._too_old
+        except (ValueError, TypeError):
+            return False
+
+    def _enqueue(self, series: Series) -> None:
+        if series.queued or series.in_flight:
+            return  # whoever sends it sends what it is by then
+        victim = self._line.add(series)
+        if victim is not None:
+            self._drop(victim, "full")
+        if len(self._line):
+            self._idle.clear()
+            self._work.set()
+
+    def _drop(self, series: Series, why: str) -> None:
+        self.dropped[why] += 1
+        series.tries = 0
+        self._mirroring.pop((series.namespace, series.name), None)
+
+    # --- out of the line
+
+    async def _send_for_ever(self, rate: TokenBucket) -> None:
+        while True:
+            series = await self._next()
+            series.in_flight = True
+            self._in_flight += 1
+            try:
+                await asyncio.sleep(rate.reserve(_now()))
+                again = await self._deliver(series)
+            finally:
+                series.in_flight = False
+                self._in_flight -= 1
+            if again:
+                self._enqueue(series)
+            if not len(self):
+                self._idle.set()
+
+    async def _next(self) -> Series:
+        while True:
+            pause_s = self._open_at - _now()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            elif series := self._line.take():
+                return series
+            else:
+                self._work.clear()
+                await self._work.wait()
+
+    async def _deliver(self, series: Series) -> bool:
+        """Bring the server to what the series is now. True: it must be tried or told once more."""
+        event, count = series.event, series.count
+        try:
+            await (self._recount(series, event) if series.on_server else self._create(series, event))
+        except KubeUnavailable as error:
+            return self._failed(series, error)
+        except KubeError as error:
+            # Most often the namespace is being deleted, and its events with it.
+            log.info("dropped event=%s/%s: %s", series.namespace, series.name, error)
+            self._drop(series, "refused")
+            return False
+        self._failures = 0
+        series.tries = 0
+        series.on_server = max(series.on_server, count)
+        if series.count > count:
+            return True
+        if series.mirrored:
+            self._mirrored.put((series.namespace, series.name), series.on_server)
+            self._mirroring.pop((series.namespace, series.name), None)
+        return False
+
+    def _failed(self, series: Series, error: KubeUnavailable) -> bool:
+        """All workers wait: what ails the server ails it for all. Only answers count as tries, silence does not."""
+        pause_s = max(_BACKOFF.delay(self._failures, jitter=self._jitter()), error.retry_after_s or 0.0)
+        self._failures += 1
+        self._open_at = max(self._open_at, _now() + pause_s)
+        log.warning("events wait for_s=%.1f: %s", pause_s, error)
+        series.tries += 0 if error.unanswered else 1
+        if series.tries < _TRIES:
+            return True
+        self._drop(series, "failed")
+        return False
+
+    async def _create(self, series: Series, event: Json) -> None:
+        try:
+            await self._client.post(paths.events(series.namespace), event)
+        except Conflict:
+            await self._found(series, event)
+        self.sent["created"] += 1
+
+    async def _found(self, series: Series, event: Json) -> None:
+        """It is there: we posted it and lost the answer, or a predecessor did. Only a higher count is news."""
+        if series.count == 1:
+            return
+        present = await self._client.get(paths.event(series.namespace, series.name))
+        series.on_server = int(present.get("count") or 1)
+        if series.count > series.on_server:
+            await self._recount(series, event)
+
+    async def _recount(self, series: Series, event: Json) -> None:
+        fields = ("count", "lastTimestamp", "message")
+        news: Json = {name: event[name] for name in fields if name in event}
+        try:
+            await self._client.patch(paths.event(series.namespace, series.name), news)
+        except NotFound:
+            await self._client.post(paths.events(series.namespace), _fresh(event))
+        self.sent["counted"] += 1
+
+
+def _fresh(event: Json) -> Json:
+    """The event as it can be created anew, after the server forgot it."""
+    volatile = ("resourceVersion", "uid", "creationTimestamp")
+    return {**event, "metadata": {name: value for name, value in event["metadata"].items() if name not in volatile}}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,152 @@
+"""Objects by key, kept by one writer and read by everybody: what the API server or the cloud was last seen to hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, KeysView, ValuesView
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_MOST_TOMBSTONES = 20_000
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether a resourceVersion is older than another of the same kind of object; unknown ones never are.
+
+    Servers on etcd count in decimal integers of any length, so by length, then as text.
+    """
+    if not (version.isdecimal() and than.isdecimal()):
+        return False
+    version, than = version.lstrip("0"), than.lstrip("0")
+    return (len(version), version) < (len(than), than)
+
+
+class Store(Generic[T]):
+    """A key is there in its newest seen version only, and a removed key stays removed against late, older answers.
+
+    key: names one life of one object (a uid).
+    version: its resourceVersion; None for objects that have none, which then count as changed when they are unequal.
+    index: a second way in, not unique, as namespace/name.
+    `ready` is set once the first complete list is in.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Callable[[T], str],
+        version: Callable[[T], str] | None = None,
+        index: Callable[[T], Hashable] | None = None,
+    ) -> None:
+        self.ready = asyncio.Event()
+        self.key = key
+        self._version = version
+        self._index = index
+        self._objects: dict[str, T] = {}
+        self._by_index: dict[Hashable, dict[str, None]] = {}
+        self._tombstones: OrderedDict[str, str] = OrderedDict()
+        self._listeners: list[Callable[[str], object]] = []
+
+    # --- for readers
+
+    def subscribe(self, listener: Callable[[str], object]) -> None:
+        """Call `listener(key)` after every change of a key; it must return at once and not raise."""
+        self._listeners.append(listener)
+
+    def get(self, key: str) -> T | None:
+        return self._objects.get(key)
+
+    def find(self, index: Hashable) -> list[T]:
+        """Objects under an index value, oldest insertion first; a namesake of another uid is one more."""
+        return [self._objects[key] for key in self._by_index.get(index, ())]
+
+    def keys(self) -> KeysView[str]:
+        return self._objects.keys()
+
+    def values(self) -> ValuesView[T]:
+        return self._objects.values()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._objects
+
+    # --- for the writer
+
+    def replace(self, items: Iterable[T], *, resource_version: str = "") -> None:
+        """Hold what a complete list holds. Keys that it lacks are removed; objects that we know newer stay as known.
+
+        resource_version: the list's, so that older answers about removed keys are refused later.
+        """
+        listed = {self.key(item): item for item in items}
+        gone = [key for key in self._objects if key not in listed]
+        changed = [key for key, item in listed.items() if self._put(key, item)]
+        for key in gone:
+            self._drop(key, resource_version)
+        self.ready.set()
+        self._notify([*changed, *gone])
+
+    def apply(self, item: T) -> bool:
+        """Hold this object; False when it is no news: older than, or the same as, what is known."""
+        key = self.key(item)
+        if not self._put(key, item):
+            return False
+        self._notify([key])
+        return True
+
+    def remove(self, key: str, *, resource_version: str = "") -> bool:
+        """Forget this key. resource_version: of the deletion; answers older than it do not bring the key back."""
+        known = key in self._objects
+        self._drop(key, resource_version)
+        if known:
+            self._notify([key])
+        return known
+
+    def _put(self, key: str, item: T) -> bool:
+        known = self._objects.get(key)
+        if not self._is_news(key, item, known):
+            return False
+        if known is not None:
+            self._unindex(key, known)
+        self._objects[key] = item
+        self._tombstones.pop(key, None)
+        if self._index is not None:
+            self._by_index.setdefault(self._index(item), {})[key] = None
+        return True
+
+    def _is_news(self, key: str, item: T, known: T | None) -> bool:
+        if self._version is None:
+            return known is None or known != item
+        version = self._version(item)
+        if known is not None:
+            held = self._version(known)
+            return not is_older(version, held) and (version != held or not version)
+        return not is_older(version, self._tombstones.get(key, ""))
+
+    def _drop(self, key: str, resource_version: str) -> None:
+        known = self._objects.pop(key, None)
+        if known is not None:
+            self._unindex(key, known)
+        if self._version is None:
+            return
+        # Without a version of the deletion, the last one known: a late answer of an earlier write is older than that.
+        held = self._version(known) if known is not None else ""
+        self._tombstones[key] = resource_version or held or self._tombstones.get(key, "")
+        self._tombstones.move_to_end(key)
+        while len(self._tombstones) > _MOST_TOMBSTONES:
+            self._tombstones.popitem(last=False)
+
+    def _unindex(self, key: str, known: T) -> None:
+        if self._index is None:
+            return
+        value = self._index(known)
+        keys = self._by_index[value]
+        del keys[key]
+        if not keys:
+            del self._by_index[value]
+
+    def _notify(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for listener in self._listeners:
+                listener(key)
