@@ -46,7 +46,7 @@ class Cloud(Protocol):
         ...
 
     async def delete(self, instance_id: str) -> bool:
-        """Ask it to stop, gracefully. It may stay listed as TERMINATING for a while. False = the cloud has no such one."""
+        """Ask it to stop, gracefully; it may stay listed as TERMINATING a while. False = the cloud has no such one."""
         ...
 
     async def is_gone(self, instance_id: str, container: str) -> bool:

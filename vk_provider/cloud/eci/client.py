@@ -1,0 +1,256 @@
+"""Signs a call, sends it, and turns every way it can fail into one of our errors.
+
+Retries live here: each try has a new nonce, time and signature, but the same words, so that with its ClientToken a
+create that was answered too late is found again instead of made twice. No body, signature or key is ever logged or
+put into a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import tenacity
+from yarl import URL
+
+from vk_provider.backoff import Backoff
+from vk_provider.cloud.eci import codes, sign
+from vk_provider.cloud.eci.credentials import CredentialSource
+from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.limits import Limits, RetryBudget, TokenBucket
+from vk_provider.errors import CloudDenied, CloudError, CloudUnavailable, Throttled
+
+Observe = Callable[[str, str, float], None]
+
+# Calls per minute; source: eci.md 1.10. The calls it does not name get UNPUBLISHED.
+PER_MINUTE = {
+    "DescribeContainerGroups": 2000,
+    "DescribeContainerGroupMetric": 2000,
+    "CreateContainerGroup": 1000,
+    "DeleteContainerGroup": 1000,
+    "DescribeContainerGroupPrice": 1000,
+    "ExecContainerCommand": 500,
+    "DescribeContainerLog": 500,
+    "RestartContainerGroup": 500,
+    "UpdateContainerGroup": 500,
+    "DescribeMultiContainerGroupMetric": 500,
+}
+UNPUBLISHED = 500
+
+_BACKOFF = Backoff(first_s=0.5, most_s=8.0)
+_LONGEST_WAIT_S = 15.0  # asked to wait longer, the caller is told and can do something else meanwhile
+_MAX_MESSAGE = 500
+_FORM = "application/x-www-form-urlencoded"
+
+
+def _unobserved(action: str, code: str, seconds: float) -> None:
+    """For callers without metrics."""
+
+
+class EciClient:
+    """One region of ECI. Every try passes its call's rate limit first; connections are pooled and bounded.
+
+    observe: told of each try: action, code (`OK`, the cloud's, or the error class), seconds without queueing.
+    now, new_nonce, jitter: the wall clock, fresh nonces and randomness in [0, 1).
+    """
+
+    def __init__(
+        self,
+        settings: EciSettings,
+        credentials: CredentialSource,
+        *,
+        observe: Observe = _unobserved,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._observe = observe
+        self._now = now
+        self._new_nonce = new_nonce
+        self._jitter = jitter
+        self._limits = Limits(PER_MINUTE, default=UNPUBLISHED)
+        self._budget = RetryBudget()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, request: EciRequest) -> Mapping[str, Any]:
+        """The answer's JSON object. Raises CloudError of the kind `codes` gives, after the tries are used up."""
+        last: CloudError | None = None
+        try:
+            async with asyncio.timeout(self._settings.call_deadline_s):
+                async for attempt in self._tries():
+                    with attempt:
+                        try:
+                            answer = await self._fresh(request)
+                        except CloudError as error:
+                            last = error
+                            raise
+                        self._budget.succeeded()
+                        return answer
+        except TimeoutError as error:
+            raise last or self._too_late(request) from error
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- retries ------------------------------------------------------------------------------------------------------
+
+    def _tries(self) -> tenacity.AsyncRetrying:
+        return tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self._settings.max_attempts),
+            retry=tenacity.retry_if_exception(self._is_worth_a_retry),
+            wait=self._wait_s,
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+
+    def _is_worth_a_retry(self, error: BaseException) -> bool:
+        """Missing stock, quota and rights are retryable too, but slowly: that is the caller's business."""
+        if isinstance(error, Throttled) and (error.retry_after_s or 0.0) > _LONGEST_WAIT_S:
+            return False
+        return isinstance(error, CloudUnavailable | Throttled) and self._budget.take()
+
+    def _wait_s(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, Throttled) else None
+        if isinstance(error, CloudError) and error.code == codes.NONCE_USED:
+            return 0.0
+        return max(asked_s or 0.0, _BACKOFF.delay(state.attempt_number - 1, jitter=self._jitter()))
+
+    async def _fresh(self, request: EciRequest) -> Mapping[str, Any]:
+        """One try; two when the temporary credentials turn out to have just expired."""
+        try:
+            return await self._once(request)
+        except CloudDenied as error:
+            if error.code != codes.TOKEN_EXPIRED:
+                raise
+        self._credentials.forget()
+        return await self._once(request)
+
+    def _too_late(self, request: EciRequest) -> CloudError:
+        """No try came to an end. A try is bounded by its own time-outs, so it was the queue that took so long."""
+        limit_s = self._settings.call_deadline_s
+        return Throttled(f"{request.action} was not done in {limit_s:g} s, mostly waiting its turn under ECI's limits")
+
+    # --- one try ------------------------------------------------------------------------------------------------------
+
+    async def _once(self, request: EciRequest) -> Mapping[str, Any]:
+        credentials = await self._credentials.get()
+        bucket = self._limits.bucket(request.action)
+        await bucket.acquire()
+        query = dict(request.query)
+        query |= sign.common_parameters(
+            action=request.action,
+            region=self._settings.region,
+            access_key_id=credentials.access_key_id,
+            security_token=credentials.security_token,
+            now=self._now(),
+            nonce=self._new_nonce(),
+        )
+        secret = credentials.access_key_secret
+        query["Signature"] = sign.signature(request.method, {**query, **request.body}, secret)
+        return await self._observed(request, query, bucket)
+
+    async def _observed(self, request: EciRequest, query: Mapping[str, str], bucket: TokenBucket) -> Mapping[str, Any]:
+        clock = asyncio.get_running_loop().time
+        began, code = clock(), "OK"
+        try:
+            return await self._send(request, query)
+        except CloudError as error:
+            code = error.code or type(error).__name__
+            if isinstance(error, Throttled):
+                bucket.slow_down()
+            raise
+        finally:
+            self._observe(request.action, code, clock() - began)
+
+    async def _send(self, request: EciRequest, query: Mapping[str, str]) -> Mapping[str, Any]:
+        url = URL(f"{self._settings.base_url}/?{sign.canonical_query(query)}", encoded=True)
+        body = sign.canonical_query(request.body).encode() if request.body else None
+        headers = {"Accept": "application/json", "x-acs-action": request.action, "x-acs-version": sign.VERSION}
+        if body is not None:
+            headers["Content-Type"] = _FORM
+        try:
+            session = self._opened()
+            async with session.request(
+                request.method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return _judge(request.action, response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(request.action, error) from error
+
+    def _unreachable(self, action: str, error: Exception) -> CloudUnavailable:
+        """The foreign error's text may hold the URL, and with it a signature: only its kind is named."""
+        return CloudUnavailable(
+            f"{action}: no answer from {self._settings.base_url} ({type(error).__name__}): "
+            "check --eci-endpoint and the network"
+        )
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            settings = self._settings
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=settings.max_connections),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
+                ),
+            )
+        return self._session
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def _judge(action: str, status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
+    """The answer's object, or the error it stands for."""
+    answer = _object(content)
+    if answer is not None and (status < 300 or answer.get("Code") in codes.SUCCESSES):
+        return answer
+    raise _error(action, status, headers, answer or {})
+
+
+def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
+    code, request_id = _word(answer, "Code"), _word(answer, "RequestId")
+    kind = codes.error_class(action, code, status)
+    message = _message(action, status, code, _word(answer, "Message"))
+    if issubclass(kind, Throttled):
+        return kind(message, code=code, request_id=request_id, retry_after_s=_retry_after_s(headers))
+    return kind(message, code=code, request_id=request_id)
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _word(answer: Mapping[str, Any], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _message(action: str, status: int, code: str, words: str) -> str:
+    """For people. A known mistake gets our advice in place of the cloud's words, which for a bad signature repeat
+    the whole request, secrets included."""
+    if not code:
+        return f"{action}: HTTP {status} and no ECI error in it: is the address (--eci-endpoint) really ECI's?"
+    return f"{action}: {code}: {codes.hint(code) or words[:_MAX_MESSAGE]}"
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Only the form in seconds; the cloud is not known to send a date."""
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None

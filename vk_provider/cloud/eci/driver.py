@@ -1,0 +1,241 @@
+"""Alibaba ECI as a `Cloud`: one container group is one instance.
+
+Every group carries this cluster's and this node's tags, every listing asks for them and looks at them again; nothing
+without them is ever shown, let alone deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from vk_provider.cloud.base import Draft, LogOptions
+from vk_provider.cloud.eci import codes, request, response, tags
+from vk_provider.cloud.eci.client import EciClient
+from vk_provider.cloud.eci.logs import LogReader
+from vk_provider.cloud.eci.lookup import Lookup
+from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
+from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
+from vk_provider.model.workload import Workload
+
+# A listing during which groups come and go may come out short; a lost page always does.
+_LISTING_TRIES = 3
+# Live groups with init containers that are remembered; beyond it the full listing still sees them.
+_MOST_STARTING = 5000
+# A new group may be missing from the first listings after its creation; after so many it is taken for deleted.
+_MOST_MISSES = 5
+
+
+class EciCloud:
+    """See `vk_provider.cloud.base.Cloud` for what each method promises."""
+
+    def __init__(self, settings: EciSettings, client: EciClient) -> None:
+        self._settings = settings
+        self._client = client
+        self._ours = {tags.CLUSTER: tags.value_of(settings.cluster), tags.NODE: tags.value_of(settings.node)}
+        self._logs = LogReader(client.call, Lookup(self.describe).get)
+        # Groups whose init containers are at work, the incremental call being silent about those (eci.md 2.5), and how
+        # often in a row each was not to be found.
+        self._starting: dict[str, int] = {}
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def draft(self, workload: Workload) -> Draft:
+        return request.draft(workload, self._settings)
+
+    async def create(self, workload: Workload) -> Instance:
+        asked, size = request.create(workload, self._settings)
+        try:
+            answer = await self._client.call(asked)
+        except CloudRefused as error:
+            if not error.code.startswith(codes.IDEMPOTENT_MISMATCH):
+                raise
+            return await self._adopt(workload.owner.uid, error)
+        instance_id = response.group_id(answer)
+        if not instance_id:
+            raise CloudUnavailable("CreateContainerGroup: the answer names no instance; it will be looked for")
+        if workload.init_containers:
+            self._remember(instance_id)
+        return Instance(
+            id=instance_id,
+            owner=workload.owner,
+            status=InstanceStatus.SCHEDULING,
+            cpu=size.cpu,
+            memory_gib=size.memory_gib,
+        )
+
+    async def _adopt(self, pod_uid: str, error: CloudRefused) -> Instance:
+        """Our token is in use: an earlier life of this process made the instance, from a request that differed, as
+        in a service account token that has been renewed since."""
+        found = [one for one in await self.find(pod_uid) if one.status is not InstanceStatus.TERMINATING]
+        if found:
+            return max(found, key=lambda one: (not one.status.is_ended, one.created_at))
+        raise CloudUnavailable(
+            f"{error}; yet no instance of this pod is to be seen: it will be looked for again",
+            code=error.code,
+            request_id=error.request_id,
+        ) from error
+
+    async def delete(self, instance_id: str) -> None:
+        self._starting.pop(instance_id, None)
+        try:
+            await self._client.call(request.delete(instance_id))
+        except InstanceGone:
+            return
+
+    # --- full looks ---------------------------------------------------------------------------------------------------
+
+    async def list(self) -> Sequence[Instance]:
+        items = await self._whole(lambda token: request.describe_groups(tag_filter=self._ours, next_token=token))
+        return tuple(self._instances(items).values())
+
+    async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
+        found: dict[str, Instance] = {}
+        wanted = list(dict.fromkeys(instance_ids))
+        for start in range(0, len(wanted), request.IDS_PER_CALL):
+            ids = wanted[start : start + request.IDS_PER_CALL]
+            page = response.page(await self._client.call(request.describe_groups(ids=ids)))
+            found |= self._instances(page.items)
+        return {id_: found[id_] for id_ in wanted if id_ in found}
+
+    async def find(self, pod_uid: str) -> Sequence[Instance]:
+        uid = tags.value_of(pod_uid)
+        wanted = {**self._ours, tags.UID: uid}
+        items = await self._whole(lambda token: request.describe_groups(tag_filter=wanted, next_token=token))
+        of_pod = [item for item in items if response.tags_of(item).get(tags.UID) == uid]
+        return tuple(self._instances(of_pod).values())
+
+    async def statuses(self) -> Mapping[str, InstanceStatus]:
+        items = await self._whole(lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token))
+        reports = (response.report(item) for item in items)
+        return {one.id: one.status or InstanceStatus.UNKNOWN for one in reports if one.id}
+
+    async def check(self) -> None:
+        """Proves address, credentials and signature. It cannot prove the right to list: without it ECI answers with an
+        empty list (eci.md 2.4), which is why nobody may take an empty list for "all gone"."""
+        await self._client.call(request.describe_groups(limit=1, with_events=False))
+
+    # --- what changed -------------------------------------------------------------------------------------------------
+
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        since_s = min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
+        reports: dict[str, InstanceReport] = {}
+        changed, _ = await self._pages(
+            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s)
+        )
+        for item in changed:
+            _join(reports, response.report(item))
+        happened, _ = await self._pages(
+            lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
+        )
+        for item in happened:
+            _join(reports, response.events_report(item))
+        for instance in await self._look_at_starting():
+            _join(reports, _as_report(instance))
+        return tuple(reports.values())
+
+    async def _look_at_starting(self) -> Sequence[Instance]:
+        """Each once more when it has begun to run or has ended, so that its init containers' last states are seen."""
+        wanted = list(self._starting)
+        found = await self.describe(wanted)
+        for instance_id in wanted:
+            if instance_id not in found and instance_id in self._starting:
+                self._starting[instance_id] += 1
+                if self._starting[instance_id] >= _MOST_MISSES:
+                    del self._starting[instance_id]
+        return tuple(found.values())
+
+    def _remember(self, instance_id: str) -> None:
+        self._starting[instance_id] = 0
+        while len(self._starting) > _MOST_STARTING:
+            self._starting.pop(next(iter(self._starting)))
+
+    # --- logs and end -------------------------------------------------------------------------------------------------
+
+    def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        return self._logs.read(instance_id, container, options)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    async def _whole(self, ask: Callable[[str], EciRequest]) -> Sequence[dict[str, Any]]:
+        """Every item of every page. Raises CloudUnavailable when the pages hold fewer than the cloud counts: nobody may
+        take a part for the whole."""
+        got = total = 0
+        for _ in range(_LISTING_TRIES):
+            items, total = await self._pages(ask)
+            got = len(items)
+            if got >= total:
+                return items
+        raise CloudUnavailable(f"listing incomplete: the cloud counts {total} instances and shows {got}")
+
+    async def _pages(self, ask: Callable[[str], EciRequest]) -> tuple[Sequence[dict[str, Any]], int]:
+        """The items, and the smallest number that a page said there were in all (0 if none said)."""
+        items: list[dict[str, Any]] = []
+        totals: list[int] = []
+        token = ""
+        seen = {""}
+        while True:
+            page = response.page(await self._client.call(ask(token)))
+            items += page.items
+            if page.total is not None:
+                totals.append(page.total)
+            token = page.next_token
+            if not token:
+                return items, min(totals, default=0)
+            if token in seen:
+                raise CloudUnavailable("listing incomplete: the cloud sends the same page again and again")
+            seen.add(token)
+
+    def _instances(self, items: Sequence[dict[str, Any]]) -> dict[str, Instance]:
+        """Those that are ours, by id; notes on the way which have init containers at work."""
+        found: dict[str, Instance] = {}
+        for item in items:
+            written = response.tags_of(item)
+            if any(written.get(key) != value for key, value in self._ours.items()):
+                continue
+            instance = response.instance(item)
+            if instance.id:
+                found[instance.id] = instance
+                self._note_starting(instance)
+        return found
+
+    def _note_starting(self, instance: Instance) -> None:
+        is_under_way = instance.status is not InstanceStatus.RUNNING and not instance.status.is_ended
+        if instance.init_containers and is_under_way:
+            self._remember(instance.id)
+        else:
+            self._starting.pop(instance.id, None)
+
+
+def _join(reports: dict[str, InstanceReport], newer: InstanceReport) -> None:
+    """What the newer report says counts, what it leaves open stays; events add up."""
+    if not newer.id:
+        return
+    known = reports.get(newer.id, InstanceReport(newer.id))
+    events = known.events if newer.events is None else (*(known.events or ()), *newer.events)
+    reports[newer.id] = InstanceReport(
+        id=newer.id,
+        status=newer.status or known.status,
+        ip=newer.ip or known.ip,
+        containers=known.containers if newer.containers is None else newer.containers,
+        init_containers=known.init_containers if newer.init_containers is None else newer.init_containers,
+        conditions=known.conditions if newer.conditions is None else newer.conditions,
+        events=events,
+    )
+
+
+def _as_report(instance: Instance) -> InstanceReport:
+    return InstanceReport(
+        id=instance.id,
+        status=instance.status,
+        ip=instance.ip or None,
+        containers=instance.containers or None,
+        init_containers=instance.init_containers or None,
+        conditions=instance.conditions or None,
+        events=instance.events or None,
+    )

@@ -1,0 +1,381 @@
+"""What is said to ECI: one function per call, each giving the exact parameters that go over the wire.
+
+Pure. The vendor's request classes do the flattening (`Container.1.Port.2.Protocol`); what they get wrong or lack is
+mended here (eci.md 2, table of gaps): the text `None` for unset members is dropped, file modes, environment
+references and size limits are added by their wire names.
+Words of a pod (environment, arguments, files) travel in the form body and never in the URL: URLs have an unknown
+length limit and end up in proxies' logs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aliyunsdkcore.request import RpcRequest
+from aliyunsdkeci.request.v20180808.CreateContainerGroupRequest import CreateContainerGroupRequest
+from aliyunsdkeci.request.v20180808.DeleteContainerGroupRequest import DeleteContainerGroupRequest
+from aliyunsdkeci.request.v20180808.DescribeContainerGroupEventsRequest import DescribeContainerGroupEventsRequest
+from aliyunsdkeci.request.v20180808.DescribeContainerGroupsRequest import DescribeContainerGroupsRequest
+from aliyunsdkeci.request.v20180808.DescribeContainerGroupStatusRequest import DescribeContainerGroupStatusRequest
+from aliyunsdkeci.request.v20180808.DescribeContainerLogRequest import DescribeContainerLogRequest
+
+from vk_provider.cloud.base import Draft
+from vk_provider.cloud.eci import identity, sizes, tags
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.model.workload import Container, File, FromPodIP, Volume, Workload
+
+Json = dict[str, Any]
+
+GROUPS_PER_PAGE = 20
+STATUSES_PER_PAGE = 200
+IDS_PER_CALL = 20
+MIN_SINCE_S, MAX_SINCE_S = 60, 3600
+
+MAX_CONTAINERS = 20
+MAX_VOLUMES = 20
+MAX_FILES = 90
+MAX_FILE_BYTES = 32 * 1024
+MAX_COMMAND_ITEMS = 20
+MAX_ENV = 241
+MAX_IMAGE = 255
+_ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+# The provider ends an overdue pod by itself and with the right reason; should it be down, the cloud ends it this much
+# later, so that nobody pays for ever.
+DEADLINE_BACKSTOP_S = 60
+
+_IN_BODY = re.compile(r"(Container|InitContainer|Volume)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class EciRequest:
+    """One call, not yet signed. query and body: wire name → text; the signature covers both."""
+
+    action: str
+    method: str = "GET"
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, str] = field(default_factory=dict, repr=False)  # holds secrets
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes.Size]:
+    """CreateContainerGroup for a workload, and the size it will be billed at.
+
+    The same workload gives the same request, so that a repeated call is answered with the first one's instance.
+    Raises UnsupportedPod naming everything in the pod that ECI cannot hold.
+    """
+    refusals = list(_refusals(workload))
+    try:
+        size = sizes.fit(workload.cpu, workload.memory_gib, settings.region)
+    except UnsupportedPod as error:
+        raise UnsupportedPod([*error.refusals, *refusals]) from None
+    if refusals:
+        raise UnsupportedPod(refusals)
+    request = CreateContainerGroupRequest()
+    request.set_method("POST")
+    _set_place(request, settings)
+    _set_identity(request, workload)
+    _set_life(request, workload)
+    request.set_Cpu(size.cpu)
+    request.set_Memory(size.memory_gib)
+    request.set_Containers([{**_container(item), **_console(item)} for item in workload.containers])
+    request.set_InitContainers([_container(item) for item in workload.init_containers])
+    _add_environment_references(request, "Container", workload.containers)
+    _add_environment_references(request, "InitContainer", workload.init_containers)
+    _set_volumes(request, workload.volumes)
+    return _finished(request), size
+
+
+def draft(workload: Workload, settings: EciSettings) -> Draft:
+    """The request a create would send, all parameters together, and what it costs. Raises UnsupportedPod."""
+    request, size = create(workload, settings)
+    price = sizes.price(settings.region)
+    return Draft(
+        request=dict(sorted({"Action": request.action, **request.query, **request.body}.items())),
+        cpu=size.cpu,
+        memory_gib=size.memory_gib,
+        price_per_second=price.per_second(size),
+        currency=price.currency,
+    )
+
+
+def _set_place(request: Any, settings: EciSettings) -> None:
+    for value, setter in (
+        (",".join(settings.vswitch_ids), request.set_VSwitchId),
+        (settings.security_group_id, request.set_SecurityGroupId),
+        (settings.zone_id, request.set_ZoneId),
+        (settings.resource_group_id, request.set_ResourceGroupId),
+    ):
+        if value:
+            setter(value)
+    if len(settings.vswitch_ids) > 1:
+        request.set_ScheduleStrategy("VSwitchOrdered")  # the operator's order is a preference
+
+
+def _set_identity(request: Any, workload: Workload) -> None:
+    owner = workload.owner
+    request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
+    request.set_ClientToken(identity.client_token(owner))
+    _set_tags(request, tags.of_owner(owner))
+
+
+def _set_life(request: Any, workload: Workload) -> None:
+    request.set_RestartPolicy(workload.restart_policy)
+    request.set_TerminationGracePeriodSeconds(workload.termination_grace_s)  # delete has no such parameter
+    if workload.active_deadline_s is not None:
+        request.set_ActiveDeadlineSeconds(workload.active_deadline_s + DEADLINE_BACKSTOP_S)
+    if workload.hostname:
+        request.set_HostName(workload.hostname)
+    if workload.dns is not None:
+        request.set_DnsPolicy("None")
+        request.set_DnsConfigNameServers(list(workload.dns.nameservers))
+        request.set_DnsConfigSearchs(list(workload.dns.searches))
+        request.set_DnsConfigOptions([{"Name": name, "Value": value} for name, value in workload.dns.options])
+
+
+def _container(container: Container) -> Json:
+    """A container as the vendor's class takes it; None members are left out of the request."""
+    return {
+        "Name": container.name,
+        "Image": container.image,
+        "Cpu": container.cpu,
+        "Memory": container.memory_gib,
+        "Commands": list(container.command),
+        "Args": list(container.args),
+        "WorkingDir": container.working_dir or None,
+        "ImagePullPolicy": container.image_pull_policy or None,
+        "EnvironmentVars": [
+            {"Key": key, "Value": None if isinstance(value, FromPodIP) else value} for key, value in container.env
+        ],
+        "Ports": [{"Protocol": port.protocol, "Port": port.number} for port in container.ports],
+        "VolumeMounts": [
+            {
+                "Name": mount.volume,
+                "MountPath": mount.path,
+                "SubPath": mount.sub_path or None,
+                "ReadOnly": mount.read_only,
+            }
+            for mount in container.mounts
+        ],
+    }
+
+
+def _console(container: Container) -> Json:
+    return {
+        "Stdin": container.stdin or None,
+        "StdinOnce": container.stdin_once or None,
+        "Tty": container.tty or None,
+    }
+
+
+def _add_environment_references(request: Any, kind: str, containers: Sequence[Container]) -> None:
+    for number, container in enumerate(containers, 1):
+        for position, (_, value) in enumerate(container.env, 1):
+            if isinstance(value, FromPodIP):
+                name = f"{kind}.{number}.EnvironmentVar.{position}.FieldRef.FieldPath"
+                request.add_query_param(name, "status.podIP")
+
+
+def _set_volumes(request: Any, volumes: Sequence[Volume]) -> None:
+    request.set_Volumes([_volume(volume) for volume in volumes])
+    for number, volume in enumerate(volumes, 1):
+        if volume.empty_dir is not None and volume.empty_dir.size_mib is not None:
+            # With its unit: a bare number would be read as GiB by one reading of the docs and as bytes by the other.
+            request.add_query_param(f"Volume.{number}.EmptyDirVolume.SizeLimit", f"{volume.empty_dir.size_mib}Mi")
+        for position, file in enumerate(volume.files or (), 1):
+            prefix = f"Volume.{number}.ConfigFileVolume.ConfigFileToPath.{position}"
+            request.add_query_param(f"{prefix}.Mode", f"{file.mode:04o}")
+
+
+def _volume(volume: Volume) -> Json:
+    if volume.files:
+        return {
+            "Name": volume.name,
+            "Type": "ConfigFileVolume",
+            "ConfigFileVolume.ConfigFileToPaths": [
+                {"Path": file.path, "Content": base64.b64encode(file.content).decode()} for file in volume.files
+            ],
+        }
+    # A volume of files without any file is an empty directory for a kubelet too (kubelet-contract S20).
+    memory = volume.empty_dir is not None and volume.empty_dir.medium.lower() == "memory"
+    return {"Name": volume.name, "Type": "EmptyDirVolume", "EmptyDirVolume.Medium": "memory" if memory else None}
+
+
+# --- what ECI cannot hold ---------------------------------------------------------------------------------------------
+
+
+def _refusals(workload: Workload) -> Iterator[Refusal]:
+    """Hard limits only: where the docs leave open whether a limit is enforced, the cloud decides (eci.md 9)."""
+    total = len(workload.containers) + len(workload.init_containers)
+    for containers, path in (
+        (workload.containers, "spec.containers"),
+        (workload.init_containers, "spec.initContainers"),
+    ):
+        if len(containers) > MAX_CONTAINERS:
+            yield Refusal(path, f"{len(containers)} containers; an instance holds at most {MAX_CONTAINERS}")
+        for index, container in enumerate(containers):
+            yield from _container_refusals(container, f"{path}[{index}]")
+    if total == 0:
+        yield Refusal("spec.containers", "there is no container to run")
+    if len(workload.volumes) > MAX_VOLUMES:
+        yield Refusal("spec.volumes", f"{len(workload.volumes)} volumes; an instance holds at most {MAX_VOLUMES}")
+    for index, volume in enumerate(workload.volumes):
+        yield from _volume_refusals(volume, f"spec.volumes[{index}]")
+
+
+def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
+    if not 1 <= len(container.image) <= MAX_IMAGE:
+        yield Refusal(f"{path}.image", f"{len(container.image)} characters; ECI takes 1 to {MAX_IMAGE}")
+    if len(container.command) > MAX_COMMAND_ITEMS:
+        yield Refusal(
+            f"{path}.command",
+            f"{len(container.command)} items; ECI takes at most {MAX_COMMAND_ITEMS}: put them into one `sh -c` text",
+        )
+    if len(container.env) > MAX_ENV:
+        yield Refusal(f"{path}.env", f"{len(container.env)} variables; ECI takes at most {MAX_ENV}")
+    for key, _ in container.env:
+        if not _ENV_KEY.fullmatch(key):
+            yield Refusal(
+                f"{path}.env",
+                f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ and no digit first: rename it",
+            )
+    for port in container.ports:
+        if port.protocol not in ("TCP", "UDP"):
+            yield Refusal(f"{path}.ports", f"protocol {port.protocol} of port {port.number}; ECI takes TCP and UDP")
+
+
+def _volume_refusals(volume: Volume, path: str) -> Iterator[Refusal]:
+    files = volume.files or ()
+    if len(files) > MAX_FILES:
+        yield Refusal(path, f"volume {volume.name!r} has {len(files)} files; ECI takes at most {MAX_FILES}")
+    for file in files:
+        if len(file.content) > MAX_FILE_BYTES:
+            yield Refusal(path, _too_big(volume, file))
+
+
+def _too_big(volume: Volume, file: File) -> str:
+    return (
+        f"file {file.path!r} of volume {volume.name!r} has {len(file.content)} bytes; "
+        f"ECI takes at most {MAX_FILE_BYTES} a file: put it into the image or on a file system"
+    )
+
+
+# --- the other calls --------------------------------------------------------------------------------------------------
+
+
+def delete(group_id: str) -> EciRequest:
+    request = DeleteContainerGroupRequest()
+    request.set_method("POST")
+    request.set_ContainerGroupId(group_id)
+    return _finished(request)
+
+
+def describe_groups(
+    *,
+    ids: Sequence[str] = (),
+    tag_filter: Mapping[str, str] | None = None,
+    next_token: str = "",
+    limit: int = GROUPS_PER_PAGE,
+    with_events: bool = True,
+) -> EciRequest:
+    """ids: at most IDS_PER_CALL. tag_filter: all of them must match."""
+    request = DescribeContainerGroupsRequest()
+    _set_selection(request, ids, tag_filter, next_token)
+    request.set_Limit(limit)
+    request.add_query_param("WithEvent", with_events)
+    return _finished(request)
+
+
+def describe_statuses(
+    *,
+    ids: Sequence[str] = (),
+    tag_filter: Mapping[str, str] | None = None,
+    next_token: str = "",
+    since_s: int | None = None,
+) -> EciRequest:
+    """since_s: only what changed in so many seconds, MIN_SINCE_S to MAX_SINCE_S; None = all."""
+    request = DescribeContainerGroupStatusRequest()
+    _set_selection(request, ids, tag_filter, next_token)
+    request.set_Limit(STATUSES_PER_PAGE)
+    if since_s is not None:
+        request.set_SinceSecond(since_s)
+    return _finished(request)
+
+
+def describe_events(*, tag_filter: Mapping[str, str], since_s: int, next_token: str = "") -> EciRequest:
+    """since_s: as for describe_statuses."""
+    request = DescribeContainerGroupEventsRequest()
+    request.set_method("POST")  # the vendor's class says GET, the API's own description POST only
+    _set_selection(request, (), tag_filter, next_token)
+    request.set_SinceSecond(since_s)
+    request.add_query_param("Limit", STATUSES_PER_PAGE)
+    return _finished(request)
+
+
+def container_log(
+    group_id: str, container: str, *, tail: int, start_time: str = "", previous: bool = False
+) -> EciRequest:
+    """The newest `tail` lines since start_time (RFC 3339 UTC), each with its time before it."""
+    request = DescribeContainerLogRequest()
+    request.set_ContainerGroupId(group_id)
+    request.set_ContainerName(container)
+    request.set_Tail(tail)
+    request.set_Timestamps(True)
+    if start_time:
+        request.set_StartTime(start_time)
+    if previous:
+        request.set_LastTime(True)
+    return _finished(request)
+
+
+def _set_selection(request: Any, ids: Sequence[str], tag_filter: Mapping[str, str] | None, next_token: str) -> None:
+    if ids:
+        request.set_ContainerGroupIds(json.dumps(list(ids)))
+    if tag_filter:
+        _set_tags(request, tag_filter)
+    if next_token:
+        request.set_NextToken(next_token)
+
+
+def _set_tags(request: Any, values: Mapping[str, str]) -> None:
+    request.set_Tags([{"Key": key, "Value": value} for key, value in values.items()])
+
+
+# --- wire form --------------------------------------------------------------------------------------------------------
+
+
+def _finished(request: RpcRequest) -> EciRequest:
+    """The parameters the vendor's class has gathered, as texts, without those it set to None."""
+    texts = {name: _text(value) for name, value in _given(request.get_query_params().items())}
+    return EciRequest(
+        action=request.get_action_name(),
+        method=request.get_method(),
+        query={name: text for name, text in texts.items() if not _IN_BODY.match(name)},
+        body={name: text for name, text in texts.items() if _IN_BODY.match(name)},
+    )
+
+
+def _given(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in items if value is not None)
+
+
+def _text(value: str | bool | int | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return decimal(value)
+    return str(value)
+
+
+def decimal(value: float) -> str:
+    """At most six decimals, rounded down: containers' shares rounded up could add up to more than the instance has."""
+    return f"{math.floor(round(value * 10**6, 3)) / 10**6:.6f}".rstrip("0").rstrip(".")

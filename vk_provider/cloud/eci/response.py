@@ -1,0 +1,344 @@
+"""What ECI answers, made into the words of `model.instance`.
+
+Pure, and total: no JSON makes these functions raise. Two families of answers spell the same members differently
+(PascalCase, lowerCamelCase, and `StartedAtstartedAt`, eci.md 2.5), so everything is read through `fold`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from vk_provider.cloud.eci import tags
+from vk_provider.model.instance import (
+    CloudCondition,
+    CloudEvent,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceReport,
+    InstanceStatus,
+    StateKind,
+)
+
+Json = dict[str, Any]
+
+# Words only older documentation uses beside those of today (eci.md 3.1).
+_STATUSES: Mapping[str, InstanceStatus] = {
+    **{status.value.lower(): status for status in InstanceStatus},
+    "startingfailed": InstanceStatus.FAILED,
+    "watingfordel": InstanceStatus.SCHEDULE_FAILED,
+}
+
+# Conditions that Kubernetes derives from the containers; ours to say, so the cloud's version is left out.
+_DERIVED_CONDITIONS = frozenset(
+    {"PodScheduled", "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"}
+)
+
+
+def fold(value: Any) -> Any:
+    """The same JSON with every key in lower case; a doubled key (`startedAtstartedAt`) becomes the single one.
+
+    Where two keys fall together, the one with something in it wins.
+    """
+    if isinstance(value, list):
+        return [fold(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    folded: Json = {}
+    for key, item in value.items():
+        name = _single(str(key).lower())
+        content = fold(item)
+        if name not in folded or folded[name] in (None, "", [], {}):
+            folded[name] = content
+    return folded
+
+
+def _single(name: str) -> str:
+    half = len(name) // 2
+    return name[:half] if half and name[:half] == name[half:] else name
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing. total: how many items all pages together should give, None = not said."""
+
+    items: Sequence[Json]
+    next_token: str
+    total: int | None
+
+
+def page(answer: Any) -> Page:
+    """A page of any of the three describing calls; its items are for `instance`, `report` or `events_report`."""
+    folded = _fold_map(answer)
+    items = folded.get("containergroups")
+    return Page(
+        items=_maps(items if items is not None else folded.get("data")),
+        next_token=_text(folded.get("nexttoken")),
+        total=_int(folded.get("totalcount")),
+    )
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def instance(group: Any) -> Instance:
+    """One item of DescribeContainerGroups; `id` is empty when the item is none."""
+    item = _fold_map(group)
+    return Instance(
+        id=_text(item.get("containergroupid")),
+        owner=tags.to_owner(tags_of(item)),
+        status=status(item.get("status")) or InstanceStatus.UNKNOWN,
+        ip=_text(item.get("intranetip")),
+        zone=_text(item.get("zoneid")),
+        cpu=_float(item.get("cpu")),
+        memory_gib=_float(item.get("memory")),
+        created_at=instant(item.get("creationtime")),
+        ended_at=_first_instant(item, "succeededtime", "failedtime", "expiredtime"),
+        containers=tuple(_described(one) for one in _maps(item.get("containers"))),
+        init_containers=tuple(_described(one) for one in _maps(item.get("initcontainers"))),
+        conditions=_conditions(item.get("conditions")),
+        events=tuple(event(one) for one in _maps(item.get("events"))),
+    )
+
+
+def tags_of(group: Any) -> dict[str, str]:
+    """The tags as written, for comparing with `tags.value_of`."""
+    pairs = _maps(fold(_map(group).get("tags", _map(group).get("Tags"))))
+    return {_text(pair.get("key")): _text(pair.get("value")) for pair in pairs}
+
+
+def status(word: Any) -> InstanceStatus | None:
+    """None: nothing is said. A word not known (yet) is UNKNOWN."""
+    text = _text(word)
+    return _STATUSES.get(text.lower(), InstanceStatus.UNKNOWN) if text else None
+
+
+def _described(container: Json) -> ContainerReport:
+    previous = _map(container.get("previousstate"))
+    return ContainerReport(
+        name=_text(container.get("name")),
+        image=_text(container.get("image")),
+        ready=_bool(container.get("ready")),
+        restart_count=_int(container.get("restartcount")) or 0,
+        state=_described_state(_map(container.get("currentstate"))),
+        last_state=_described_state(previous) if _text(previous.get("state")) else None,
+    )
+
+
+def _described_state(state: Json) -> ContainerState:
+    """CurrentState or PreviousState. A state not known counts as waiting: it claims least."""
+    word = _text(state.get("state")).lower()
+    reason = _text(state.get("reason")) or _text(state.get("detailstatus"))
+    message = _text(state.get("message"))
+    if word == "running":
+        return ContainerState(StateKind.RUNNING, started_at=instant(state.get("starttime")))
+    if word == "terminated":
+        return ContainerState(
+            StateKind.TERMINATED,
+            reason=reason,
+            message=message,
+            exit_code=_int(state.get("exitcode")),
+            signal=_int(state.get("signal")) or 0,
+            started_at=instant(state.get("starttime")),
+            finished_at=instant(state.get("finishtime")),
+        )
+    return ContainerState(StateKind.WAITING, reason=reason, message=message)
+
+
+# --- statuses and events ----------------------------------------------------------------------------------------------
+
+
+def report(item: Any) -> InstanceReport:
+    """One item of DescribeContainerGroupStatus; `id` is empty when the item is none.
+
+    init_containers: None unless the answer has them, which no documentation promises.
+    """
+    folded = _fold_map(item)
+    pod = _map(folded.get("podstatus"))
+    statuses = pod.get("containerstatuses")
+    init_statuses = pod.get("initcontainerstatuses")
+    return InstanceReport(
+        id=_text(folded.get("containergroupid")),
+        status=status(folded.get("status")),
+        ip=_text(pod.get("podip")) or None,
+        containers=_reported_all(statuses),
+        init_containers=_reported_all(init_statuses),
+        conditions=_conditions(pod["conditions"]) if isinstance(pod.get("conditions"), list) else None,
+    )
+
+
+def events_report(item: Any) -> InstanceReport:
+    """One item of DescribeContainerGroupEvents: a report that says nothing but events."""
+    folded = _fold_map(item)
+    return InstanceReport(
+        id=_text(folded.get("containergroupid")), events=tuple(event(one) for one in _maps(folded.get("events")))
+    )
+
+
+def _reported_all(statuses: Any) -> Sequence[ContainerReport] | None:
+    """An empty list tells nothing: a pod has at least one container."""
+    return tuple(_reported(one) for one in _maps(statuses)) or None
+
+
+def _reported(container: Json) -> ContainerReport:
+    state = _map(container.get("state"))
+    last = _map(container.get("laststate"))
+    return ContainerReport(
+        name=_text(container.get("name")),
+        image=_text(container.get("image")),
+        image_id=_text(container.get("imageid")),
+        container_id=_text(container.get("containerid")) or _text(_map(state.get("terminated")).get("containerid")),
+        ready=_bool(container.get("ready")),
+        restart_count=_int(container.get("restartcount")) or 0,
+        state=_reported_state(state),
+        last_state=_reported_state(last) if _kind(last) else None,
+    )
+
+
+def _kind(state: Json) -> StateKind | None:
+    """Which of the three it is. Answers that spell out every member give the others as null or with nothing in them."""
+    present = [kind for kind in _BY_CLAIM if isinstance(state.get(kind.value), dict)]
+    if len(present) == 1:
+        return present[0]
+    return next((kind for kind in present if any(value not in _NOTHING for value in state[kind.value].values())), None)
+
+
+_BY_CLAIM = (StateKind.TERMINATED, StateKind.RUNNING, StateKind.WAITING)
+_NOTHING = (None, "", 0)
+
+
+def _reported_state(state: Json) -> ContainerState:
+    """State or LastState. One that is not known counts as waiting: it claims least."""
+    kind = _kind(state) or StateKind.WAITING
+    said = _map(state.get(kind.value))
+    if kind is StateKind.RUNNING:
+        return ContainerState(kind, started_at=instant(said.get("startedat")))
+    reason, message = _text(said.get("reason")), _text(said.get("message"))
+    if kind is StateKind.WAITING:
+        return ContainerState(kind, reason=reason, message=message)
+    return ContainerState(
+        kind,
+        reason=reason,
+        message=message,
+        exit_code=_int(said.get("exitcode")),
+        signal=_int(said.get("signal")) or 0,
+        started_at=instant(said.get("startedat")),
+        finished_at=instant(said.get("finishedat")),
+    )
+
+
+def _conditions(conditions: Any) -> Sequence[CloudCondition]:
+    return tuple(
+        CloudCondition(
+            type=_text(one.get("type")),
+            status=_text(one.get("status")),
+            reason=_text(one.get("reason")),
+            message=_text(one.get("message")),
+        )
+        for one in _maps(conditions)
+        if _text(one.get("type")) not in _DERIVED_CONDITIONS
+    )
+
+
+_EVENT_SUFFIX = re.compile(r"\.([0-9a-f]{8,32})$")
+
+
+def event(item: Any) -> CloudEvent:
+    """One event of either family of answers. item: with its keys folded."""
+    folded = _map(item)
+    reason, message = _text(folded.get("reason")), _text(folded.get("message"))
+    first = instant(folded.get("firsttimestamp")) or instant(folded.get("lasttimestamp"))
+    name = _text(folded.get("name")) or _text(_map(folded.get("metadata")).get("name"))
+    return CloudEvent(
+        id=_event_id(name, reason, message, first),
+        type=_text(folded.get("type")) or "Normal",
+        reason=reason,
+        message=message,
+        count=_int(folded.get("count")) or 1,
+        first_at=first,
+        last_at=instant(folded.get("lasttimestamp")) or first,
+    )
+
+
+def _event_id(name: str, *facts: str) -> str:
+    suffix = _EVENT_SUFFIX.search(name)
+    if suffix:
+        return suffix.group(1)
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+# --- other answers ----------------------------------------------------------------------------------------------------
+
+
+def group_id(answer: Any) -> str:
+    """The new instance's id in the answer of CreateContainerGroup; empty when it is missing."""
+    return _text(_fold_map(answer).get("containergroupid"))
+
+
+def log_content(answer: Any) -> str:
+    return _text(_fold_map(answer).get("content"))
+
+
+# --- plain values -----------------------------------------------------------------------------------------------------
+
+
+def instant(value: Any) -> str:
+    """RFC 3339 UTC with seconds; empty for anything that is no time, the zero time of the year 1 included."""
+    try:
+        moment = datetime.fromisoformat(_text(value))
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year > 1 else ""
+
+
+def _first_instant(item: Json, *names: str) -> str:
+    return next((text for name in names if (text := instant(item.get(name)))), "")
+
+
+def _fold_map(value: Any) -> Json:
+    folded = fold(value)
+    return folded if isinstance(folded, dict) else {}
+
+
+def _map(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _maps(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _bool(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
+def _int(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool):
+        return 0.0
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return number if number == number and abs(number) != float("inf") else 0.0

@@ -1,0 +1,68 @@
+"""What the ECI driver has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from vk_provider.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EciSettings:
+    """Where instances run and whose they are. Raises ConfigError, which lists every fault at once."""
+
+    # Region id as `cn-hangzhou`; it decides the address and the sizes on sale.
+    region: str
+    # Stands in the tags of every instance, so that two clusters in one account never touch each other's instances.
+    cluster: str
+    # The Kubernetes node's name, also in the tags: two nodes of one cluster divide its instances by it.
+    node: str
+    # http:// or https:// URL; empty = the region's public address. In a VPC: https://eci-vpc.<region>.aliyuncs.com
+    endpoint: str = ""
+    # At most 10; several spread instances over zones, in this order. Empty = the region's default vSwitch.
+    vswitch_ids: Sequence[str] = ()
+    # One id, or several separated by commas (at most 5). Empty = the region's default group.
+    security_group_id: str = ""
+    zone_id: str = ""
+    resource_group_id: str = ""
+
+    # A call that never acted costs a connect; one that acted is told apart only by its answer, hence the longer read.
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 20.0
+    # All tries of one call together, waiting for our own rate limit included.
+    call_deadline_s: float = 120.0
+    max_attempts: int = 5
+    max_connections: int = 64
+
+    def __post_init__(self) -> None:
+        faults = [f"{name} is missing: {why}" for name, why in _REQUIRED if not getattr(self, name)]
+        if self.endpoint and not _is_http_url(self.endpoint):
+            faults.append(f"ECI endpoint {self.endpoint!r} is no URL: write it as https://eci.cn-hangzhou.aliyuncs.com")
+        if len(self.vswitch_ids) > MAX_VSWITCHES:
+            faults.append(f"{len(self.vswitch_ids)} vSwitches are given, ECI takes at most {MAX_VSWITCHES}")
+        faults.extend(
+            f"{name} holds a URL, which ECI does not allow in a tag: choose a plain name"
+            for name in ("cluster", "node")
+            if "://" in getattr(self, name)
+        )
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def base_url(self) -> str:
+        return (self.endpoint or f"https://eci.{self.region}.aliyuncs.com").rstrip("/")
+
+
+MAX_VSWITCHES = 10
+_REQUIRED = (
+    ("region", "set --region / ECI_REGION, for example cn-hangzhou"),
+    ("cluster", "set --cluster-name / ECI_CLUSTER_NAME to a name no other cluster of this account uses"),
+    ("node", "set --node-name"),
+)
+
+
+def _is_http_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

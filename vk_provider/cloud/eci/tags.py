@@ -1,0 +1,56 @@
+"""The tags that say whose an instance is: written at creation, read back from every listing.
+
+Pure. A tag value holds at most 128 characters and must not begin with `aliyun` or `acs:` (eci.md 2.1), while a pod's
+name may have 253 and begin as it likes: so values are escaped, and compared as written, never as read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from vk_provider.model.instance import Owner
+
+CLUSTER = "vk-cluster"
+NODE = "vk-node"
+NAMESPACE = "vk-namespace"
+POD = "vk-pod"
+UID = "vk-pod-uid"
+
+MAX_VALUE = 128
+_FORBIDDEN_STARTS = ("aliyun", "acs:", "_")
+_HASH_LENGTH = 32
+
+
+def value_of(text: str) -> str:
+    """The tag value for a name: itself where that is allowed; else `_` before it, or cut short and a hash behind it."""
+    escaped = f"_{text}" if text.lower().startswith(_FORBIDDEN_STARTS) else text
+    if len(escaped) <= MAX_VALUE:
+        return escaped
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+    return f"{escaped[: MAX_VALUE - _HASH_LENGTH - 1]}-{digest}"
+
+
+def text_of(value: str) -> str:
+    """The name again; a name that was cut stays cut."""
+    return value.removeprefix("_")
+
+
+def of_owner(owner: Owner) -> dict[str, str]:
+    return {
+        CLUSTER: value_of(owner.cluster),
+        NODE: value_of(owner.node),
+        NAMESPACE: value_of(owner.namespace),
+        POD: value_of(owner.name),
+        UID: value_of(owner.uid),
+    }
+
+
+def to_owner(tags: Mapping[str, str]) -> Owner:
+    return Owner(
+        cluster=text_of(tags.get(CLUSTER, "")),
+        node=text_of(tags.get(NODE, "")),
+        namespace=text_of(tags.get(NAMESPACE, "")),
+        name=text_of(tags.get(POD, "")),
+        uid=text_of(tags.get(UID, "")),
+    )
