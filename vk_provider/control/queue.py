@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
 
 
 class KeyedQueue:
     """First come, first served, with delays: of two times for one key the earlier wins."""
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+    def __init__(self) -> None:
         self._line: deque[str] = deque()
         self._dirty: set[str] = set()  # in line, or to go back in line
         self._processing: set[str] = set()
@@ -42,7 +40,7 @@ class KeyedQueue:
         if delay_s <= 0:
             self.add(key)
             return
-        due = self._clock() + delay_s
+        due = asyncio.get_running_loop().time() + delay_s
         if key in self._dirty or self._due.get(key, float("inf")) <= due:
             return
         self._due[key] = due
@@ -90,7 +88,7 @@ class KeyedQueue:
 
     def _ring(self) -> None:
         self._timer = None
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
             due, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:

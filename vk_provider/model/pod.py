@@ -9,6 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 INSTANCE_ID_ANNOTATION = "k8s.aliyun.com/eci-instance-id"
+INSTANCE_SPEC_ANNOTATION = "k8s.aliyun.com/eci-instance-spec"  # the billed size, as "2-4Gi"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 

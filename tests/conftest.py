@@ -1,0 +1,43 @@
+"""What every room's tests may use."""
+
+import asyncio
+
+import pytest
+
+
+class _JumpingSelector:
+    """Instead of sleeping until the next timer, moves the clock there."""
+
+    def __init__(self, selector, clock):
+        self._selector = selector
+        self._clock = clock
+
+    def select(self, timeout=None):
+        events = self._selector.select(0)
+        if not events and timeout:
+            self._clock.now += timeout
+        return events
+
+    def __getattr__(self, name):
+        return getattr(self._selector, name)
+
+
+class _Clock:
+    def __init__(self, now):
+        self.began = self.now = now
+
+    def __call__(self):
+        """Virtual seconds since the test began."""
+        return self.now - self.began
+
+
+@pytest.fixture
+async def virtual_time():
+    """The running loop's clock, jumping over every wait; call it for the seconds passed. No real I/O beside it."""
+    loop = asyncio.get_running_loop()
+    clock = _Clock(loop.time())
+    real_time, real_selector = loop.time, loop._selector
+    loop.time = lambda: clock.now
+    loop._selector = _JumpingSelector(real_selector, clock)
+    yield clock
+    loop.time, loop._selector = real_time, real_selector

@@ -1,0 +1,316 @@
+"""The composition root: settings in, every object made once, one TaskGroup. The only module that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vk_provider import __version__
+from vk_provider.cloud.base import Cloud
+from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
+from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.config import Config
+from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.node import NodeController
+from vk_provider.control.plan import Node
+from vk_provider.control.pods import PodController
+from vk_provider.control.queue import KeyedQueue
+from vk_provider.control.references import ReferenceReader
+from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.kube import paths
+from vk_provider.kube.client import Json, KubeClient
+from vk_provider.kube.lease import NodeLease
+from vk_provider.kube.recorder import Recorder
+from vk_provider.kube.reflector import Reflector
+from vk_provider.kube.store import Store
+from vk_provider.kubelet import auth, certificates
+from vk_provider.kubelet.server import KubeletServer
+from vk_provider.metrics import Registry, add_process_metrics
+from vk_provider.model import pod as pods
+from vk_provider.model.instance import Instance
+from vk_provider.translate.node import NodeSpec, Taint
+from vk_provider.translate.objects import NodeContext
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = f"vk-provider/{__version__}"
+FLUSH_S = 5.0  # how long the last events may hold up an orderly end
+CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
+
+
+async def run(config: Config) -> None:
+    """Serve until cancelled. Raises ConfigError when it cannot serve as configured.
+
+    The Node and its pods stay when we go: who restarts us finds everything as it was (N27).
+    """
+    async with AsyncExitStack() as stack:
+        clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
+        provider = Provider(config, *clients)
+        stack.push_async_callback(provider.close)
+        await provider.run()
+
+
+async def _client(stack: AsyncExitStack, config: Config) -> KubeClient:
+    client = await KubeClient.connect(
+        kubeconfig=config.kubeconfig or None, context=config.kube_context or None, user_agent=USER_AGENT
+    )
+    stack.push_async_callback(client.close)
+    return client
+
+
+class Provider:
+    """Everything that runs, put together."""
+
+    def __init__(self, config: Config, client: KubeClient, events_client: KubeClient, lease_client: KubeClient) -> None:
+        self._config = config
+        self._client = client
+        self._lease_client = lease_client
+        self._registry = Registry()
+        add_process_metrics(self._registry)
+        self._credentials = _credentials(config)
+        self._cloud: Cloud = EciCloud(eci_settings(config), self._credentials)
+        self._recorder = Recorder(events_client)
+        self._queue = KeyedQueue()
+        self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name)
+        self._pods.subscribe(self._queue.add)
+        self._reflector = Reflector(
+            client, paths.pods(), self._pods, params={"fieldSelector": f"spec.nodeName={config.node_name}"}
+        )
+        self._instances = InstanceStore(self._queue.add)
+        self._address = config.node_ip or _own_address(client.server)
+
+    async def run(self) -> None:
+        await self._prove_credentials()
+        tls = self._tls()
+        kubelet = self._kubelet(tls)
+        await kubelet.start()
+        recording = asyncio.create_task(self._recorder.run(), name="events")
+        try:
+            node = self._node(kubelet.port, await self._server_version())
+            await self._serve(node, tls, recording)
+        finally:
+            await self._recorder.flush(FLUSH_S)  # outlives all that writes events, so that the last ones arrive
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
+            await kubelet.stop()
+
+    async def close(self) -> None:
+        await self._cloud.close()
+
+    async def _serve(self, node: NodeController, tls: certificates.ServingTls, recording: asyncio.Task[None]) -> None:
+        lease = NodeLease(self._lease_client, self._config.node_name, owner_uid=lambda: node.uid)
+        node.on_owner_change(lease.owner_changed)
+        poller = InstancePoller(
+            cloud=self._cloud,
+            store=self._instances,
+            gone=lambda instance: controller.instance_gone(instance),
+            health_changed=node.look_now,
+            poll_interval_s=self._config.poll_interval_s,
+            sweep_interval_s=self._config.sweep_interval_s,
+            jitter=random.random,
+        )
+        controller = self._controller(poller)
+        node.watch_health(lambda: poller.health)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lease.run(), name="lease")
+            tasks.create_task(node.run(), name="node")
+            tasks.create_task(_end_with(recording), name="events")
+            tasks.create_task(tls.run(), name="certificates")
+            await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
+            tasks.create_task(self._reflector.run(), name="pods")
+            tasks.create_task(poller.run(), name="instances")
+            tasks.create_task(controller.run(self._config.workers), name="reconcile")
+
+    # --- the parts ---
+
+    def _controller(self, poller: InstancePoller) -> PodController:
+        config = self._config
+        return PodController(
+            client=self._client,
+            cloud=self._cloud,
+            pods_seen=self._reflector,
+            instances=self._instances,
+            poller=poller,
+            queue=self._queue,
+            recorder=self._recorder,
+            references=ReferenceReader(self._client),
+            node=Node(
+                name=config.node_name,
+                host_ip=self._address,
+                fail_daemon_pods=config.daemon_set_pods == "fail",
+                orphan_age_s=config.orphan_age_s,
+            ),
+            context=node_context(config, self._address),
+            metrics=self._registry,
+            jitter=random.random,
+        )
+
+    def _node(self, port: int, server_version: str) -> NodeController:
+        config = self._config
+        spec = NodeSpec(
+            name=config.node_name,
+            identity=f"{config.cluster_name}/{config.node_name}",
+            addresses=[self._address],
+            kubelet_port=port,
+            server_version=server_version,
+            capacity=capacity(config),
+            labels=config.node_labels,
+            taints=[Taint(**taint) for taint in config.taints],
+            region=config.eci_region,
+            zone=config.eci_zone,
+        )
+        notices = () if config.cluster_dns else (_NO_CLUSTER_DNS,)
+        return NodeController(
+            client=self._client,
+            spec=spec,
+            recorder=self._recorder,
+            adopt=config.adopt_node,
+            notices=notices,
+            jitter=random.random,
+        )
+
+    def _kubelet(self, tls: certificates.ServingTls) -> KubeletServer:
+        review = auth.reviewer(self._client.post)
+        anybody = auth.Anybody()
+        insecure = self._config.insecure_kubelet_api
+        return KubeletServer(
+            pods=self._pod_named,
+            all_pods=self._pods.values,
+            instance_of=self._instance_of,
+            cloud=self._cloud,
+            authenticator=anybody if insecure else auth.ClusterAuthenticator(review),
+            authorizer=anybody if insecure else auth.ClusterAuthorizer(review, node_name=self._config.node_name),
+            tls=tls,
+            registry=self._registry,
+            host=self._config.kubelet_bind,
+            port=self._config.kubelet_port,
+        )
+
+    def _tls(self) -> certificates.ServingTls:
+        config = self._config
+        if config.tls_cert_file:
+            key_pair = certificates.key_pair_files(Path(config.tls_cert_file), Path(config.tls_key_file))
+        else:
+            key_pair = certificates.self_signed(config.node_name, [self._address])
+        if config.client_ca_file:
+            return certificates.ServingTls(key_pair, certificates.client_ca_file(Path(config.client_ca_file)))
+        return certificates.ServingTls(key_pair, self._cluster_client_ca)
+
+    async def _cluster_client_ca(self) -> str:
+        namespace, name, key = CLIENT_CA
+        found = await self._client.get(paths.config_map(namespace, name))
+        return str((found.get("data") or {}).get(key) or "")
+
+    async def _prove_credentials(self) -> None:
+        """Without any credentials nothing can ever work; wrong ones are the cloud's to say, and show on the node."""
+        try:
+            await self._credentials.get()
+        except CloudDenied as error:
+            raise ConfigError([str(error)]) from error
+
+    async def _server_version(self) -> str:
+        """The API server's version; waits for it as long as it takes."""
+        while True:
+            try:
+                return str((await self._client.get(paths.VERSION)).get("gitVersion") or "")
+            except KubeError as error:
+                if error.status in (401, 403):
+                    raise ConfigError(
+                        [f"the API server at {self._client.server} does not know us: {error}; check the kubeconfig"]
+                    ) from error
+                log.warning("waiting for the API server at %s: %s", self._client.server, error)
+                await asyncio.sleep(2.0)
+
+    # --- what the kubelet API reads ---
+
+    def _pod_named(self, namespace: str, name: str) -> Json | None:
+        """The newest of that name."""
+        found = self._pods.find((namespace, name))
+        return found[-1] if found else None
+
+    def _instance_of(self, uid: str) -> Instance | None:
+        pod = self._pods.get(uid)
+        noted = pods.instance_id_of(pod) if pod is not None else ""
+        mine = sorted(self._instances.of(uid), key=lambda each: each.id != noted)
+        return mine[0] if mine else None
+
+
+async def _end_with(task: asyncio.Task[None]) -> None:
+    """Fails when the task does, and leaves it running when we are cancelled."""
+    await asyncio.shield(task)
+
+
+_NO_CLUSTER_DNS = (
+    "MissingClusterDNS",
+    "no cluster DNS is configured, so pods use the cloud's resolver and cannot resolve Services; set --cluster-dns",
+)
+
+
+def eci_settings(config: Config) -> EciSettings:
+    return EciSettings(
+        region=config.eci_region,
+        endpoint=config.eci_endpoint,
+        cluster=config.cluster_name,
+        node=config.node_name,
+        vswitch_ids=config.eci_vswitch,
+        security_group_id=config.eci_security_group,
+        zone_id=config.eci_zone,
+        resource_group_id=config.eci_resource_group,
+    )
+
+
+def node_context(config: Config, address: str) -> NodeContext:
+    return NodeContext(
+        cluster=config.cluster_name,
+        node_name=config.node_name,
+        node_ip=address,
+        cluster_dns=config.cluster_dns,
+        cluster_domain=config.cluster_domain,
+        service_host=config.kubernetes_service_host,
+        service_port=str(config.kubernetes_service_port or ""),
+        allocatable=capacity(config),
+    )
+
+
+def capacity(config: Config) -> dict[str, str]:
+    """What the node offers: quotas, for there is no machine."""
+    return {
+        "cpu": config.quota_cpu,
+        "memory": config.quota_memory,
+        "pods": str(config.quota_pods),
+        "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
+    }
+
+
+def _credentials(config: Config) -> CredentialSource:
+    if config.eci_access_key:
+        pair = Credentials(config.eci_access_key, config.eci_secret_key, config.eci_security_token)
+        return FixedCredentials(pair)
+    return ChainCredentials()
+
+
+def _own_address(server: str) -> str:
+    """The address from which this host reaches the API server; nothing is sent."""
+    parts = urlsplit(server)
+    host = parts.hostname or "localhost"
+    try:
+        family, kind, _, _, target = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(target)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise ConfigError([f"--node-ip: this host's address toward {host} cannot be told ({error}); set it"]) from error
+
+
+def _version(pod: Json) -> str:
+    return str(pod["metadata"].get("resourceVersion") or "")
+
+
+def _name(pod: Json) -> tuple[str, str]:
+    return pod["metadata"]["namespace"], pod["metadata"]["name"]

@@ -1,0 +1,249 @@
+"""What the cloud has: the instances as last seen, and the loop that keeps them so.
+
+Rules: an instance leaves the store only when its absence is proven (an empty or partial answer proves nothing); a
+change of an instance says "look at this pod again" and nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from vk_provider.backoff import Backoff
+from vk_provider.cloud.base import Cloud, describe_error
+from vk_provider.errors import CloudDenied, CloudError
+from vk_provider.model.instance import Instance, InstanceStatus, merge
+from vk_provider.translate.node import CloudHealth
+
+log = logging.getLogger(__name__)
+
+MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
+LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
+SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
+BATCH = 20
+RETRY = Backoff(first_s=1.0, most_s=30.0)
+
+
+class InstanceStore:
+    """Instances by id and by pod uid. `changed` is called with the pod uid after each change."""
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        self._changed = changed
+        self._by_id: dict[str, Instance] = {}
+        self._by_uid: dict[str, dict[str, Instance]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, instance_id: str) -> bool:
+        return instance_id in self._by_id
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self._by_id.values())
+
+    def get(self, instance_id: str) -> Instance | None:
+        return self._by_id.get(instance_id)
+
+    def of(self, uid: str) -> Sequence[Instance]:
+        return tuple(self._by_uid.get(uid, {}).values())
+
+    def put(self, instance: Instance) -> None:
+        known = self._by_id.get(instance.id)
+        if known == instance:
+            return
+        self._by_id[instance.id] = instance
+        self._by_uid.setdefault(instance.owner.uid, {})[instance.id] = instance
+        self._changed(instance.owner.uid)
+
+    def remove(self, instance_id: str) -> Instance | None:
+        instance = self._by_id.pop(instance_id, None)
+        if instance is None:
+            return None
+        siblings = self._by_uid[instance.owner.uid]
+        del siblings[instance_id]
+        if not siblings:
+            del self._by_uid[instance.owner.uid]
+        self._changed(instance.owner.uid)
+        return instance
+
+
+def _health_of(error: CloudError) -> CloudHealth:
+    reason = "CloudAPIDenied" if isinstance(error, CloudDenied) else "CloudAPIUnavailable"
+    return CloudHealth(ok=False, reason=reason, message=describe_error(error))
+
+
+class InstancePoller:
+    """Looks for changes every `poll_interval_s`, and counts everything every `sweep_interval_s`.
+
+    `ready` is set once the first complete list is in; before that nobody may create or delete (P4).
+    """
+
+    def __init__(
+        self,
+        *,
+        cloud: Cloud,
+        store: InstanceStore,
+        gone: Callable[[Instance], None],
+        health_changed: Callable[[], None],
+        poll_interval_s: float,
+        sweep_interval_s: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._cloud = cloud
+        self._store = store
+        self._gone = gone
+        self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
+        self._health_changed = health_changed
+        self._poll_interval_s = poll_interval_s
+        self._sweep_interval_s = sweep_interval_s
+        self._jitter = jitter
+        self._leaving: set[str] = set()  # ids whose deletion the cloud accepted: to be seen off by id
+        self._missing: dict[str, int] = {}  # id → full counts in a row without it
+        self._good_at: float | None = None  # loop time of the newest successful incremental look
+        self.ready = asyncio.Event()
+
+    def expect_departure(self, instance_id: str) -> None:
+        """The cloud accepted its deletion: ask by id until it is gone, for no incremental answer says so."""
+        self._leaving.add(instance_id)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await self._forever(self._first_list, until=self.ready)
+            tasks.create_task(self._every(self._poll_interval_s, self.poll), name="poll")
+            tasks.create_task(self._every(self._sweep_interval_s, self.sweep), name="sweep")
+
+    async def _first_list(self) -> None:
+        began = asyncio.get_running_loop().time()
+        for instance in await self._cloud.list():
+            self._store.put(instance)
+        self._good_at = began
+        self.ready.set()
+        log.info("cloud listed instances=%d", len(self._store))
+
+    async def _forever(self, step: Callable[[], Awaitable[None]], *, until: asyncio.Event) -> None:
+        failures = 0
+        while not until.is_set():
+            if await self._guarded(step):
+                continue
+            await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()))
+            failures += 1
+
+    async def _every(self, interval_s: float, step: Callable[[], Awaitable[None]]) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(interval_s if not failures else RETRY.delay(failures, jitter=self._jitter()))
+            failures = 0 if await self._guarded(step) else failures + 1
+
+    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Run one step; a cloud that fails is shown on the node, and tried again, for ever."""
+        before = self.health
+        try:
+            await step()
+        except CloudError as error:
+            self.health = _health_of(error)
+            if self.health != before:
+                log.warning("cloud trouble reason=%s: %s", self.health.reason, self.health.message)
+                self._health_changed()
+            return False
+        self.health = CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers")
+        if self.health != before:
+            log.info("cloud answers")
+            self._health_changed()
+        return True
+
+    async def poll(self) -> None:
+        """Take in what changed since the last look that succeeded."""
+        began = asyncio.get_running_loop().time()
+        since_s = began - (self._good_at if self._good_at is not None else began)
+        if since_s + MARGIN_S > MOST_WINDOW_S:
+            await self._relist()
+        else:
+            window_s = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(since_s) + MARGIN_S))
+            unknown = []
+            for report in await self._cloud.changes(window_s):
+                known = self._store.get(report.id)
+                if known is None:
+                    unknown.append(report.id)
+                else:
+                    self._store.put(merge(known, report))
+            await self._refresh(unknown)
+        self._good_at = began
+        await self._see_off()
+
+    async def sweep(self) -> None:
+        """Count everything: take in what no incremental look showed, and find out what is missing."""
+        counted = await self._cloud.statuses()
+        known = {instance.id: instance for instance in self._store}
+        await self._refresh([each for each in counted if each not in known or _differs(known[each], counted[each])])
+        suspects = []
+        for instance_id in known:
+            if instance_id in counted:
+                self._missing.pop(instance_id, None)
+                continue
+            self._missing[instance_id] = self._missing.get(instance_id, 0) + 1
+            if self._missing[instance_id] >= SUSPICION:
+                suspects.append(instance_id)
+        await self._remove_if_gone(suspects)
+        for instance_id in [each for each in self._missing if each not in self._store]:
+            del self._missing[instance_id]
+
+    async def _relist(self) -> None:
+        """The gap is wider than the cloud's memory of changes."""
+        for instance in await self._cloud.list():
+            self._store.put(instance)
+
+    async def _refresh(self, instance_ids: Sequence[str]) -> None:
+        if instance_ids:
+            for instance in (await self._cloud.describe(instance_ids)).values():
+                self._store.put(instance)
+
+    async def _see_off(self) -> None:
+        await self._remove_if_gone([each for each in self._leaving if each in self._store])
+        self._leaving = {each for each in self._leaving if each in self._store}
+
+    async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
+        """Remove those that the cloud no longer has.
+
+        Each question carries one instance that must be there, as a witness: an answer without it is not believed.
+        Where there is no witness, the cloud has to deny each id by itself.
+        """
+        for first in range(0, len(instance_ids), BATCH - 1):
+            batch = instance_ids[first : first + BATCH - 1]
+            witness = self._witness(set(instance_ids))
+            found = await self._cloud.describe([*batch, *([witness] if witness else [])])
+            for instance in found.values():
+                self._store.put(instance)
+            absent = [each for each in batch if each not in found]
+            if not found:
+                absent = [each for each in absent if await self._denied(each)]
+            for instance_id in absent:
+                self._forget(instance_id)
+
+    async def _denied(self, instance_id: str) -> bool:
+        instance = self._store.get(instance_id)
+        if instance is None or not instance.containers:
+            return instance is not None and await self._cloud.is_gone(instance_id, "")
+        return await self._cloud.is_gone(instance_id, instance.containers[0].name)
+
+    def _witness(self, suspects: set[str]) -> str:
+        """Some live instance that nobody deletes."""
+        for instance in self._store:
+            live = instance.status in (InstanceStatus.RUNNING, InstanceStatus.PENDING)
+            if live and instance.id not in suspects and instance.id not in self._leaving:
+                return instance.id
+        return ""
+
+    def _forget(self, instance_id: str) -> None:
+        instance = self._store.get(instance_id)
+        if instance is None:
+            return
+        self._gone(instance)  # before the store says so: whoever looks must find the last states
+        self._leaving.discard(instance_id)
+        self._store.remove(instance_id)
+        log.info("instance gone instance=%s pod=%s/%s", instance_id, instance.owner.namespace, instance.owner.name)
+
+
+def _differs(instance: Instance, counted: InstanceStatus) -> bool:
+    return counted not in (InstanceStatus.UNKNOWN, instance.status)

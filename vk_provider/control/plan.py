@@ -1,0 +1,322 @@
+"""The one decision: from the pod, its instances and what we tried so far, what to do next. Pure.
+
+An event only says "look at this key again"; whoever looks calls `plan`, does that one thing, and looks again. So the
+process may die on any line: the next look starts from the same two truths.
+
+| pod                       | instance                | plan                                                        |
+|---------------------------|-------------------------|-------------------------------------------------------------|
+| none                      | none                    | nothing                                                     |
+| none                      | present                 | delete it, once it is proven that the pod is gone           |
+| live                      | none, never started     | create (or wait, or report why not)                         |
+| live                      | none, had one           | vanished: Failed                                            |
+| live                      | never placed            | create another in its place; then it is one too many        |
+| live                      | present                 | patch if the status differs; else nothing until it changes  |
+| live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
+| live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
+| deleting                  | runs                    | delete it; keep reporting                                   |
+| deleting                  | ended                   | patch the last states, delete it                            |
+| deleting                  | gone                    | patch a terminal phase, then remove the pod object          |
+| terminal                  | runs                    | delete it: nobody wants it any more                         |
+| terminal                  | ended                   | nothing: its log stays readable until the pod goes          |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from vk_provider.control.record import PodRecord, Problem
+from vk_provider.model import pod as pods
+from vk_provider.model.instance import Instance, InstanceStatus
+from vk_provider.translate import status
+
+Json = dict[str, Any]
+
+DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
+NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
+DAEMON_REFUSAL = Problem(
+    "DaemonSetNotSupported",
+    "a virtual node has no machine for a DaemonSet pod to serve; keep the DaemonSet away from it with a required node"
+    " affinity on type NotIn [virtual-kubelet]",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The moment of a decision. wall: UTC; loop_s: the loop's clock, for intervals; stamp: wall as RFC 3339."""
+
+    wall: datetime
+    loop_s: float
+
+    @property
+    def stamp(self) -> str:
+        return self.wall.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What of our own node a pod's status shows, and how we treat what lands here."""
+
+    name: str
+    host_ip: str
+    fail_daemon_pods: bool = False
+    orphan_age_s: float = 60.0
+
+
+# --- what can be done ---
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """All is as it should be; a change will say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again in so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Start an instance. replaces: id of a dead one in whose place it comes."""
+
+    replaces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInstance:
+    """Ask the cloud to stop it. killing: tell the user, for containers that run are being stopped."""
+
+    instance: Instance
+    why: str
+    killing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOrphan:
+    """Delete it if a live look at the API server proves that its pod is gone."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Write this to pods/status. problem: tell the user by a Warning event too."""
+
+    body: Json
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """No instance is known though there may be one: ask the cloud by id and by uid before anything is concluded."""
+
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Remove the pod object: grace 0, uid as precondition."""
+
+
+Action = Nothing | Wait | Create | DeleteInstance | DeleteOrphan | Patch | Look | Finalize
+
+
+def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, node: Node, now: Now) -> Action:
+    """What to do next. Both lists must be known complete (P4); the caller sees to that."""
+    if pod is None:
+        return _orphans(instances, record, node, now)
+    if pods.is_mirror(pod):
+        return Nothing()
+    instance, spare = primary(pod, instances)
+    if spare is not None and _deletable(spare, record, now):
+        return DeleteInstance(spare, "a second instance of one pod")
+    if pods.is_terminal(pod):
+        return _terminal(pod, instance, record, now)
+    if pods.is_deleting(pod):
+        return _deleting(pod, instance, record, node, now)
+    return _live(pod, instance, record, node, now)
+
+
+def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, Instance | None]:
+    """The instance that is this pod's, and one that is too many."""
+    if not instances:
+        return None, None
+    noted = pods.instance_id_of(pod)
+    ordered = sorted(
+        instances, key=lambda each: (each.status is NEVER_PLACED, each.id != noted, each.created_at, each.id)
+    )
+    return ordered[0], ordered[1] if len(ordered) > 1 else None
+
+
+def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: Now) -> Action:
+    for instance in instances:
+        if not _deletable(instance, record, now):
+            continue
+        young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)
+        return Wait(young_s) if young_s > 0 else DeleteOrphan(instance)
+    return Wait(DELETE_AGAIN_S) if instances else Nothing()
+
+
+def _terminal(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Action:
+    deleting = pods.is_deleting(pod)
+    if instance is not None:
+        if instance.status.is_ended and not deleting:
+            return Nothing()
+        if _deletable(instance, record, now):
+            return DeleteInstance(instance, "the pod has ended", killing=not instance.status.is_ended)
+        return Wait(DELETE_AGAIN_S)
+    if deleting and pod["metadata"].get("deletionGracePeriodSeconds") != 0:
+        return Finalize()
+    return Nothing()  # finalizers of others may hold the object: theirs to remove
+
+
+def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
+    if instance is None:
+        if record.created and record.last is None and not record.absent:
+            return Look(pods.instance_id_of(pod))
+        return _final(pod, record.last, node, now)
+    if status.all_stopped(instance):
+        return _final(pod, instance, node, now)
+    if _deletable(instance, record, now):
+        return DeleteInstance(instance, "the pod is being deleted", killing=True)
+    body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
+    return Patch(body) if body is not None else Wait(DELETE_AGAIN_S)
+
+
+def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:
+    """The last states, with a terminal phase; the object is removed only after they have landed (P33)."""
+    body = status.patch(pod, status.stopped(pod, last, now=now.stamp, host_ip=node.host_ip))
+    return Patch(body) if body is not None else Nothing()
+
+
+def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
+    if instance is None:
+        return _absent(pod, record, node, now)
+    if instance.status is NEVER_PLACED:
+        wait_s = record.retry_at_s - now.loop_s
+        return Wait(wait_s) if wait_s > 0 else Create(replaces=instance.id)
+    overdue_s = _overdue_s(pod, now)
+    if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
+        return _overdue(pod, instance, record, node, now)
+    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip)
+    body = status.patch(pod, desired, annotations=_notes(pod, instance))
+    if body is not None:
+        return Patch(body)
+    return Wait(-overdue_s) if overdue_s is not None and overdue_s < 0 else Nothing()
+
+
+def _overdue(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+    """P41: stop it first; the phase becomes Failed only when nothing runs any more."""
+    if status.all_stopped(instance):
+        body = status.patch(pod, status.deadline_exceeded(pod, instance, now=now.stamp, host_ip=node.host_ip))
+        return Patch(body) if body is not None else Nothing()
+    if _deletable(instance, record, now):
+        return DeleteInstance(instance, "DeadlineExceeded", killing=True)
+    return Wait(DELETE_AGAIN_S)
+
+
+def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
+    """A live pod without an instance."""
+    if pods.is_daemon(pod):
+        return _refuse_daemon(pod, node, now)
+    if record.refusal is not None:
+        return _refuse(pod, record.refusal, node, now)
+    overdue_s = _overdue_s(pod, now)
+    if overdue_s is not None and overdue_s >= 0:
+        body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
+        return Patch(body) if body is not None else Nothing()
+    had = pods.instance_id_of(pod)
+    if had or status.had_run(pod):
+        return _vanished(pod, had, node, now) if record.absent else Look(had)
+    wait_s = record.retry_at_s - now.loop_s
+    if wait_s > 0:
+        return _report(pod, record.problem, node, now) or Wait(wait_s)
+    return Create()
+
+
+def _vanished(pod: Json, had: str, node: Node, now: Now) -> Action:
+    """P19: Failed, and a disruption, so that a Job's failure policy may ignore it."""
+    message = f"the cloud no longer has instance {had or 'of this pod'}: it was removed there, not by this node"
+    desired = status.vanished(
+        pod, reason="NotFound", message=message, now=now.stamp, host_ip=node.host_ip, disruption=True
+    )
+    body = status.patch(pod, desired)
+    return Patch(body, Problem("NotFound", message)) if body is not None else Nothing()
+
+
+def _refuse_daemon(pod: Json, node: Node, now: Now) -> Action:
+    """a.5: failing it would make its controller try again and again, so by default it stays Pending, with a reason."""
+    if node.fail_daemon_pods:
+        return _refuse(pod, DAEMON_REFUSAL, node, now)
+    patch = _report(pod, DAEMON_REFUSAL, node, now)
+    return replace(patch, problem=DAEMON_REFUSAL) if patch is not None else Nothing()
+
+
+def _refuse(pod: Json, refusal: Problem, node: Node, now: Now) -> Action:
+    desired = status.refused(pod, reason=refusal.reason, message=refusal.message, now=now.stamp, host_ip=node.host_ip)
+    body = status.patch(pod, desired)
+    return Patch(body, refusal) if body is not None else Nothing()
+
+
+def _report(pod: Json, problem: Problem | None, node: Node, now: Now) -> Patch | None:
+    """Show on the pod why it waits; None when it is shown already."""
+    if problem is None:
+        return None
+    desired = status.waiting(
+        pod,
+        now=now.stamp,
+        host_ip=node.host_ip,
+        reason=problem.reason,
+        message=problem.message,
+        container=problem.container,
+        condition=problem.condition,
+    )
+    body = status.patch(pod, desired)
+    return Patch(body) if body is not None else None
+
+
+def _notes(pod: Json, instance: Instance) -> dict[str, str]:
+    """The annotations that say which instance is this pod's: our memory of it across restarts."""
+    size = f"{instance.cpu:g}-{instance.memory_gib:g}Gi"
+    return (
+        {}
+        if pods.instance_id_of(pod) == instance.id
+        else {
+            pods.INSTANCE_ID_ANNOTATION: instance.id,
+            **({pods.INSTANCE_SPEC_ANNOTATION: size} if instance.cpu else {}),
+        }
+    )
+
+
+def _deletable(instance: Instance, record: PodRecord, now: Now) -> bool:
+    """Whether asking for its deletion (again) makes sense now."""
+    asked_s = record.deletes.get(instance.id)
+    if asked_s is not None and now.loop_s - asked_s < DELETE_AGAIN_S:
+        return False
+    return asked_s is None or instance.status is not InstanceStatus.TERMINATING
+
+
+def _age_s(instance: Instance, now: Now) -> float:
+    created = _instant(instance.created_at)
+    return (now.wall - created).total_seconds() if created else 0.0
+
+
+def _overdue_s(pod: Json, now: Now) -> float | None:
+    """Seconds past activeDeadlineSeconds (negative: still to go); None without a deadline or before the start."""
+    limit = pod["spec"].get("activeDeadlineSeconds")
+    started = _instant(pod.get("status", {}).get("startTime") or "")
+    if limit is None or started is None:
+        return None
+    return (now.wall - (started + timedelta(seconds=limit))).total_seconds()
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,380 @@
+"""The reconcile loop: take a key, read both worlds, plan, do that one thing, look again.
+
+`PodController` holds the pods' records and carries plans out; it decides nothing itself (that is `plan`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from vk_provider.backoff import Backoff
+from vk_provider.cloud.base import Cloud, describe_error
+from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.plan import (
+    Create,
+    DeleteInstance,
+    DeleteOrphan,
+    Finalize,
+    Look,
+    Node,
+    Nothing,
+    Now,
+    Patch,
+    Wait,
+    plan,
+    primary,
+)
+from vk_provider.control.queue import KeyedQueue
+from vk_provider.control.record import PodRecord, Problem
+from vk_provider.control.references import ReferenceReader
+from vk_provider.errors import (
+    CloudDenied,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    Conflict,
+    KubeError,
+    NotFound,
+    OutOfCapacity,
+    PodNotReady,
+    ProviderError,
+    Throttled,
+    UnsupportedPod,
+)
+from vk_provider.kube import paths
+from vk_provider.kube.client import KubeClient
+from vk_provider.kube.recorder import Recorder
+from vk_provider.kube.reflector import Reflector
+from vk_provider.kube.store import Store
+from vk_provider.metrics import Registry
+from vk_provider.model import pod as pods
+from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
+from vk_provider.translate import events
+from vk_provider.translate.workload import NodeContext, build
+
+Json = dict[str, Any]
+log = logging.getLogger(__name__)
+
+CREATE_RETRY = Backoff(first_s=2.0, most_s=120.0, spread=0.25)
+NOT_READY_RETRY = Backoff(first_s=1.0, most_s=10.0, spread=0.1)  # c.2: a Secret made a moment later must not wait long
+RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
+PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
+LOOK_AGAIN_S = 10.0
+NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
+
+
+class Jitter(Protocol):
+    def __call__(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+class PodController:
+    """One key at a time in each worker's hands; a failure of one pod never stops the others."""
+
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        cloud: Cloud,
+        pods_seen: Reflector,
+        instances: InstanceStore,
+        poller: InstancePoller,
+        queue: KeyedQueue,
+        recorder: Recorder,
+        references: ReferenceReader,
+        node: Node,
+        context: NodeContext,
+        metrics: Registry,
+        jitter: Jitter,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._cloud = cloud
+        self._reflector = pods_seen
+        self._store: Store[Json] = pods_seen.store
+        self._instances = instances
+        self._poller = poller
+        self._queue = queue
+        self._recorder = recorder
+        self._references = references
+        self._node = node
+        self._context = context
+        self._jitter = jitter
+        self._clock = clock
+        self._records: dict[str, PodRecord] = {}
+        self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
+        self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
+
+    def instance_gone(self, instance: Instance) -> None:
+        """The poller has proof that it is gone: keep its last states until the pod is settled."""
+        self._record(instance.owner.uid).last = instance
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled. Nothing starts before pods and instances are known completely (P4)."""
+        await self._store.ready.wait()
+        await self._poller.ready.wait()
+        try:
+            await self._recorder.known_names("eci")
+        except KubeError as error:
+            log.warning("events mirrored before are not known, some may be sent again: %s", error)
+        for uid in list(self._store.keys()):
+            self._queue.add(uid)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(workers):
+                tasks.create_task(self._work(), name=f"pod-worker-{number}")
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            try:
+                await self._reconcile(uid)
+            except ProviderError as error:
+                self._failed(uid, error)
+            except Exception:
+                log.exception("reconcile failed uid=%s", uid)
+                self._failed(uid, None)
+            finally:
+                self._queue.done(uid)
+
+    def _failed(self, uid: str, error: ProviderError | None) -> None:
+        record = self._record(uid)
+        delay_s = RETRY.delay(record.failures, jitter=self._jitter())
+        record.failures += 1
+        if error is not None:
+            delay_s = max(delay_s, getattr(error, "retry_after_s", None) or 0.0)
+            log.warning("reconcile will be tried again uid=%s in_s=%.1f: %s", uid, delay_s, describe_error(error))
+        self._failures.add(error=type(error).__name__ if error is not None else "bug")
+        self._queue.add_after(uid, delay_s)
+
+    def _record(self, uid: str) -> PodRecord:
+        return self._records.setdefault(uid, PodRecord())
+
+    # --- one reconcile ---
+
+    async def _reconcile(self, uid: str) -> None:
+        pod = self._store.get(uid)
+        instances = self._instances.of(uid)
+        if pod is None and not instances:
+            self._records.pop(uid, None)
+            return
+        record = self._record(uid)
+        if pod is not None:
+            record.seen = True
+        if instances:
+            record.absent = record.created = False
+        now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
+        action = plan(pod, instances, record, node=self._node, now=now)
+        self._actions.add(action=type(action).__name__)
+        match action:
+            case Nothing():
+                record.failures = 0
+            case Wait(seconds):
+                self._queue.add_after(uid, seconds)
+            case DeleteOrphan(instance):
+                await self._delete_orphan(instance, record)
+            case _ if pod is None:
+                raise AssertionError(f"{action} without a pod")
+            case Create(replaces):
+                await self._create(pod, record, replaces)
+            case DeleteInstance(instance, why, killing):
+                await self._delete_instance(pod, instance, record, why=why, killing=killing)
+            case Patch(body, problem):
+                await self._patch(pod, body)
+                if problem is not None:
+                    self._warn(pod, problem.reason, problem.message)
+            case Look(instance_id):
+                await self._look(pod, instance_id, record)
+            case Finalize():
+                await self._finalize(pod)
+        if pod is not None and instances:
+            self._mirror_events(pod, instances, record)
+
+    async def _create(self, pod: Json, record: PodRecord, replaces: str) -> None:
+        key = pods.key_of(pod)
+        began = time.monotonic()
+        try:
+            objects = await self._references.read(pod)
+            workload = replace(build(pod, objects, self._context), replaces=replaces)
+            record.created = True
+            instance = await self._cloud.create(workload)
+        except UnsupportedPod as error:
+            record.created = False
+            record.refusal = Problem(error.reason, str(error))
+            self._queue.add(key.uid)
+            return
+        except CloudRefused as error:
+            record.created = False
+            record.refusal = Problem("ProviderFailed", describe_error(error))
+            self._queue.add(key.uid)
+            return
+        except (PodNotReady, CloudError) as error:
+            record.created = isinstance(error, CloudUnavailable) or (record.created and isinstance(error, Throttled))
+            self._postpone(pod, record, error)
+            return
+        record.problem, record.created = None, False
+        for notice in workload.notices:
+            if notice.reason != NODE_NOTICE:
+                self._warn(pod, notice.reason, notice.message)
+        if replaces:
+            record.retry_at_s = asyncio.get_running_loop().time() + PLACE_RETRY.delay(record.failures)
+            record.failures += 1
+        else:
+            record.failures = 0
+        self._instances.put(instance)
+        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _postpone(self, pod: Json, record: PodRecord, error: PodNotReady | CloudError) -> None:
+        """The pod stays Pending, says why, and is tried again."""
+        record.problem, event_reason = _problem_of(error)
+        backoff = NOT_READY_RETRY if isinstance(error, PodNotReady) else CREATE_RETRY
+        delay_s = backoff.delay(record.failures, jitter=self._jitter())
+        if isinstance(error, Throttled):
+            delay_s = max(delay_s, error.retry_after_s or 0.0)
+        record.failures += 1
+        record.retry_at_s = asyncio.get_running_loop().time() + delay_s
+        self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
+        prefix = "Error: " if event_reason == "Failed" and isinstance(error, PodNotReady) else ""
+        self._warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
+        log.warning("not created pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
+
+    async def _delete_instance(
+        self, pod: Json, instance: Instance, record: PodRecord, *, why: str, killing: bool
+    ) -> None:
+        key = pods.key_of(pod)
+        try:
+            existed = await self._cloud.delete(instance.id)
+        except CloudError as error:
+            self._warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {describe_error(error)}")
+            raise
+        self._departing(instance, record)
+        log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, why)
+        if killing:
+            self._announce_killing(pod, instance, why)
+
+    def _departing(self, instance: Instance, record: PodRecord) -> None:
+        record.deletes[instance.id] = asyncio.get_running_loop().time()
+        self._poller.expect_departure(instance.id)
+
+    def _announce_killing(self, pod: Json, instance: Instance, why: str) -> None:
+        if why == "DeadlineExceeded":
+            self._record_event(pod, "Normal", why, "Pod was active on the node longer than the specified deadline")
+        for each in instance.containers:
+            if each.state.kind is StateKind.RUNNING:
+                self._record_event(pod, "Normal", "Killing", f"Stopping container {each.name}", container=each.name)
+
+    async def _delete_orphan(self, instance: Instance, record: PodRecord) -> None:
+        """W7: only after a live look, never on the word of a cache."""
+        owner = instance.owner
+        try:
+            pod = await self._client.get(paths.pod(owner.namespace, owner.name))
+        except NotFound:
+            pod = None
+        if pod is not None and pods.uid_of(pod) == owner.uid:
+            if pod["spec"].get("nodeName") == self._node.name:
+                self._reflector.take(pod)  # the watch is behind
+            else:
+                log.error(
+                    "instance=%s is of pod=%s/%s, which is bound elsewhere", instance.id, owner.namespace, owner.name
+                )
+            return
+        await self._cloud.delete(instance.id)
+        self._departing(instance, record)
+        log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
+
+    async def _patch(self, pod: Json, body: Json) -> None:
+        key = pods.key_of(pod)
+        try:
+            answer = await self._client.patch(paths.pod_status(key.namespace, key.name), body)
+        except (NotFound, Conflict):
+            self._forget_pod(key)  # gone, or a namesake: its DELETED event is on the way
+            return
+        self._reflector.take(answer)
+
+    async def _finalize(self, pod: Json) -> None:
+        key = pods.key_of(pod)
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": key.uid}}
+        with suppress(NotFound, Conflict):
+            await self._client.delete(paths.pod(key.namespace, key.name), body=options)
+        log.info("removed pod=%s", key)
+        self._forget_pod(key)
+
+    def _forget_pod(self, key: pods.PodKey) -> None:
+        """The object with this uid is no longer there; should it be held by finalizers, the watch brings it back."""
+        self._store.remove(key.uid)
+
+    async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
+        """Ask the cloud about the pod by every name we have for its instance."""
+        key = pods.key_of(pod)
+        found = {each.id: each for each in await self._cloud.find(key.uid)}
+        if instance_id:
+            found.update(await self._cloud.describe([instance_id]))
+        for instance in found.values():
+            if instance.owner.uid == key.uid:
+                self._instances.put(instance)
+        if found:
+            return
+        names = [each["name"] for each in pods.containers_of(pod)]
+        if instance_id and not await self._cloud.is_gone(instance_id, names[0]):
+            log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
+            self._queue.add_after(key.uid, LOOK_AGAIN_S)
+            return
+        record.absent = True
+        self._queue.add(key.uid)
+
+    # --- what users see ---
+
+    def _warn(self, pod: Json, reason: str, message: str, *, container: str = "") -> None:
+        self._record_event(pod, "Warning", reason, message, container=container)
+
+    def _record_event(self, pod: Json, kind: str, reason: str, message: str, *, container: str = "") -> None:
+        self._recorder.put(
+            events.own_event(
+                events.involved(pod, container=container),
+                type=kind,
+                reason=reason,
+                message=message,
+                now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                node=self._node.name,
+            )
+        )
+
+    def _mirror_events(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> None:
+        instance, _ = primary(pod, instances)
+        if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
+            return
+        for event in instance.events:
+            if record.mirrored.get(event.id, 0) >= event.count:
+                continue
+            record.mirrored[event.id] = event.count
+            self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
+
+
+def _problem_of(error: PodNotReady | CloudError) -> tuple[Problem, str]:
+    """What the pod shows while it waits, and the reason of its event."""
+    if isinstance(error, PodNotReady):
+        return Problem(error.waiting_reason, str(error), error.container), error.event_reason
+    message = describe_error(error)
+    match error:
+        case OutOfCapacity():
+            word = _capacity_word(error.code)
+        case Throttled():
+            word = "Throttling"
+        case CloudDenied():
+            word = "CloudAPIDenied"
+        case _:
+            word = "CloudAPIUnavailable"
+    condition = CloudCondition("ContainerInstanceCreated", "False", word, message)
+    return Problem("ContainerCreating", message, condition=condition), word
+
+
+def _capacity_word(code: str) -> str:
+    words = {"stock": "NoStock", "quota": "QuotaExceeded", "ip": "NoAddress"}
+    return next((word for part, word in words.items() if part in code.lower()), "OutOfCapacity")

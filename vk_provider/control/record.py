@@ -1,0 +1,36 @@
+"""What this process remembers of one pod between two looks. Losing all of it is safe: it only saves asking again.
+
+Truth is the pod in the API server and the instances in the cloud; this is the state of our own attempts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vk_provider.model.instance import CloudCondition, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a pod has no instance yet, as a user should see it. container: whom it concerns, empty = all."""
+
+    reason: str
+    message: str
+    container: str = ""
+    condition: CloudCondition | None = None
+
+
+@dataclass(slots=True)
+class PodRecord:
+    """Bounded: a handful of fields and the ids of at most 50 events."""
+
+    seen: bool = False  # the pod was in our store once: its absence is then a deletion, not a gap in what we know
+    failures: int = 0  # attempts in a row that failed
+    retry_at_s: float = 0.0  # loop time before which nothing is tried
+    problem: Problem | None = None
+    refusal: Problem | None = None  # never to be created
+    created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
+    absent: bool = False  # the cloud said, asked by name, that there is no instance
+    last: Instance | None = None  # as last seen before it went, for the exit codes
+    deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
+    mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored

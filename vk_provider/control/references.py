@@ -1,0 +1,119 @@
+"""Fetches what a pod refers to: just that, each object once for many pods, tokens for each pod anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from vk_provider.errors import KubeError, NotFound, PodNotReady
+from vk_provider.kube import paths
+from vk_provider.kube.client import KubeClient
+from vk_provider.translate.objects import Objects, References, TokenRequest
+from vk_provider.translate.workload import references
+
+Json = dict[str, Any]
+
+FRESH_S = 10.0  # how old a cached object may be: short, so that a mended Secret is seen at once by a waiting pod
+CACHE_SIZE = 512
+
+
+class ReferenceReader:
+    """Reads by name only, as R1 wants it. Concurrent readers of one object share one request."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._cache: OrderedDict[str, tuple[float, asyncio.Task[Any]]] = OrderedDict()
+
+    async def read(self, pod: Json) -> Objects:
+        """Everything the pod refers to; what is not there is None.
+
+        Raises UnsupportedPod before anything is fetched; PodNotReady when the API server cannot give it now.
+        """
+        wanted: References = references(pod)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                config_maps = {
+                    key: tasks.create_task(self._object(paths.config_map(*key))) for key in wanted.config_maps
+                }
+                secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in wanted.secrets}
+                services = [tasks.create_task(self._services(each)) for each in sorted(wanted.service_namespaces)]
+                tokens = {request: tasks.create_task(self._token(pod, request)) for request in wanted.tokens}
+        except ExceptionGroup as failures:
+            raise _not_ready(failures) from None
+        return Objects(
+            config_maps={key: task.result() for key, task in config_maps.items()},
+            secrets={key: task.result() for key, task in secrets.items()},
+            services=[service for task in services for service in task.result()],
+            tokens={request: task.result() for request, task in tokens.items()},
+        )
+
+    async def _object(self, path: str) -> Json | None:
+        async def fetch() -> Json | None:
+            try:
+                return await self._client.get(path)
+            except NotFound:
+                return None
+
+        found: Json | None = await self._cached(path, fetch)
+        return found
+
+    async def _services(self, namespace: str) -> Sequence[Json]:
+        path = paths.core("services", namespace=namespace)
+
+        async def fetch() -> Sequence[Json]:
+            answer = await self._client.get(path, params={"resourceVersion": "0"})
+            items: Sequence[Json] = answer.get("items") or ()
+            return items
+
+        found: Sequence[Json] = await self._cached(path, fetch)
+        return found
+
+    async def _cached(self, path: str, fetch: Callable[[], Awaitable[Any]]) -> Any:
+        """What `fetch` gives, at most FRESH_S old; absent objects are never remembered."""
+        loop = asyncio.get_running_loop()
+        entry = self._cache.get(path)
+        if entry is not None and loop.time() < entry[0]:
+            return await asyncio.shield(entry[1])
+        task = asyncio.ensure_future(fetch())
+        self._cache[path] = (loop.time() + FRESH_S, task)
+        self._cache.move_to_end(path)
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        try:
+            found = await asyncio.shield(task)
+        except BaseException:
+            self._cache.pop(path, None)
+            raise
+        if found is None:
+            self._cache.pop(path, None)
+        return found
+
+    async def _token(self, pod: Json, request: TokenRequest) -> str:
+        """S23: a token bound to this pod, so that it dies with it."""
+        meta = pod["metadata"]
+        spec: dict[str, Any] = {
+            "expirationSeconds": request.expiration_s,
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]},
+        }
+        if request.audience:
+            spec["audiences"] = [request.audience]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer: Mapping[str, Any] = await self._client.post(
+            paths.service_account_token(request.namespace, request.service_account), body
+        )
+        token: str = answer["status"]["token"]
+        return token
+
+
+def _not_ready(failures: ExceptionGroup[Exception]) -> Exception:
+    """S12: neither a refusal nor an outage of the API server may fail a pod. Anything else is a bug and stays one."""
+    _, others = failures.split(KubeError)
+    if others is not None:
+        return others
+    return PodNotReady(
+        f"cannot read what the pod refers to: {failures.exceptions[0]}",
+        event_reason="FailedMount",
+        waiting_reason="ContainerCreating",
+    )

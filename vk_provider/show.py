@@ -1,0 +1,201 @@
+"""`vk-provider show FILE.yaml`: what a manifest would become in the cloud, without a cloud or a cluster.
+
+What a cluster would add is put in as far as it decides the request: API defaults, and placeholders for what only a
+running cluster knows (uid, token). ConfigMaps and Secrets are taken from the same files; where they are not there,
+it is said, as the pod would wait for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vk_provider import app
+from vk_provider.cloud.base import Draft
+from vk_provider.cloud.eci import request
+from vk_provider.config import Config
+from vk_provider.errors import ConfigError, PodNotReady, ProviderError, UnsupportedPod
+from vk_provider.model import pod as pods
+from vk_provider.translate.objects import Objects
+from vk_provider.translate.workload import build, references
+
+Json = dict[str, Any]
+
+TEMPLATES = {
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "Deployment": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+}
+UID = "00000000-0000-0000-0000-000000000000"
+STAND_IN = "(token of the ServiceAccount, made for the pod)"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One pod and what would become of it: exactly one of draft and faults."""
+
+    title: str
+    draft: Draft | None
+    faults: Sequence[str]
+    notes: Sequence[str] = ()
+
+
+def main(config: Config, files: Sequence[str], write: Any = sys.stdout.write) -> int:
+    """Print all of them; 0 if every pod would be created, 1 if not. Raises ConfigError for a file that is no YAML."""
+    documents = [document for file in files for document in _documents(file)]
+    shown = list(shows(config, documents))
+    if not shown:
+        raise ConfigError([f"{', '.join(files)}: no Pod and nothing that makes Pods in there"])
+    for each in shown:
+        write(_text(each))
+    return 1 if any(each.faults for each in shown) else 0
+
+
+def shows(config: Config, documents: Sequence[Json]) -> Iterator[Shown]:
+    """Every pod in the documents, in their order."""
+    found = _Objects(documents)
+    for document in documents:
+        for item in _items(document):
+            pod = pod_of(item)
+            if pod is not None:
+                yield _show(config, item, pod, found)
+
+
+def pod_of(document: Json) -> Json | None:
+    """The pod that a manifest is or makes, with the defaults an API server fills in; None for other kinds."""
+    kind = str(document.get("kind") or "")
+    meta = document.get("metadata") or {}
+    if kind == "Pod":
+        template = document
+        name = str(meta.get("name") or f"{meta.get('generateName', 'pod-')}xxxxx")
+    elif kind in TEMPLATES:
+        template = document
+        for step in TEMPLATES[kind]:
+            template = template.get(step) or {}
+        name = f"{meta.get('name', kind.lower())}-xxxxx"
+    else:
+        return None
+    inner = template.get("metadata") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": meta.get("namespace") or "default",
+            "uid": UID,
+            "labels": inner.get("labels") or {},
+            "annotations": inner.get("annotations") or {},
+            **({"ownerReferences": [{"kind": kind, "controller": True}]} if kind == "DaemonSet" else {}),
+        },
+        "spec": template.get("spec") or {},
+    }
+
+
+class _Objects:
+    """The ConfigMaps and Secrets among the documents."""
+
+    def __init__(self, documents: Iterable[Json]) -> None:
+        self._known: dict[tuple[str, str, str], Json] = {}
+        for document in documents:
+            for item in _items(document):
+                meta = item.get("metadata") or {}
+                key = (str(item.get("kind")), str(meta.get("namespace") or "default"), str(meta.get("name")))
+                self._known[key] = _with_data(item)
+
+    def of(self, pod: Json) -> Objects:
+        wanted = references(pod)
+        return Objects(
+            config_maps={key: self._config_map(key) for key in wanted.config_maps},
+            secrets={key: self._known.get(("Secret", *key)) for key in wanted.secrets},
+            tokens=dict.fromkeys(wanted.tokens, STAND_IN),
+            services=[],
+        )
+
+    def _config_map(self, key: tuple[str, str]) -> Json | None:
+        if key[1] == "kube-root-ca.crt":
+            return {"metadata": {"name": key[1]}, "data": {"ca.crt": "(CA of the cluster)"}}
+        return self._known.get(("ConfigMap", *key))
+
+
+def _with_data(item: Json) -> Json:
+    """A Secret's `stringData` as the API server would store it."""
+    plain = item.get("stringData")
+    if item.get("kind") != "Secret" or not plain:
+        return item
+    encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in plain.items()}
+    return {**item, "data": {**(item.get("data") or {}), **encoded}}
+
+
+def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
+    title = f"{document.get('kind')} {pod['metadata']['namespace']}/{(document.get('metadata') or {}).get('name', '')}"
+    if pods.is_daemon(pod):
+        return Shown(title, None, ["a virtual node has no machine for DaemonSet pods to serve; they stay Pending"])
+    try:
+        workload = build(pod, found.of(pod), app.node_context(config, config.node_ip or "192.0.2.1"))
+        draft = request.draft(workload, app.eci_settings(config))
+    except UnsupportedPod as error:
+        return Shown(title, None, [str(refusal) for refusal in error.refusals])
+    except PodNotReady as error:
+        return Shown(title, None, [f"would wait: {error} (give the file that has it, to see the request)"])
+    except (ProviderError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return Shown(title, None, [f"not a pod that an API server would take: {error}"])
+    asked = ", ".join(
+        part
+        for part in (
+            f"{workload.cpu:g} vCPU" if workload.cpu is not None else "",
+            f"{workload.memory_gib:g} GiB" if workload.memory_gib is not None else "",
+        )
+        if part
+    )
+    return Shown(title, draft, (), [f"asked for {asked or 'nothing, so the default size'}"])
+
+
+def _text(shown: Shown) -> str:
+    lines = [shown.title]
+    if shown.draft is None:
+        lines += ["  refused:", *(f"    {fault}" for fault in shown.faults)]
+        return "\n".join(lines) + "\n\n"
+    draft = shown.draft
+    hourly = draft.price_per_second * 3600
+    lines += [
+        f"  size     {draft.cpu:g} vCPU, {draft.memory_gib:g} GiB ({'; '.join(shown.notes)})",
+        f"  price    {draft.price_per_second:.8f} {draft.currency}/s, {hourly:.4f} {draft.currency}/h (list price)",
+        "  request",
+        *(f"    {name}={json.dumps(value, ensure_ascii=False)}" for name, value in _sorted(draft.request)),
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _sorted(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+    """By name, numbers in names by value, so that Container.2 comes before Container.10."""
+
+    def key(item: tuple[str, str]) -> list[tuple[int, int | str]]:
+        return [(0, int(part)) if part.isdigit() else (1, part) for part in item[0].split(".")]
+
+    return sorted(parameters.items(), key=key)
+
+
+def _documents(file: str) -> list[Json]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        documents = list(yaml.safe_load_all(text))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"{file}: {error}"]) from error
+    wrong = [document for document in documents if document is not None and not isinstance(document, dict)]
+    if wrong:
+        raise ConfigError([f"{file}: expected Kubernetes objects, found {type(wrong[0]).__name__}"])
+    return [document for document in documents if document]
+
+
+def _items(document: Json) -> Sequence[Json]:
+    return document.get("items") or () if document.get("kind") == "List" else (document,)
