@@ -85,10 +85,10 @@ class Objects:
         found = self._found(kind, key)
         if found is None:
             return None
-        entries: Mapping[str, str] = found.get("data") or {}
+        entries: Mapping[str, str | None] = found.get("data") or {}
         if kind is Kind.SECRET:
             return {name: _decoded(text) for name, text in entries.items()}
-        return {name: text.encode("utf-8", "replace") for name, text in entries.items()}
+        return {name: (text or "").encode("utf-8", "replace") for name, text in entries.items()}
 
     def files(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
         """As `data`, and with a ConfigMap's `binaryData`, which only volumes can show (S6)."""
@@ -121,7 +121,8 @@ class NodeContext:
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(content: str | None) -> bytes:
+    text = content or ""  # the API server writes an empty value as null
     # The API server only stores what decodes; text that does not comes from a hand-written file and is kept as it is.
     try:
         return base64.b64decode("".join(text.split()), validate=True)

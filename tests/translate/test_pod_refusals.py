@@ -1,0 +1,279 @@
+"""What is refused, by which path; and that nothing a pod can say makes the translation fall over."""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kubernetes_asyncio.client import models
+from pod_cases import CASES, CONTEXT, DATA, fetch, load
+
+from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
+from vk_provider.model.workload import Workload
+from vk_provider.translate.pod_fields import TEXT_MAP, pod_rule
+from vk_provider.translate.refusals import refusals
+from vk_provider.translate.rules import Each, Object, Rule
+from vk_provider.translate.workload import build, references
+
+Json = dict[str, Any]
+
+
+def pod_of(spec: Json | None = None, container: Json | None = None, **metadata: Any) -> Json:
+    return {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "u", **metadata},
+        "spec": {"containers": [{"name": "c", "image": "i", **(container or {})}], **(spec or {})},
+    }
+
+
+def fields(pod: Json) -> list[str]:
+    return [refusal.field for refusal in refusals(pod)]
+
+
+def volume(**source: Any) -> Json:
+    return pod_of({"volumes": [{"name": "a"}, {"name": "v", **source}]})
+
+
+@pytest.mark.parametrize(
+    ("pod", "field"),
+    [
+        (volume(hostPath={"path": "/"}), "spec.volumes[1].hostPath"),
+        (volume(hostPath={}), "spec.volumes[1].hostPath"),
+        (volume(persistentVolumeClaim={"claimName": "x"}), "spec.volumes[1].persistentVolumeClaim"),
+        (volume(ephemeral={"volumeClaimTemplate": {}}), "spec.volumes[1].ephemeral"),
+        (volume(flexVolume={"driver": "alicloud/disk"}), "spec.volumes[1].flexVolume"),
+        (volume(image={"reference": "x"}), "spec.volumes[1].image"),
+        (volume(tomorrow={"x": 1}), "spec.volumes[1].tomorrow"),
+        (volume(emptyDir={"medium": "HugePages-2Mi"}), "spec.volumes[1].emptyDir.medium"),
+        (volume(emptyDir={"sizeLimit": "lots"}), "spec.volumes[1].emptyDir.sizeLimit"),
+        (volume(emptyDir={"sizeLimit": "1e999999999"}), "spec.volumes[1].emptyDir.sizeLimit"),
+        (volume(emptyDir={"newKnob": True}), "spec.volumes[1].emptyDir.newKnob"),
+        (volume(secret={"secretName": ""}), "spec.volumes[1].secret.secretName"),
+        (
+            volume(configMap={"name": "m", "items": [{"key": "k", "path": "../up"}]}),
+            "spec.volumes[1].configMap.items[0].path",
+        ),
+        (
+            volume(projected={"sources": [{"podCertificate": {"keyType": "x"}}]}),
+            "spec.volumes[1].projected.sources[0].podCertificate",
+        ),
+        (
+            volume(downwardAPI={"items": [{"path": "x", "fieldRef": {"fieldPath": "status.podIP"}}]}),
+            "spec.volumes[1].downwardAPI.items[0].fieldRef.fieldPath",
+        ),
+        (
+            volume(downwardAPI={"items": [{"path": "x", "resourceFieldRef": {"resource": "limits.cpu"}}]}),
+            "spec.volumes[1].downwardAPI.items[0].resourceFieldRef.containerName",
+        ),
+        (
+            volume(
+                projected={
+                    "sources": [
+                        {
+                            "downwardAPI": {
+                                "items": [
+                                    {"path": "x", "resourceFieldRef": {"containerName": "z", "resource": "limits.cpu"}}
+                                ]
+                            }
+                        }
+                    ]
+                }
+            ),
+            "spec.volumes[1].projected.sources[0].downwardAPI.items[0].resourceFieldRef.containerName",
+        ),
+        (pod_of(container={"livenessProbe": {"exec": {}}}), "spec.containers[0].livenessProbe"),
+        (pod_of(container={"lifecycle": {"stopSignal": "SIGUSR1"}}), "spec.containers[0].lifecycle"),
+        (pod_of(container={"restartPolicy": "Never"}), "spec.containers[0].restartPolicy"),
+        (pod_of(container={"restartPolicyRules": [{}]}), "spec.containers[0].restartPolicyRules"),
+        (pod_of(container={"unheardOf": 0}), "spec.containers[0].unheardOf"),
+        (pod_of(container={"securityContext": {"runAsUser": 0}}), "spec.containers[0].securityContext.runAsUser"),
+        (
+            pod_of(container={"securityContext": {"allowPrivilegeEscalation": False}}),
+            "spec.containers[0].securityContext.allowPrivilegeEscalation",
+        ),
+        (
+            pod_of(container={"resources": {"requests": {"example.com/x": 1}}}),
+            "spec.containers[0].resources.requests[example.com/x]",
+        ),
+        (pod_of(container={"resources": {"claims": [{"name": "x"}]}}), "spec.containers[0].resources.claims"),
+        (
+            pod_of(container={"volumeMounts": [{"name": "x", "mountPath": "/x"}]}),
+            "spec.containers[0].volumeMounts[0].name",
+        ),
+        (pod_of(container={"imagePullPolicy": "Sometimes"}), "spec.containers[0].imagePullPolicy"),
+        (pod_of(container={"image": ""}), "spec.containers[0].image"),
+        (
+            pod_of({"initContainers": [{"name": "s", "image": "i", "restartPolicy": "Always"}]}),
+            "spec.initContainers[0].restartPolicy",
+        ),
+        (
+            pod_of({"initContainers": [{"name": "s", "image": "i", "livenessProbe": {}}]}),
+            "spec.initContainers[0].livenessProbe",
+        ),
+        (pod_of({"ephemeralContainers": [{"name": "d"}]}), "spec.ephemeralContainers"),
+        (pod_of({"containers": []}), "spec.containers"),
+        (pod_of({"resources": {"limits": {"cpu": "1"}}}), "spec.resources"),
+        (pod_of({"hostnameOverride": "x"}), "spec.hostnameOverride"),
+        (pod_of({"overhead": {"example.com/x": "1"}}), "spec.overhead[example.com/x]"),
+        (pod_of({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}), "spec.securityContext.sysctls"),
+        (
+            pod_of({"securityContext": {"supplementalGroupsPolicy": "Strict"}}),
+            "spec.securityContext.supplementalGroupsPolicy",
+        ),
+        (
+            pod_of(annotations={"k8s.aliyun.com/eci-eip-instanceid": "eip-1"}),
+            "metadata.annotations[k8s.aliyun.com/eci-eip-instanceid]",
+        ),
+        (pod_of(annotations={"k8s.aliyun.com/eci-vswitch": "a,b"}), "metadata.annotations[k8s.aliyun.com/eci-vswitch]"),
+        ({**pod_of(), "extra": 1}, "extra"),
+        ({"metadata": {"name": "p"}}, "spec"),
+        ({"spec": pod_of()["spec"]}, "metadata"),
+        (["no pod"], ""),
+        (None, ""),
+    ],
+)
+def test_refused_by_its_path(pod: Any, field: str) -> None:
+    assert fields(pod) == [field]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if (DATA / f"{case}.workload.json").exists()])
+def test_nothing_is_refused_that_is_carried(case: str) -> None:
+    assert refusals(load(case)[0]) == ()
+
+
+def test_everything_wrong_is_said_at_once_by_either_step() -> None:
+    pod, objects = load("refused_everything")
+    with pytest.raises(UnsupportedPod) as at_first:
+        references(pod)
+    with pytest.raises(UnsupportedPod) as at_last:
+        build(pod, fetch(references(pod_of()), objects), CONTEXT)
+    assert at_first.value.refusals == at_last.value.refusals == refusals(pod)
+    assert len(at_first.value.refusals) > 40
+
+
+def test_the_address_may_hide_behind_an_optional_source() -> None:
+    """Whether the variable still holds the address shows only once the object is looked for, so it is refused."""
+    env: list[Json] = [
+        {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+        {"name": "B", "value": "$(A)"},
+    ]
+    assert fields(pod_of(container={"env": env})) == ["spec.containers[0].env[2].value"]
+    env[1]["valueFrom"]["secretKeyRef"]["optional"] = False
+    assert fields(pod_of(container={"env": env})) == []
+
+
+# --- the table against Kubernetes' own ------------------------------------------------------------------------------
+
+
+def known_fields(model: str, rule: Rule, path: str) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Path, the client's fields, ours: for every object of the table that the client has a model of."""
+    if isinstance(rule, Each):
+        yield from known_fields(model, rule.item, path)
+    if isinstance(rule, Object):
+        kind = getattr(models, model)
+        types = {kind.attribute_map[name]: text for name, text in kind.openapi_types.items()}
+        yield path, set(types), set(rule.fields)
+        for name, text in types.items():
+            inner = re.fullmatch(r"(?:list\[)?(V1\w+?)\]?", text)
+            if inner and name in rule.fields:
+                yield from known_fields(inner[1], rule.fields[name], f"{path}.{name}")
+
+
+def test_every_field_of_kubernetes_is_in_the_table() -> None:
+    compared = list(known_fields("V1Pod", pod_rule(TEXT_MAP), "pod"))
+    assert len(compared) > 50
+    assert {path: theirs - ours for path, theirs, ours in compared if theirs - ours} == {}
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------------
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "x", "$(A)", "1Gi", "None", "/", ".."])
+    | st.floats(),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "key", "items", "x"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value, so that it can be changed there."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    own = [(value, key) for key in keys]
+    return own + [place for key in keys for place in places(value[key])]
+
+
+@st.composite
+def odd_pods(draw: st.DrawFn) -> tuple[Json, list[Json]]:
+    """A golden pod, changed in up to three places."""
+    pod, objects = copy.deepcopy(LOADED[draw(st.sampled_from(CASES))])
+    for _ in range(draw(st.integers(1, 3))):
+        holder, key = draw(st.sampled_from(places(pod)))
+        if isinstance(holder, dict) and draw(st.booleans()):
+            holder[draw(st.sampled_from(["name", "value", "newField", "optional", "emptyDir", "items"]))] = draw(ODD)
+        else:
+            holder[key] = draw(ODD)
+    return pod, objects
+
+
+LOADED = {case: load(case) for case in CASES}
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(odd_pods())
+def test_any_pod_is_built_or_refused_by_a_path_that_exists(case: tuple[Json, list[Json]]) -> None:
+    pod, objects = case
+    try:
+        outcome: Any = build(pod, fetch(references(pod), objects), CONTEXT)
+    except (PodNotReady, UnsupportedPod) as error:
+        outcome = error
+    match outcome:
+        case UnsupportedPod(refusals=found):
+            assert found
+            assert [refusal for refusal in found if not stands_in(pod, refusal)] == []
+        case PodNotReady():
+            assert str(outcome)
+        case _:
+            assert isinstance(outcome, Workload)
+
+
+def stands_in(pod: Any, refusal: Refusal) -> bool:
+    """Whether the refused field exists; one that is refused for being absent needs a place to be absent from."""
+    missing = refusal.reason == "must be given"
+    return exists(pod, parent(refusal.field) if missing else refusal.field)
+
+
+STEP = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")
+
+
+def parent(path: str) -> str:
+    return path[: [step.start() for step in STEP.finditer(path)][-1]] if path else ""
+
+
+def exists(pod: Any, path: str) -> bool:
+    value = pod
+    for step in STEP.finditer(path):
+        key = step[1] if step[1] is not None else step[2]
+        try:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def test_a_large_pod_is_judged_quickly() -> None:
+    env = [{"name": f"V{n}", "value": f"$(V{n - 1})"} for n in range(500)]
+    pod = pod_of({"containers": [{"name": f"c{n}", "image": "i", "env": env} for n in range(20)]})
+    started = time.perf_counter()
+    assert refusals(pod) == ()
+    assert time.perf_counter() - started < 2
