@@ -180,7 +180,6 @@ def mirrored(
         message=message,
         extra=extra,
         ip="" if quiet else instance.ip,
-        has_network=not instance.status.is_ended,
         now=now,
         host_ip=host_ip,
     )
@@ -464,7 +463,6 @@ def _status(
     message: str = "",
     extra: Sequence[Json] = (),
     ip: str = "",
-    has_network: bool = True,
 ) -> Json:
     """The whole of what we own.
 
@@ -474,9 +472,7 @@ def _status(
     pod_ip = _address(ip) or status.get("podIP") or ""
     node_ip = _address(host_ip) or status.get("hostIP") or ""
     ended = phase in (SUCCEEDED, FAILED)
-    own = conditions.owned(
-        pod, phase=phase, inits=inits, apps=apps, has_network=bool(pod_ip) and has_network and not ended
-    )
+    own = conditions.owned(pod, phase=phase, inits=inits, apps=apps, has_network=bool(pod_ip) and not ended)
     if not reason and phase == phase_of(pod) and status.get("reason") not in _PASSING_REASONS:
         reason, message = status.get("reason") or "", status.get("message") or ""
     generation = pod["metadata"].get("generation")

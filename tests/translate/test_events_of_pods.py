@@ -1,0 +1,145 @@
+"""Events as `kubectl describe` shows them (kubelet-contract P48-P50, N29)."""
+
+from __future__ import annotations
+
+import pytest
+
+from vk_provider.model.instance import CloudEvent
+from vk_provider.translate.events import involved, own_event, pod_event, repeat
+
+POD = {
+    "metadata": {"name": "pi-x7k2p", "namespace": "vk", "uid": "u-1", "resourceVersion": "42"},
+    "spec": {
+        "initContainers": [{"name": "fetch", "image": "busybox"}],
+        "containers": [
+            {"name": "pi", "image": "perl"},
+            {"name": "pi-log", "image": "fluent"},
+            {"name": "extra", "image": "fluent"},
+        ],
+    },
+}
+NODE = {"metadata": {"name": "virtual-kubelet", "uid": "n-1"}}
+NOW, LATER = "2026-01-02T03:04:05Z", "2026-01-02T03:05:05Z"
+
+
+def cloud(message="Started container pi", **more):
+    return CloudEvent(
+        more.pop("id", "vk-pi.17a6f0c2d3e4b5a6"), "Normal", more.pop("reason", "Started"), message, **more
+    )
+
+
+def test_mirrored_event():
+    """P48: the whole object."""
+    got = pod_event(POD, cloud(count=2, first_at=NOW, last_at=LATER), node="virtual-kubelet")
+    name = got["metadata"].pop("name")
+    stem, _, digest = name.partition(".")
+    assert stem == "pi-x7k2p"
+    assert len(digest) == 16
+    assert int(digest, 16) >= 0
+    assert got == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": "vk", "annotations": {"vk-provider.io/mirrored-by": "virtual-kubelet"}},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": "vk",
+            "name": "pi-x7k2p",
+            "uid": "u-1",
+            "resourceVersion": "42",
+            "fieldPath": "spec.containers{pi}",
+        },
+        "reason": "Started",
+        "message": "Started container pi",
+        "type": "Normal",
+        "source": {"component": "kubelet", "host": "eci"},
+        "reportingComponent": "kubelet",
+        "reportingInstance": "eci",
+        "count": 2,
+        "firstTimestamp": NOW,
+        "lastTimestamp": LATER,
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "path"),
+    [
+        ("Started container pi", "spec.containers{pi}"),
+        ("Created container: pi-log", "spec.containers{pi-log}"),
+        ("Stopping container fetch", "spec.initContainers{fetch}"),
+        ("Back-off 10s restarting failed container=pi pod=pi-x7k2p_vk(u-1)", "spec.containers{pi}"),
+        ("Container pi failed liveness probe, will be restarted", "spec.containers{pi}"),
+        ('Pulling image "perl"', "spec.containers{pi}"),
+        ('Successfully pulled image "busybox" in 12.951s', "spec.initContainers{fetch}"),
+        ('Container image "perl" already present on machine', "spec.containers{pi}"),
+        ('Pulling image "fluent"', None),
+        ('MountVolume.SetUp succeeded for volume "token"', None),
+        ("[eci.imagecache]Missed image cache.", None),
+    ],
+)
+def test_which_container(message, path):
+    assert pod_event(POD, cloud(message), node="vk")["involvedObject"].get("fieldPath") == path
+
+
+def test_one_event_one_name_in_each_life_of_a_pod():
+    """P50: mirrored once, across restarts; a namesake's events are others."""
+
+    def name(pod, event):
+        return pod_event(pod, event, node="vk")["metadata"]["name"]
+
+    again = {**POD, "metadata": {**POD["metadata"], "uid": "u-2"}}
+    newer = {**POD, "metadata": {**POD["metadata"], "resourceVersion": "43"}}
+    assert name(POD, cloud()) == name(newer, cloud(count=9))
+    assert len({name(POD, cloud()), name(POD, cloud(id="2")), name(again, cloud())}) == 3
+
+
+def test_a_long_pod_name_still_makes_a_name():
+    long = {**POD, "metadata": {**POD["metadata"], "name": "p" * 253}}
+    assert len(pod_event(long, cloud(), node="vk")["metadata"]["name"]) == 253
+
+
+@pytest.mark.parametrize(("first", "last", "expected"), [(NOW, "", (NOW, NOW)), ("", NOW, (NOW, NOW)), ("", "", None)])
+def test_times_the_cloud_left_out(first, last, expected):
+    got = pod_event(POD, cloud(first_at=first, last_at=last), node="vk")
+    found = (got["firstTimestamp"], got["lastTimestamp"]) if "firstTimestamp" in got else None
+    assert found == expected
+
+
+def test_an_event_without_a_reason_has_a_stable_one():
+    assert pod_event(POD, cloud(reason=""), node="vk")["reason"] == "ProviderEvent"
+
+
+def own(involved_object, message="no stock", **more):
+    return own_event(
+        involved_object, type="Warning", reason="NoStock", message=message, now=LATER, node="virtual-kubelet", **more
+    )
+
+
+def test_own_event():
+    got = own(involved(POD, container="fetch"), count=3, first_at=NOW)
+    assert got["involvedObject"]["fieldPath"] == "spec.initContainers{fetch}"
+    assert got["source"] == {"component": "kubelet", "host": "virtual-kubelet"}
+    assert (got["reportingComponent"], got["reportingInstance"]) == ("kubelet", "virtual-kubelet")
+    assert (got["type"], got["count"], got["firstTimestamp"], got["lastTimestamp"]) == ("Warning", 3, NOW, LATER)
+
+
+def test_own_events_that_say_the_same_share_a_name():
+    names = [
+        own(involved(POD))["metadata"]["name"],
+        own(involved(POD), count=7)["metadata"]["name"],
+        own(involved(POD), message="no quota")["metadata"]["name"],
+        own(involved(POD, container="pi"))["metadata"]["name"],
+    ]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+
+
+def test_events_of_a_node():
+    """N29"""
+    got = own(involved(NODE))
+    assert got["metadata"]["namespace"] == "default"
+    assert got["involvedObject"] == {"apiVersion": "v1", "kind": "Node", "name": "virtual-kubelet", "uid": "n-1"}
+
+
+def test_repeat_counts_up():
+    assert repeat(own(involved(POD), count=4)) == {"count": 4, "lastTimestamp": LATER, "message": "no stock"}

@@ -1,0 +1,167 @@
+"""Whatever a cloud reports, in whatever order: what we send is lawful, final where it is final, and not sent twice."""
+
+from __future__ import annotations
+
+import copy
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from status_world import HOST, Server, instance, pod
+
+from vk_provider.model.instance import (
+    CloudCondition,
+    ContainerReport,
+    ContainerState,
+    InstanceReport,
+    InstanceStatus,
+    StateKind,
+    merge,
+)
+from vk_provider.translate import status
+
+TERMINAL = {"Succeeded", "Failed"}
+OWNED = {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
+FOREIGN = {"type": "corp/gate", "status": "False", "lastProbeTime": None, "lastTransitionTime": "2020-01-01T00:00:00Z"}
+
+times = st.sampled_from(["", "2026-01-02T03:00:00Z", "2026-01-02T04:00:00Z"])
+texts = st.sampled_from(["", "Completed", "Error", "OOMKilled", "CrashLoopBackOff", "ErrImagePull", "Pulling"])
+ended = st.builds(
+    ContainerState,
+    kind=st.just(StateKind.TERMINATED),
+    reason=texts,
+    exit_code=st.sampled_from([None, 0, 0, 1, 137]),
+    signal=st.sampled_from([0, 0, 9]),
+    started_at=times,
+    finished_at=times,
+)
+states = st.one_of(
+    st.builds(ContainerState, kind=st.just(StateKind.WAITING), reason=texts, message=texts),
+    st.builds(ContainerState, kind=st.just(StateKind.RUNNING), started_at=times),
+    ended,
+)
+
+
+def reports(names):
+    each = st.tuples(
+        *(
+            st.builds(
+                ContainerReport,
+                name=st.just(name),
+                state=states,
+                last_state=st.one_of(st.none(), ended),
+                ready=st.booleans(),
+                restart_count=st.integers(0, 3),
+                image=st.sampled_from(["", "reg/img"]),
+                image_id=st.sampled_from(["", "sha256:1"]),
+            )
+            for name in names
+        )
+    )
+    return st.one_of(st.none(), st.just(()), each)
+
+
+looks = st.lists(
+    st.tuples(
+        st.builds(
+            InstanceReport,
+            id=st.just("eci-1"),
+            status=st.one_of(st.none(), st.sampled_from(InstanceStatus)),
+            ip=st.sampled_from([None, "192.168.0.9", "192.168.0.10"]),
+            containers=reports(["a", "b"]),
+            init_containers=reports(["i", "s"]),
+            conditions=st.one_of(
+                st.none(),
+                st.lists(
+                    st.builds(
+                        CloudCondition,
+                        type=st.sampled_from(["ContainerInstanceCreated", "Ready", "SandboxReady"]),
+                        status=st.sampled_from(["True", "False"]),
+                        reason=texts,
+                    ),
+                    max_size=2,
+                    unique_by=lambda each: each.type,
+                ),
+            ),
+        ),
+        st.sampled_from(["mirror"] * 8 + ["waiting", "vanished", "deadline", "stopped", "stopped", "delete", "edit"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+pods = st.builds(
+    pod,
+    containers=st.just(("a", "b")),
+    inits=st.sampled_from([(), ("i",), ("i", {"name": "s", "restartPolicy": "Always"})]),
+    policy=st.sampled_from(["Never", "OnFailure", "Always"]),
+    deleting=st.just(False),
+    generation=st.sampled_from([None, 1]),
+)
+
+
+def desired(kind, target, seen, now):
+    args = {"now": now, "host_ip": HOST}
+    match kind:
+        case "waiting":
+            return status.waiting(target, reason="QuotaExceeded", message="later", **args)
+        case "vanished":
+            return status.vanished(target, reason="NotFound", message="gone", disruption=True, **args)
+        case "deadline":
+            return status.deadline_exceeded(target, seen, **args)
+        case "stopped":
+            return status.stopped(target, seen, **args)
+    return status.mirrored(target, seen, **args)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(target=pods, life=looks, modern=st.booleans())
+def test_any_life(target, life, modern):
+    server = Server(modern=modern)
+    target["status"]["conditions"].append(copy.deepcopy(FOREIGN))
+    seen = instance("Scheduling", ip="")
+    for minute, (report, kind) in enumerate(life):
+        seen = merge(seen, report)
+        if kind == "delete":
+            target["metadata"] |= {"deletionTimestamp": "2026-01-02T05:00:00Z", "deletionGracePeriodSeconds": 30}
+        if kind in ("delete", "edit") and "generation" in target["metadata"]:
+            target["metadata"]["generation"] += 1
+        before = copy.deepcopy(target)
+        wanted = desired(kind, target, seen, f"2026-01-02T05:{minute:02}:00Z")
+        assert target == before
+        body = status.patch(target, wanted)
+        if before["status"]["phase"] in TERMINAL:
+            assert body is None  # P18
+            continue
+        if body is not None:
+            target = server.patch(target, body)  # raises on what P14 and P25 forbid
+        check(before, target, modern=modern)
+        later = f"2026-01-02T06:{minute:02}:00Z"
+        if kind in ("mirror", "delete", "edit"):
+            again = desired(kind, target, seen, later)
+            assert status.patch(target, again) is None
+        assert status.patch(target, wanted) is None
+
+
+def check(before, after, *, modern):
+    status_ = after["status"]
+    entries = [*status_.get("initContainerStatuses", ()), *status_.get("containerStatuses", ())]
+    if status_["phase"] in TERMINAL:
+        assert not any("running" in each["state"] for each in entries)  # P18
+    counts = {
+        each["name"]: each["restartCount"]
+        for field in ("initContainerStatuses", "containerStatuses")
+        for each in before["status"].get(field, ())
+    }
+    assert all(each["restartCount"] >= counts.get(each["name"], 0) for each in entries)  # P14
+    assert all(sum(kind in each["state"] for kind in StateKind) == 1 for each in entries)  # P9
+    generation = after["metadata"].get("generation")
+    known = {each["type"]: each for each in status_["conditions"]}
+    if modern and generation:
+        assert status_["observedGeneration"] == generation  # P22
+        assert all(known[type_]["observedGeneration"] == generation for type_ in OWNED)
+    assert known["corp/gate"] == FOREIGN  # P28
+    old = {each["type"]: each for each in before["status"]["conditions"]}
+    for type_, each in known.items():
+        if type_ in old:
+            moved = each["lastTransitionTime"] != old[type_]["lastTransitionTime"]
+            assert moved == (each["status"] != old[type_]["status"])  # P22
+    assert status_.get("startTime") == before["status"].get("startTime", status_.get("startTime"))  # P23
