@@ -1,0 +1,369 @@
+"""The decision table of control/plan.py, row by row, and what must hold for every input."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.translate.status_world import Server
+from vk_provider.control.plan import (
+    DELETE_AGAIN_S,
+    Create,
+    DeleteInstance,
+    DeleteOrphan,
+    Finalize,
+    Look,
+    Node,
+    Nothing,
+    Now,
+    Patch,
+    Wait,
+    plan,
+)
+from vk_provider.control.record import PodRecord, Problem
+from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.translate import status
+
+SERVER = Server()  # it refuses what the real one refuses
+NODE = Node(name="vk", host_ip="10.0.0.1")
+WALL = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW = Now(wall=WALL, loop_s=1000.0)
+OWNER = Owner(cluster="c", node="vk", namespace="web", name="api", uid="u1")
+STARTED = "2026-01-02T03:00:00Z"
+
+
+def pod(**changes):
+    """A bound pod that nobody has looked at yet."""
+    made = {
+        "metadata": {
+            "namespace": "web",
+            "name": "api",
+            "uid": "u1",
+            "generation": 1,
+            "annotations": changes.pop("annotations", {}),
+        },
+        "spec": {
+            "nodeName": "vk",
+            "restartPolicy": changes.pop("restartPolicy", "Never"),
+            "containers": [{"name": "main", "image": "perl"}],
+            **changes.pop("spec", {}),
+        },
+        "status": changes.pop("status", {"phase": "Pending"}),
+    }
+    made["metadata"].update(changes)
+    return made
+
+
+def instance(state=InstanceStatus.RUNNING, *, id="eci-1", kind=StateKind.RUNNING, exit_code=None, created=STARTED):
+    ended = kind is StateKind.TERMINATED
+    report = ContainerReport(
+        name="main",
+        state=ContainerState(
+            kind=kind,
+            exit_code=exit_code if ended else None,
+            reason=("Completed" if exit_code == 0 else "Error") if ended else "",
+            started_at=STARTED if kind is not StateKind.WAITING else "",
+            finished_at="2026-01-02T03:01:00Z" if ended else "",
+        ),
+        ready=kind is StateKind.RUNNING,
+    )
+    return Instance(id=id, owner=OWNER, status=state, ip="10.9.0.1", created_at=created, containers=(report,))
+
+
+RUNNING = instance()
+ENDED = instance(InstanceStatus.SUCCEEDED, kind=StateKind.TERMINATED, exit_code=0)
+STOPPED = instance(InstanceStatus.TERMINATING, kind=StateKind.TERMINATED, exit_code=143)
+UNPLACED = instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING, id="eci-0")
+MIRROR = {"kubernetes.io/config.mirror": "x"}
+NOTED = {"k8s.aliyun.com/eci-instance-id": "eci-1"}
+DELETING = {"deletionTimestamp": "2026-01-02T03:04:00Z", "deletionGracePeriodSeconds": 30}
+
+
+def settled(pod, instances, record=None, now=NOW):
+    """Apply every status patch the plan asks for, as the API server would; the pod and the action that is no patch."""
+    for _ in range(5):
+        action = plan(pod, instances, record or PodRecord(), node=NODE, now=now)
+        if not isinstance(action, Patch):
+            return pod, action
+        pod = SERVER.patch(pod, action.body)
+    raise AssertionError("the plan never comes to rest")
+
+
+def terminal(phase="Succeeded", **changes):
+    done, _ = settled(pod(annotations=NOTED, **changes), [ENDED])
+    assert done["status"]["phase"] == phase
+    return done
+
+
+@pytest.mark.parametrize(
+    ("subject", "instances", "record", "expected"),
+    [
+        pytest.param(None, [], PodRecord(), Nothing(), id="nothing anywhere"),
+        pytest.param(pod(), [], PodRecord(), Create(), id="bound pod starts"),
+        pytest.param(pod(annotations=MIRROR), [], PodRecord(), Nothing(), id="mirror pod"),
+        pytest.param(pod(), [], PodRecord(retry_at_s=1007), Wait(7), id="failed create waits for its time"),
+        pytest.param(pod(), [UNPLACED], PodRecord(), Create(replaces="eci-0"), id="never placed is replaced"),
+        pytest.param(pod(), [UNPLACED], PodRecord(retry_at_s=1030), Wait(30), id="but not at once again"),
+        pytest.param(pod(annotations=NOTED), [], PodRecord(), Look("eci-1"), id="missing instance is asked for by id"),
+        pytest.param(pod(**DELETING), [], PodRecord(created=True), Look(""), id="delete during an uncertain create"),
+        pytest.param(None, [RUNNING], PodRecord(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
+        pytest.param(None, [RUNNING], PodRecord(), DeleteOrphan(RUNNING), id="old orphan goes"),
+        pytest.param(
+            None,
+            [instance(created="2026-01-02T03:03:35Z")],
+            PodRecord(),
+            Wait(30),
+            id="young orphan waits: its pod may be on the way",
+        ),
+        pytest.param(
+            None, [RUNNING], PodRecord(deletes={"eci-1": 990.0}), Wait(DELETE_AGAIN_S), id="orphan asked to go already"
+        ),
+        pytest.param(
+            pod(**DELETING),
+            [RUNNING],
+            PodRecord(),
+            DeleteInstance(RUNNING, "the pod is being deleted", killing=True),
+            id="deletion stops the instance first",
+        ),
+    ],
+)
+def test_plan(subject, instances, record, expected):
+    assert plan(subject, instances, record, node=NODE, now=NOW) == expected
+
+
+def test_a_running_instance_is_mirrored_and_noted_once():
+    seen, action = settled(pod(), [RUNNING])
+    assert action == Nothing()
+    assert seen["status"]["phase"] == "Running"
+    assert seen["metadata"]["annotations"] == NOTED
+
+
+def test_an_ended_instance_ends_the_pod_and_stays_for_its_log():
+    seen, action = settled(pod(annotations=NOTED), [ENDED])
+    assert (seen["status"]["phase"], action) == ("Succeeded", Nothing())
+
+
+def test_a_terminal_pod_is_never_written_again_whatever_the_cloud_says():
+    done = terminal()
+    for other in (RUNNING, UNPLACED, STOPPED):
+        action = plan(done, [other], PodRecord(), node=NODE, now=NOW)
+        assert isinstance(action, (DeleteInstance, Nothing))
+    assert plan(done, [], PodRecord(), node=NODE, now=NOW) == Nothing(), "the cloud forgot it; the pod stays as it is"
+
+
+def test_an_instance_that_runs_under_a_terminal_pod_is_stopped():
+    action = plan(terminal(), [RUNNING], PodRecord(), node=NODE, now=NOW)
+    assert isinstance(action, DeleteInstance)
+
+
+def test_of_two_instances_the_noted_one_stays():
+    other = instance(id="eci-2")
+    action = plan(pod(annotations=NOTED), [other, RUNNING], PodRecord(), node=NODE, now=NOW)
+    assert action == DeleteInstance(other, "a second instance of one pod")
+
+
+def test_of_two_unnoted_instances_the_older_stays():
+    younger = instance(id="eci-0", created="2026-01-02T03:02:00Z")
+    action = plan(pod(), [younger, RUNNING], PodRecord(), node=NODE, now=NOW)
+    assert action == DeleteInstance(younger, "a second instance of one pod")
+
+
+def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
+    noted = pod(annotations={"k8s.aliyun.com/eci-instance-id": "eci-0"})
+    assert plan(noted, [UNPLACED, RUNNING], PodRecord(), node=NODE, now=NOW) == DeleteInstance(
+        UNPLACED, "a second instance of one pod"
+    )
+
+
+def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():
+    before, _ = settled(pod(), [RUNNING])
+    assert plan(before, [], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
+    action = plan(before, [], PodRecord(absent=True), node=NODE, now=NOW)
+    assert isinstance(action, Patch)
+    assert action.body["status"]["phase"] == "Failed"
+    assert action.problem is not None
+    assert action.problem.reason == "NotFound"
+
+
+def test_deletion_reports_exit_codes_and_a_terminal_phase_before_the_object_goes():
+    before, _ = settled(pod(), [RUNNING])
+    before["metadata"].update(DELETING)
+    seen, action = settled(before, [STOPPED], PodRecord(deletes={"eci-1": 999.0}))
+    assert seen["status"]["phase"] == "Failed"
+    assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
+    assert isinstance(action, Wait), "the instance is not gone yet"
+    assert plan(seen, [], PodRecord(), node=NODE, now=NOW) == Finalize()
+
+
+def test_deletion_uses_the_last_states_seen_when_the_instance_went_between_two_looks():
+    before, _ = settled(pod(), [RUNNING])
+    before["metadata"].update(DELETING)
+    seen, action = settled(before, [], PodRecord(last=STOPPED))
+    assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
+    assert action == Finalize()
+
+
+def test_a_pod_deleted_before_it_ever_started_ends_failed_and_goes():
+    seen, action = settled(pod(**DELETING), [])
+    assert (seen["status"]["phase"], action) == ("Failed", Finalize())
+
+
+def test_a_pod_held_by_finalizers_is_not_deleted_again():
+    gone, _ = settled(pod(**DELETING), [])
+    gone["metadata"]["deletionGracePeriodSeconds"] = 0
+    assert plan(gone, [], PodRecord(), node=NODE, now=NOW) == Nothing()
+
+
+def test_an_accepted_delete_without_effect_is_asked_for_again():
+    before, _ = settled(pod(), [RUNNING])
+    before["metadata"].update(DELETING)
+    later = Now(wall=WALL, loop_s=1000.0 + DELETE_AGAIN_S)
+    record = PodRecord(deletes={"eci-1": 1000.0})
+    _, action = settled(before, [RUNNING], record)
+    assert isinstance(action, Wait)
+    assert isinstance(settled(before, [RUNNING], record, later)[1], DeleteInstance)
+
+
+def test_a_terminating_instance_is_left_to_its_grace():
+    before, _ = settled(pod(), [RUNNING])
+    before["metadata"].update(DELETING)
+    stopping = replace(RUNNING, status=InstanceStatus.TERMINATING)
+    later = Now(wall=WALL, loop_s=1000.0 + 10 * DELETE_AGAIN_S)
+    assert isinstance(settled(before, [stopping], PodRecord(deletes={"eci-1": 1000.0}), later)[1], Wait)
+
+
+def past_deadline():
+    seen, _ = settled(pod(spec={"activeDeadlineSeconds": 60}), [RUNNING], now=replace(NOW, wall=WALL - timedelta(61)))
+    return seen
+
+
+def test_the_deadline_stops_the_instance_first_and_fails_the_pod_when_nothing_runs():
+    late = past_deadline()
+    assert plan(late, [RUNNING], PodRecord(), node=NODE, now=NOW) == DeleteInstance(
+        RUNNING, "DeadlineExceeded", killing=True
+    )
+    seen, _ = settled(late, [STOPPED], PodRecord(deletes={"eci-1": 999.0}))
+    assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_the_deadline_holds_when_the_instance_went_unseen():
+    seen, _ = settled(past_deadline(), [], PodRecord(absent=True))
+    assert seen["status"]["reason"] == "DeadlineExceeded"
+
+
+def test_before_the_deadline_the_pod_is_looked_at_again_in_time():
+    seen, action = settled(pod(spec={"activeDeadlineSeconds": 60}), [RUNNING])
+    assert action == Wait(60)
+    assert seen["status"]["phase"] == "Running"
+
+
+def test_a_refused_pod_fails_with_the_reason():
+    refusal = Problem("UnsupportedPod", "spec.volumes[0].hostPath: there is no host")
+    action = plan(pod(), [], PodRecord(refusal=refusal), node=NODE, now=NOW)
+    assert isinstance(action, Patch)
+    assert (action.body["status"]["phase"], action.problem) == ("Failed", refusal)
+
+
+def test_a_problem_that_may_pass_is_shown_and_waited_for():
+    record = PodRecord(retry_at_s=1005, problem=Problem("CreateContainerConfigError", 'secret "x" not found', "main"))
+    seen, action = settled(pod(), [], record)
+    assert seen["status"]["phase"] == "Pending"
+    assert seen["status"]["containerStatuses"][0]["state"]["waiting"] == {
+        "reason": "CreateContainerConfigError",
+        "message": 'secret "x" not found',
+    }
+    assert action == Wait(5)
+
+
+def daemon():
+    return pod(ownerReferences=[{"kind": "DaemonSet", "name": "agent", "controller": True}])
+
+
+def test_a_daemon_pod_waits_with_a_reason_and_never_gets_an_instance():
+    seen, action = settled(daemon(), [])
+    assert (seen["status"]["phase"], action) == ("Pending", Nothing())
+    assert seen["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "DaemonSetNotSupported"
+
+
+def test_a_daemon_pod_fails_where_the_operator_wants_that():
+    action = plan(daemon(), [], PodRecord(), node=replace(NODE, fail_daemon_pods=True), now=NOW)
+    assert isinstance(action, Patch)
+    assert action.body["status"]["phase"] == "Failed"
+
+
+# --- for every input ---
+
+STATES = st.sampled_from(list(InstanceStatus))
+KINDS = st.sampled_from(list(StateKind))
+INSTANCES = st.lists(
+    st.builds(
+        instance, STATES, id=st.sampled_from(["eci-1", "eci-2"]), kind=KINDS, exit_code=st.sampled_from([0, 1, 137])
+    ),
+    max_size=2,
+    unique_by=lambda each: each.id,
+)
+RECORDS = st.builds(
+    PodRecord,
+    seen=st.booleans(),
+    created=st.booleans(),
+    absent=st.booleans(),
+    retry_at_s=st.sampled_from([0.0, 1005.0]),
+    deletes=st.dictionaries(st.sampled_from(["eci-1", "eci-2"]), st.sampled_from([0.0, 999.0])),
+)
+PODS = st.builds(
+    lambda policy, noted, deleting: pod(
+        restartPolicy=policy, annotations=NOTED if noted else {}, **(DELETING if deleting else {})
+    ),
+    st.sampled_from(["Always", "OnFailure", "Never"]),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(PODS, st.lists(INSTANCES, min_size=1, max_size=4), RECORDS)
+def test_whatever_the_cloud_says_patches_come_to_rest_and_terminal_stays_terminal(subject, history, record):
+    phase_before = None
+    for instances in history:
+        subject, action = settled(subject, instances, record)
+        phase = subject["status"].get("phase")
+        if phase_before in ("Succeeded", "Failed"):
+            assert phase == phase_before
+        phase_before = phase
+        if isinstance(action, Create):
+            placed = [each for each in instances if each.status is not InstanceStatus.SCHEDULE_FAILED]
+            assert not placed, "a pod never gets a second instance"
+            assert not subject["metadata"].get("deletionTimestamp")
+            assert phase not in ("Succeeded", "Failed")
+        if isinstance(action, Finalize):
+            assert not instances, "the object goes only after the instance"
+            assert subject["metadata"].get("deletionTimestamp")
+            assert phase in ("Succeeded", "Failed")
+        if isinstance(action, DeleteInstance):
+            keep = not subject["metadata"].get("deletionTimestamp") and phase not in ("Succeeded", "Failed")
+            assert not keep or len(instances) > 1, "the instance of a living pod is not deleted"
+
+
+@given(st.lists(INSTANCES, min_size=1, max_size=3), RECORDS)
+def test_no_instance_without_a_pod_is_ever_patched_or_created(history, record):
+    for instances in history:
+        action = plan(None, instances, record, node=NODE, now=NOW)
+        assert isinstance(action, (Nothing, Wait, DeleteOrphan))
+        assert not isinstance(action, Nothing) or not instances
+
+
+def test_the_status_of_a_plain_job_pod_takes_three_patches():
+    subject, patches, record = pod(), 0, PodRecord()
+    for seen in (
+        instance(InstanceStatus.SCHEDULING, kind=StateKind.WAITING),
+        instance(InstanceStatus.PENDING, kind=StateKind.WAITING),
+        RUNNING,
+        ENDED,
+    ):
+        while isinstance(action := plan(subject, [seen], record, node=NODE, now=NOW), Patch):
+            subject, patches = SERVER.patch(subject, action.body), patches + 1
+    assert subject["status"]["phase"] == "Succeeded"
+    assert patches <= 3
+    assert status.all_stopped(ENDED)
