@@ -1,0 +1,179 @@
+"""The picture of the cloud: what enters it, and how much proof it takes to leave it."""
+
+import asyncio
+
+import pytest
+
+from tests.control.memory_cloud import MemoryCloud
+from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.errors import CloudDenied, CloudUnavailable
+from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+
+MAIN = ContainerReport("main", ContainerState(StateKind.RUNNING))
+
+
+def instance(name, status=InstanceStatus.RUNNING):
+    return Instance(name, Owner("c", "vk", "web", name, f"uid-{name}"), status, containers=(MAIN,))
+
+
+class World:
+    """One poller over one cloud, with everything it tells others."""
+
+    def __init__(self, *instances):
+        self.cloud = MemoryCloud(*instances)
+        self.changed, self.gone, self.health = [], [], []
+        self.store = InstanceStore(self.changed.append)
+        self.poller = InstancePoller(
+            cloud=self.cloud,
+            store=self.store,
+            gone=lambda each: self.gone.append(each.id),
+            health_changed=lambda: self.health.append(self.poller.health.reason),
+            poll_interval_s=2,
+            sweep_interval_s=60,
+            jitter=lambda: 0.0,
+        )
+
+    async def listed(self):
+        await self.poller._first_list()
+        self.changed.clear()
+        self.cloud.calls.clear()
+        return self
+
+    def ids(self):
+        return {each.id for each in self.store}
+
+
+async def test_a_change_names_the_pod_and_no_change_names_nobody():
+    world = await World(instance("a"), instance("b")).listed()
+    world.cloud.set("a", status=InstanceStatus.SUCCEEDED)
+    await world.poller.poll()
+    await world.poller.poll()
+    assert world.changed == ["uid-a"]
+
+
+async def test_an_instance_that_only_the_increment_shows_is_described_and_taken_in():
+    world = await World(instance("a")).listed()
+    world.cloud.instances["b"] = instance("b")
+    await world.poller.poll()
+    assert world.ids() == {"a", "b"}
+
+
+async def test_an_instance_that_no_increment_shows_is_found_by_the_sweep():
+    world = await World(instance("a")).listed()
+    world.cloud.instances["b"] = instance("b")
+    await world.poller.sweep()
+    assert world.ids() == {"a", "b"}
+
+
+async def test_one_count_without_it_proves_nothing_two_and_a_question_do():
+    world = await World(instance("a"), instance("b")).listed()
+    del world.cloud.instances["b"]
+    await world.poller.sweep()
+    assert world.ids() == {"a", "b"}
+    await world.poller.sweep()
+    assert (world.ids(), world.gone) == ({"a"}, ["b"])
+
+
+async def test_an_empty_answer_is_never_taken_for_all_gone():
+    """Who has lost the permission to list gets empty lists, not errors."""
+    world = await World(instance("a"), instance("b")).listed()
+    world.cloud.hidden = {"a", "b"}
+    for _ in range(10):
+        await world.poller.poll()
+        await world.poller.sweep()
+    assert (world.ids(), world.gone) == ({"a", "b"}, [])
+
+
+async def test_the_last_instance_of_all_is_believed_gone_when_the_cloud_denies_it_by_id():
+    world = await World(instance("a")).listed()
+    del world.cloud.instances["a"]
+    await world.poller.sweep()
+    await world.poller.sweep()
+    assert world.gone == ["a"]
+
+
+async def test_a_count_that_misses_it_once_now_and_then_never_adds_up():
+    world = await World(instance("a"), instance("b")).listed()
+    for _ in range(5):
+        world.cloud.hidden = {"b"}
+        await world.poller.sweep()
+        world.cloud.hidden = set()
+        await world.poller.sweep()
+    assert world.gone == []
+
+
+async def test_a_deleted_instance_is_seen_off_by_the_next_look():
+    world = await World(instance("a"), instance("b")).listed()
+    await world.cloud.delete("a")
+    world.poller.expect_departure("a")
+    await world.poller.poll()
+    assert (world.ids(), world.gone) == ({"b"}, ["a"])
+
+
+async def test_a_terminating_instance_stays_until_it_is_gone():
+    world = await World(instance("a")).listed()
+    world.cloud.vanish_on_delete = False
+    await world.cloud.delete("a")
+    world.poller.expect_departure("a")
+    await world.poller.poll()
+    assert world.store.get("a").status is InstanceStatus.TERMINATING
+    del world.cloud.instances["a"]
+    await world.poller.poll()
+    assert world.gone == ["a"]
+
+
+async def test_departures_are_asked_for_twenty_at_a_time():
+    many = [instance(f"i{number}") for number in range(100)]
+    world = await World(*many, instance("stays")).listed()
+    for each in many:
+        await world.cloud.delete(each.id)
+        world.poller.expect_departure(each.id)
+    world.cloud.calls.clear()
+    await world.poller.poll()
+    assert world.ids() == {"stays"}
+    assert world.cloud.calls.count("describe") == 6
+
+
+async def test_an_outage_is_shown_and_its_end_too_and_nothing_is_lost(virtual_time):
+    world = World(instance("a"))
+    world.cloud.fail = CloudUnavailable("connection refused")
+    task = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(100)
+    assert world.health == ["CloudAPIUnavailable"], "said once, not at every try"
+    assert not world.poller.ready.is_set()
+    world.cloud.fail = None
+    await asyncio.sleep(60)
+    assert world.health == ["CloudAPIUnavailable", "CloudAPIAnswers"]
+    assert world.ids() == {"a"}
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_wrong_credentials_are_told_apart_from_an_outage():
+    world = World()
+    world.cloud.fail = CloudDenied("the AccessKey id is unknown", code="InvalidAccessKeyId.NotFound")
+    await world.poller._guarded(world.poller._first_list)
+    assert (world.poller.health.ok, world.poller.health.reason) == (False, "CloudAPIDenied")
+
+
+async def test_after_a_gap_longer_than_the_clouds_memory_everything_is_listed(virtual_time):
+    world = await World(instance("a")).listed()
+    await asyncio.sleep(4000)
+    await world.poller.poll()
+    assert world.cloud.calls == ["list"]
+
+
+async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(virtual_time):
+    world = await World(instance("a")).listed()
+    windows = []
+
+    async def changes(window_s):
+        windows.append(window_s)
+        return []
+
+    world.cloud.changes = changes
+    await world.poller.poll()
+    await asyncio.sleep(300)
+    await world.poller.poll()
+    assert windows == [60, 315]
