@@ -124,11 +124,11 @@ WAITS = ContainerState(StateKind.WAITING)
 def refusal(
     status: Json, instance: Instance | None = None, *, previous: bool = False, container: str = "app"
 ) -> str | None:
+    """The text of the refusal, None for none."""
     try:
         target.require_run(pod_named(status=status), instance, container, previous=previous)
     except RequestRefused as refused:
-        assert refused.status == 400
-        return str(refused)
+        return str(refused) if refused.status == 400 else f"{refused.status}: {refused}"
     return None
 
 

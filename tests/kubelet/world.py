@@ -1,4 +1,4 @@
-"""What the tests of this room stand on: certificates, a small cloud, a scripted API server, and a server on loopback."""
+"""What the tests of this room stand on: certificates, a small cloud, a scripted API server, a server."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ class World:
     checks: dict[str, Callable[[], str]] | None = None
     key_pair: KeyPairSource | None = None
     read_client_ca: ClientCaSource | None = None
-    _server: KubeletServer | None = None
+    server: KubeletServer | None = None
 
     def add(self, pod: Json, instance: Instance | None = None) -> None:
         self.pods.append(pod)
@@ -295,7 +295,7 @@ class World:
     async def serving(self) -> AsyncIterator[World]:
         own = self.server_ca.issue("node", server=True)
         self.tls = ServingTls(self.key_pair or (lambda: own), self.read_client_ca or self._client_ca)
-        self._server = KubeletServer(
+        self.server = KubeletServer(
             pods=self.find,
             all_pods=lambda: self.pods,
             instance_of=self.instances.get,
@@ -308,19 +308,19 @@ class World:
             port=0,
             checks=self.checks,
         )
-        await self._server.start()
+        await self.server.start()
         try:
             yield self
         finally:
-            await self._server.stop()
+            await self.server.stop()
 
     async def _client_ca(self) -> str:
         return self.client_ca.pem
 
     @property
     def port(self) -> int:
-        assert self._server is not None
-        return self._server.port
+        assert self.server is not None
+        return self.server.port
 
     @asynccontextmanager
     async def client(
@@ -351,5 +351,5 @@ class World:
 async def until(claim: Callable[[], bool]) -> None:
     """Wait for a claim to become true; TimeoutError after the deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not claim():
+        while not claim():  # noqa: ASYNC110 -- what is claimed may be anything, also of another process
             await asyncio.sleep(0.005)

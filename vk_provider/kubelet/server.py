@@ -14,14 +14,15 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
 from vk_provider.kubelet import auth
-from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials, Identity
+from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
@@ -37,12 +38,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Check = Callable[[], str]  # empty = healthy, else what is wrong
 
 KEEP_ALIVE_S = 90.0  # H1
-SHUTDOWN_S = 2.0
+SHUTDOWN_S = 0.5  # aiohttp waits this long twice: for handlers to end by themselves, then for the cancelled ones
 PODS_AT_ONCE = 50
 NOT_CARRIED = ("exec", "attach", "portForward", "run")
 QUIET = ("/healthz", "/metrics", "/pods", "/runningpods", "/stats")  # read every few seconds: logged at debug level
 
-_IDENTITY = "identity"  # where in a request its caller is kept, once known
+_caller: ContextVar[str] = ContextVar("caller")  # name of whom the request under way comes from, for the record
 _CHECKS = ("ping", "log", "syncloop")
 
 
@@ -113,7 +114,7 @@ class KubeletServer:
         log.info("kubelet API serves at port %d", self.port)
 
     async def stop(self) -> None:
-        """Ends every stream, within about `SHUTDOWN_S`."""
+        """Ends every stream, within about a second."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -121,6 +122,7 @@ class KubeletServer:
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._record, self._map_errors, self._admit])
+        app.on_response_prepare.append(_close_old_style)
         routes = app.router
         for path, handler in (
             ("/healthz", self._healthz),
@@ -141,6 +143,7 @@ class KubeletServer:
         began = time.monotonic()
         code = "left"  # stays when the client leaves first
         self._open.add(1)
+        _caller.set("")  # one connection's requests share a task, and so its context
         try:
             response = await handler(request)
             code = str(response.status)
@@ -149,7 +152,6 @@ class KubeletServer:
             self._open.add(-1)
             path = request.rel_url.raw_path
             self._requests.add(method=_known_method(request.method), path=_first_part(request), code=code)
-            identity: Identity | None = request.get(_IDENTITY)
             level = logging.DEBUG if path.startswith(QUIET) and code == "200" else logging.INFO
             access_log.log(
                 level,
@@ -158,7 +160,7 @@ class KubeletServer:
                 path,
                 code,
                 request.remote,
-                identity.name if identity else "",
+                _caller.get(),
                 time.monotonic() - began,
             )
 
@@ -188,7 +190,7 @@ class KubeletServer:
         if identity is None:
             # The connection may have been made under a client CA that is gone: the next one is judged anew.
             return _text(401, "Unauthorized", {"Connection": "close"})
-        request[_IDENTITY] = identity
+        _caller.set(identity.name)
         verb, subresources = auth.attributes(
             request.method,
             request.path,
@@ -239,6 +241,12 @@ class KubeletServer:
 
 def _well() -> str:
     return ""
+
+
+async def _close_old_style(request: web.Request, response: web.StreamResponse) -> None:
+    """To HTTP/1.0 a stream ends with its connection, which aiohttp would keep open if the client asks for that."""
+    if request.version < HttpVersion11:
+        response.force_close()
 
 
 async def _not_carried(request: web.Request) -> web.Response:
