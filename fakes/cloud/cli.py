@@ -1,0 +1,194 @@
+"""The command line of the fake cloud, and the one place that puts its parts together."""
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from fakes.cloud import images, scenario
+from fakes.cloud.admin import Admin
+from fakes.cloud.clock import Clock, Timers
+from fakes.cloud.faults import Faults
+from fakes.cloud.journal import Journal
+from fakes.cloud.lifecycle import Settings
+from fakes.cloud.limits import RateLimits
+from fakes.cloud.runtime import Runtime
+from fakes.cloud.runtime_process import ProcessRuntime
+from fakes.cloud.runtime_simulated import SimulatedRuntime
+from fakes.cloud.sandbox import bubblewrap
+from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
+from fakes.cloud.service import Service
+from fakes.cloud.signature import Credential, Verifier
+
+
+@dataclass(slots=True)
+class Options:
+    """Everything the command line can say, for those who start the cloud from Python."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    runtime: str = "simulated"
+    images: str = ""  # TOML text
+    scenario: str = ""  # TOML text
+    access_key_id: str = "testid"
+    access_key_secret: str = "testsecret"
+    region: str = "cn-hangzhou"
+    cidr: str = "10.64.0.0/12"
+    quota_cpu: float = 100_000.0
+    speed: float = 1.0
+    rate_limits: bool = True
+    sandbox: bool = True
+    state_dir: Path | None = None
+    journal: Path | None = None
+    clock: Clock | None = None
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A running fake cloud."""
+
+    endpoint: str
+    service: Service
+    server: Server
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
+    add("--runtime", choices=("simulated", "process"), default="simulated", help="what runs containers")
+    add("--images", type=Path, metavar="FILE", help="TOML: what image names stand for (runtime process)")
+    add("--scenario", type=Path, metavar="FILE", help="TOML: what containers do (runtime simulated)")
+    add("--access-key-id", default="testid", help="the key that is known (default: %(default)s)")
+    add("--access-key-secret", default="testsecret", help="its secret (default: %(default)s)")
+    add("--region", default="cn-hangzhou", help="the region served (default: %(default)s)")
+    add("--cidr", default="10.64.0.0/12", help="where the groups' addresses come from (default: %(default)s)")
+    add("--quota-cpu", type=float, default=100_000.0, metavar="N", help="vCPU of all groups (default: %(default)g)")
+    add("--start-delay", type=float, default=1.0, metavar="S", help="seconds of Scheduling (default: %(default)g)")
+    add("--release-delay", type=float, default=2.0, metavar="S", help="seconds from end to gone (default: %(default)g)")
+    add("--speed", type=float, default=1.0, metavar="X", help="the clock runs X times as fast (default: %(default)g)")
+    add("--rate-limits", action=argparse.BooleanOptionalAction, default=True, help="the API's calls per minute")
+    add("--service-events", action="store_true", help="also the platform's own events, beside the kubelet's")
+    add("--sandbox", action=argparse.BooleanOptionalAction, default=True, help="use bubblewrap where it is installed")
+    add("--state-dir", type=Path, metavar="DIR", help="logs and volumes (default: temporary, removed at the end)")
+    add("--journal", type=Path, metavar="FILE", help="append every call and status change, one JSON object a line")
+    add("--ready-file", type=Path, metavar="FILE", help='written when ready: {"endpoint": ...}')
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Run until cancelled. Raises SystemExit with a message when a file or a value cannot be used."""
+    try:
+        options = _options(args)
+    except (OSError, images.ImagesError, scenario.ScenarioError, ValueError) as error:
+        raise SystemExit(f"fakes cloud: {error}") from error
+    try:
+        async with run(options) as cloud:
+            if args.ready_file:
+                draft = args.ready_file.with_name(f".{args.ready_file.name}.new")
+                draft.write_text(json.dumps({"endpoint": cloud.endpoint}) + "\n")
+                draft.replace(args.ready_file)
+            print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
+            await asyncio.Event().wait()
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {error}") from error
+
+
+@asynccontextmanager
+async def run(options: Options) -> AsyncIterator[Cloud]:
+    """A fake cloud, listening while the context lasts. Nothing of it survives the end, nor a killed process."""
+    _raise_file_limit()
+    temporary = None if options.state_dir else tempfile.mkdtemp(prefix="fake-eci-")
+    state_dir = options.state_dir or Path(str(temporary))
+    clock = options.clock or Clock(speed=options.speed)
+    timers = Timers(clock)
+    runtime = _runtime(options, clock, timers, state_dir)
+    journal = Journal(clock, options.journal)
+    service = Service(
+        timers,
+        runtime,
+        settings=options.settings,
+        region=options.region,
+        quota_cpu=options.quota_cpu,
+        cidr=options.cidr,
+        journal=journal,
+    )
+    verifier = Verifier([Credential(options.access_key_id, options.access_key_secret)])
+    server = Server(service, verifier, limits=RateLimits(enabled=options.rate_limits), faults=Faults())
+    ticking = asyncio.create_task(timers.run())
+    runner = _web_runner(server)
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, options.host, options.port, backlog=1024)
+        await site.start()
+        port = runner.addresses[0][1]
+        yield Cloud(f"http://{options.host}:{port}", service, server)
+    finally:
+        await runner.cleanup()
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        await runtime.close()
+        journal.close()
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _web_runner(server: Server) -> web.AppRunner:
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.add_routes([*server.routes(), *Admin(server).routes()])
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+    )
+
+
+def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path) -> Runtime:
+    if options.runtime == "simulated":
+        return SimulatedRuntime(timers, scenario.load(options.scenario))
+    known = [*images.load(options.images), *images.built_in()]
+    return ProcessRuntime(clock, known, state_dir, bwrap=bubblewrap() if options.sandbox else None)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    options = Options(
+        host=args.host,
+        port=args.port,
+        runtime=args.runtime,
+        images=args.images.read_text() if args.images else "",
+        scenario=args.scenario.read_text() if args.scenario else "",
+        access_key_id=args.access_key_id,
+        access_key_secret=args.access_key_secret,
+        region=args.region,
+        cidr=args.cidr,
+        quota_cpu=args.quota_cpu,
+        speed=args.speed,
+        rate_limits=args.rate_limits,
+        sandbox=args.sandbox,
+        state_dir=args.state_dir,
+        journal=args.journal,
+        settings=Settings(
+            start_delay_s=args.start_delay, release_s=args.release_delay, service_events=args.service_events
+        ),
+    )
+    images.load(options.images)
+    scenario.load(options.scenario)
+    return options
+
+
+def _raise_file_limit() -> None:
+    """Each running container takes a few descriptors; the usual soft limit of 1024 is for no burst."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,147 @@
+"""What an image name stands for on this machine: a root directory or the host's, and the defaults of an image.
+
+The images file is TOML, a list of tables `[[image]]`:
+
+| key        | meaning                                                                                          |
+|------------|--------------------------------------------------------------------------------------------------|
+| name       | glob. Without `/` it is matched against the last part of the image's path, so that                |
+|            | `registry.example.com/library/perl:5.36` is `perl`; with `/`, against the whole path. Without `:` |
+|            | any tag or digest fits; with it, the tag is matched too (no tag counts as `latest`)               |
+| root       | a directory that is the container's `/`, or `"host"` (default): the host's, read-only              |
+| entrypoint | list of words, as in an image                                                                    |
+| command    | list of words, as in an image                                                                    |
+| env        | table of variables                                                                               |
+| user       | number, or `number:number`                                                                       |
+| workdir    | absolute path; default `/`                                                                       |
+| binds      | more host paths to be seen, read-only, at the same place                                         |
+| pull_s     | seconds a pull takes; default 0.5                                                                |
+| size_bytes | what the event of the pull reports                                                               |
+| fail       | text: the pull fails with it                                                                     |
+
+The file's entries come before the built-in ones, and the first that fits is taken.
+"""
+
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    name: str
+    root: str = HOST
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = ""
+    binds: Sequence[str] = ()
+    pull_s: float = 0.5
+    size_bytes: int = 0
+    fail: str = ""
+
+    def matches(self, reference: str) -> bool:
+        path, tag = split_reference(reference)
+        wanted, _, wanted_tag = self.name.partition(":")
+        if "/" not in wanted:
+            path = path.rpartition("/")[2]
+        return fnmatchcase(path, wanted) and (not wanted_tag or fnmatchcase(tag, wanted_tag))
+
+
+class ImagesError(Exception):
+    """The images file cannot be used; the message names the entry and the fault."""
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Path and tag of an image name: `a:5000/b/c:1@sha256:…` gives `a:5000/b/c`, `1`. No tag is `latest`."""
+    name, _, digest = reference.partition("@")
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return f"{head}{slash}{last}", tag or digest or "latest"
+
+
+def load(text: str) -> list[Image]:
+    """The entries of an images file, in order. Raises ImagesError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ImagesError(f"not TOML: {error}") from error
+    unknown = set(document) - {"image"}
+    if unknown:
+        raise ImagesError(f"unknown key {min(unknown)!r}; only [[image]] tables are read")
+    return [_image(number, table) for number, table in enumerate(document.get("image", []), 1)]
+
+
+def find(images: Sequence[Image], reference: str) -> Image | None:
+    return next((image for image in images if image.matches(reference)), None)
+
+
+def built_in() -> list[Image]:
+    """The images this host can play: those whose programs it has."""
+    found = []
+    if shutil.which("perl"):
+        found.append(Image("perl", command=("perl", "-de0"), size_bytes=336_000_000))
+    if shutil.which("sh"):
+        found.append(Image("busybox", command=("sh",), size_bytes=2_200_000))
+        found.append(Image("pause", command=("sh", "-c", "while :; do sleep 3600; done"), size_bytes=300_000))
+    python = _python()
+    if python:
+        env = {"PATH": f"{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        binds = (sys.base_prefix,) if python.is_relative_to(sys.base_prefix) else ()
+        found.append(Image("python", command=("python3",), env=env, binds=binds, size_bytes=373_000_000))
+    if shutil.which("nginx"):
+        found.append(Image("nginx", command=("nginx", "-g", "daemon off;"), size_bytes=68_000_000))
+    return found
+
+
+def _python() -> Path | None:
+    """A python3 that works without a virtual environment's files: the one this program's was made from."""
+    own = Path(sys.base_prefix, "bin", "python3")
+    if own.exists():
+        return own
+    other = shutil.which("python3")
+    return Path(other) if other else None
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "root": str,
+    "entrypoint": list,
+    "command": list,
+    "env": dict,
+    "user": (str, int),
+    "workdir": str,
+    "binds": list,
+    "pull_s": (int, float),
+    "size_bytes": int,
+    "fail": str,
+}
+
+
+def _image(number: int, table: Mapping[str, Any]) -> Image:
+    label = f"image {number} ({table.get('name', 'no name')})"
+    if not table.get("name"):
+        raise ImagesError(f"{label}: the key 'name' is missing")
+    for key, value in table.items():
+        if key not in _TYPES:
+            known = ", ".join(item.name for item in fields(Image))
+            raise ImagesError(f"{label}: unknown key {key!r}; known are {known}")
+        if not isinstance(value, _TYPES[key]):
+            raise ImagesError(f"{label}: {key} has the wrong type")
+    root = table.get("root", HOST)
+    if root != HOST and not Path(root).is_dir():
+        raise ImagesError(f'{label}: root {root!r} is neither "host" nor a directory')
+    values = dict(table)
+    if "user" in values:
+        values["user"] = str(values["user"])
+    values["env"] = {key: str(value) for key, value in table.get("env", {}).items()}
+    for key in ("entrypoint", "command", "binds"):
+        values[key] = tuple(str(word) for word in table.get(key, ()))
+    return Image(**values)

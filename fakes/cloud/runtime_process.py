@@ -1,0 +1,286 @@
+# ruff: noqa: ARG002 - both runtimes have the methods that `runtime.Runtime` asks for, needed or not
+"""A runtime that runs the containers' commands on this machine, each in its own sandbox.
+
+What it cannot give: a network of their own (containers share this machine's), limits of vCPU and memory, and a
+writable image (a container may write to its `/tmp`, `/run`, its volumes, and new top-level entries only).
+Without bubblewrap they are plain processes: mount paths in the words and variables are rewritten to where the files
+are, and nothing is hidden.
+"""
+
+import asyncio
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fakes.cloud import exec as execution
+from fakes.cloud import images, logs
+from fakes.cloud.clock import Clock
+from fakes.cloud.errors import ApiError
+from fakes.cloud.group import CONTAINER_RUNNING, WAITING, Container, Exit, Group
+from fakes.cloud.images import HOST, Image
+from fakes.cloud.metrics import Sample, record, usage
+from fakes.cloud.parameters import Json
+from fakes.cloud.process import Command, Process
+from fakes.cloud.runtime import ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
+from fakes.cloud.sandbox import DEFAULT_PATH, Sandbox, bubblewrap, find_program
+from fakes.cloud.volumes import GroupFiles, hostname
+
+STARTING_AT_ONCE = 4
+_RUNS_KEPT = 2
+_SAMPLES_KEPT = 50
+_SAMPLE_S = 1.0
+
+
+class _Place:
+    """What the runtime keeps of a group."""
+
+    __slots__ = ("doomed", "files", "processes", "samples")
+
+    def __init__(self, files: GroupFiles) -> None:
+        self.files = files
+        self.processes: dict[str, Process | None] = {}  # by container; None while it waits for its turn to start
+        self.samples: deque[Json] = deque(maxlen=_SAMPLES_KEPT)
+        self.doomed = False
+
+
+class ProcessRuntime:
+    """state_dir: where logs and volumes go. bwrap: None runs plain processes."""
+
+    def __init__(
+        self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None = bubblewrap()
+    ) -> None:
+        self._clock = clock
+        self._images = image_list
+        self._state_dir = state_dir
+        self._bwrap = bwrap
+        self._queue: deque[tuple[Group, Container, Started, Exited]] = deque()
+        self._starting = 0
+        self._places: dict[str, _Place] = {}
+        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="sweeper")
+        self._idle = asyncio.Event()
+
+    def pull(self, group: Group, container: Container, now: float) -> Pull:
+        image = images.find(self._images, container.image)
+        if image is None:
+            path, tag = images.split_reference(container.image)
+            reference = f"{path}:{tag}" if "/" in path else f"docker.io/library/{path}:{tag}"
+            error = (
+                f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": '
+                f'failed to resolve reference "{reference}": {reference}: not found'
+            )
+            return Pull(0.5, error)
+        return Pull(image.pull_s, image.fail, image.size_bytes)
+
+    def start_delay(self, group: Group) -> float:
+        return -1.0
+
+    def prepare(self, group: Group) -> None:
+        files = GroupFiles(self._state_dir / "groups" / group.id, self._state_dir / "shared")
+        files.create(group)
+        group.runtime_data = self._places[group.id] = _Place(files)
+
+    def start(self, group: Group, container: Container, now: float, *, started: Started, exited: Exited) -> None:
+        self._place(group).processes[container.name] = None
+        self._queue.append((group, container, started, exited))
+        self._start_next()
+
+    def stop(self, group: Group, container: Container, now: float, *, grace_s: float) -> None:
+        process = self._place(group).processes.get(container.name)
+        if process is not None:
+            process.stop(grace_s / self._clock.speed)
+            return
+        for entry in [entry for entry in self._queue if entry[1] is container]:
+            self._queue.remove(entry)
+            self._over(group, container, entry[3], Exit(137, 9, message="stopped before it began"))
+
+    def update_files(self, group: Group) -> None:
+        self._place(group).files.create(group)
+
+    def clear_scratch(self, group: Group) -> None:
+        self._place(group).files.clear_scratch(group)
+
+    def release(self, group: Group) -> None:
+        place = self._place(group)
+        place.doomed = True
+        for entry in [entry for entry in self._queue if entry[0] is group]:
+            self._queue.remove(entry)
+            place.processes.pop(entry[1].name, None)
+        for process in place.processes.values():
+            if process is not None:
+                process.kill()
+        self._sweep(group.id, place)
+
+    def logs(self, group: Group, container: Container, query: LogQuery, now: float) -> str:
+        if group.runtime_data is None:
+            return ""
+        run = container.runs
+        if query.previous and container.state != WAITING:
+            run -= 1
+        if query.previous and run < 1:
+            raise ApiError("InvalidParameter.NotFound", f"The container {container.name} has no previous run.", 404)
+        return logs.read(self._place(group).files.log(container, run), query)
+
+    def samples(self, group: Group, now: float) -> list[Json]:
+        if group.runtime_data is None:
+            return []
+        place = self._place(group)
+        if not place.samples or now - place.samples[-1]["at"] >= _SAMPLE_S:
+            parts = [(item, self._measure(place, item, now)) for item in group.containers]
+            if any(sample is not None for _, sample in parts):
+                place.samples.append(record(group, now, [(item, sample) for item, sample in parts if sample]))
+        return list(place.samples)
+
+    async def exec(self, group: Group, container: Container, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+        return await execution.run(self._inside(group, container), command, timeout_s=timeout_s)
+
+    async def exec_stream(
+        self, group: Group, container: Container, command: Sequence[str], *, tty: bool, stdin: bool
+    ) -> ExecProcess:
+        return await execution.stream(self._inside(group, container), command, tty=tty, stdin=stdin)
+
+    async def close(self) -> None:
+        self._queue.clear()
+        for place in self._places.values():
+            for process in place.processes.values():
+                if process is not None:
+                    process.kill()
+        try:
+            async with asyncio.timeout(10):
+                while self._running():
+                    self._idle.clear()
+                    await self._idle.wait()
+        finally:
+            self._sweeper.shutdown(wait=True)
+
+    def _running(self) -> bool:
+        return any(process is not None for place in self._places.values() for process in place.processes.values())
+
+    def _start_next(self) -> None:
+        while self._queue and self._starting < STARTING_AT_ONCE:
+            self._spawn(*self._queue.popleft())
+
+    def _spawn(self, group: Group, container: Container, started: Started, exited: Exited) -> None:
+        place = self._place(group)
+        image = images.find(self._images, container.image)
+        if image is None:
+            self._over(group, container, exited, _start_error(f"image {container.image} is not known any more"))
+            return
+        words = _words(image, container)
+        box = self._box(place, group, container, image)
+        if not words:
+            self._over(group, container, exited, _start_error("no command specified"))
+            return
+        if self._bwrap and not find_program(box, words[0]):
+            message = f'exec: "{words[0]}": executable file not found in $PATH: unknown'
+            self._over(group, container, exited, _start_error(message))
+            return
+        self._starting += 1
+        waiting = True
+
+        def ready() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                self._starting -= 1
+                asyncio.get_running_loop().call_soon(self._start_next)
+
+        def on_started() -> None:
+            ready()
+            started(self._clock.now())
+
+        def on_exit(end: Exit) -> None:
+            ready()
+            self._over(group, container, exited, end)
+
+        run = container.runs + 1
+        logs.remove(place.files.log(container, run - _RUNS_KEPT))
+        log = logs.RunLog(place.files.log(container, run))
+        process = Process(
+            Command(words, box, self._bwrap), log, now=self._clock.now, on_started=on_started, on_exit=on_exit
+        )
+        place.processes[container.name] = process
+        try:
+            process.spawn()
+        except OSError as error:
+            ready()
+            self._over(group, container, exited, _start_error(str(error)))
+
+    def _box(self, place: _Place, group: Group, container: Container, image: Image) -> Sandbox:
+        security = container.spec.get("SecurityContext", {})
+        uid, _, gid = image.user.partition(":")
+        user = security.get("RunAsUser", int(uid or 0))
+        return Sandbox(
+            root=Path("/" if image.root == HOST else image.root),
+            mounts=list(place.files.mounts(group, container)),
+            environment=_environment(group, container, image),
+            workdir=container.spec.get("WorkingDir") or image.workdir or "/",
+            hostname=hostname(group),
+            uid=user,
+            gid=container.spec.get("SecurityContextRunAsGroup", int(gid or uid or 0) if user else 0),
+            read_only_root=security.get("ReadOnlyRootFilesystem", False),
+            binds=image.binds,
+            capabilities=security.get("Capability", {}).get("Add", []),
+        )
+
+    def _over(self, group: Group, container: Container, exited: Exited, end: Exit) -> None:
+        place = self._places.get(group.id)
+        if place is not None:
+            place.processes.pop(container.name, None)
+            self._sweep(group.id, place)
+        self._idle.set()
+        asyncio.get_running_loop().call_soon(lambda: exited(self._clock.now(), end))
+
+    def _sweep(self, group_id: str, place: _Place) -> None:
+        """Remove a forgotten group's files once nothing of it runs."""
+        if place.doomed and not place.processes:
+            self._places.pop(group_id, None)
+            self._sweeper.submit(shutil.rmtree, place.files.root, ignore_errors=True)
+
+    def _measure(self, place: _Place, container: Container, now: float) -> Sample | None:
+        process = place.processes.get(container.name)
+        if process is None or container.started_at is None:
+            return None
+        cpu, memory = usage(process.pids())
+        since, before = container.started_at, 0
+        if place.samples:
+            old = next((item for item in place.samples[-1]["Containers"] if item["Name"] == container.name), None)
+            if old is not None and place.samples[-1]["at"] >= container.started_at:
+                since, before = place.samples[-1]["at"], old["CPU"]["UsageCoreNanoSeconds"]
+        rate = max(0, int((cpu - before) / max(now - since, 0.001)))
+        return Sample(now, cpu, rate, memory)
+
+    def _inside(self, group: Group, container: Container) -> execution.Inside:
+        process = self._place(group).processes.get(container.name) if group.runtime_data is not None else None
+        image = images.find(self._images, container.image)
+        if process is None or image is None or not process.pid or container.state != CONTAINER_RUNNING:
+            raise ApiError("IncorrectStatus", f"The container {container.name} is not running.")
+        box = self._box(self._place(group), group, container, image)
+        return execution.Inside(process.pid, box, sandboxed=self._bwrap is not None)
+
+    def _place(self, group: Group) -> _Place:
+        place = group.runtime_data
+        assert isinstance(place, _Place)
+        return place
+
+
+def _environment(group: Group, container: Container, image: Image) -> dict[str, str]:
+    """The image's variables, then the container's; a host name and a PATH at least; nothing of this process."""
+    variables = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname(group), **image.env}
+    for item in container.spec.get("EnvironmentVar", []):
+        variables[item["Key"]] = group.ip if "FieldRef" in item else item.get("Value", "")
+    return variables
+
+
+def _words(image: Image, container: Container) -> list[str]:
+    """A container's command replaces entrypoint and command of its image; its arguments replace the command only."""
+    command, arguments = container.spec.get("Command"), container.spec.get("Arg")
+    if command:
+        return [*command, *(arguments or ())]
+    return [*image.entrypoint, *(arguments or image.command)]
+
+
+def _start_error(message: str) -> Exit:
+    text = f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {message}"
+    return Exit(128, reason="StartError", message=text)
