@@ -1,0 +1,59 @@
+"""The command line: what it prints and how it ends."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vk_provider import __version__
+
+
+def vk(*arguments, env=None):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("ECI_", "VK_", "ALIBABA_", "KUBE"))}
+    return subprocess.run(
+        [sys.executable, "-m", "vk_provider", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**clean, "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true", "HOME": "/nonexistent", **(env or {})},
+        check=False,
+    )
+
+
+def test_version():
+    assert vk("--version").stdout.strip() == f"vk-provider {__version__}"
+
+
+def test_wrong_settings_end_with_2_and_a_line_for_each(tmp_path):
+    file = tmp_path / "vk.toml"
+    file.write_text('node_nmae = "x"\nkubelet_port = 99999\n')
+    done = vk("run", f"--config={file}", "--poll-interval-s=never")
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
+    assert len(lines) == 4
+    assert "did you mean node_name?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--config=/nonexistent/vk.toml"], "/nonexistent/vk.toml"),
+        (["--kubeconfig=/nonexistent/config", "--eci-access-key=a", "--eci-secret-key=b"], "/nonexistent/config"),
+        (["--eci-access-key=a", "--eci-secret-key=b"], "KUBERNETES_SERVICE_HOST"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments, part):
+    done = vk("run", "--eci-region=cn-hangzhou", *arguments)
+    assert done.returncode == 2
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_flag_variable_and_default_of_every_setting():
+    text = vk("run", "--help", env={"COLUMNS": "500"}).stdout
+    assert "--node-name" in text
+    assert "VK_NODE_NAME" in text
+    assert "default virtual-kubelet" in text
+    assert "ECI_VSWITCH" in text
