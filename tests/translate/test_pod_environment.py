@@ -289,6 +289,19 @@ def test_s11_the_masters_address_can_be_set(services: list[Json]) -> None:
     assert found["KUBERNETES_PORT_6443_TCP"] == "tcp://api.example.com:6443"
 
 
+def test_s11_the_masters_address_is_set_for_its_own_namespace_too() -> None:
+    context = NodeContext(cluster="c", node_name="n", node_ip="1.2.3.4", service_host="1.1.1.1", service_port="6443")
+    pod = linked()
+    pod["metadata"]["namespace"] = "default"
+    two_ports = service("kubernetes", "default", "10.96.0.1", name="https")
+    two_ports["spec"]["ports"].append({"port": 81, "name": "more"})
+    found = variables(pod, Objects(services=[two_ports]), context)
+    assert found["KUBERNETES_SERVICE_HOST"] == "1.1.1.1"
+    assert found["KUBERNETES_SERVICE_PORT_HTTPS"] == "6443"
+    assert found["KUBERNETES_SERVICE_PORT_MORE"] == "81"
+    assert two_ports["spec"]["clusterIP"] == "10.96.0.1"
+
+
 def test_s11_own_variables_go_before_those_of_services() -> None:
     pod = pod_of(
         {"name": "KUBERNETES_SERVICE_HOST", "value": "mine"}, {"name": "X", "value": "$(KUBERNETES_SERVICE_HOST)"}

@@ -50,6 +50,7 @@ def volume(**source: Any) -> Json:
         (volume(image={"reference": "x"}), "spec.volumes[1].image"),
         (volume(tomorrow={"x": 1}), "spec.volumes[1].tomorrow"),
         (volume(emptyDir={"medium": "HugePages-2Mi"}), "spec.volumes[1].emptyDir.medium"),
+        (volume(emptyDir={"sizeLimit": True}), "spec.volumes[1].emptyDir.sizeLimit"),
         (volume(emptyDir={"sizeLimit": "lots"}), "spec.volumes[1].emptyDir.sizeLimit"),
         (volume(emptyDir={"sizeLimit": "1e999999999"}), "spec.volumes[1].emptyDir.sizeLimit"),
         (volume(emptyDir={"newKnob": True}), "spec.volumes[1].emptyDir.newKnob"),
@@ -57,6 +58,13 @@ def volume(**source: Any) -> Json:
         (
             volume(configMap={"name": "m", "items": [{"key": "k", "path": "../up"}]}),
             "spec.volumes[1].configMap.items[0].path",
+        ),
+        *(
+            (
+                volume(secret={"secretName": "s", "items": [{"key": "k", "path": path}]}),
+                "spec.volumes[1].secret.items[0].path",
+            )
+            for path in ("/abs", "a/../b", "..data", ".", "./")
         ),
         (
             volume(projected={"sources": [{"podCertificate": {"keyType": "x"}}]}),

@@ -17,7 +17,11 @@ from vk_provider.translate.workload import Objects, TokenRequest, build, referen
 
 Json = dict[str, Any]
 
-MAP: Json = {"metadata": {}, "data": {"b": "two", "a": "one"}, "binaryData": {"c": base64.b64encode(b"\0\1").decode()}}
+MAP: Json = {
+    "metadata": {},
+    "data": {"b": "two", "a": "one", "none": None},
+    "binaryData": {"c": base64.b64encode(b"\0\1").decode()},
+}
 SECRET: Json = {"metadata": {}, "data": {"k": base64.b64encode(b"hush").decode(), "empty": None}}
 OBJECTS = Objects(config_maps={("ns", "m"): MAP, ("ns", "bare"): {"metadata": {}}}, secrets={("ns", "s"): SECRET})
 
@@ -45,7 +49,9 @@ def projected(*sources: Json, **more: Any) -> Json:
     ("source", "files"),
     [
         pytest.param(
-            {"configMap": {"name": "m"}}, [File("a", b"one"), File("b", b"two"), File("c", b"\0\1")], id="S20 all keys"
+            {"configMap": {"name": "m"}},
+            [File("a", b"one"), File("b", b"two"), File("c", b"\0\1"), File("none", b"")],
+            id="S20 all keys",
         ),
         pytest.param(
             {"configMap": {"name": "m", "defaultMode": 256, "items": [{"key": "c", "path": "x/y"}]}},
@@ -196,6 +202,13 @@ def test_objects_are_mounted_for_reading_only(source: Json, said: bool | None, e
     pod["spec"]["containers"][0]["volumeMounts"][0] |= {"readOnly": said, "subPath": "a/b"}
     (mount,) = build(pod, OBJECTS, CONTEXT).containers[0].mounts
     assert (mount.volume, mount.path, mount.sub_path, mount.read_only) == ("v", "/v", "a/b", expected)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("/a/b", "/a/b"), ("a", "/a"), ("/", "/")])
+def test_a_mount_path_counts_from_the_root(said: str, expected: str) -> None:
+    pod = pod_of({"emptyDir": {}})
+    pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = said
+    assert build(pod, OBJECTS, CONTEXT).containers[0].mounts[0].path == expected
 
 
 @pytest.mark.parametrize(

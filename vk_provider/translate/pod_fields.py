@@ -19,6 +19,7 @@ from vk_provider.translate.rules import (
     Type,
     Value,
     inside,
+    names_file,
     not_negative,
     one_of,
 )
@@ -28,6 +29,7 @@ FLAG = Value(Type.FLAG)
 WHOLE = Value(Type.WHOLE)
 QUANTITY = Value(Type.QUANTITY, not_negative)
 RELATIVE_PATH = Value(Type.TEXT, inside)
+FILE_PATH = Value(Type.TEXT, names_file)
 TEXTS = Each(TEXT)
 TEXT_MAP = Entries(TEXT)
 
@@ -213,9 +215,9 @@ _INIT_CONTAINER = _container(
 
 # --- volumes --------------------------------------------------------------------------------------------------------
 
-_KEY_TO_PATH = Object({"key": TEXT, "path": RELATIVE_PATH, "mode": WHOLE}, required=("key", "path"))
+_KEY_TO_PATH = Object({"key": TEXT, "path": FILE_PATH, "mode": WHOLE}, required=("key", "path"))
 _DOWNWARD_ITEM = Object(
-    {"path": RELATIVE_PATH, "mode": WHOLE, "fieldRef": _VOLUME_FIELD, "resourceFieldRef": _VOLUME_RESOURCE},
+    {"path": FILE_PATH, "mode": WHOLE, "fieldRef": _VOLUME_FIELD, "resourceFieldRef": _VOLUME_RESOURCE},
     required=("path",),
 )
 _NAMED_ITEMS: Mapping[str, Rule] = {"name": TEXT, "items": Each(_KEY_TO_PATH), "optional": FLAG}
@@ -225,7 +227,7 @@ _PROJECTION = Object(
         "secret": Object(_NAMED_ITEMS, required=("name",)),
         "downwardAPI": Object({"items": Each(_DOWNWARD_ITEM)}),
         "serviceAccountToken": Object(
-            {"audience": TEXT, "expirationSeconds": WHOLE, "path": RELATIVE_PATH}, required=("path",)
+            {"audience": TEXT, "expirationSeconds": WHOLE, "path": FILE_PATH}, required=("path",)
         ),
         "clusterTrustBundle": _not_yet("trust bundles are", "put the certificates into a ConfigMap"),
         "podCertificate": _not_yet("pod certificates are", "put the certificate into a Secret"),

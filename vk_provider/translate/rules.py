@@ -128,6 +128,14 @@ def inside(value: object) -> str:
     return ""
 
 
+def names_file(value: object) -> str:
+    """As `inside`, for a path at which a file is to stand: a leading `..` is what a kubelet keeps for itself."""
+    text = str(value)
+    if text.startswith("..") or not text.strip("./"):
+        return "must name a file, and not begin with `..`"
+    return inside(value)
+
+
 def not_negative(value: object) -> str:
     return "must not be negative" if parse(str(value)) < 0 else ""
 
@@ -182,7 +190,7 @@ def _is(type_: Type, value: object) -> bool:
         case Type.WHOLE:
             return isinstance(value, int) and not isinstance(value, bool)
         case Type.QUANTITY:
-            return isinstance(value, str | int | float) and not isinstance(value, bool) and _parses(value)
+            return isinstance(value, str | int | float) and _parses(value)
 
 
 def _parses(value: str | int | float) -> bool:

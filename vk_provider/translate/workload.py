@@ -166,7 +166,7 @@ def _expanded(words: Sequence[str] | None, variables: Environment) -> Sequence[s
 def _mount(mount: Json, read_only: set[str]) -> Mount:
     return Mount(
         volume=mount["name"],
-        path=mount["mountPath"],
+        path="/" + mount["mountPath"].lstrip("/"),  # a relative one counts from the root
         sub_path=mount.get("subPath") or "",
         read_only=bool(mount.get("readOnly")) or mount["name"] in read_only,
     )
