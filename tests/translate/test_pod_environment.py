@@ -293,8 +293,8 @@ def test_s11_the_masters_address_is_set_for_its_own_namespace_too() -> None:
     context = NodeContext(cluster="c", node_name="n", node_ip="1.2.3.4", service_host="1.1.1.1", service_port="6443")
     pod = linked()
     pod["metadata"]["namespace"] = "default"
-    two_ports = service("kubernetes", "default", "10.96.0.1", name="https")
-    two_ports["spec"]["ports"].append({"port": 81, "name": "more"})
+    two_ports = service("kubernetes", "default", "10.96.0.1")
+    two_ports["spec"]["ports"] = [{"port": 443, "name": "https"}, {"port": 81, "name": "more"}]
     found = variables(pod, Objects(services=[two_ports]), context)
     assert found["KUBERNETES_SERVICE_HOST"] == "1.1.1.1"
     assert found["KUBERNETES_SERVICE_PORT_HTTPS"] == "6443"
