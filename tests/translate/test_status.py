@@ -22,7 +22,14 @@ from status_world import (
     wait,
 )
 
-from vk_provider.model.instance import CloudCondition, CloudEvent, ContainerReport, ContainerState, StateKind
+from vk_provider.model.instance import (
+    CloudCondition,
+    CloudEvent,
+    ContainerReport,
+    ContainerState,
+    InstanceStatus,
+    StateKind,
+)
 from vk_provider.translate import status
 
 SIDECAR = {"name": "s", "restartPolicy": "Always"}
@@ -111,6 +118,13 @@ def crash(name="c", code=1, restarts=1):
         ),
         pytest.param("Always", (), instance("Succeeded", end()), "Succeeded", id="ended well"),
         pytest.param("Always", (), instance("Failed", end(code=1)), "Failed", id="ended badly"),
+        pytest.param(
+            "Always",
+            ("i",),
+            instance("Failed", wait(), init_containers=[end("i", code=1)]),
+            "Failed",
+            id="P16.1 the group has ended with its init",
+        ),
         pytest.param("Never", (), instance("Succeeded", run()), "Running", id="containers not reported as ended yet"),
         pytest.param("Never", (), instance("Failed", wait()), "Pending", id="ended, containers still waiting"),
         pytest.param("Never", (), instance("Failed", end(code=0)), "Succeeded", id="the exit codes decide"),
@@ -209,6 +223,21 @@ def test_crash_loop(restarts, delay):
     assert got["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
     assert got["lastState"]["terminated"]["exitCode"] == 7
     assert (got["restartCount"], got["ready"], got["started"]) == (restarts, False, False)
+
+
+def test_a_crash_loop_that_is_being_stopped_shows_its_last_end():
+    """A kubelet shows no back-off once nothing will be started again."""
+    got = entry(mirror(pod(policy="Always", deleting=True), instance("Terminating", crash(code=7))))
+    assert got["state"]["terminated"]["exitCode"] == 7
+    assert got["lastState"] == {}
+
+
+def test_times_of_a_last_end_that_the_cloud_left_out_are_made_up_once_while_stopping():
+    last = ContainerState(StateKind.TERMINATED, exit_code=1)
+    seen = instance("Terminating", wait(reason="CrashLoopBackOff", last_state=last), run("d"))
+    for group in (seen, replace(seen, status=InstanceStatus.FAILED)):
+        target = after(pod(containers=["c", "d"], policy="Always"), group)
+        assert status.patch(target, status.mirrored(target, group, now="2026-01-02T03:09:30Z", host_ip=HOST)) is None
 
 
 def test_a_restart_whose_end_nobody_saw():
@@ -456,7 +485,9 @@ def test_transition_time_moves_only_with_the_status():
     """N14, P22: PodScheduled keeps the scheduler's."""
     target = after(pod(), instance("Running", run()))
     assert condition(target, "PodScheduled")["lastTransitionTime"] == BOUND["lastTransitionTime"]
-    assert condition(mirror(target, instance("Succeeded", end())), "Initialized")["lastTransitionTime"] == LATER
+    much_later = status.mirrored(target, instance("Succeeded", end()), now="2027-01-01T00:00:00Z", host_ip=HOST)
+    assert condition(much_later, "Initialized")["lastTransitionTime"] == LATER
+    assert condition(much_later, "Ready")["lastTransitionTime"] == "2027-01-01T00:00:00Z"
 
 
 def test_foreign_reason_stays_with_the_phase():

@@ -157,6 +157,21 @@ def test_a_status_worked_out_from_an_older_copy_stays_lawful():
     }
 
 
+def test_a_transition_that_the_api_server_saw_first_keeps_its_time():
+    """P22: the copy the status was worked out from was older."""
+    old = Server().patch(pod(), look(pod(), instance("Pending", wait())))
+    stale = status.mirrored(old, instance("Running", run()), now="2027-01-01T00:00:00Z", host_ip=HOST)
+    newer = Server().patch(old, look(old, instance("Running", run())))
+    newer["metadata"]["generation"] = 2
+    merged = Server().patch(
+        newer,
+        status.patch(
+            newer, {**stale, "conditions": [{**each, "observedGeneration": 2} for each in stale["conditions"]]}
+        ),
+    )
+    assert condition(merged, "Ready")["lastTransitionTime"] == LATER
+
+
 def test_the_stand_in_server_refuses_what_the_real_one_does():
     ended = Server().patch(pod(), look(pod(), instance("Running", end())))
     unlawful = {"metadata": {"uid": "u-1"}, "status": {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}}

@@ -262,7 +262,9 @@ def _how_it_ended(state: ContainerState, status: InstanceStatus) -> tuple[int, s
 
 def _last_end(report: ContainerReport, previous: Json, scene: Scene, *, same_run: bool) -> Json | None:
     if report.last_state is not None and report.last_state.kind is StateKind.TERMINATED:
-        known = {"state": previous.get("lastState") or {}} if same_run else previous
+        # In an instance that is stopping, the last end stands as the state itself: see `concluded`.
+        kept = ended_before(previous) or ended(previous)
+        known = ({"state": {"terminated": kept}} if kept else {}) if same_run else previous
         return _end(report.last_state, known, scene, "")
     if report.state.kind is StateKind.TERMINATED or (same_run and not ended(previous)):
         return ended_before(previous)
