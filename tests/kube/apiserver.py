@@ -73,6 +73,9 @@ class ApiServer:
     def on(self, method: str, path: str, *replies: Reply) -> None:
         self._replies.setdefault((method, path), deque()).extend(replies)
 
+    def forget(self, method: str, path: str) -> None:
+        self._replies.pop((method, path), None)
+
     def of(self, method: str, path: str = "") -> list[Seen]:
         return [seen for seen in self.seen if seen.method == method and path in ("", seen.path)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -162,7 +163,7 @@ async def test_five_tries_a_beat_and_then_the_next_beat():
         leases = Leases(server)
         async with running(new_lease(client).run()):
             await until(lambda: leases.stored)
-            server._replies.pop(("PUT", LEASE))
+            server.forget("PUT", LEASE)
             server.on("PUT", LEASE, *[refuse(500)] * 7, leases.put)
             await until(lambda: len(server.of("PUT")) >= 8)
         assert [seen.at for seen in server.of("PUT")][:8] == pytest.approx([10] * 5 + [20] * 3, abs=0.2)
@@ -174,7 +175,7 @@ async def test_a_hung_server_leaves_time_for_a_second_try_within_the_lease():
         leases = Leases(server)
         async with running(new_lease(client).run()):
             await until(lambda: leases.stored)
-            server._replies.pop(("PUT", LEASE))
+            server.forget("PUT", LEASE)
             server.on("PUT", LEASE, lambda seen: asyncio.Event().wait(), leases.put)
             await until(lambda: len(server.of("PUT")) >= 2)
         assert [seen.at for seen in server.of("PUT")][:2] == pytest.approx([10, 20], abs=0.2)
@@ -184,12 +185,12 @@ async def test_a_hung_server_leaves_time_for_a_second_try_within_the_lease():
 async def test_a_missing_namespace_is_waited_for_with_growing_pauses():
     async with serving() as (server, client):
         leases = Leases(server)
-        server._replies.pop(("POST", LEASES))
+        server.forget("POST", LEASES)
         server.on("POST", LEASES, *[refuse(404, reason="NotFound")] * 9, leases.post)
         async with running(new_lease(client).run()):
             await until(lambda: leases.stored)
         times = [seen.at for seen in server.of("POST")]
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 7, 7], abs=0.05)
 
 
@@ -208,7 +209,7 @@ async def test_a_lease_of_an_earlier_run_is_taken_up():
 async def test_an_answer_that_is_no_object_is_a_failed_try():
     async with serving() as (server, client):
         leases = Leases(server)
-        server._replies.pop(("GET", LEASE))
+        server.forget("GET", LEASE)
         server.on("GET", LEASE, Answer(200, b"<html>"), leases.get)
         assert await new_lease(client).beat()
         assert len(server.of("GET")) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -36,7 +37,7 @@ def test_lines(chunks):
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_cut_gives_the_same_lines(cuts):
     edges = [0, *sorted(cuts), len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
     assert read(LineSplitter(), chunks) == OBJECTS
 
 

@@ -38,7 +38,7 @@ def test_paths(path, expected):
     ],
 )
 def test_a_path_never_means_more_than_one_object(build):
-    with pytest.raises(ValueError, match="empty|cannot stand"):
+    with pytest.raises(ValueError, match=r"empty|cannot stand"):
         build()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
@@ -111,7 +112,12 @@ async def test_a_dropped_connection_is_resumed_and_a_cut_line_ignored():
     async with serving() as (server, client):
         server.on("GET", PODS, pod_list(10))
         whole = json.dumps(event("ADDED", pod("b", 12))).encode()
-        server.on("WATCH", PODS, lines(event("ADDED", pod("a", 11)), whole[:50], end="drop"), lines(whole + b"\n", end="silence"))
+        server.on(
+            "WATCH",
+            PODS,
+            lines(event("ADDED", pod("a", 11)), whole[:50], end="drop"),
+            lines(whole + b"\n", end="silence"),
+        )
         store = new_store()
         async with running(new_reflector(client, store).run()):
             await until(lambda: len(store) == 2)
@@ -183,7 +189,9 @@ async def test_pages_that_expire_on_the_way_are_read_all_at_once_and_never_half_
             half.append(len(store))
             return refuse(410, reason="Expired")
 
-        server.on("GET", PODS, refuse(410), pod_list(60, pod("a", 3), token="x"), second_page, pod_list(70, pod("b", 65)))
+        server.on(
+            "GET", PODS, refuse(410), pod_list(60, pod("a", 3), token="x"), second_page, pod_list(70, pod("b", 65))
+        )
         server.on("WATCH", PODS, lines(end="silence"))
         async with running(new_reflector(client, store).run()):
             await until(lambda: server.of("WATCH"))
@@ -197,9 +205,9 @@ async def test_failures_wait_longer_each_time_up_to_thirty_seconds():
     async with serving() as (server, client):
         server.on("GET", PODS, refuse(503))
         async with running(new_reflector(client).run()):
-            await until(lambda: len(server.seen) == 9)
-        times = [seen.at for seen in server.seen]
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+            await until(lambda: len(server.seen) >= 9)
+        times = [seen.at for seen in server.seen][:9]
+        waits = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert waits == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30], abs=0.1)
 
 
@@ -278,7 +286,9 @@ async def test_the_answer_to_our_own_write_is_not_overwritten_by_an_older_event(
 
         async def late(seen):
             await go_on.wait()
-            return lines(event("MODIFIED", pod("a", 11, phase="Pending")), event("MODIFIED", pod("z", 12)), end="silence")
+            return lines(
+                event("MODIFIED", pod("a", 11, phase="Pending")), event("MODIFIED", pod("z", 12)), end="silence"
+            )
 
         server.on("GET", PODS, pod_list(10, pod("a", 3)))
         server.on("WATCH", PODS, late)
@@ -295,7 +305,13 @@ async def test_the_answer_to_our_own_write_is_not_overwritten_by_an_older_event(
 async def test_an_unknown_line_is_an_error_that_is_waited_out():
     async with serving() as (server, client):
         server.on("GET", PODS, pod_list(10))
-        server.on("WATCH", PODS, lines({"type": "SURPRISE", "object": pod("a", 11)}), lines(b"{nonsense\n"), lines(end="silence"))
+        server.on(
+            "WATCH",
+            PODS,
+            lines({"type": "SURPRISE", "object": pod("a", 11)}),
+            lines(b"{nonsense\n"),
+            lines(end="silence"),
+        )
         async with running(new_reflector(client).run()) as task:
             await until(lambda: len(server.of("WATCH")) == 3)
             assert not task.done()
@@ -331,7 +347,8 @@ async def test_ten_thousand_pods_cost_the_same_per_event():
         store = new_store()
         server.on("GET", PODS, pod_list(10_000, *(pod(f"p{index}", index) for index in range(1, 10_001))))
         changes = b"".join(
-            json.dumps(event("MODIFIED", pod(f"p{index}", 10_000 + index))).encode() + b"\n" for index in range(1, 5_001)
+            json.dumps(event("MODIFIED", pod(f"p{index}", 10_000 + index))).encode() + b"\n"
+            for index in range(1, 5_001)
         )
         server.on("WATCH", PODS, lines(changes, end="silence"))
         told = []

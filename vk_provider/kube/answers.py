@@ -25,12 +25,15 @@ def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str 
     if not isinstance(status, dict):
         status = {}
     details = status.get("details") or {}
-    causes = [str(cause.get("reason", "")) for cause in details.get("causes") or ()]
+    causes = details.get("causes") or ()
+    code = code or int(status.get("code") or 0)
     reason = str(status.get("reason") or "")
-    if "ResourceVersionTooLarge" in causes:
+    if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
         reason = "ResourceVersionTooLarge"  # the server hides it under Timeout, yet it asks for another action
     return _error(
-        code or int(status.get("code") or 0),
+        code,
+        # A PATCH that carries the uid of an earlier life is Invalid to 1.20; to whoever sent it, it is a conflict.
+        kind=Conflict if code == 422 and any(cause.get("field") == "metadata.uid" for cause in causes) else None,
         reason=reason,
         message=str(status.get("message") or ""),
         retry_after_s=_seconds(retry_after) or _seconds(str(details.get("retryAfterSeconds") or "")),
@@ -38,8 +41,17 @@ def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str 
     )
 
 
-def _error(code: int, *, reason: str, message: str, retry_after_s: float | None, call: str) -> KubeError:
-    kind = KubeUnavailable if code >= 500 else _BY_CODE.get(code, KubeError)
+def _error(
+    code: int,
+    *,
+    reason: str,
+    message: str,
+    retry_after_s: float | None,
+    call: str,
+    kind: type[KubeError] | None = None,
+) -> KubeError:
+    if kind is None:
+        kind = KubeUnavailable if code >= 500 else _BY_CODE.get(code, KubeError)
     if reason == "Expired":
         kind = Gone
     told = message or reason or "no explanation"

@@ -107,8 +107,8 @@ class KubeClient:
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The lines of a watch, as they come. timeout_s: when a stream that has not ended counts as dead.
 
-        The iterator ends when the server ends the stream; KubeUnavailable when the connection breaks or is dead.
-        A line cut off by the end is no line.
+        The iterator ends when the server ends the stream; KubeUnavailable when the connection breaks, ends within
+        a line, or is dead.
         """
         call = f"GET {path}"
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -116,7 +116,7 @@ class KubeClient:
             async with asyncio.timeout(min(timeout_s, _OPEN_S)):
                 response = await self._admitted("GET", path, params=params)
         try:
-            if response.status >= 400:
+            if response.status >= 300:
                 with _mapped(call):
                     async with asyncio.timeout(_OPEN_S):
                         await _checked(response, call)
@@ -199,9 +199,11 @@ async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float) -
             async with asyncio.timeout_at(deadline):
                 chunk = await response.content.readany()
         if not chunk:
-            return
+            break
         for line in splitter.feed(chunk):
             yield _decoded(line, call)
+    if splitter.pending:
+        raise KubeUnavailable(f"{call}: the stream ended within a line")
 
 
 async def _checked(response: aiohttp.ClientResponse, call: str) -> bytes:

@@ -6,9 +6,8 @@ Reads only; who turns the user into a token is `credentials`.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,9 +33,9 @@ class Target:
     source: str
     server: str
     tls: TlsMaterial
-    user: Json
+    user: Json = field(repr=False)
     server_name: str | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     impersonate: tuple[tuple[str, str], ...] = ()
 
 
@@ -144,7 +143,7 @@ def _pem(holder: Json, name: str, source: str, field: str) -> bytes:
     if data:
         try:
             return base64.b64decode(str(data), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise _fault(source, f"{field}.{name}-data", "is not base64") from error
     file = holder.get(name)
     if not file:
