@@ -44,7 +44,6 @@ PER_MINUTE = {
 }
 UNPUBLISHED = 500
 
-_BACKOFF = Backoff(first_s=0.5, most_s=8.0)
 _LONGEST_WAIT_S = 15.0  # asked to wait longer, the caller is told and can do something else meanwhile
 _MAX_MESSAGE = 500
 _FORM = "application/x-www-form-urlencoded"
@@ -59,6 +58,7 @@ class EciClient:
 
     observe: told of each try: action, code (`OK`, the cloud's, or the error class), seconds without queueing.
     now, new_nonce, jitter: the wall clock, fresh nonces and randomness in [0, 1).
+    first_pause_s: before the second try; it doubles with each further one.
     """
 
     def __init__(
@@ -70,8 +70,10 @@ class EciClient:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
         jitter: Callable[[], float] = random.random,
+        first_pause_s: float = 0.5,
     ) -> None:
         self._settings = settings
+        self._backoff = Backoff(first_s=first_pause_s, most_s=8.0)
         self._credentials = credentials
         self._observe = observe
         self._now = now
@@ -80,6 +82,10 @@ class EciClient:
         self._limits = Limits(PER_MINUTE, default=UNPUBLISHED)
         self._budget = RetryBudget()
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def settings(self) -> EciSettings:
+        return self._settings
 
     async def call(self, request: EciRequest) -> Mapping[str, Any]:
         """The answer's JSON object. Raises CloudError of the kind `codes` gives, after the tries are used up."""
@@ -126,7 +132,7 @@ class EciClient:
         asked_s = error.retry_after_s if isinstance(error, Throttled) else None
         if isinstance(error, CloudError) and error.code == codes.NONCE_USED:
             return 0.0
-        return max(asked_s or 0.0, _BACKOFF.delay(state.attempt_number - 1, jitter=self._jitter()))
+        return max(asked_s or 0.0, self._backoff.delay(state.attempt_number - 1, jitter=self._jitter()))
 
     async def _fresh(self, request: EciRequest) -> Mapping[str, Any]:
         """One try; two when the temporary credentials turn out to have just expired."""

@@ -139,7 +139,7 @@ def _set_life(request: Any, workload: Workload) -> None:
         request.set_DnsPolicy("None")
         request.set_DnsConfigNameServers(list(workload.dns.nameservers))
         request.set_DnsConfigSearchs(list(workload.dns.searches))
-        request.set_DnsConfigOptions([{"Name": name, "Value": value} for name, value in workload.dns.options])
+        request.set_DnsConfigOptions([{"Name": name, "Value": value or None} for name, value in workload.dns.options])
 
 
 def _container(container: Container) -> Json:
