@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from fakes.kube import admission, errors, events, objectmeta, patch, strategy
+from fakes.kube import admission, errors, events, objectmeta, patch, strategy, strictness
 from fakes.kube.clock import stamp, utc_now
 from fakes.kube.deletion import Deletion, Precondition, plan_deletion
 from fakes.kube.errors import ApiError as ApiError
@@ -54,7 +54,7 @@ class Api:
 
     def snapshot(self, resource: str, name: str, namespace: str | None = None) -> Snapshot:
         row = RESOURCES[resource]
-        found = self.store.get(row.stored_as or resource, _space(row, namespace) or "", name)
+        found = self.store.get(row.key_of_store, _space(row, namespace) or "", name)
         if found is None:
             raise errors.not_found(row.plural, row.group, name)
         return found
@@ -77,7 +77,7 @@ class Api:
     ) -> Page:
         """Like list, but shared snapshots; `at` asks for the state at a past revision. Raises ApiError 410."""
         row = RESOURCES[resource]
-        key, space = row.stored_as or resource, _space(row, namespace)
+        key, space = row.key_of_store, _space(row, namespace)
         predicate = selection(row, label_selector, field_selector)
         try:
             items = self.store.objects(key, space) if at is None else self.store.objects_at(key, at, space)
@@ -99,7 +99,7 @@ class Api:
             raise too_large(revision, self.store.revision)
         if revision < self.store.compacted:
             raise errors.expired(f"too old resource version: {revision} ({self.store.compacted})")
-        return Watch(self.store, row.stored_as or resource, _space(row, namespace), predicate, revision), fresh
+        return Watch(self.store, row.key_of_store, _space(row, namespace), predicate, revision), fresh
 
     async def watch(
         self,
@@ -172,18 +172,24 @@ class Api:
         kind: PatchKind = "strategic",
         subresource: str = "",
         dry_run: bool = False,
+        strict: str = "",
     ) -> Json:
-        """Change an object by a patch document; a uid or resourceVersion in it is a precondition (409)."""
+        """Change an object by a patch document; a uid or resourceVersion in it is a precondition (409).
+
+        strict: "Strict" refuses fields the schema does not know; else they are dropped.
+        """
         row = RESOURCES[resource]
         old = self.snapshot(resource, name, namespace)
         made = apply_patch(old.object, body, kind, row.kind)
         if not isinstance(made, dict) or not isinstance(made.get("metadata"), dict):
             raise ApiError(422, "Invalid", "the patched document is no object")
+        made = copy_json(made)
         objectmeta.check_unmoved(row, old.object, made)
-        return self._replace(row, old, copy_json(made), subresource, dry_run=dry_run)
+        strictness.check(row, made, strict)
+        return self._replace(row, old, made, subresource, dry_run=dry_run)
 
     def _replace(self, row: Resource, old: Snapshot, made: Json, subresource: str, *, dry_run: bool) -> Json:
-        key = row.stored_as or row.key
+        key = row.key_of_store
         objectmeta.check_preconditions(row, old.object, made)
         strategy.prepare_update(row, made, old.object, subresource)
         strategy.validate_update(row, made, old.object, subresource)
@@ -227,7 +233,7 @@ class Api:
     ) -> Deletion:
         """Like delete, also telling whether the object is gone already."""
         row = RESOURCES[resource]
-        key = row.stored_as or row.key
+        key = row.key_of_store
         old = self.snapshot(resource, name, namespace).object
         admission.admit_delete(row, name)
         (precondition or Precondition()).check(row, old)

@@ -1,78 +1,19 @@
 """The three patch languages: JSON patch (RFC 6902), JSON merge patch (RFC 7386), strategic merge patch.
 
 Pure: a document and a patch go in, a new document comes out; neither is changed, unchanged branches are shared.
-Strategic merge follows k8s.io/apimachinery `pkg/util/strategicpatch`; which lists merge, and by what, is data.
+Strategic merge follows k8s.io/apimachinery `pkg/util/strategicpatch`; which lists merge, and by what, the schema says.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from fakes.kube.errors import ApiError, bad_request
+from fakes.kube.schema import merge_key
 
 Json = dict[str, Any]
 
 PRIMITIVE = ""
 """Merge key of a list of plain values: it is united as a set."""
-
-_POD_SPEC: Json = {
-    "containers": "name",
-    "initContainers": "name",
-    "ephemeralContainers": "name",
-    "volumes": "name",
-    "imagePullSecrets": "name",
-    "hostAliases": "ip",
-    "topologySpreadConstraints": "topologyKey",
-    "schedulingGates": "name",
-    "resourceClaims": "name",
-}
-_CONTAINER: Json = {"env": "name", "ports": "containerPort", "volumeMounts": "mountPath", "volumeDevices": "devicePath"}
-_LISTS: Json = {
-    **{f"*.{field}": key for field, key in _POD_SPEC.items()},
-    **{f"*.{field}": key for field, key in _CONTAINER.items()},
-    "metadata.finalizers": PRIMITIVE,
-    "metadata.ownerReferences": "uid",
-    "*.template.metadata.finalizers": PRIMITIVE,
-    "*.template.metadata.ownerReferences": "uid",
-    "status.conditions": "type",
-}
-_BY_KIND: dict[str, Json] = {
-    "Pod": {"status.podIPs": "ip", "status.hostIPs": "ip", "status.resourceClaimStatuses": "name"},
-    "Node": {"status.addresses": "type", "spec.podCIDRs": PRIMITIVE},
-    "Service": {"spec.ports": "port"},
-    "ServiceAccount": {"secrets": "name"},
-    "Secret": {},
-    "MutatingWebhookConfiguration": {"webhooks": "name"},
-    "ValidatingWebhookConfiguration": {"webhooks": "name"},
-}
-
-def merge_key(kind: str, path: tuple[str, ...]) -> str | None:
-    """How the list at `path` of a `kind` merges: a field name, PRIMITIVE, or None for "replaced whole".
-
-    `path` holds field names only; list positions are left out.
-    """
-    dotted = ".".join(path)
-    own = _BY_KIND.get(kind, {})
-    if dotted in own:
-        return str(own[dotted])
-    if kind == "ServiceAccount" and dotted == "imagePullSecrets":
-        return "name"
-    wild = f"*.{path[-1]}"
-    if dotted in _LISTS:
-        return str(_LISTS[dotted])
-    for suffix in ("template.metadata.finalizers", "template.metadata.ownerReferences"):
-        if dotted.endswith("." + suffix):
-            return str(_LISTS[f"*.{suffix}"])
-    if wild in _LISTS and _in_pod_spec(path):
-        return str(_LISTS[wild])
-    return None
-
-
-def _in_pod_spec(path: tuple[str, ...]) -> bool:
-    """Pod spec lists merge in `spec` of a Pod and in `…template.spec` of everything that makes pods."""
-    parent = path[-2] if len(path) > 1 else ""
-    if path[-1] in _POD_SPEC:
-        return parent == "spec"
-    return parent in ("containers", "initContainers", "ephemeralContainers")
 
 
 def strategic(document: Json, patch: Json, kind: str) -> Json:
