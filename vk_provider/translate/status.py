@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
 
-from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, phase_of
-from vk_provider.translate import conditions, container_status
-from vk_provider.translate.container_status import Scene, by_name, has_started, is_running, is_sidecar
+from vk_provider.translate import conditions, container_lists, container_status
+from vk_provider.translate.container_status import Scene, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
 from vk_provider.translate.strategic import patch
 
@@ -43,9 +43,6 @@ PROVIDER_FAILED = "ProviderFailed"
 BID_FAILED = "BidFailed"
 # Pod-level reasons of ours that a live pod may get rid of again; any other stays as long as the phase does (P18).
 _PASSING_REASONS = frozenset({SCHEDULE_FAILED, PROVIDER_FAILED})
-
-
-_NOBODY = Owner()
 
 
 class _Reading(Enum):
@@ -100,14 +97,10 @@ def had_run(pod: Json) -> bool:
 
 def only_sidecars_left(pod: Json, instance: Instance) -> bool:
     """All app containers are done for good while a sidecar runs: the instance has to be stopped (P45)."""
-    inits, apps = _entries(pod, instance, _scene(pod, instance, now=""))
-    sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
-    running = [entry for entry in inits if entry["name"] in sidecars and is_running(entry)]
-    without = [entry for entry in inits if entry not in running]
-    if not running or any(is_running(entry) for entry in apps):
+    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=""))
+    if any(is_running(entry) for entry in apps) or not any(is_running(entry) for entry in inits):
         return False
-    placeholder = [{**entry, "state": {"terminated": {"exitCode": 0}}, "started": True} for entry in running]
-    return phase(pod, [*without, *placeholder], apps, final=False) in (SUCCEEDED, FAILED)
+    return phase(pod, container_lists.without_sidecars(pod, inits), apps, final=False) in (SUCCEEDED, FAILED)
 
 
 # --- whole statuses -------------------------------------------------------------------------------------------------
@@ -135,7 +128,9 @@ def waiting(
             return container_status.waiting(spec, reason=reason, message=message)
         return container_status.waiting(spec, reason=usual)
 
-    inits, apps = _lawful(pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)])
+    inits, apps = container_lists.lawful(
+        pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
+    )
     extra = conditions.from_cloud(pod, [condition], quiet=False) if condition else []
     return _status(pod, phase=_live_phase(pod), inits=inits, apps=apps, extra=extra, now=now, host_ip=host_ip)
 
@@ -152,7 +147,7 @@ def mirrored(
     reading = _READINGS.get(instance.status, _Reading.UNKNOWN)
     if reading is _Reading.UNPLACED:
         return _unplaced(pod, instance, now=now, host_ip=host_ip, give_up=give_up)
-    inits, apps = _entries(pod, instance, _scene(pod, instance, now=now))
+    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
     reason = message = ""
     extra: list[Json] = []
     match reading:
@@ -164,7 +159,7 @@ def mirrored(
             settled = settled or _is_long_ended(instance, now)
             inits, apps, derived, reason, message = _ended(pod, instance, inits, apps, settled=settled)
         case _Reading.RECLAIMED:
-            inits, apps = _unlocated(pod, inits, apps)
+            inits, apps = container_lists.unlocated(pod, inits, apps)
             derived, reason, message = FAILED, BID_FAILED, _reclaimed(instance)
             extra = conditions.disruption(pod, message=message)
         case _Reading.UNKNOWN:
@@ -189,8 +184,8 @@ def refused(pod: Json, *, reason: str, message: str, now: str, host_ip: str) -> 
     """It can never run here: Failed (P6). Without container entries, so that kubectl shows the reason."""
     rejected = message if message.startswith("Pod was rejected: ") else f"Pod was rejected: {message}"
     extra = [conditions.not_created(reason, message)]
-    inits, apps = _as_known(pod) if had_run(pod) else ([], [])
-    inits, apps = _unlocated(pod, inits, apps)
+    inits, apps = container_lists.as_known(pod) if had_run(pod) else ([], [])
+    inits, apps = container_lists.unlocated(pod, inits, apps)
     return _status(
         pod,
         phase=FAILED,
@@ -210,9 +205,9 @@ def vanished(pod: Json, *, reason: str, message: str, now: str, host_ip: str, di
     disruption: the pod did nothing wrong, and a Job's failure policy may know. What was seen to end well has ended
     well: a pod whose containers all did is Succeeded even so.
     """
-    known_inits, known_apps = _as_known(pod)
-    inits, apps = _unlocated(pod, known_inits, known_apps)
-    if phase(pod, _without_sidecars(pod, inits), known_apps, final=False) == SUCCEEDED:
+    known_inits, known_apps = container_lists.as_known(pod)
+    inits, apps = container_lists.unlocated(pod, known_inits, known_apps)
+    if phase(pod, container_lists.without_sidecars(pod, inits), known_apps, final=False) == SUCCEEDED:
         return _status(pod, phase=SUCCEEDED, inits=inits, apps=apps, now=now, host_ip=host_ip)
     extra = conditions.disruption(pod, message=message) if disruption else []
     return _status(
@@ -230,7 +225,7 @@ def deadline_exceeded(pod: Json, instance: Instance | None, *, now: str, host_ip
     inits, apps = _last_seen(pod, instance, now)
     if not had_run(pod) and not any(has_started(entry) for entry in [*inits, *apps]):
         inits, apps = [], []
-    inits, apps = _unlocated(pod, inits, apps)
+    inits, apps = container_lists.unlocated(pod, inits, apps)
     return _status(
         pod,
         phase=FAILED,
@@ -250,7 +245,7 @@ def stopped(pod: Json, instance: Instance | None, *, now: str, host_ip: str) -> 
     """
     inits, apps = _last_seen(pod, instance, now)
     well = instance is not None and instance.status is InstanceStatus.SUCCEEDED
-    inits, apps = _unlocated(pod, inits, apps, ended_well=well)
+    inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well)
     done = phase(pod, inits, apps, final=True) == SUCCEEDED
     return _status(pod, phase=SUCCEEDED if done else FAILED, inits=inits, apps=apps, now=now, host_ip=host_ip)
 
@@ -270,93 +265,12 @@ def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
     )
 
 
-def _entries(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], list[Json]]:
-    """Init entries in the order of the spec and app entries by name, both as the API server will take them."""
-    status = pod.get("status") or {}
-
-    def entries(specs: Sequence[Json], reports: Sequence[ContainerReport], field: str) -> list[Json]:
-        known, seen = by_name(status.get(field)), {report.name: report for report in reports}
-        return [
-            container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene) for spec in specs
-        ]
-
-    return _lawful(
-        pod,
-        entries(init_containers_of(pod), instance.init_containers, "initContainerStatuses"),
-        entries(containers_of(pod), instance.containers, "containerStatuses"),
-    )
-
-
-def _lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
-    policy = container_status.restart_policy(pod)
-    status = pod.get("status") or {}
-
-    def lawful(entries: Sequence[Json], specs: Sequence[Json], field: str, *, is_init: bool) -> list[Json]:
-        known, by_spec = by_name(status.get(field)), by_name(specs)
-        return [
-            container_status.lawful(
-                entry, known.get(entry["name"]), container=by_spec[entry["name"]], policy=policy, is_init=is_init
-            )
-            for entry in entries
-        ]
-
-    return (
-        lawful(inits, init_containers_of(pod), "initContainerStatuses", is_init=True),
-        sorted(
-            lawful(apps, containers_of(pod), "containerStatuses", is_init=False), key=lambda entry: str(entry["name"])
-        ),
-    )
-
-
-def _as_known(pod: Json) -> tuple[list[Json], list[Json]]:
-    """The entries the API server has, the ordinary wait where it has none."""
-    nothing = Instance(id="", owner=_NOBODY, status=InstanceStatus.UNKNOWN)
-    return _entries(pod, nothing, Scene(pod=pod, instance_id="", status=nothing.status, now=""))
-
-
 def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
     if instance is None:
-        inits, apps = _as_known(pod)
+        inits, apps = container_lists.as_known(pod)
     else:
-        inits, apps = _entries(pod, instance, _scene(pod, instance, now=now))
+        inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
     return [container_status.concluded(each) for each in inits], [container_status.concluded(each) for each in apps]
-
-
-def _unlocated(
-    pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, ended_well: bool = False
-) -> tuple[list[Json], list[Json]]:
-    """The entries when nothing runs and whoever is not known to have ended never will be (P15).
-
-    As in a kubelet, containers whose turn had not come keep waiting: app containers before init was through, and init
-    containers behind the last that started. ended_well: the cloud vouches for exit code 0.
-    """
-
-    def end(entry: Json) -> Json:
-        if not ended_well:
-            return container_status.unlocated(container_status.concluded(entry))
-        return container_status.unlocated(
-            entry, exit_code=0, reason="Completed", message="the cloud reported the whole instance as Succeeded"
-        )
-
-    specs = init_containers_of(pod)
-    known = by_name(inits)
-    begun = [index for index, entry in enumerate(inits) if has_started(entry)]
-    through = all(spec["name"] in known and _got_past(spec, known[spec["name"]]) for spec in specs)
-    past_init = through or any(has_started(entry) for entry in apps)
-    reached = len(inits) if past_init else (begun[-1] + 1 if begun else 0)
-    ended_inits = [end(entry) if index < reached else entry for index, entry in enumerate(inits)]
-    return ended_inits, [end(entry) for entry in apps] if past_init else list(apps)
-
-
-def _got_past(spec: Json, entry: Json) -> bool:
-    return has_started(entry) if is_sidecar(spec) else conditions.is_done(spec, entry)
-
-
-def _without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
-    """The entries with every sidecar as if it had done its part, for a phase in which they do not count."""
-    sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
-    done = {"state": {"terminated": {"exitCode": 0}}, "started": True}
-    return [{**entry, **done} if entry["name"] in sidecars else entry for entry in inits]
 
 
 # --- phases ---------------------------------------------------------------------------------------------------------
@@ -377,7 +291,7 @@ def _ended(
     if not settled:
         return inits, apps, _live_phase(pod) if derived == PENDING else derived, "", ""
     well = instance.status is InstanceStatus.SUCCEEDED
-    inits, apps = _unlocated(pod, inits, apps, ended_well=well)
+    inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well)
     if well and all_succeeded(apps):
         return inits, apps, SUCCEEDED, "", ""
     return inits, apps, FAILED, PROVIDER_FAILED, _why(instance, f"the cloud reports the instance as {instance.status}")
@@ -402,12 +316,14 @@ def _unplaced(pod: Json, instance: Instance, *, now: str, host_ip: str, give_up:
     message = _why(instance, "the cloud could not place the instance")
     extra = [conditions.not_created(cause, message)]
     if give_up:
-        inits, apps = _unlocated(pod, *_as_known(pod)) if had_run(pod) else ([], [])
+        inits, apps = container_lists.unlocated(pod, *container_lists.as_known(pod)) if had_run(pod) else ([], [])
         phase_, reason = FAILED, SCHEDULE_FAILED
     else:
         shown = [container_status.waiting(c, reason=PROVIDER_FAILED, message=message) for c in containers_of(pod)]
         usual = container_status.default_wait(pod)
-        inits, apps = _lawful(pod, [container_status.waiting(c, reason=usual) for c in init_containers_of(pod)], shown)
+        inits, apps = container_lists.lawful(
+            pod, [container_status.waiting(c, reason=usual) for c in init_containers_of(pod)], shown
+        )
         phase_, reason = _live_phase(pod), SCHEDULE_FAILED
     return _status(
         pod,

@@ -1,0 +1,93 @@
+"""All container entries of one pod together: init entries in the order of the spec, app entries by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
+from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.translate import conditions, container_status
+from vk_provider.translate.container_status import Scene, by_name, has_started, is_sidecar
+
+
+def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], list[Json]]:
+    """What the cloud reports of each container, or what is known of it already."""
+    status = pod.get("status") or {}
+
+    def entries(specs: Sequence[Json], reports: Sequence[ContainerReport], field: str) -> list[Json]:
+        known, seen = by_name(status.get(field)), {report.name: report for report in reports}
+        return [
+            container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene) for spec in specs
+        ]
+
+    return lawful(
+        pod,
+        entries(init_containers_of(pod), instance.init_containers, "initContainerStatuses"),
+        entries(containers_of(pod), instance.containers, "containerStatuses"),
+    )
+
+
+def lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
+    """The entries as the API server will take them over those it has, in their order (P14, P9)."""
+    policy = container_status.restart_policy(pod)
+    status = pod.get("status") or {}
+
+    def each_lawful(entries: Sequence[Json], specs: Sequence[Json], field: str, *, is_init: bool) -> list[Json]:
+        known, by_spec = by_name(status.get(field)), by_name(specs)
+        return [
+            container_status.lawful(
+                entry, known.get(entry["name"]), container=by_spec[entry["name"]], policy=policy, is_init=is_init
+            )
+            for entry in entries
+        ]
+
+    return (
+        each_lawful(inits, init_containers_of(pod), "initContainerStatuses", is_init=True),
+        sorted(
+            each_lawful(apps, containers_of(pod), "containerStatuses", is_init=False),
+            key=lambda entry: str(entry["name"]),
+        ),
+    )
+
+
+def as_known(pod: Json) -> tuple[list[Json], list[Json]]:
+    """The entries the API server has, the ordinary wait where it has none."""
+    nothing = Instance(id="", owner=Owner(), status=InstanceStatus.UNKNOWN)
+    return mirrored(pod, nothing, Scene(pod=pod, instance_id="", status=nothing.status, now=""))
+
+
+def unlocated(
+    pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, ended_well: bool = False
+) -> tuple[list[Json], list[Json]]:
+    """The entries when nothing runs and whoever is not known to have ended never will be (P15).
+
+    As in a kubelet, containers whose turn had not come keep waiting: app containers before init was through, and init
+    containers behind the last that started. ended_well: the cloud vouches for exit code 0.
+    """
+
+    def end(entry: Json) -> Json:
+        if not ended_well:
+            return container_status.unlocated(container_status.concluded(entry))
+        return container_status.unlocated(
+            entry, exit_code=0, reason="Completed", message="the cloud reported the whole instance as Succeeded"
+        )
+
+    specs = init_containers_of(pod)
+    known = by_name(inits)
+    begun = [index for index, entry in enumerate(inits) if has_started(entry)]
+    through = all(spec["name"] in known and _got_past(spec, known[spec["name"]]) for spec in specs)
+    past_init = through or any(has_started(entry) for entry in apps)
+    reached = len(inits) if past_init else (begun[-1] + 1 if begun else 0)
+    ended_inits = [end(entry) if index < reached else entry for index, entry in enumerate(inits)]
+    return ended_inits, [end(entry) for entry in apps] if past_init else list(apps)
+
+
+def _got_past(spec: Json, entry: Json) -> bool:
+    return has_started(entry) if is_sidecar(spec) else conditions.is_done(spec, entry)
+
+
+def without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
+    """The entries with every sidecar as if it had done its part, for a phase in which they do not count."""
+    sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
+    done = {"state": {"terminated": {"exitCode": 0}}, "started": True}
+    return [{**entry, **done} if entry["name"] in sidecars else entry for entry in inits]
