@@ -151,4 +151,4 @@ def template(labels: dict[str, str] | None = None, **spec) -> Json:
 
 
 def job(name: str = "pi", *, pod_spec: Json | None = None, **spec) -> Json:
-    return {"metadata": {"name": name}, "spec": {"template": template(restartPolicy="Never", **(pod_spec or {})), **spec}}
+    return {"metadata": {"name": name}, "spec": {"template": template(**{"restartPolicy": "Never", **(pod_spec or {})}), **spec}}
