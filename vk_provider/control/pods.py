@@ -222,7 +222,7 @@ class PodController:
         record.problem, record.created = None, False
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
-                self._warn(pod, notice.reason, notice.message)
+                self._warn(pod, notice.reason, notice.message, container=notice.container)
         if replaces:
             record.retry_at_s = asyncio.get_running_loop().time() + PLACE_RETRY.delay(record.failures)
             record.failures += 1
