@@ -1,7 +1,7 @@
 """Cron schedules as a CronJob writes them: five fields or an `@` name. Pure.
 
-Follows robfig/cron's standard parser, which Kubernetes uses: Sunday is 0 only, `?` is `*`, `5/15` means from 5 on, and a day matches
-when either day field does, unless one of them is a star.
+Follows robfig/cron's standard parser, which Kubernetes uses: Sunday is 0 only, `?` is `*`, `5/15` means from 5 on,
+and a day matches when either day field does, unless one of them is a star.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ MACROS = {
 }
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_NAMES = {"month": {name: place + 1 for place, name in enumerate(_MONTHS)}, "weekday": dict(zip(_DAYS, range(7), strict=True))}
+_NAMES = {
+    "month": {name: place for place, name in enumerate(_MONTHS, start=1)},
+    "weekday": {name: place for place, name in enumerate(_DAYS)},
+}
 _FIELDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 6)}
 HORIZON = timedelta(days=5 * 366)
 

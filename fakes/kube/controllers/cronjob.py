@@ -88,7 +88,8 @@ class CronJobController(Controller):
         _set_active(status, list(known.values()))
 
     def _tell_finished(self, cron: Json, job: Json, finish: Json) -> None:
-        self.event(cron, "SawCompletedJob", f"Saw completed job: {job['metadata']['name']}, condition: {finish['type']}")
+        text = f"Saw completed job: {job['metadata']['name']}, condition: {finish['type']}"
+        self.event(cron, "SawCompletedJob", text)
         ended = (job.get("status") or {}).get("completionTime")
         if finish["type"] == "Complete" and ended:
             last = cron["status"].get("lastSuccessfulTime")
@@ -117,12 +118,8 @@ class CronJobController(Controller):
             self.queue.add_after(key_of(cron), min((following - now).total_seconds() + 0.1, LOOK_AGAIN_S))
         due, missed = last_due(schedule, zone, since=_looked_until(cron, now), now=now)
         if missed > TOO_MANY_MISSED and cron["spec"].get("startingDeadlineSeconds") is None:
-            self.event(
-                cron,
-                "TooManyMissedTimes",
-                f"too many missed start times: {missed}. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
-                warning=True,
-            )
+            hint = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            self.event(cron, "TooManyMissedTimes", f"too many missed start times: {missed}. {hint}", warning=True)
         if due is not None and not self._already_ran(cron, due):
             self._start(cron, due, zone, now)
 
@@ -147,7 +144,8 @@ class CronJobController(Controller):
     def _start(self, cron: Json, due: datetime, zone: tzinfo, now: datetime) -> None:
         deadline = cron["spec"].get("startingDeadlineSeconds")
         if deadline is not None and due + timedelta(seconds=deadline) < now:
-            self.event(cron, "MissSchedule", f"Missed scheduled time to start a job: {format_datetime(due)}", warning=True)
+            text = f"Missed scheduled time to start a job: {format_datetime(due)}"
+            self.event(cron, "MissSchedule", text, warning=True)
             return
         active = cron["status"].get("active") or []
         policy = cron["spec"].get("concurrencyPolicy") or "Allow"

@@ -180,7 +180,8 @@ class DeploymentController(Controller):
             for one in work.active_old():
                 self._scale(work, one, 0)
             return
-        if any(not pods.is_finished(pod) for one in work.old for pod in self._pods.indexed("owner", uid_of(one))):
+        left = [pod for one in work.old for pod in self._pods.indexed("owner", uid_of(one))]
+        if not all(map(pods.is_finished, left)):
             return  # the last old pod must be gone before the first new one comes
         self._ensure_new(work)
         if work.new is not None and rollout.replicas_of(work.new) != rollout.replicas_of(work.deployment):
@@ -193,9 +194,7 @@ class DeploymentController(Controller):
         latest = work.new or (work.old[-1] if work.old else None)
         if len(active) <= 1 and latest is not None:
             self._scale(work, active[0] if active else latest, wanted)
-        elif work.new is not None and rollout.status_total([work.new], "availableReplicas") == wanted == rollout.replicas_of(
-            work.new
-        ):
+        elif work.new is not None and _is_saturated(work.new, wanted):
             for one in work.active_old():
                 self._scale(work, one, 0)
         elif rollout.is_rolling(work.deployment):
@@ -350,6 +349,11 @@ def new_set(deployment: Json, *, collisions: int, replicas: int) -> Json:
             "template": template,
         },
     }
+
+
+def _is_saturated(one: Json, wanted: int) -> bool:
+    """Has the set all the pods it should have, and all available?"""
+    return rollout.replicas_of(one) == wanted == rollout.status_total([one], "availableReplicas")
 
 
 def _copied(deployment: Json) -> dict[str, str]:

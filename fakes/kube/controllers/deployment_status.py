@@ -1,4 +1,7 @@
-"""A Deployment's status from its ReplicaSets. Pure. Source: kubernetes pkg/controller/deployment/progress.go and sync.go."""
+"""A Deployment's status from its ReplicaSets. Pure.
+
+Source: kubernetes pkg/controller/deployment/progress.go and sync.go, v1.32.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -126,7 +129,7 @@ def _merged(deployment: Json, conditions: list[Json]) -> list[Json]:
         old = condition(deployment, new["type"])
         if old is not None and old["status"] == new["status"]:
             # A rollout that moves renews lastUpdateTime, from which its deadline runs.
-            moved = new["reason"] == "ReplicaSetUpdated" and old is not new and new["lastUpdateTime"] != old["lastUpdateTime"]
+            moved = new["reason"] == "ReplicaSetUpdated" and new["lastUpdateTime"] != old["lastUpdateTime"]
             same = old["reason"] == new["reason"] and not moved
             result.append(old if same else {**new, "lastTransitionTime": old["lastTransitionTime"]})
         else:

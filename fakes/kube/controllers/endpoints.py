@@ -101,7 +101,8 @@ def slices(service: Json, found: Sequence[Backend]) -> list[Json]:
             for start in range(0, len(mine), MAX_PER_SLICE):
                 part = mine[start : start + MAX_PER_SLICE]
                 endpoints = [_endpoint(service, one) for one in part]
-                result.append({"addressType": family, "endpoints": endpoints, "ports": [_slice_port(*port) for port in ports]})
+                numbers = [_slice_port(*port) for port in ports]
+                result.append({"addressType": family, "endpoints": endpoints, "ports": numbers})
     return result or [{"addressType": "IPv4", "endpoints": [], "ports": []}]
 
 

@@ -77,7 +77,8 @@ class EndpointsController(Controller):
         labels = {**labels_of(service), **({rules.HEADLESS: ""} if rules.is_headless(service) else {})}
         present = self.cluster.fresh("endpoints", key_of(service))
         if present is None:
-            meta = {"name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"], "labels": labels}
+            namespace, name = key_of(service)
+            meta = {"name": name, "namespace": namespace, "labels": labels}
             body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": subsets}
             self.cluster.create("endpoints", body)
         elif (present.get("subsets") or []) != subsets or labels_of(present) != labels:

@@ -35,7 +35,10 @@ MANAGER = "kubernetes.io/job-controller"
 
 @dataclass(slots=True)
 class Sync:
-    """One pass over one Job: `job` and `status` are copies to work on, `owned` the Job's pods; `refused`: a pod could not be made."""
+    """One pass over one Job: `job` and `status` are copies to work on, `owned` the Job's pods.
+
+    refused: a pod could not be made.
+    """
 
     job: Json
     status: Json
@@ -123,9 +126,7 @@ class JobController(Controller):
         first = uid_of(sync.job) not in self._backoffs
         record = self._backoffs.get(uid_of(sync.job), rules.Backoff())
         known = [pod for pod in sync.owned if pods.is_finished(pod)] if first else finished
-        self._backoffs[uid_of(sync.job)] = record.after(
-            pod for pod in known if pods.phase(pod) == "Succeeded" or rules.failure_verdict(sync.job, pod)[0] != "Ignore"
-        )
+        self._backoffs[uid_of(sync.job)] = record.after(pod for pod in known if not rules.is_ignored(sync.job, pod))
         uncounted = sync.status.get("uncountedTerminatedPods") or {}
         if not finished and not uncounted:
             return
@@ -347,7 +348,8 @@ class JobController(Controller):
 
     def _write(self, sync: Sync) -> None:
         """Write the status if it changed; the copy carries on with the new version."""
-        shown = {name: value for name, value in sync.status.items() if value not in (0, []) or name in ("ready", "terminating")}
+        always = ("ready", "terminating")
+        shown = {name: value for name, value in sync.status.items() if value not in (0, []) or name in always}
         now = self.cluster.fresh("jobs.batch", key_of(sync.job))
         if now is None or uid_of(now) != uid_of(sync.job) or (now.get("status") or {}) == shown:
             return

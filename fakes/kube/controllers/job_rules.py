@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from fakes.kube.clock import parse
@@ -148,28 +149,20 @@ def format_indexes(indexes: Iterable[int]) -> str:
             runs[-1].append(index)
         else:
             runs.append([index])
-    parts = []
-    for run in runs:
-        parts.append(",".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}")
-    return ",".join(parts)
+    return ",".join(",".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def free_indexes(job: Json, *, done: set[int], busy: set[int], count: int) -> list[int]:
     """The lowest `count` indexes that are neither done nor being worked on."""
-    chosen: list[int] = []
-    for index in range(job["spec"].get("completions") or 0):
-        if len(chosen) == count:
-            break
-        if index not in done and index not in busy:
-            chosen.append(index)
-    return chosen
+    free = (index for index in range(job["spec"].get("completions") or 0) if index not in done and index not in busy)
+    return list(islice(free, count))
 
 
 # pod failure policy
 
 
 def failure_verdict(job: Json, pod: Json) -> tuple[Verdict | Literal["FailIndex"], str]:
-    """What the first matching rule says of a failed pod, and for FailJob the message; ("Count", "") when none matches."""
+    """What the first matching rule says of a failed pod, with the message; ("Count", "") when none matches."""
     if pods.phase(pod) != "Failed" and is_deleting(pod):
         return "Count", ""
     for place, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or ()):
@@ -177,6 +170,11 @@ def failure_verdict(job: Json, pod: Json) -> tuple[Verdict | Literal["FailIndex"
         if message:
             return rule["action"], message
     return "Count", ""
+
+
+def is_ignored(job: Json, pod: Json) -> bool:
+    """Is it a failed pod that counts against nothing?"""
+    return pods.phase(pod) != "Succeeded" and failure_verdict(job, pod)[0] == "Ignore"
 
 
 def _matches(rule: Json, place: int, pod: Json) -> str:
@@ -192,9 +190,7 @@ def _matches(rule: Json, place: int, pod: Json) -> str:
     for pattern in rule.get("onPodConditions") or ():
         found = condition(pod, pattern["type"])
         if found is not None and found.get("status") == (pattern.get("status") or "True"):
-            return (
-                f"Pod {name} has condition {pattern['type']} matching {rule['action']} rule at index {place}"
-            )
+            return f"Pod {name} has condition {pattern['type']} matching {rule['action']} rule at index {place}"
     return ""
 
 

@@ -20,11 +20,9 @@ _PRESSURE = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-_OURS = {
-    (key, effect)
-    for key in (NOT_READY, UNREACHABLE)
-    for effect in ("NoSchedule", "NoExecute")
-} | {(key, "NoSchedule") for key in (UNSCHEDULABLE, *_PRESSURE.values())}
+_OURS = {(key, effect) for key in (NOT_READY, UNREACHABLE) for effect in ("NoSchedule", "NoExecute")} | {
+    (key, "NoSchedule") for key in (UNSCHEDULABLE, *_PRESSURE.values())
+}
 
 
 def unknown_conditions(node: Json, now: datetime) -> list[Json] | None:
@@ -53,7 +51,8 @@ def taints(node: Json, now: datetime) -> list[Json]:
     present: list[Json] = (node.get("spec") or {}).get("taints") or []
     kept = [item for item in present if (item["key"], item.get("effect")) not in _OURS or _pair(item) in wanted]
     have = {_pair(item) for item in kept}
-    return kept + [{"key": key, "effect": effect, "timeAdded": stamp(now)} for key, effect in wanted if (key, effect) not in have]
+    missing = [pair for pair in wanted if pair not in have]
+    return kept + [{"key": key, "effect": effect, "timeAdded": stamp(now)} for key, effect in missing]
 
 
 def _pair(taint: Json) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def is_namespace_ending(error: ApiError) -> bool:
 
 
 def claim(cluster: Cluster, resource: str, owner: Json, *, finalizer: str = "") -> list[Json]:
-    """The objects that belong to `owner`: its own that match its selector, plus orphans that match, which are taken over.
+    """The objects that belong to `owner`: its own that match its selector, plus orphans that do, which are taken over.
 
     Its own that match no longer are let go. finalizer: what is put on those taken over.
     """

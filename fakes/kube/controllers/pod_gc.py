@@ -1,4 +1,4 @@
-"""Removes pods that no kubelet will ever remove: of nodes that are gone, deleted before they were placed, and old finished ones.
+"""Removes pods that no kubelet will: those of nodes that are gone, those deleted unplaced, and old finished ones.
 
 Source: kubernetes pkg/controller/podgc, v1.32.
 """

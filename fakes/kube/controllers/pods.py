@@ -41,7 +41,7 @@ def is_available(pod: Json, min_ready_s: int, now: datetime) -> bool:
         return False
     if min_ready_s == 0:
         return True
-    since = ready.get("lastTransitionTime")
+    since = ready.get("lastTransitionTime") or ""
     return bool(since) and parse(since) + timedelta(seconds=min_ready_s) <= now
 
 
@@ -58,8 +58,8 @@ def all_restarts(pod: Json) -> int:
 def finished_at(pod: Json) -> datetime:
     """When the pod came to its end, from the best witness there is.
 
-    Its containers' last finish, else the moment it stopped being ready, else when its deletion was asked for, else its birth.
-    Source: kubernetes pkg/controller/job/backoff_utils.go, getFinishedTime.
+    Its containers' last finish, else the moment it stopped being ready, else when its deletion was asked for,
+    else its birth. Source: kubernetes pkg/controller/job/backoff_utils.go, getFinishedTime.
     """
     ends = [((item.get("state") or {}).get("terminated") or {}).get("finishedAt") or "" for item in _app_statuses(pod)]
     if ends and all(ends):
@@ -76,7 +76,8 @@ def finished_at(pod: Json) -> datetime:
 def removal_order(pod: Json, *, crowd: int = 0) -> tuple[object, ...]:
     """Sort key: which pod to give up first when there are too many.
 
-    crowd: how many related pods share its node. Source: kubernetes pkg/controller/controller_utils.go, ActivePodsWithRanks.
+    crowd: how many related pods share its node.
+    Source: kubernetes pkg/controller/controller_utils.go, ActivePodsWithRanks.
     """
     ready = condition(pod, "Ready")
     ready_since = (ready or {}).get("lastTransitionTime") or ""

@@ -52,7 +52,8 @@ class ReplicaSetController(Controller):
             if pod is not None and owner is not None and owner["kind"] == "ReplicaSet":
                 self.queue.add((pod["metadata"]["namespace"], owner["name"]))
         if new is not None and controller_of(new) is None and (old is None or labels_of(old) != labels_of(new)):
-            for owner in pod_control.possible_owners(new, self._sets.indexed("namespace", new["metadata"]["namespace"])):
+            near = self._sets.indexed("namespace", new["metadata"]["namespace"])
+            for owner in pod_control.possible_owners(new, near):
                 self.queue.add(key_of(owner))
 
     def reconcile(self, key: Key) -> None:
@@ -91,7 +92,7 @@ class ReplicaSetController(Controller):
             pod_control.delete_pod(self.cluster, owner, pod, self.event)
 
     def _crowds(self, owner: Json) -> Counter[str]:
-        """Active pods per node of this set and of those under the same controller, so that a rollout thins crowded nodes."""
+        """Active pods per node, of this set and its siblings, so that a rollout thins crowded nodes."""
         parent = owner_uid(owner)
         related = self._sets.indexed("owner", parent) if parent else [owner]
         return Counter(

@@ -149,5 +149,6 @@ def has_progressed(before: Json, now: Json) -> bool:
     """Did the rollout move: more new pods, fewer old ones, more ready or available?"""
     old_before = before.get("replicas", 0) - before.get("updatedReplicas", 0)
     old_now = now.get("replicas", 0) - now.get("updatedReplicas", 0)
-    grown = any(now.get(name, 0) > before.get(name, 0) for name in ("updatedReplicas", "readyReplicas", "availableReplicas"))
+    counters = ("updatedReplicas", "readyReplicas", "availableReplicas")
+    grown = any(now.get(name, 0) > before.get(name, 0) for name in counters)
     return grown or bool(old_now < old_before)

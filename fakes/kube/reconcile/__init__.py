@@ -1,1 +1,1 @@
-"""What the scheduler and every controller of the stand-in cluster are built on: watched objects, a keyed queue, one loop."""
+"""What the scheduler and all controllers of the stand-in cluster stand on: watched objects, a keyed queue, one loop."""

@@ -1,7 +1,7 @@
 """One resource listed and watched into memory, with indexes, for all controllers together.
 
-Rules: the stored objects are shared and never changed in place; an object's version only ever grows; a write of our own is
-put in at once (`apply`, `drop`), so that no controller decides on a world older than its own last act.
+Rules: the stored objects are shared and never changed in place; an object's version only ever grows; a write of our
+own is put in at once (`apply`, `drop`), so that no controller decides on a world older than its own last act.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ def _by_node(obj: Json) -> Iterable[str]:
 class Informer:
     """The objects of one resource by key and by index, as last seen.
 
-    Indexes: `owner` (uid of the controlling owner), `loose` (namespace of those that nobody controls), `namespace`, and for
-    pods `node`.
+    Indexes: `owner` (uid of the controlling owner), `loose` (namespace of those that nobody controls), `namespace`,
+    and for pods `node`.
     Listeners get (old, new); old is None for a new object, new is None for one that is gone.
     """
 

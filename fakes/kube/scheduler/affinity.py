@@ -33,7 +33,7 @@ class PodAffinity:
     def attracted(self, node: NodeState) -> bool:
         """Does every required affinity term find its pods in the node's domain?
 
-        The first pod of a group that wants to be together may go anywhere: when nothing anywhere matches, and it would match itself.
+        The first pod of a group that wants to be together may go anywhere: nothing matches yet, but it would itself.
         """
         terms = self._pod.affinity
         if any(term.topology_key not in node.labels for term in terms):

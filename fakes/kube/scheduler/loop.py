@@ -168,9 +168,9 @@ class Scheduler:
     def _fail(self, waiting: Waiting, pod: Json, text: str, plugins: frozenset[str]) -> None:
         # On the shelf before anything is written: our own writes come back as changes of this very pod.
         self._queue.shelve(waiting, plugins)
-        now = condition(pod, "PodScheduled")
+        now = condition(pod, "PodScheduled") or {}
         self._event(pod, "FailedScheduling", text, warning=True)
-        if now is None or (now.get("status"), now.get("reason"), now.get("message")) != ("False", "Unschedulable", text):
+        if (now.get("status"), now.get("reason"), now.get("message")) != ("False", "Unschedulable", text):
             self._write_condition(pod, "PodScheduled", "False", "Unschedulable", text)
 
     # preemption

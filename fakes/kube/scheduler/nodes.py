@@ -36,9 +36,8 @@ class NodeState:
         self.labels = node["metadata"].get("labels") or {}
         self.taints = tuple(spec.get("taints") or ())
         self.unschedulable = bool(spec.get("unschedulable"))
-        self.allocatable = {
-            name: units(name, value) for name, value in (status.get("allocatable") or status.get("capacity") or {}).items()
-        }
+        sizes = status.get("allocatable") or status.get("capacity") or {}
+        self.allocatable = {name: units(name, value) for name, value in sizes.items()}
         self.known = True
 
     def add(self, pod: PodFacts) -> None:

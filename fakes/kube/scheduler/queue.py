@@ -1,7 +1,7 @@
 """Pods that wait for a node: ready to try, backing off, or shelved until something changes that may help.
 
-Always true: a pod is in exactly one of the three. Back-off doubles from 1 s to 10 s with each failed attempt; a pod shelved for
-five minutes is tried again anyway. Source: kubernetes pkg/scheduler/backend/queue.
+Always true: a pod is in exactly one of the three. Back-off doubles from 1 s to 10 s with each failed attempt; a pod
+shelved for five minutes is tried again anyway. Source: kubernetes pkg/scheduler/backend/queue.
 """
 
 import asyncio

@@ -48,7 +48,9 @@ def test_a_date_that_never_comes():
     [
         pytest.param("Asia/Shanghai", "0 8 * * *", "2026-03-02T00:00:00", "2026-03-03T00:00:00", id="east of UTC"),
         pytest.param("America/New_York", "30 2 * * *", "2026-03-08T00:00:00", "2026-03-09T06:30:00", id="skipped hour"),
-        pytest.param("America/New_York", "30 1 * * *", "2026-11-01T05:30:00", "2026-11-01T06:30:00", id="repeated hour"),
+        pytest.param(
+            "America/New_York", "30 1 * * *", "2026-11-01T05:30:00", "2026-11-01T06:30:00", id="repeated hour"
+        ),
         pytest.param("Asia/Kolkata", "0 * * * *", "2026-03-02T10:00:00", "2026-03-02T10:30:00", id="half-hour offset"),
     ],
 )

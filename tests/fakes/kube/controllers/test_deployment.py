@@ -12,11 +12,17 @@ LABELS = {"app": "web"}
 def deployment(replicas=3, *, image="one", **spec):
     body = template(LABELS)
     body["spec"]["containers"][0]["image"] = image
-    return {"metadata": {"name": "web"}, "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": body, **spec}}
+    return {
+        "metadata": {"name": "web"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": body, **spec},
+    }
 
 
 def replica_set(replicas=3, **spec):
-    return {"metadata": {"name": "web"}, "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template(LABELS), **spec}}
+    return {
+        "metadata": {"name": "web"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template(LABELS), **spec},
+    }
 
 
 def sets(world):
@@ -91,7 +97,12 @@ async def test_a_set_keeps_its_count(world):
     ready_all(world)
     await world.settle()
     now = world.get("replicasets.apps", "web")["status"]
-    assert (now["replicas"], now["readyReplicas"], now["availableReplicas"], now["fullyLabeledReplicas"]) == (3, 3, 3, 3)
+    assert (now["replicas"], now["readyReplicas"], now["availableReplicas"], now["fullyLabeledReplicas"]) == (
+        3,
+        3,
+        3,
+        3,
+    )
     assert now["observedGeneration"] == 1
     world.api.patch("replicasets.apps", "web", "default", {"spec": {"replicas": 1}}, kind="merge")
     await world.settle()

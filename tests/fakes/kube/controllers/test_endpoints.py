@@ -8,7 +8,10 @@ SLICES = "endpointslices.discovery.k8s.io"
 
 def service(name="web", **spec):
     ports = [{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}]
-    return {"metadata": {"name": name, "labels": {"tier": "front"}}, "spec": {"selector": LABELS, "ports": ports, **spec}}
+    return {
+        "metadata": {"name": name, "labels": {"tier": "front"}},
+        "spec": {"selector": LABELS, "ports": ports, **spec},
+    }
 
 
 def backend(name, port=8080, **spec):

@@ -1,5 +1,7 @@
 """Jobs over a real Api: what runs, what is counted, how it ends, and at which second."""
 
+from itertools import pairwise
+
 import pytest
 
 from .world import job, pod
@@ -65,7 +67,7 @@ async def test_failures_back_off_and_then_end_the_job(world):
         born.append(await world.until(world.live))
         world.end_pod(world.live()[0], code=1)
         await world.settle()
-    assert [round(later - earlier) for earlier, later in zip(born, born[1:], strict=False)] == [10, 20]
+    assert [round(later - earlier) for earlier, later in pairwise(born)] == [10, 20]
     await world.settle()
     assert ending(world) == ("Failed", "BackoffLimitExceeded")
     assert status(world)["failed"] == 3
@@ -172,7 +174,9 @@ async def test_ttl_removes_a_finished_job(world):
     world.end_pod(world.live()[0])
 
     def leaving():
-        return not world.exists("jobs.batch", "pi") or world.get("jobs.batch", "pi")["metadata"].get("deletionTimestamp")
+        return not world.exists("jobs.batch", "pi") or world.get("jobs.batch", "pi")["metadata"].get(
+            "deletionTimestamp"
+        )
 
     at = await world.until(leaving)
     assert 60 <= at < 62

