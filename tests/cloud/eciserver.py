@@ -175,7 +175,7 @@ class EciServer:
         assert limit <= most
         end = begin + limit
         return {
-            name: items[begin : max(begin, end - self.short_pages)],
+            name: items[begin : max(begin, min(end, len(items)) - self.short_pages)],
             "TotalCount": len(items),
             "NextToken": str(end) if end < len(items) else "",
         }

@@ -100,7 +100,7 @@ class Advance:
 class Overlap:
     """Joins looks at a growing log, each beginning somewhere in what the one before showed.
 
-    Always holds the lines of the last look that showed any. The part of a new look that is known is found as the
+    Always holds the lines known since `start_ns`. The part of a new look that is known is found as the
     longest beginning of it that ends the known lines, line by line with its time: that is exact also among equal
     lines with equal times. Where the cloud has put a late line between known ones, lines are told apart by number.
     """
@@ -115,8 +115,11 @@ class Overlap:
         self._from_start = is_whole
         self._hold(lines)
 
-    def advance(self, lines: Sequence[Line]) -> Advance:
-        """What is new in this look. After a gap what was known stays known, until `begin` says otherwise."""
+    def advance(self, lines: Sequence[Line], *, is_full: bool = False) -> Advance:
+        """What is new in this look. After a gap what was known stays known, until `begin` says otherwise.
+
+        is_full: the look may not reach back to `start_ns`.
+        """
         if not lines:
             return Advance(())
         keys = [_key(line) for line in lines]
@@ -127,16 +130,22 @@ class Overlap:
             fresh = _difference(lines, keys, self._known)
             if len(fresh) == len(lines):
                 return Advance(lines, has_gap=True)
-        self._from_start = True
-        self._hold(lines)
+        if is_full:
+            self._hold(fresh, after=self._known)
+        else:
+            self._from_start = True
+            self._hold(lines)
         return Advance(fresh)
 
-    def _hold(self, lines: Sequence[Line]) -> None:
+    def _hold(self, lines: Sequence[Line], *, after: Sequence[int] = ()) -> None:
         if lines:
-            self._known = [_key(line) for line in lines]
+            self._known = [*after, *(_key(line) for line in lines)][-_MOST_KNOWN:]
             # One second more than needed: a line may be written a little after others with later times.
             latest_ns = max(line.at_ns for line in lines) // _SECOND * _SECOND - _SECOND
             self.start_ns = max(self.start_ns or 0, latest_ns, 0)
+
+
+_MOST_KNOWN = 2 * MAX_LINES  # a look never shows more than half of it
 
 
 def _key(line: Line) -> int:

@@ -26,6 +26,8 @@ MISSING_HERE = "[vk-provider] lines are missing here: more was written than the 
 
 # Pauses between two looks: when lines flow, and the longest when none do.
 FLOWING_S, IDLE_S = 1.0, 3.0
+# Nothing is known yet of how fast the container writes.
+FIRST_S = 0.3
 # The shortest pause: the call's own limit is about eight a second for everybody together.
 HURRIED_S = 0.15
 # Look again before a third of what one look can show has been written.
@@ -191,7 +193,7 @@ class _Log:
         """What is new since the last look. With a gap in it, it counts as read only after `accept`."""
         fresh: list[Line] = []
         async for look in self._looks(tail=MAX_LINES, start=self._start):
-            added = self._overlap.advance(look.lines)
+            added = self._overlap.advance(look.lines, is_full=look.is_full)
             if added.has_gap:
                 # A look that is not full shows all there is: no line is lost, the log was begun anew.
                 marker = [_marker(MISSING_HERE, look.lines[0])] if look.is_full else []
@@ -224,7 +226,7 @@ class _Log:
         return "" if self._overlap.start_ns is None else loglines.second_of(self._overlap.start_ns)
 
     def _join(self, look: Look) -> Sequence[Line]:
-        added = self._overlap.advance(look.lines)
+        added = self._overlap.advance(look.lines, is_full=look.is_full)
         if not added.has_gap:
             return added.lines
         self._overlap.begin(look.lines, is_whole=True)
@@ -303,7 +305,7 @@ class _Pace:
     """How long to pause before the next look, and how long to bear with a cloud that fails."""
 
     def __init__(self) -> None:
-        self.pause_s = FLOWING_S
+        self.pause_s = FIRST_S
         self._clock = asyncio.get_running_loop().time
         self._looked_at = self._clock()
 

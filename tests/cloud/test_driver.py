@@ -1,0 +1,185 @@
+"""EciCloud against a small ECI."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.cloud.eciserver import EciServer
+from tests.cloud.workloads import EVERYTHING, PI, owner
+from vk_provider.cloud.eci import tags
+from vk_provider.errors import CloudUnavailable, OutOfCapacity, UnsupportedPod
+from vk_provider.model.instance import Instance, InstanceStatus
+
+
+def add(eci: EciServer, number: int, *, node: str = "virtual-kubelet", **members):
+    whose = replace(owner(uid=f"uid-{number}"), node=node)
+    return eci.add_group(f"eci-{number:04}", tags.of_owner(whose), **members)
+
+
+async def test_create(eci, cloud):
+    assert await cloud.create(PI) == Instance(
+        id="eci-0001", owner=PI.owner, status=InstanceStatus.SCHEDULING, cpu=16, memory_gib=32
+    )
+
+
+async def test_a_create_whose_answer_is_lost_makes_one_instance(eci, cloud):
+    eci.hang_up("CreateContainerGroup", after_acting=True)
+    first = await cloud.create(PI)
+    again = await cloud.create(PI)
+    assert first.id == again.id
+    assert len(eci.groups) == 1
+
+
+async def test_a_pod_that_cannot_be_is_refused_before_any_call(eci, cloud):
+    with pytest.raises(UnsupportedPod):
+        await cloud.create(replace(PI, cpu=1000.0))
+    assert eci.calls == []
+
+
+async def test_no_stock_is_told(eci, cloud):
+    eci.fail("CreateContainerGroup", 403, "OperationDenied.NoStock")
+    with pytest.raises(OutOfCapacity, match="NoStock"):
+        await cloud.create(PI)
+
+
+async def test_after_a_restart_a_changed_request_finds_the_first_ones_instance(eci, cloud):
+    first = await cloud.create(PI)
+    renewed = replace(PI, volumes=(replace(PI.volumes[0], files=PI.volumes[0].files[1:]),))
+    adopted = await cloud.create(renewed)
+    assert adopted.id == first.id
+    assert adopted.owner == PI.owner
+    assert len(eci.groups) == 1
+
+
+async def test_a_token_in_use_with_no_instance_to_see_is_tried_later(eci, cloud):
+    eci.fail("CreateContainerGroup", 400, "IdempotentParameterMismatch")
+    with pytest.raises(CloudUnavailable, match="looked for again") as caught:
+        await cloud.create(PI)
+    assert caught.value.retryable
+
+
+async def test_list_has_every_page_and_only_ours(eci, cloud):
+    for number in range(45):
+        add(eci, number)
+    add(eci, 99, node="other-node")
+    instances = await cloud.list()
+    assert {one.id for one in instances} == {f"eci-{number:04}" for number in range(45)}
+    assert eci.count("DescribeContainerGroups") == 3
+    assert eci.last("DescribeContainerGroups")["WithEvent"] == "true"
+
+
+async def test_tags_are_looked_at_again_here(eci, cloud):
+    add(eci, 1)
+    foreign = add(eci, 2, node="other-node")
+    eci._selected = lambda parameters: list(eci.groups.values())  # a cloud that ignores the filter
+    assert {one.id for one in await cloud.list()} == {"eci-0001"}
+    assert await cloud.describe([foreign["ContainerGroupId"]]) == {}
+
+
+async def test_a_failing_page_fails_the_listing(eci, cloud):
+    for number in range(25):
+        add(eci, number)
+    eci.fail("DescribeContainerGroups", 500, "InternalError", times=20)
+    with pytest.raises(CloudUnavailable):
+        await cloud.list()
+
+
+async def test_a_listing_with_items_missing_is_not_taken_for_whole(eci, cloud):
+    for number in range(25):
+        add(eci, number)
+    eci.short_pages = 1
+    for listing in (cloud.list(), cloud.statuses()):
+        with pytest.raises(CloudUnavailable, match="incomplete"):
+            await listing
+
+
+async def test_statuses_come_two_hundred_a_page(eci, cloud):
+    for number in range(201):
+        add(eci, number, Status="Running" if number else "Novel")
+    statuses = await cloud.statuses()
+    assert len(statuses) == 201
+    assert statuses["eci-0000"] is InstanceStatus.UNKNOWN
+    assert statuses["eci-0200"] is InstanceStatus.RUNNING
+    assert eci.count("DescribeContainerGroupStatus") == 2
+    assert "SinceSecond" not in eci.last("DescribeContainerGroupStatus")
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(1, "60"), (90, "90"), (99999, "3600")])
+async def test_changes_keep_to_the_window_eci_allows(eci, cloud, asked, sent):
+    await cloud.changes(asked)
+    assert eci.last("DescribeContainerGroupStatus")["SinceSecond"] == sent
+    assert eci.last("DescribeContainerGroupEvents")["SinceSecond"] == sent
+
+
+EVENT = {"Reason": "Started", "Message": "m", "Name": "x.17a6f0c2d3e4b5a6", "FirstTimestamp": "2024-01-02T03:05:00Z"}
+
+
+async def test_changes_join_statuses_and_events(eci, cloud):
+    add(eci, 1, Status="Running", IntranetIp="10.0.0.1", Events=[EVENT])
+    (report,) = await cloud.changes(60)
+    assert (report.id, report.status, report.ip) == ("eci-0001", InstanceStatus.RUNNING, "10.0.0.1")
+    assert [event.reason for event in report.events] == ["Started"]
+    assert eci.count("DescribeContainerGroups") == 0
+
+
+async def test_init_containers_are_looked_at_until_they_are_done(eci, cloud):
+    created = await cloud.create(EVERYTHING)
+    group = eci.groups[created.id]
+    group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Running"}}]
+    (report,) = await cloud.changes(60)
+    assert [one.name for one in report.init_containers] == ["init"]
+
+    group["Status"] = "Running"
+    group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Terminated", "ExitCode": 0}}]
+    (report,) = await cloud.changes(60)
+    assert report.init_containers[0].state.exit_code == 0
+    looks = eci.count("DescribeContainerGroups")
+    (report,) = await cloud.changes(60)
+    assert report.init_containers is None
+    assert eci.count("DescribeContainerGroups") == looks
+
+
+async def test_after_a_restart_the_full_listing_shows_whose_init_containers_are_at_work(eci, cloud):
+    add(eci, 1, InitContainers=[{"Name": "init", "CurrentState": {"State": "Running"}}])
+    await cloud.list()
+    (report,) = await cloud.changes(60)
+    assert [one.name for one in report.init_containers] == ["init"]
+
+
+async def test_a_starting_group_that_vanishes_is_not_looked_for_for_ever(eci, cloud):
+    created = await cloud.create(EVERYTHING)
+    del eci.groups[created.id]
+    for _ in range(9):
+        await cloud.changes(60)
+    assert eci.count("DescribeContainerGroups") == 5
+
+
+async def test_describe_takes_any_number_of_ids(eci, cloud):
+    for number in range(45):
+        add(eci, number)
+    found = await cloud.describe([*eci.groups, "eci-none", "eci-0001"])
+    assert list(found) == list(eci.groups)
+    assert eci.count("DescribeContainerGroups") == 3
+
+
+async def test_find(eci, cloud):
+    for number in (1, 2):
+        add(eci, number)
+    assert [one.id for one in await cloud.find("uid-2")] == ["eci-0002"]
+    assert await cloud.find("uid-3") == ()
+
+
+async def test_delete_and_delete_again(eci, cloud):
+    created = await cloud.create(PI)
+    eci.fail("DeleteContainerGroup", 400, "IncorrectStatus")
+    await cloud.delete(created.id)
+    assert eci.groups == {}
+    await cloud.delete(created.id)
+    assert eci.count("DeleteContainerGroup") == 3
+
+
+async def test_check_is_one_small_call(eci, cloud):
+    await cloud.check()
+    assert [(action, parameters["Limit"]) for action, parameters in eci.calls] == [("DescribeContainerGroups", "1")]
