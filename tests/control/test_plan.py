@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.translate.status_world import Server
 from vk_provider.control.plan import (
     DELETE_AGAIN_S,
+    SETTLED_S,
     Create,
     DeleteInstance,
     DeleteOrphan,
@@ -104,8 +105,6 @@ def terminal(phase="Succeeded", **changes):
         pytest.param(pod(), [], PodRecord(), Create(), id="bound pod starts"),
         pytest.param(pod(annotations=MIRROR), [], PodRecord(), Nothing(), id="mirror pod"),
         pytest.param(pod(), [], PodRecord(retry_at_s=1007), Wait(7), id="failed create waits for its time"),
-        pytest.param(pod(), [UNPLACED], PodRecord(), Create(replaces="eci-0"), id="never placed is replaced"),
-        pytest.param(pod(), [UNPLACED], PodRecord(retry_at_s=1030), Wait(30), id="but not at once again"),
         pytest.param(pod(annotations=NOTED), [], PodRecord(), Look("eci-1"), id="missing instance is asked for by id"),
         pytest.param(pod(**DELETING), [], PodRecord(created=True), Look(""), id="delete during an uncertain create"),
         pytest.param(None, [RUNNING], PodRecord(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
@@ -131,6 +130,21 @@ def terminal(phase="Succeeded", **changes):
 )
 def test_plan(subject, instances, record, expected):
     assert plan(subject, instances, record, node=NODE, now=NOW) == expected
+
+
+def test_one_that_was_never_placed_says_why_and_is_replaced_after_its_wait():
+    seen, action = settled(pod(), [UNPLACED], PodRecord(retry_at_s=1030))
+    assert (seen["status"]["phase"], action) == ("Pending", Wait(30))
+    assert settled(seen, [UNPLACED])[1] == Create(replaces="eci-0")
+
+
+def test_an_ended_instance_whose_containers_are_never_reported_ended_is_believed_in_the_end():
+    stale = replace(ENDED, status=InstanceStatus.FAILED, containers=RUNNING.containers)
+    running, _ = settled(pod(), [RUNNING])
+    seen, action = settled(running, [stale], PodRecord(ended_s=999.0))
+    assert (seen["status"]["phase"], action) == ("Running", Wait(SETTLED_S))
+    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
+    assert seen["status"]["phase"] == "Failed"
 
 
 def test_a_running_instance_is_mirrored_and_noted_once():

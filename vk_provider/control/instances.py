@@ -71,7 +71,7 @@ class InstanceStore:
 
 def _health_of(error: CloudError) -> CloudHealth:
     reason = "CloudAPIDenied" if isinstance(error, CloudDenied) else "CloudAPIUnavailable"
-    return CloudHealth(ok=False, reason=reason, message=describe_error(error))
+    return CloudHealth(ok=False, reason=reason, message=str(error))
 
 
 class InstancePoller:
@@ -144,7 +144,7 @@ class InstancePoller:
         except CloudError as error:
             self.health = _health_of(error)
             if self.health != before:
-                log.warning("cloud trouble reason=%s: %s", self.health.reason, self.health.message)
+                log.warning("cloud trouble reason=%s: %s", self.health.reason, describe_error(error))
                 self._health_changed()
             return False
         self.health = CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers")

@@ -34,6 +34,7 @@ from vk_provider.translate import status
 
 Json = dict[str, Any]
 
+SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
 DAEMON_REFUSAL = Problem(
@@ -198,15 +199,23 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     if instance is None:
         return _absent(pod, record, node, now)
     if instance.status is NEVER_PLACED:
+        body = status.patch(
+            pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip), annotations=_notes(pod, instance)
+        )
+        if body is not None:
+            return Patch(body)  # its user sees why, before another is tried
         wait_s = record.retry_at_s - now.loop_s
         return Wait(wait_s) if wait_s > 0 else Create(replaces=instance.id)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
-    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip)
+    settled = record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S
+    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=settled)
     body = status.patch(pod, desired, annotations=_notes(pod, instance))
     if body is not None:
         return Patch(body)
+    if instance.status.is_ended:
+        return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
     return Wait(-overdue_s) if overdue_s is not None and overdue_s < 0 else Nothing()
 
 

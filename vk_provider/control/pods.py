@@ -171,6 +171,8 @@ class PodController:
         if instances:
             record.absent = record.created = False
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
+        if record.ended_s is None and any(each.status.is_ended for each in instances):
+            record.ended_s = now.loop_s
         action = plan(pod, instances, record, node=self._node, now=now)
         self._actions.add(action=type(action).__name__)
         match action:
@@ -212,7 +214,7 @@ class PodController:
             return
         except CloudRefused as error:
             record.created = False
-            record.refusal = Problem("ProviderFailed", describe_error(error))
+            record.refusal = Problem("ProviderFailed", str(error))
             self._queue.add(key.uid)
             return
         except (PodNotReady, CloudError) as error:
@@ -252,7 +254,7 @@ class PodController:
         try:
             existed = await self._cloud.delete(instance.id)
         except CloudError as error:
-            self._warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {describe_error(error)}")
+            self._warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {error}")
             raise
         self._departing(instance, record)
         log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, why)
@@ -361,7 +363,7 @@ def _problem_of(error: PodNotReady | CloudError) -> tuple[Problem, str]:
     """What the pod shows while it waits, and the reason of its event."""
     if isinstance(error, PodNotReady):
         return Problem(error.waiting_reason, str(error), error.container), error.event_reason
-    message = describe_error(error)
+    message = str(error)  # no request id: a text that is new at each try would be a new event and a new status
     match error:
         case OutOfCapacity():
             word = _capacity_word(error.code)

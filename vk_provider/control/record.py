@@ -32,5 +32,6 @@ class PodRecord:
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
+    ended_s: float | None = None  # loop time at which its instance was first seen ended
     deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
     mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored

@@ -18,6 +18,7 @@ COMPONENT = "kubelet"
 MIRRORED_BY_ANNOTATION = "vk-provider.io/mirrored-by"
 _NODE_EVENTS_NAMESPACE = "default"
 _NAME_MAX = 253
+_MOMENT = re.compile(r"^1[0-9a-f]{15}$")  # nanoseconds since 1970, from 2006 to 2043
 _IMAGE = re.compile(r'\bimage "([^"]+)"', re.IGNORECASE)
 
 
@@ -40,7 +41,7 @@ def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
     first, last = event.first_at or event.last_at, event.last_at or event.first_at
     body = _event(
         reference,
-        name=_name(reference, reference.get("uid", ""), event.id),
+        name=_mirrored_name(reference, event.id),
         host=CLOUD_HOST,
         type_=event.type,
         reason=event.reason or "ProviderEvent",
@@ -106,10 +107,21 @@ def _event(
     }
 
 
+def _mirrored_name(reference: Json, event_id: str) -> str:
+    """A cloud that names events by their moment in nanoseconds keeps them in order among those of one second."""
+    if _MOMENT.match(event_id):
+        return _stem(reference, event_id)
+    return _name(reference, reference.get("uid", ""), event_id)
+
+
 def _name(reference: Json, *key: str) -> str:
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
-    stem = str(reference["name"])[: _NAME_MAX - len(digest) - 1].rstrip("-.")
-    return f"{stem}.{digest}"
+    return _stem(reference, digest)
+
+
+def _stem(reference: Json, suffix: str) -> str:
+    name = str(reference["name"])[: _NAME_MAX - len(suffix) - 1].rstrip("-.")
+    return f"{name}.{suffix}"
 
 
 def _field_path(target: Json, container: str) -> str:
