@@ -154,7 +154,7 @@ class Story:
         self._console.command(f"kubectl -n vk logs {name}")
         text = await self._api.text(f"/api/v1/namespaces/vk/pods/{name}/log")
         digits = text.strip()
-        lines = textwrap.wrap(digits, 100)
+        lines = textwrap.wrap(digits, 87)
         self._console.indented("\n".join([*lines[:3], "…", *lines[-1:]]))
         right = hashlib.sha256(digits.encode()).hexdigest() == DIGITS_SHA256
         _expect(right, f"these are not the first {DIGITS} digits of π")
@@ -214,12 +214,11 @@ class Story:
         self._console.done("six events in order, the last five from kubelet, eci")
 
     async def _charged(self, uid: str) -> Json:
-        async with aiohttp.ClientSession() as session, session.get(f"{self._local.endpoint}/_admin/state") as answer:
-            state = await answer.json()
-        mine = [group for group in state["groups"] if uid in group["tags"].values()]
+        async with aiohttp.ClientSession() as session, session.get(f"{self._local.endpoint}/_admin/bill") as answer:
+            bill = await answer.json()
+        mine = [group for group in bill["groups"] if uid in group["tags"].values()]
         _expect(len(mine) == 1, f"the cloud should know one instance of this pod, it knows {len(mine)}")
-        group: Json = mine[0]
-        return group
+        return {**mine[0], "currency": bill["currency"]}
 
 
 def _expect(true: bool, otherwise: str) -> None:

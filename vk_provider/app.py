@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from vk_provider import __version__
 from vk_provider.cloud.base import Cloud
+from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
@@ -74,7 +75,7 @@ class Provider:
         self._registry = Registry()
         add_process_metrics(self._registry)
         self._credentials = _credentials(config)
-        self._cloud: Cloud = EciCloud(eci_settings(config), self._credentials)
+        self._cloud = self._eci()
         self._recorder = Recorder(events_client)
         self._queue = KeyedQueue()
         self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name)
@@ -128,6 +129,17 @@ class Provider:
             tasks.create_task(controller.run(self._config.workers), name="reconcile")
 
     # --- the parts ---
+
+    def _eci(self) -> Cloud:
+        calls = self._registry.counter("vk_cloud_calls_total", "Calls to the cloud API, answered.", ("action", "code"))
+        seconds = self._registry.histogram("vk_cloud_call_seconds", "How long calls to the cloud take.", ("action",))
+
+        def observe(action: str, code: str, took_s: float) -> None:
+            calls.add(action=action, code=code)
+            seconds.observe(took_s, action=action)
+
+        settings = eci_settings(self._config)
+        return EciCloud(settings, EciClient(settings, self._credentials, observe=observe))
 
     def _controller(self, poller: InstancePoller) -> PodController:
         config = self._config
