@@ -224,7 +224,7 @@ class Containers:
 
         if delay:
             group.events.warning(now, "BackOff", f"Back-off restarting failed container {container.name}")
-            message = f"Back-off {delay:g}s restarting failed container={container.name} pod={group.name}"
+            message = f"Back-off {_duration(delay)} restarting failed container={container.name} pod={group.name}"
             self._wait(container, "CrashLoopBackOff", message)
             self._changed(group, now)
         container.timer = self._timers.at(now + delay, again)
@@ -241,6 +241,12 @@ class Containers:
 
 def _is_done(init: Container) -> bool:
     return init.state == TERMINATED and init.last is not None and init.last.exit.code == 0 and not init.active
+
+
+def _duration(seconds: float) -> str:
+    """`10s`, `2m40s`, `5m0s`, as Go prints durations."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def _default_policy(image: str) -> str:

@@ -150,11 +150,10 @@ class Process:
         piece = os.read(self._info, _READ_BYTES)
         self._news += piece
         found = re.search(rb'"child-pid": (\d+)\D', self._news)
-        if found:
+        if not piece:
+            self._close("_info")  # not before, since bubblewrap writes more and would die of a closed pipe
+        if found and not self.pid:
             self.pid = int(found[1])
-        if found or not piece:
-            self._close("_info")
-        if found:
             self._look_for_command()
 
     def _look_for_command(self) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 
 from fakes.cloud import billing, regions, shapes, sizes, validation, views
@@ -11,6 +12,7 @@ from fakes.cloud.group import Group
 from fakes.cloud.parameters import Json, decode, require
 from fakes.cloud.runtime import LogQuery
 from fakes.cloud.service import Service, id_list
+from fakes.cloud.store import View
 
 LOG_TAIL_MAX = 2000
 LOG_BYTES_MAX = 1 << 20
@@ -21,6 +23,7 @@ _REAL_TIME_S = 300.0
 class Queries:
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._chosen: tuple[object, list[Group]] = (None, [])
 
     def groups(self, flat: Mapping[str, str]) -> Json:
         """DescribeContainerGroups: 20 a page at most."""
@@ -201,8 +204,17 @@ class Queries:
         extra = self._extra_filter(values)
         if extra is None:
             return _cut(store.created_after(view, after), limit, "d", len(view.seqs))
-        total = sum(1 for group in store.created_after(view, 0) if extra(group))
-        return _cut((group for group in store.created_after(view, after) if extra(group)), limit, "d", total)
+        chosen = self._filtered(values, view, extra)
+        first = bisect_right(chosen, after, key=lambda group: group.seq)
+        return _cut((chosen[place] for place in range(first, len(chosen))), limit, "d", len(chosen))
+
+    def _filtered(self, values: Json, view: View, extra: Callable[[Group], bool]) -> list[Group]:
+        """What a filter beside region and tags leaves of a view; kept until anything changes, for the pages to come."""
+        wanted = [(name, values.get(name)) for name in _FILTERS]
+        key = (view.region, view.tags, tuple(wanted), self._service.store.version)
+        if self._chosen[0] != key:
+            self._chosen = (key, [group for group in self._service.store.created_after(view, 0) if extra(group)])
+        return self._chosen[1]
 
     def _changed_page(self, values: Json, since: float, limit: int) -> tuple[list[Group], str, int]:
         selects = self._selects(values)

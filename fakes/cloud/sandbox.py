@@ -66,9 +66,10 @@ def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:
         *("--hostname", box.hostname, "--info-fd", str(info_fd)),
         *_identity(box),
         *_skeleton(box.root, "/", {target: mount.source for target, mount in targets.items()}, workdir),
-        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"),
-        *(("--tmpfs", "/var/tmp") if Path(f"{box.root}/var/tmp").is_dir() else ()),
+        *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run"),
+        *(("--perms", "1777", "--tmpfs", "/var/tmp") if Path(f"{box.root}/var/tmp").is_dir() else ()),
         *(word for path in _hidden(box) for word in ("--ro-bind", path, path)),
+        *(word for folder in _parents(box.root, targets) for word in ("--perms", "0755", "--dir", folder)),
         *(word for target in sorted(targets) for word in _bind(target, targets[target])),
         *(() if os.path.lexists(f"{box.root}/{workdir}") else ("--dir", workdir)),
         *(("--remount-ro", "/") if box.read_only_root else ()),
@@ -159,6 +160,18 @@ def _hidden(box: Sandbox) -> Iterator[str]:
         is_hidden = any(path == fresh or path.startswith(f"{fresh}/") for fresh in FRESH)
         if Path(path).exists() and (is_hidden or str(box.root) != "/"):
             yield path
+
+
+def _parents(root: Path, targets: Mapping[str, Mount]) -> list[str]:
+    """Directories above mount points that do not exist yet; bubblewrap alone would close them to other users."""
+    found = set()
+    for target in targets:
+        folder = target.rpartition("/")[0]
+        while folder:
+            if not Path(f"{root}{folder}").is_dir() or folder.startswith(FRESH):
+                found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return sorted(found - _REPLACED)
 
 
 def _bind(target: str, mount: Mount) -> tuple[str, str, str]:

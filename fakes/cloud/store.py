@@ -56,6 +56,7 @@ class Store:
         self._next_ip = 10  # the first addresses of a subnet are the cloud's own
         self._ips: set[str] = set()
         self.used_cpu = 0.0
+        self.version = 0  # grows with every change of any group
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -80,6 +81,7 @@ class Store:
         if group.id not in self._by_id:
             return
         self._drop_change(group)
+        self.version += 1
         self._change_seq += 1
         group.change_seq = self._change_seq
         newest = self._by_change[self._changes[-1]].changed_at if self._changes else now
@@ -89,6 +91,7 @@ class Store:
 
     def retag(self, group: Group, tags: dict[str, str]) -> None:
         group.tags = tags
+        self.version += 1
         for view in self._views.values():
             view.discard(group.seq)
             if view.matches(group):
@@ -110,6 +113,7 @@ class Store:
         self._unscheduled.pop(group.id, None)
         del self._by_id[group.id], self._by_seq[group.seq]
         self._drop_change(group)
+        self.version += 1
         for view in self._views.values():
             view.discard(group.seq)
 
