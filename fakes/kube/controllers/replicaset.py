@@ -25,6 +25,8 @@ from fakes.kube.reconcile.objects import (
 )
 
 MAX_CHANGES_PER_SYNC = 500
+# A pass costs a look at each of the set's pods, so the news of many pods is worth collecting.
+BATCH_S = 0.05
 
 
 class ReplicaSetController(Controller):
@@ -50,7 +52,7 @@ class ReplicaSetController(Controller):
         for pod in (old, new):
             owner = controller_of(pod) if pod is not None else None
             if pod is not None and owner is not None and owner["kind"] == "ReplicaSet":
-                self.queue.add((pod["metadata"]["namespace"], owner["name"]))
+                self.queue.add_after((pod["metadata"]["namespace"], owner["name"]), BATCH_S)
         if new is not None and controller_of(new) is None and (old is None or labels_of(old) != labels_of(new)):
             near = self._sets.indexed("namespace", new["metadata"]["namespace"])
             for owner in pod_control.possible_owners(new, near):
