@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
+from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Workload
 
 
@@ -93,3 +95,66 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, CloudError) and error.request_id:
         return f"{error} (request {error.request_id})"
     return str(error)
+
+
+# --- what a driver may have besides; without it the kubelet API answers 501 ---
+
+
+class Channel(StrEnum):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command ended. exit_code None: the cloud did not say and it could not be had; never guessed as 0.
+
+    message: for people; says why there is no exit code, or what went wrong.
+    """
+
+    exit_code: int | None
+    message: str = ""
+
+
+class ExecSession(Protocol):
+    """One command that runs in a container. Whoever opened it closes it, whatever happens."""
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; waits while the other side does not take it. After the end it is dropped."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """End of input. Where the cloud has no word for it, this is a no-op that the result's message mentions."""
+        ...
+
+    async def resize(self, *, width: int, height: int) -> None:
+        """The terminal's size in characters; ignored without a tty."""
+        ...
+
+    def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
+        """What it writes, in order, until it ends. Stop reading, and the cloud is asked to wait."""
+        ...
+
+    async def result(self) -> ExecResult:
+        """After `output` has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Give it up; the command may go on in the container (there is no way to kill it)."""
+        ...
+
+
+@runtime_checkable
+class Executes(Protocol):
+    async def exec(
+        self, instance_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        """Start a command. Raises CloudError before anything has run, or InstanceGone."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
+        """The newest figures of those that have any, by id; any number of ids, in as few calls as the cloud allows."""
+        ...
