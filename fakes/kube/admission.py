@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fakes.kube import errors
+from fakes.kube.allocation import allocate
 from fakes.kube.objectmeta import suffix
 from fakes.kube.resources import Resource
 from fakes.kube.virtualnode import inject_affinity
@@ -25,6 +26,8 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
     """Raises ApiError 403 or 404; changes `obj`."""
     if row.namespaced:
         _namespace_lives(api, row, obj)
+    if row.kind == "Service":
+        allocate(obj, (item.object for item in api.store.objects("services")))
     if row.kind == "Pod":
         namespace = api.get("namespaces", obj["metadata"]["namespace"])
         inject_affinity(obj, namespace["metadata"].get("labels") or {})

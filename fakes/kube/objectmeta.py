@@ -106,12 +106,12 @@ def stamp_new(meta: Json, now: str) -> None:
 
 
 def check_unmoved(row: Resource, old: Json, new: Json) -> None:
-    """A patch may not rename. Raises ApiError 422."""
-    for field in ("name", "namespace"):
-        before, after = old["metadata"].get(field), new["metadata"].get(field)
-        if before != after:
-            fault = errors.Fault.invalid(f"metadata.{field}", after, "field is immutable")
-            raise errors.invalid(row.kind, row.group, old["metadata"]["name"], [fault])
+    """A patch may not rename. Raises ApiError 400."""
+    before, after = old["metadata"], new["metadata"]
+    if before["name"] != after.get("name"):
+        raise errors.bad_request(f"the name of the object ({after.get('name')}) does not match the name on the URL ({before['name']})")
+    if row.namespaced and before["namespace"] != after.get("namespace"):
+        raise errors.bad_request("the namespace of the object does not match the namespace on the URL")
 
 
 def check_preconditions(row: Resource, old: Json, new: Json) -> None:

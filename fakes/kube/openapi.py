@@ -14,7 +14,8 @@ from fakes.kube.store import encode
 
 Json = dict[str, Any]
 
-PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""Asked for with an @ before the v, answered without: an @ is no part of a media type, and clients check the answer."""
 _RETAIN_KEYS = frozenset({("PodSpec", "volumes"), ("DeploymentSpec", "strategy")})
 _SCALARS: dict[str, Json] = {
     "s": {"type": "string"},
@@ -25,7 +26,7 @@ _SCALARS: dict[str, Json] = {
     "b": {"type": "boolean"},
     "q": {"type": "string"},
     "x": {"type": "string", "format": "int-or-string"},
-    "j": {},
+    "j": {"type": "object"},
 }
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 

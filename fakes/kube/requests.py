@@ -68,7 +68,7 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> Asked | None:
 
 def _verb(method: str, query: Mapping[str, str], *, name: str, watch: bool) -> str:
     verb = _VERBS.get(method, method.lower())
-    if verb == "get" and (watch or is_true(query, "watch")):
+    if verb == "get" and (watch or (not name and is_true(query, "watch"))):
         return "watch"
     if verb == "get" and not name:
         return "list"

@@ -132,7 +132,7 @@ class Server:
             return await special(call, request)
         if row.verbs == ("create",):
             return await self._review(call, user, request)
-        if asked.verb not in row.verbs:
+        if asked.verb not in row.verbs or (asked.verb == "create" and asked.name) or (asked.verb in ("update", "patch") and not asked.name):
             raise errors.method_not_allowed()
         if row.namespaced and not asked.namespace and asked.verb not in ("list", "watch", "deletecollection"):
             raise errors.method_not_allowed() if asked.name == "" else errors.no_such_path()
