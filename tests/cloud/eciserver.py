@@ -189,7 +189,10 @@ class EciServer:
             {
                 "containerGroupId": group["ContainerGroupId"],
                 "status": group["Status"],
-                "podStatus": {"podIP": group.get("IntranetIp", ""), "containerStatuses": []},
+                "podStatus": {
+                    "podIP": group.get("IntranetIp", ""),
+                    "containerStatuses": [_status(one) for one in group["Containers"]],
+                },
             }
             for group in self._selected(parameters)
         ]
@@ -218,3 +221,15 @@ class EciServer:
 
 def _is_tag_key(name: str) -> bool:
     return name.startswith("Tag.") and name.endswith(".Key")
+
+
+def _status(container: Json) -> Json:
+    """A container as the status call spells it."""
+    state = container["CurrentState"]
+    said = {
+        "startedAt": state.get("StartTime", ""),
+        "finishedAt": state.get("FinishTime", ""),
+        "exitCode": state.get("ExitCode"),
+        "reason": state.get("Reason", ""),
+    }
+    return {"name": container["Name"], "imageID": "image@sha256:1", "state": {state["State"].lower(): said}}

@@ -183,3 +183,26 @@ async def test_delete_and_delete_again(eci, cloud):
 async def test_check_is_one_small_call(eci, cloud):
     await cloud.check()
     assert [(action, parameters["Limit"]) for action, parameters in eci.calls] == [("DescribeContainerGroups", "1")]
+
+
+STATUS_ITEM = {
+    "containerGroupId": "eci-0001",
+    "status": "Running",
+    "podStatus": {
+        "conditions": [{"type": "ContainerInstanceCreated", "status": "True"}],
+        "containerStatuses": [{"name": "web", "imageID": "nginx@sha256:1", "state": {"running": {"startedAt": ""}}}],
+    },
+}
+WEB = [{"Name": "web", "CurrentState": {"State": "Running"}}]
+
+
+async def test_an_instance_looks_the_same_whichever_call_describes_it(eci, cloud):
+    """Image digests and conditions come from the status call alone; a listing without them would look like a change."""
+    add(eci, 1, Status="Running", Containers=WEB)
+    eci._DescribeContainerGroupStatus = lambda _: {"Data": [STATUS_ITEM], "TotalCount": 1}
+    for _ in range(2):
+        (listed,) = await cloud.list()
+        assert listed.containers[0].image_id == "nginx@sha256:1"
+        assert listed.conditions[0].type == "ContainerInstanceCreated"
+    assert eci.count("DescribeContainerGroupStatus") == 1
+    assert (await cloud.describe(["eci-0001"]))["eci-0001"] == listed

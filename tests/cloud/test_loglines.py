@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vk_provider.cloud.eci import loglines
@@ -104,6 +104,7 @@ def test_the_next_look_begins_a_little_before_the_last_line_and_never_goes_back(
 LOG = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab")), max_size=40)
 
 
+@settings(deadline=None)
 @given(LOG, st.data())
 def test_overlapping_looks_give_the_log_back(steps, data):
     """Coarse times and few words, so that equal lines abound; each look sees all since `start_ns`, as ECI gives it."""

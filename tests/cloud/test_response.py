@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vk_provider.cloud.eci import response
@@ -334,6 +334,7 @@ NAMED = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON | NAMED)
 def test_no_answer_makes_the_parser_crash(answer):
     response.instance(answer)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 from aliyunsdkcore.auth.algorithm import sha_hmac1
 from aliyunsdkcore.auth.composer import rpc_signature_composer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vk_provider.cloud.eci import sign
@@ -69,6 +69,7 @@ def test_percent_encode(text, encoded):
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(TEXTS, TEXTS, max_size=8))
 def test_a_canonical_query_reads_back(parameters):
     query = sign.canonical_query(parameters)
@@ -77,6 +78,7 @@ def test_a_canonical_query_reads_back(parameters):
     }
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9.]{1,20}", fullmatch=True), TEXTS, max_size=8))
 def test_the_vendors_signer_agrees(parameters):
     """Its composer adds the common parameters itself, so its string to sign is signed again here by our rules."""

@@ -12,6 +12,7 @@ from typing import Any
 from vk_provider.cloud.base import Draft, LogOptions
 from vk_provider.cloud.eci import codes, request, response, tags
 from vk_provider.cloud.eci.client import EciClient
+from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.request import EciRequest
@@ -39,6 +40,7 @@ class EciCloud:
         # Groups whose init containers are at work, the incremental call being silent about those (eci.md 2.5), and how
         # often in a row each was not to be found.
         self._starting: dict[str, int] = {}
+        self._details = Details()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -89,7 +91,11 @@ class EciCloud:
 
     async def list(self) -> Sequence[Instance]:
         items = await self._whole(lambda token: request.describe_groups(tag_filter=self._ours, next_token=token))
-        return tuple(self._instances(items).values())
+        found = self._instances(items)
+        self._details.forget_all_but(found)
+        if any(self._details.are_missing(instance) for instance in found.values()):
+            await self.statuses()  # which notes the details
+        return tuple(self._details.added_to(instance) for instance in found.values())
 
     async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
         found: dict[str, Instance] = {}
@@ -109,7 +115,7 @@ class EciCloud:
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:
         items = await self._whole(lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token))
-        reports = (response.report(item) for item in items)
+        reports = [self._noted(item) for item in items]
         return {one.id: one.status or InstanceStatus.UNKNOWN for one in reports if one.id}
 
     async def check(self) -> None:
@@ -126,7 +132,7 @@ class EciCloud:
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s)
         )
         for item in changed:
-            _join(reports, response.report(item))
+            _join(reports, self._noted(item))
         happened, _ = await self._pages(
             lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
         )
@@ -200,9 +206,15 @@ class EciCloud:
                 continue
             instance = response.instance(item)
             if instance.id:
-                found[instance.id] = instance
+                found[instance.id] = self._details.added_to(instance)
                 self._note_starting(instance)
         return found
+
+    def _noted(self, item: dict[str, Any]) -> InstanceReport:
+        report = response.report(item)
+        if report.id:
+            self._details.note(report)
+        return report
 
     def _note_starting(self, instance: Instance) -> None:
         is_under_way = instance.status is not InstanceStatus.RUNNING and not instance.status.is_ended

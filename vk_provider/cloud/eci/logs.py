@@ -68,10 +68,12 @@ class LogReader:
         log = _Log(self._call, instance_id, container, previous=options.previous)
         if not options.follow or options.previous:
             async for lines in log.begin(options):
-                yield printer.print(lines)
+                if chunk := printer.print(lines):
+                    yield chunk
                 if printer.is_done:
                     return
-            yield printer.print_open(log.open_line)
+            if chunk := printer.print_open(log.open_line):
+                yield chunk
             return
         self._followers += 1
         try:

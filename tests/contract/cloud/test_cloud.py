@@ -1,0 +1,154 @@
+"""What any Cloud must do (`vk_provider.cloud.base`), whatever stands behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from vk_provider.cloud.base import Cloud, LogOptions
+from vk_provider.errors import CloudDenied, InstanceGone, UnsupportedPod
+from vk_provider.model.instance import Instance, InstanceStatus, Owner, StateKind, merge
+from vk_provider.model.workload import Container, Workload
+
+
+def workload(*, restart_policy: str = "Never", node: str = "node-a") -> Workload:
+    owner = Owner(cluster="contract", node=node, namespace="ns", name="pod.a", uid=str(uuid.uuid4()))
+    return Workload(
+        owner=owner,
+        containers=(Container("main", "busybox", command=("sh", "-c", "echo hello"), cpu=1.0, memory_gib=2.0),),
+        cpu=1.0,
+        memory_gib=2.0,
+        restart_policy=restart_policy,
+        termination_grace_s=1,
+    )
+
+
+async def until(condition):
+    """What the condition gives once it is true; the deadline is an error."""
+    async with asyncio.timeout(40):
+        while not (result := await condition()):  # noqa: ASYNC110 - the cloud tells nobody by itself
+            await asyncio.sleep(0.1)
+    return result
+
+
+async def ended(cloud: Cloud, instance_id: str) -> Instance:
+    async def look() -> Instance | None:
+        found = (await cloud.describe([instance_id])).get(instance_id)
+        return found if found and found.status.is_ended else None
+
+    return await until(look)
+
+
+async def read(cloud: Cloud, instance_id: str, options: LogOptions) -> bytes:
+    return b"".join([chunk async for chunk in cloud.logs(instance_id, "main", options)])
+
+
+async def test_one_pod_has_one_instance_however_often_it_is_created(cloud):
+    wanted = workload()
+    instances = await asyncio.gather(*(cloud.create(wanted) for _ in range(3)))
+    assert len({one.id for one in instances}) == 1
+    first = instances[0]
+    assert (first.owner, first.cpu, first.memory_gib) == (wanted.owner, 1, 2)
+    assert [one.id for one in await cloud.find(wanted.owner.uid)] == [first.id]
+
+
+async def test_pods_of_one_name_have_instances_of_their_own(cloud):
+    assert (await cloud.create(workload())).id != (await cloud.create(workload())).id
+
+
+async def test_what_was_created_is_listed_whole(cloud):
+    wanted = [workload() for _ in range(23)]
+    created = [await cloud.create(one) for one in wanted]
+    listed = {one.id: one for one in await cloud.list()}
+    assert {one.id: one.owner for one in created} == {id_: one.owner for id_, one in listed.items()}
+    assert set(await cloud.statuses()) == set(listed)
+    assert set(await cloud.describe(list(listed))) == set(listed)
+
+
+async def test_one_node_does_not_see_the_others_instances(cloud, make_cloud):
+    created = await cloud.create(workload())
+    other = make_cloud(node="node-b")
+    assert await other.list() == ()
+    assert await other.statuses() == {}
+    assert await other.describe([created.id]) == {}
+    assert await other.changes(60) == ()
+
+
+async def test_a_run_to_the_end(cloud):
+    created = await cloud.create(workload())
+    instance = await ended(cloud, created.id)
+    (container,) = instance.containers
+    assert instance.status is InstanceStatus.SUCCEEDED
+    assert (container.state.kind, container.state.exit_code) == (StateKind.TERMINATED, 0)
+    assert instance.created_at
+    assert instance.ended_at >= instance.created_at
+
+
+async def test_changes_lead_to_what_a_full_listing_shows(cloud):
+    instance = await cloud.create(workload())
+    await ended(cloud, instance.id)
+    for report in await cloud.changes(60):
+        assert report.id == instance.id
+        instance = merge(instance, report)
+    (listed,) = await cloud.list()
+    assert instance.status is listed.status
+    assert [(one.name, one.state) for one in instance.containers] == [
+        (one.name, one.state) for one in listed.containers
+    ]
+    assert {event.id for event in instance.events} == {event.id for event in listed.events}
+    assert len({event.id for event in listed.events}) == len(listed.events) > 0
+
+
+async def test_delete_is_final_and_may_be_repeated(cloud):
+    created = await cloud.create(workload(restart_policy="Always"))
+    await cloud.delete(created.id)
+
+    async def is_gone() -> bool:
+        return created.id not in await cloud.statuses()
+
+    await until(is_gone)
+    await cloud.delete(created.id)
+    assert await cloud.describe([created.id]) == {}
+    assert await cloud.find(created.owner.uid) == ()
+
+
+async def test_what_never_was_can_be_deleted_and_described(cloud):
+    await cloud.delete("eci-never-was-there")
+    assert await cloud.describe(["eci-never-was-there"]) == {}
+    assert await cloud.find("no-such-uid") == ()
+
+
+@pytest.mark.parametrize("follow", [False, True])
+async def test_logs_of_an_ended_container(cloud, follow):
+    created = await cloud.create(workload())
+    await ended(cloud, created.id)
+    whole = await read(cloud, created.id, LogOptions(follow=follow))
+    assert whole == b"simulated line 0\n"
+    assert await read(cloud, created.id, LogOptions(tail=0)) == b""
+    stamped = await read(cloud, created.id, LogOptions(timestamps=True))
+    assert len(stamped) == len(whole) + len("2024-01-02T03:04:05.000000000Z ")
+
+
+async def test_following_from_before_the_start_to_the_end(cloud):
+    created = await cloud.create(workload())
+    assert await read(cloud, created.id, LogOptions(follow=True)) == b"simulated line 0\n"
+
+
+async def test_logs_of_what_never_was(cloud):
+    with pytest.raises(InstanceGone):
+        await read(cloud, "eci-never-was-there", LogOptions())
+
+
+async def test_too_large_a_pod(cloud):
+    with pytest.raises(UnsupportedPod, match=r"spec\.containers"):
+        await cloud.create(replace(workload(), cpu=10_000.0))
+    assert await cloud.list() == ()
+
+
+async def test_check_tells_right_from_wrong_keys(cloud, make_cloud):
+    await cloud.check()
+    with pytest.raises(CloudDenied, match="ECI_SECRET_KEY"):
+        await make_cloud(secret="wrong").check()

@@ -1,0 +1,72 @@
+"""What only the status call tells: conditions, image digests and container ids (eci.md 2.4, 2.5).
+
+Pure state, no calls. Without it an instance would look different each time the other call is used, and every such
+difference would be written to the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceReport, StateKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    conditions: Sequence[CloudCondition] | None
+    containers: dict[str, ContainerReport]
+
+
+class Details:
+    """The last words of the status call about each instance; `forget_all_but` keeps it from growing."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def note(self, report: InstanceReport) -> None:
+        """report: from the status call."""
+        known = self._known.get(report.id, _Known(None, {}))
+        told = {one.name: one for one in (*(report.containers or ()), *(report.init_containers or ()))}
+        self._known[report.id] = _Known(
+            known.conditions if report.conditions is None else report.conditions, {**known.containers, **told}
+        )
+
+    def are_missing(self, instance: Instance) -> bool:
+        """Whether a container has begun to run of which no image digest is known."""
+        known = self._known.get(instance.id)
+        return any(
+            one.state.kind is not StateKind.WAITING and not (known and one.name in known.containers)
+            for one in instance.containers
+        )
+
+    def added_to(self, instance: Instance) -> Instance:
+        """instance: from the describing call."""
+        known = self._known.get(instance.id)
+        if known is None:
+            return instance
+        return replace(
+            instance,
+            conditions=instance.conditions or known.conditions or (),
+            containers=_completed(instance.containers, known),
+            init_containers=_completed(instance.init_containers, known),
+        )
+
+    def forget_all_but(self, instance_ids: Iterable[str]) -> None:
+        self._known = {id_: self._known[id_] for id_ in instance_ids if id_ in self._known}
+
+
+def _completed(containers: Sequence[ContainerReport], known: _Known) -> Sequence[ContainerReport]:
+    return tuple(
+        _complete(one, known.containers[one.name]) if one.name in known.containers else one for one in containers
+    )
+
+
+def _complete(container: ContainerReport, known: ContainerReport) -> ContainerReport:
+    """A container id belongs to one run, an image digest to all of them."""
+    is_same_run = container.restart_count == known.restart_count and container.state.kind is known.state.kind
+    return replace(
+        container,
+        image_id=container.image_id or known.image_id,
+        container_id=container.container_id or (known.container_id if is_same_run else ""),
+    )
