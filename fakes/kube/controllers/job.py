@@ -93,7 +93,11 @@ class JobController(Controller):
         if job is None or job["spec"].get("managedBy") not in (None, MANAGER):
             return
         if rules.finish_of(job) is not None:
-            self._release(self._owned(job))
+            self._release(self._pods.indexed("owner", uid_of(job)))
+            return
+        if (refused := rules.unsupported(job)) and not is_deleting(job):
+            text = f"this stand-in cluster does not carry {', '.join(refused)}: the Job is not run"
+            self.event(job, "Unsupported", text, warning=True)
             return
         sync = Sync(draft(job), draft(job.get("status") or {}), self._owned(job))
         self._start(sync)

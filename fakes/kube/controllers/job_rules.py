@@ -15,7 +15,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 BACKOFF_BASE_S = 10.0
 BACKOFF_MAX_S = 360.0
 
-Verdict = Literal["Count", "Ignore", "FailJob"]
+Verdict = Literal["Count", "Ignore", "FailJob", "FailIndex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class Backoff:
             return 0.0
         wait = min(BACKOFF_BASE_S * 2.0 ** min(self.failures - 1, 20), BACKOFF_MAX_S)
         return max(0.0, (self.last + timedelta(seconds=wait) - now).total_seconds())
+
+
+def unsupported(job: Json) -> list[str]:
+    """The fields of the spec that would change how the Job ends, and that are not carried here."""
+    fields = ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy")
+    return [f"spec.{name}" for name in fields if job["spec"].get(name) is not None]
 
 
 def is_indexed(job: Json) -> bool:
@@ -108,9 +114,7 @@ def past_backoff_limit(job: Json, owned: Iterable[Json], failed: int) -> bool:
 
 def backoff_limit(job: Json) -> int:
     value = job["spec"].get("backoffLimit")
-    if value is not None:
-        return int(value)
-    return 2**31 - 1 if job["spec"].get("backoffLimitPerIndex") is not None else 6
+    return 6 if value is None else int(value)
 
 
 def deadline_left_s(job: Json, now: datetime) -> float | None:
@@ -161,7 +165,7 @@ def free_indexes(job: Json, *, done: set[int], busy: set[int], count: int) -> li
 # pod failure policy
 
 
-def failure_verdict(job: Json, pod: Json) -> tuple[Verdict | Literal["FailIndex"], str]:
+def failure_verdict(job: Json, pod: Json) -> tuple[Verdict, str]:
     """What the first matching rule says of a failed pod, with the message; ("Count", "") when none matches."""
     if pods.phase(pod) != "Failed" and is_deleting(pod):
         return "Count", ""

@@ -101,9 +101,10 @@ class NodeLifecycle(Controller):
 
     def _mark_pods(self, node: Json) -> None:
         """Nobody can vouch for them now, so nobody should send them traffic."""
-        for pod in self._pods.indexed("node", node["metadata"]["name"]):
-            ready = condition(pod, "Ready")
-            if ready is None or ready["status"] != "True":
+        for seen in self._pods.indexed("node", node["metadata"]["name"]):
+            pod = self.cluster.fresh("pods", key_of(seen))
+            ready = condition(pod, "Ready") if pod is not None else None
+            if pod is None or ready is None or ready["status"] != "True":
                 continue
             new = {**ready, "status": "False", "lastTransitionTime": self.cluster.stamp()}
             conditions = with_condition(pod["status"]["conditions"], new)

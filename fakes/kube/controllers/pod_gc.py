@@ -9,7 +9,7 @@ import logging
 from fakes.kube.api import ApiError
 from fakes.kube.controllers import pods
 from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.objects import Json, is_deleting, with_condition
+from fakes.kube.reconcile.objects import Json, is_deleting, key_of, uid_of, with_condition
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,9 @@ class PodGc:
 
     def _remove(self, pod: Json, *, orphan: bool) -> None:
         try:
-            if not pods.is_finished(pod):
-                self._fail(pod, orphan=orphan)
+            fresh = self._cluster.fresh("pods", key_of(pod))
+            if fresh is not None and uid_of(fresh) == uid_of(pod) and not pods.is_finished(fresh):
+                self._fail(fresh, orphan=orphan)
             self._cluster.delete("pods", pod, grace_seconds=0)
         except ApiError as error:
             if error.code not in (404, 409):

@@ -61,7 +61,7 @@ class Informer:
         """Call `listener` for each change, and at once for each object already here."""
         self._listeners.append(listener)
         for obj in list(self._objects.values()):
-            listener(None, obj)
+            self._tell(listener, None, obj)
 
     def get(self, key: Key) -> Json | None:
         """The object as last seen."""
@@ -141,7 +141,14 @@ class Informer:
                 for value in indexer(new):
                     self._indexes[name].setdefault(value, {})[key] = None
         for listener in self._listeners:
+            self._tell(listener, old, new)
+
+    def _tell(self, listener: Listener, old: Json | None, new: Json | None) -> None:
+        try:
             listener(old, new)
+        except Exception:
+            # One object that one listener cannot read must not end the watch of all.
+            log.exception("listener fails resource=%s name=%s", self.resource, (new or old or {})["metadata"]["name"])
 
     def _unindex(self, key: Key, old: Json) -> None:
         for name, indexer in self._indexers.items():

@@ -82,6 +82,7 @@ class Scheduler:
             self._queue.add(uid, new["spec"].get("priority") or 0)
         else:
             self._queue.remove(uid)
+            self._drop_nomination(uid)
 
     def _arrive(self, pod: Json, old: Json | None) -> None:
         uid = pod["metadata"]["uid"]

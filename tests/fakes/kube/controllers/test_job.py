@@ -277,3 +277,13 @@ async def test_three_hundred_jobs_all_complete(world):
     for one in world.live():
         world.end_pod(one)
     await world.until(lambda: all(ending(world, f"j{number}") for number in range(300)), within_s=60)
+
+
+async def test_a_field_that_is_not_carried_is_named_and_nothing_runs(world):
+    body = job(completions=2, completionMode="Indexed", backoffLimitPerIndex=1)
+    world.make("jobs.batch", body, "default")
+    await world.settle()
+    assert world.messages("Unsupported") == [
+        "this stand-in cluster does not carry spec.backoffLimitPerIndex: the Job is not run"
+    ]
+    assert world.pods() == []

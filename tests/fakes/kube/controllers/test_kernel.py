@@ -88,6 +88,20 @@ async def test_an_informer_that_fell_behind_lists_again(virtual_time):
     await asyncio.wait([task])
 
 
+async def test_a_listener_that_fails_silences_no_other(virtual_time):
+    world = World(virtual_time)
+    informer = Informer(world.api, "pods")
+    seen = []
+
+    def fails(_old, _new):
+        raise KeyError("surprise")
+
+    informer.listen(fails)
+    informer.listen(lambda _old, new: seen.append(new["metadata"]["name"]))
+    informer.apply(world.make("pods", pod("a"), "default"))
+    assert seen == ["a"]
+
+
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [
