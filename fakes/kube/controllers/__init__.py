@@ -12,7 +12,8 @@ from fakes.kube.controllers.cronjob import CronJobController
 from fakes.kube.controllers.deployment import DeploymentController
 from fakes.kube.controllers.endpoints_controller import EndpointsController
 from fakes.kube.controllers.hollow import HollowHeartbeat, HollowPods
-from fakes.kube.controllers.job import JobController, JobOrphans, JobTtl
+from fakes.kube.controllers.job import JobController
+from fakes.kube.controllers.job_cleanup import JobOrphans, JobTtl
 from fakes.kube.controllers.node_lifecycle import GRACE_S, NodeLifecycle, TaintEviction
 from fakes.kube.controllers.pod_gc import PodGc
 from fakes.kube.controllers.replicaset import ReplicaSetController

@@ -7,11 +7,10 @@ Source: kubernetes pkg/controller/job/job_controller.go, v1.32.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from fakes.kube.clock import parse
 from fakes.kube.controllers import job_rules as rules
 from fakes.kube.controllers import pod_control, pods
+from fakes.kube.controllers.job_cleanup import is_held, let_go
 from fakes.kube.controllers.job_pods import new_pod
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Again, Controller
@@ -137,7 +136,7 @@ class JobController(Controller):
             return
         self._note(sync, finished, uncounted)
         self._write(sync)
-        self._release([pod for pod in sync.owned if _is_held(pod) and self._is_noted(sync, pod, finished)])
+        self._release([pod for pod in sync.owned if is_held(pod) and self._is_noted(sync, pod, finished)])
         self._add_up(sync)
 
     def _newly_finished(self, sync: Sync) -> list[Json]:
@@ -148,7 +147,7 @@ class JobController(Controller):
         return [
             pod
             for pod in sync.owned
-            if _is_held(pod)
+            if is_held(pod)
             and uid_of(pod) not in known
             and (pods.phase(pod) == "Succeeded" or rules.has_failed(pod, sync.job) or (lost and is_deleting(pod)))
         ]
@@ -193,7 +192,7 @@ class JobController(Controller):
     def _release(self, owned: Iterable[Json]) -> None:
         """Take the tracking finalizer off."""
         for pod in owned:
-            if _is_held(pod):
+            if is_held(pod):
                 let_go(self.cluster, pod)
 
     # deciding
@@ -239,7 +238,7 @@ class JobController(Controller):
         sync.owned = self._current(sync)
         if sync.active() or sync.terminating():
             return
-        if any(_is_held(pod) for pod in sync.owned):
+        if any(is_held(pod) for pod in sync.owned):
             self._count(sync)
         ending = self._ending(sync)
         assert ending is not None
@@ -367,82 +366,3 @@ def _says_the_same(old: Json, new: Json) -> bool:
     before, after = old["metadata"], new["metadata"]
     seen = ("uid", "generation", "deletionTimestamp", "labels", "annotations", "finalizers")
     return all(before.get(name) == after.get(name) for name in seen)
-
-
-class JobOrphans(Controller):
-    """Keys are pods: one whose Job is gone is let go, so that it can be deleted."""
-
-    name = "job-controller"
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
-        self._jobs = cluster.informer("jobs.batch")
-        self._pods = cluster.informer("pods")
-        self._pods.listen(self._on_pod)
-        self._jobs.listen(self._on_job)
-
-    def needs(self) -> Iterable[Informer]:
-        return self._jobs, self._pods
-
-    def _on_pod(self, _old: Json | None, new: Json | None) -> None:
-        if new is not None and _is_held(new):
-            self.queue.add(key_of(new))
-
-    def _on_job(self, old: Json | None, new: Json | None) -> None:
-        if new is None and old is not None:
-            for pod in self._pods.indexed("owner", uid_of(old)):
-                self.queue.add(key_of(pod))
-
-    def reconcile(self, key: Key) -> None:
-        pod = self.cluster.fresh("pods", key)
-        if pod is None or not _is_held(pod):
-            return
-        owner = controller_of(pod)
-        if owner is not None and owner["kind"] == "Job":
-            job = self.cluster.fresh("jobs.batch", (key[0], owner["name"]))
-            if job is not None and uid_of(job) == owner["uid"]:
-                return
-        let_go(self.cluster, pod)
-
-
-class JobTtl(Controller):
-    """Keys are Jobs: a finished one is deleted, with its pods, `ttlSecondsAfterFinished` later."""
-
-    name = "ttl-after-finished-controller"
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
-        self._jobs = cluster.informer("jobs.batch")
-        self._jobs.listen(self._on_job)
-
-    def needs(self) -> Iterable[Informer]:
-        return (self._jobs,)
-
-    def _on_job(self, _old: Json | None, new: Json | None) -> None:
-        if new is not None and new["spec"].get("ttlSecondsAfterFinished") is not None:
-            self.queue.add(key_of(new))
-
-    def reconcile(self, key: Key) -> None:
-        job = self.cluster.fresh("jobs.batch", key)
-        finish = rules.finish_of(job) if job is not None and not is_deleting(job) else None
-        if job is None or finish is None or job["spec"].get("ttlSecondsAfterFinished") is None:
-            return
-        ttl = timedelta(seconds=job["spec"]["ttlSecondsAfterFinished"])
-        left = (parse(finish["lastTransitionTime"]) + ttl - self.cluster.now()).total_seconds()
-        if left > 0:
-            self.queue.add_after(key, left)
-        else:
-            self.cluster.delete("jobs.batch", job, propagation="Foreground")
-
-
-def let_go(cluster: Cluster, pod: Json) -> None:
-    """Take the tracking finalizer off a pod, if it is still there."""
-    fresh = cluster.fresh("pods", key_of(pod))
-    if fresh is None or uid_of(fresh) != uid_of(pod) or not _is_held(fresh):
-        return
-    kept = [name for name in fresh["metadata"]["finalizers"] if name != rules.FINALIZER]
-    cluster.merge("pods", fresh, {"metadata": {"finalizers": kept or None}})
-
-
-def _is_held(pod: Json) -> bool:
-    return rules.FINALIZER in (pod["metadata"].get("finalizers") or ())
