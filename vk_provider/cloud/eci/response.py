@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from vk_provider.cloud.eci import tags
@@ -40,25 +41,33 @@ _DERIVED_CONDITIONS = frozenset(
 )
 
 
+class Folded(dict[str, Any]):
+    """An object whose keys, at every depth, are folded already."""
+
+
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
 def fold(value: Any) -> Any:
     """The same JSON with every key in lower case; a doubled key (`startedAtstartedAt`) becomes the single one.
 
-    Where two keys fall together, the one with something in it wins.
+    Where two keys fall together, the first with something in it wins.
     """
     if isinstance(value, list):
         return [fold(item) for item in value]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict) or isinstance(value, Folded):
         return value
-    folded: Json = {}
+    folded = Folded()
     for key, item in value.items():
-        name = _single(str(key).lower())
-        content = fold(item)
-        if name not in folded or folded[name] in (None, "", [], {}):
-            folded[name] = content
+        name = _folded_name(key)
+        if folded.get(name) in _EMPTY:
+            folded[name] = fold(item)
     return folded
 
 
-def _single(name: str) -> str:
+@lru_cache(maxsize=1024)  # ECI has a few hundred names, and a page has thousands of keys
+def _folded_name(key: str) -> str:
+    name = str(key).lower()
     half = len(name) // 2
     return name[:half] if half and name[:half] == name[half:] else name
 
