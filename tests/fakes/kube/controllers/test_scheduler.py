@@ -126,3 +126,19 @@ async def test_a_thousand_pods_are_bound_in_seconds(world):
     await world.until(lambda: all(item["spec"].get("nodeName") for item in world.pods()), within_s=60)
     # Far above what it takes (about 1.5 s), far below what work per placed pod would cost.
     assert time.perf_counter() - began < 15
+
+
+async def test_only_news_that_can_help_wakes_a_waiting_pod(world):
+    world.node("n1")
+    world.make("pods", pod("picky", nodeSelector={"disk": "ssd"}), "default")
+    for number in range(3):
+        world.make("pods", pod(f"p{number}"), "default")
+        await world.settle(15)
+        world.end_pod(world.get("pods", f"p{number}"))
+        conditions = [{**world.get("nodes", "n1", None)["status"]["conditions"][0], "lastHeartbeatTime": world.now()}]
+        world.api.patch("nodes", "n1", None, {"status": {"conditions": conditions}}, kind="merge", subresource="status")
+    await world.settle(15)
+    assert [item["count"] for item in world.events("FailedScheduling")] == [1]
+    world.api.patch("nodes", "n1", None, {"metadata": {"labels": {"disk": "ssd"}}}, kind="merge")
+    await world.settle()
+    assert world.get("pods", "picky")["spec"]["nodeName"] == "n1"

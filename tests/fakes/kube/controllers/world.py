@@ -41,7 +41,7 @@ class World:
             assert self.seconds() < end, f"not within {within_s} s"
             assert self._task is None or not self._task.done(), "the controllers ended"
             await asyncio.sleep(0.05)
-        return self.seconds()
+        return round(self.seconds(), 3)  # object time has microseconds only, so less would be noise
 
     async def settle(self, for_s: float = 0.5) -> None:
         """Let everything that follows at once happen."""
