@@ -104,19 +104,22 @@ async def test_changes_lead_to_what_a_full_listing_shows(cloud):
 
 async def test_delete_is_final_and_may_be_repeated(cloud):
     created = await cloud.create(workload(restart_policy="Always"))
-    await cloud.delete(created.id)
+    assert await cloud.is_gone(created.id, "main") is False
+    assert await cloud.delete(created.id) is True
 
     async def is_gone() -> bool:
-        return created.id not in await cloud.statuses()
+        return await cloud.is_gone(created.id, "main")
 
     await until(is_gone)
-    await cloud.delete(created.id)
+    assert await cloud.delete(created.id) is False
+    assert created.id not in await cloud.statuses()
     assert await cloud.describe([created.id]) == {}
     assert await cloud.find(created.owner.uid) == ()
 
 
 async def test_what_never_was_can_be_deleted_and_described(cloud):
-    await cloud.delete("eci-never-was-there")
+    assert await cloud.delete("eci-never-was-there") is False
+    assert await cloud.is_gone("eci-never-was-there", "main") is True
     assert await cloud.describe(["eci-never-was-there"]) == {}
     assert await cloud.find("no-such-uid") == ()
 
@@ -140,6 +143,12 @@ async def test_following_from_before_the_start_to_the_end(cloud):
 async def test_logs_of_what_never_was(cloud):
     with pytest.raises(InstanceGone):
         await read(cloud, "eci-never-was-there", LogOptions())
+
+
+async def test_a_container_that_is_not_in_the_instance_does_not_make_it_gone(cloud):
+    created = await cloud.create(workload())
+    await ended(cloud, created.id)
+    assert await cloud.is_gone(created.id, "no-such-container") is False
 
 
 async def test_too_large_a_pod(cloud):

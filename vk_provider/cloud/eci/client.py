@@ -25,7 +25,7 @@ from vk_provider.cloud.eci.credentials import CredentialSource
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.limits import Limits, RetryBudget, TokenBucket
-from vk_provider.errors import CloudDenied, CloudError, CloudUnavailable, Throttled
+from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable, InstanceGone, Throttled
 
 Observe = Callable[[str, str, float], None]
 
@@ -229,6 +229,8 @@ def _judge(action: str, status: int, headers: Mapping[str, str], content: bytes)
 def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
     code, request_id = _word(answer, "Code"), _word(answer, "RequestId")
     kind = codes.error_class(action, code, status)
+    if kind is InstanceGone and "ContainerName" in _word(answer, "Message"):
+        kind = CloudRefused  # the container is not in the group; the group is there
     message = _message(action, status, code, _word(answer, "Message"))
     if issubclass(kind, Throttled):
         return kind(message, code=code, request_id=request_id, retry_after_s=_retry_after_s(headers))

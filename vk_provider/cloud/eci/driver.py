@@ -80,12 +80,24 @@ class EciCloud:
             request_id=error.request_id,
         ) from error
 
-    async def delete(self, instance_id: str) -> None:
+    async def delete(self, instance_id: str) -> bool:
         self._starting.pop(instance_id, None)
         try:
             await self._client.call(request.delete(instance_id))
         except InstanceGone:
-            return
+            return False
+        return True
+
+    async def is_gone(self, instance_id: str, container: str) -> bool:
+        """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an
+        empty list."""
+        try:
+            await self._client.call(request.container_log(instance_id, container, tail=1))
+        except InstanceGone:
+            return True
+        except CloudRefused:  # it is there, and has no log to show in its present state
+            return False
+        return False
 
     # --- full looks ---------------------------------------------------------------------------------------------------
 
