@@ -7,6 +7,7 @@ clock, except the signature check and the rate limits, which judge clients that 
 import asyncio
 import heapq
 import itertools
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -128,10 +129,16 @@ def nano_time(nanoseconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:09d}Z"
 
 
-def parse_time(text: str) -> float | None:
-    """Epoch seconds of an RFC 3339 text with offset, or None if it is not one."""
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_nanoseconds(text: str) -> int | None:
+    """Epoch nanoseconds of an RFC 3339 text, every digit of its fraction kept; None if it is not one."""
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        return None
     try:
-        parsed = datetime.fromisoformat(text)
+        whole = datetime.fromisoformat(match[1] + match[3].upper())
     except ValueError:
         return None
-    return parsed.timestamp() if parsed.tzinfo is not None else None
+    return int(whole.timestamp()) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))

@@ -12,10 +12,12 @@ import struct
 import subprocess
 import termios
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.cloud.errors import ApiError
+from fakes.cloud.metrics import tree
 from fakes.cloud.runtime import ExecResult
 from fakes.cloud.sandbox import Sandbox, rewrite
 
@@ -31,15 +33,20 @@ class Inside:
     box: Sandbox
     sandboxed: bool
 
-    def arguments(self, command: Sequence[str]) -> list[str]:
+    def arguments(self, command: Sequence[str], *, tty: bool) -> list[str]:
+        """The words to run on this machine. With tty, standard input becomes the command's own terminal."""
+        setsid = [_program("setsid"), "--ctty"] if tty else []
         if not self.sandboxed:
-            return [rewrite(word, self.box.mounts) for word in command]
-        nsenter = shutil.which("nsenter")
-        if nsenter is None:
-            raise ApiError("InternalError", "This stand-in needs nsenter (util-linux) to run commands.", 500)
+            return [*setsid, *(rewrite(word, self.box.mounts) for word in command)]
+        enter = [_program("nsenter"), "--target", str(self.pid)]
         own = ["--user", "--preserve-credentials"] if self._has_user_namespace() else []
-        spaces = ["--mount", "--pid", "--ipc", "--uts", "--wd"]
-        return [nsenter, "--target", str(self.pid), *own, *spaces, "--", *command]
+        view = ["--mount", "--ipc", "--uts", "--wd"]
+        if not tty:
+            return [*enter, *own, *view, "--pid", "--", *command]
+        # A shell sets its terminal's process group, so the session has to begin among the container's own PIDs, but
+        # with this machine's setsid, since an image may have none.
+        first = [] if os.geteuid() == 0 else own
+        return [*enter, *first, "--pid", "--", *setsid, *enter, *([] if first else own), *view, "--", *command]
 
     def environment(self) -> dict[str, str]:
         if self.sandboxed:
@@ -50,10 +57,25 @@ class Inside:
         return Path(f"/proc/{self.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
 
 
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise ApiError("InternalError", f"This stand-in needs {name} (util-linux) to run commands.", 500)
+    return path
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a command and all it started; it may have left its session."""
+    if process.returncode is None:
+        for pid in tree(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 async def run(inside: Inside, command: Sequence[str], *, timeout_s: float) -> ExecResult:
     """Run to the end; stdout and stderr as one text of at most 1 MiB. Raises ApiError when it takes too long."""
     process = await asyncio.create_subprocess_exec(
-        *inside.arguments(command),
+        *inside.arguments(command, tty=False),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,7 +89,7 @@ async def run(inside: Inside, command: Sequence[str], *, timeout_s: float) -> Ex
         raise ApiError("InternalError", f"The command did not end within {timeout_s:g} s.", 500) from error
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             await process.wait()
     return ExecResult(_code(process.returncode or 0), output[:OUTPUT_LIMIT_BYTES])
 
@@ -91,7 +113,7 @@ class _Piped:
     @classmethod
     async def start(cls, inside: Inside, command: Sequence[str], *, stdin: bool) -> "_Piped":
         process = await asyncio.create_subprocess_exec(
-            *inside.arguments(command),
+            *inside.arguments(command, tty=False),
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -138,10 +160,12 @@ class _Piped:
         return _code(code)
 
     def kill(self) -> None:
+        _kill(self._process)
         for reader in self._readers:
             reader.cancel()
-        if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        while not self._chunks.empty():
+            self._chunks.get_nowait()
+        self._chunks.put_nowait(None)  # whoever reads shall not wait for ever
 
 
 class _Terminal:
@@ -158,9 +182,8 @@ class _Terminal:
     async def start(cls, inside: Inside, command: Sequence[str]) -> "_Terminal":
         master, slave = os.openpty()
         try:
-            setsid = shutil.which("setsid") or "setsid"
             process = await asyncio.create_subprocess_exec(
-                *(setsid, "--ctty", "--wait", *inside.arguments(command)),
+                *inside.arguments(command, tty=True),
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
@@ -207,9 +230,8 @@ class _Terminal:
         return _code(await self._process.wait())
 
     def kill(self) -> None:
-        self._close()  # hangs up on the command
-        if self._process.returncode is None:
-            self._process.kill()
+        _kill(self._process)
+        self._close()
 
     def _close(self) -> None:
         if self._master >= 0:

@@ -68,8 +68,8 @@ class RunLog:
 
 
 def read(path: Path, query: LogQuery) -> str:
-    """The text a query selects: the newest lines up to `tail` and not before `since`, then its first bytes."""
-    since = b"" if query.since is None else nano_time(int(query.since * 1e9)).encode()
+    """The text a query selects: the newest lines up to `tail` and not before `since_ns`, then its first bytes."""
+    since = nano_time(query.since_ns).encode()
     lines: list[bytes] = []
     for line in _backwards(path):
         if len(lines) == query.tail or line[:STAMP_LENGTH] < since:

@@ -12,11 +12,12 @@ from fakes.cloud.errors import invalid, missing
 Json = dict[str, Any]
 Shape = Any
 MAX_INDEX = 1000
+_MAY_BE_NONE = ("DnsPolicy", ".MountPropagation")
 
 
 def first_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name to value without what an SDK sends for "not set": the literal text `None`."""
-    return {name: value for name, value in pairs if value != "None"}
+    """Name to value without what an SDK sends for "not set": the literal text `None`, but where that is a value."""
+    return {name: value for name, value in pairs if value != "None" or name.endswith(_MAY_BE_NONE)}
 
 
 def unflatten(flat: Mapping[str, str]) -> Json:

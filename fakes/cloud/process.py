@@ -65,20 +65,21 @@ class Process:
         """Raises OSError when this machine can start no more."""
         self._output, output = os.pipe2(os.O_CLOEXEC)
         self._info, info = os.pipe2(os.O_CLOEXEC)
+        words, passed = self._arguments(info)
         try:
             self._popen = subprocess.Popen(
-                self._arguments(info),
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=dict(self._environment()),
                 cwd="/" if self._command.bwrap else self._plain_workdir(),
-                pass_fds=(info,) if self._command.bwrap else (),
+                pass_fds=passed,
                 start_new_session=True,
             )
         finally:
-            os.close(output)
-            os.close(info)
+            for file in {output, info, *passed}:
+                os.close(file)
         with suppress(OSError):  # it may be over already
             os.setpriority(os.PRIO_PROCESS, self._popen.pid, 5)  # so that a burst does not starve the service itself
         os.set_blocking(self._output, False)
@@ -128,12 +129,17 @@ class Process:
         else:
             self._loop.call_later(_RETRY_S, self._terminate)  # the sandbox stands before its command runs
 
-    def _arguments(self, info: int) -> list[str]:
-        words = list(self._command.words)
-        if self._command.bwrap:
-            return [self._command.bwrap, *bubblewrap_arguments(self._command.box, info_fd=info), *words]
-        supervisor = str(Path(__file__).with_name("supervisor.py"))
-        return [sys.executable, "-I", "-S", supervisor, *(rewrite(word, self._command.box.mounts) for word in words)]
+    def _arguments(self, info: int) -> tuple[list[str], tuple[int, ...]]:
+        """The words to run on this machine, and the files to hand down."""
+        words, box = list(self._command.words), self._command.box
+        if not self._command.bwrap:
+            supervisor = str(Path(__file__).with_name("supervisor.py"))
+            return [sys.executable, "-I", "-S", supervisor, *(rewrite(word, box.mounts) for word in words)], ()
+        # In a file, since a deep mount point makes thousands of them, and the container can read its process 1's words.
+        options = os.memfd_create("bwrap-options")
+        os.write(options, b"".join(os.fsencode(word) + b"\0" for word in bubblewrap_arguments(box, info_fd=info)))
+        os.lseek(options, 0, os.SEEK_SET)
+        return [self._command.bwrap, "--args", str(options), "--", *words], (info, options)
 
     def _environment(self) -> Mapping[str, str]:
         box = self._command.box

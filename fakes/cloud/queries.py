@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 
 from fakes.cloud import billing, regions, shapes, sizes, validation, views
-from fakes.cloud.clock import iso_time, parse_time
+from fakes.cloud.clock import iso_time, parse_nanoseconds
 from fakes.cloud.errors import ApiError, invalid, missing, not_found, out_of_range, too_long
 from fakes.cloud.group import Group
 from fakes.cloud.parameters import Json, decode, require
@@ -57,14 +57,13 @@ class Queries:
         if container is None:
             raise not_found("ContainerName", values["ContainerName"])
         now = self._service.clock.now()
-        since = _time(values, "StartTime")
+        since_ns = _time_ns(values, "StartTime")
         if "SinceSeconds" in values:
-            relative = now - _between(values, "SinceSeconds", 1, 10**9, default=1)
-            since = relative if since is None else max(since, relative)
+            since_ns = max(since_ns, int((now - _between(values, "SinceSeconds", 1, 10**9, default=1)) * 1e9))
         query = LogQuery(
             tail=_between(values, "Tail", 1, LOG_TAIL_MAX, default=500),
             limit_bytes=_between(values, "LimitBytes", 1, LOG_BYTES_MAX, default=LOG_BYTES_MAX),
-            since=since,
+            since_ns=max(0, since_ns),
             timestamps=values.get("Timestamps", False),
             previous=values.get("LastTime", False),
         )
@@ -79,8 +78,8 @@ class Queries:
             raise invalid("Period", "15, 30, 60 or 600")
         group = self._service.known(values)
         now = self._service.clock.now()
-        begin = _time(values, "StartTime") or now - _REAL_TIME_S
-        end = _time(values, "EndTime") or now
+        begin = _time_ns(values, "StartTime") / 1e9 or now - _REAL_TIME_S
+        end = _time_ns(values, "EndTime") / 1e9 or now
         if end < begin:
             raise invalid("EndTime", "it is not before StartTime")
         if "StartTime" in values and (end - begin) / int(values.get("Period", "60")) > RECORDS_MAX:
@@ -326,10 +325,11 @@ def _between(values: Json, name: str, low: int, high: int, *, default: int) -> i
     return value
 
 
-def _time(values: Json, name: str) -> float | None:
+def _time_ns(values: Json, name: str) -> int:
+    """Epoch nanoseconds of a time parameter; 0 when it is absent."""
     if not values.get(name):
-        return None
-    when = parse_time(values[name])
+        return 0
+    when = parse_nanoseconds(values[name])
     if when is None:
         raise invalid(name, "RFC 3339, e.g. 2024-01-02T03:04:05Z")
     return when

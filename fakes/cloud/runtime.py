@@ -23,11 +23,11 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """One DescribeContainerLog, checked. since: epoch seconds or None. limit_bytes counts from the first line kept."""
+    """One DescribeContainerLog, checked. since_ns: epoch nanoseconds. limit_bytes counts from the first line kept."""
 
     tail: int = 500
     limit_bytes: int = 1 << 20
-    since: float | None = None
+    since_ns: int = 0
     timestamps: bool = False
     previous: bool = False
 

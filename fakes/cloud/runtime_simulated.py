@@ -88,9 +88,10 @@ class SimulatedRuntime:
         began, end = span
         last = len(rule.log_lines) if rule.log_rate == 0 else math.floor((end - began) * rule.log_rate) + 1
         first = max(0, last - query.tail)
-        if query.since is not None and rule.log_rate:
-            first = max(first, math.ceil((query.since - began) * rule.log_rate))
-        elif query.since is not None and query.since > began:
+        since = query.since_ns / 1e9
+        if rule.log_rate:
+            first = max(first, math.ceil((since - began) * rule.log_rate))
+        elif since > began:
             first = last
         text = "".join(_line(rule, began, number, timestamps=query.timestamps) for number in range(first, last))
         return text.encode()[: query.limit_bytes].decode(errors="ignore")

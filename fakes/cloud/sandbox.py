@@ -58,7 +58,7 @@ def bubblewrap() -> str | None:
 
 
 def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:
-    """Everything after `bwrap` and before the command. The namespaces end with the caller, whatever ends it."""
+    """Everything between `bwrap` and `--`. The namespaces end with the caller, whatever ends it."""
     targets = {resolve(box.root, mount.target): mount for mount in box.mounts}
     workdir = resolve(box.root, box.workdir)
     return [
@@ -73,7 +73,7 @@ def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:
         *(word for target in sorted(targets) for word in _bind(target, targets[target])),
         *(() if os.path.lexists(f"{box.root}/{workdir}") else ("--dir", workdir)),
         *(("--remount-ro", "/") if box.read_only_root else ()),
-        *("--chdir", box.workdir, "--"),
+        *("--chdir", box.workdir),
     ]
 
 

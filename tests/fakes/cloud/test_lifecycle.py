@@ -1,5 +1,7 @@
 """The life of groups and containers in virtual time: what happens, in which order, at which second."""
 
+from itertools import pairwise
+
 import pytest
 
 from fakes.cloud import billing
@@ -74,7 +76,7 @@ def test_back_off_is_immediate_then_doubles_from_ten_seconds_to_five_minutes():
         began = group.containers[0].started_at
         if began is not None and began - START not in starts:
             starts.append(began - START)
-    gaps = [later - earlier - 1 for earlier, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - earlier - 1 for earlier, later in pairwise(starts)]
     assert gaps[:9] == [0, 10, 20, 40, 80, 160, 300, 300, 300]
     assert group.containers[0].state == "Waiting"
     assert group.containers[0].reason == "CrashLoopBackOff"

@@ -38,3 +38,5 @@ def test_a_name_that_is_a_value_and_a_structure_at_once():
 
 def test_the_text_none_is_what_an_sdk_sends_for_not_set():
     assert first_values([("A", "None"), ("B", "none"), ("C", "")]) == {"B": "none", "C": ""}
+    kept = {"DnsPolicy": "None", "Container.1.VolumeMount.1.MountPropagation": "None"}
+    assert first_values(kept.items()) == kept
