@@ -1,7 +1,7 @@
 """What the server adds to, and refuses of, objects after reading other objects.
 
 The counterparts of Kubernetes' NamespaceLifecycle, ServiceAccount, Priority and DefaultTolerationSeconds plug-ins,
-and of Alibaba's virtual-node affinity webhook. All of it happens at CREATE only: a pod is never changed later.
+and of Alibaba's virtual-node affinity webhook. The pod's own wishes are completed at CREATE only; just the usual tolerations are put back at every update.
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,12 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
         inject_affinity(obj, namespace["metadata"].get("labels") or {})
         _service_account(api, obj)
         _priority(api, obj)
+        _default_tolerations(obj["spec"])
+
+
+def admit_update(row: Resource, obj: Json, subresource: str) -> None:
+    """What even an update may not take away. Changes `obj`."""
+    if row.kind == "Pod" and subresource == "" and isinstance(obj.get("spec"), dict):
         _default_tolerations(obj["spec"])
 
 

@@ -192,6 +192,7 @@ class Api:
         key = row.key_of_store
         objectmeta.check_preconditions(row, old.object, made)
         strategy.prepare_update(row, made, old.object, subresource)
+        admission.admit_update(row, made, subresource)
         strategy.validate_update(row, made, old.object, subresource)
         if dry_run or objectmeta.same(made, old.object):  # a write that changes nothing makes no revision
             return made if dry_run else old.object
@@ -274,7 +275,8 @@ def parse_revision(text: str) -> int:
     except ValueError:
         revision = -1
     if revision < 0:
-        raise errors.bad_request(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise ApiError(500, "", why)  # not 400: so the real server answers, too
     return revision
 
 

@@ -237,7 +237,8 @@ def _namespace(obj: Json) -> None:
 
 
 def _node(obj: Json) -> None:
-    status = obj.get("status") or {}
+    obj.setdefault("spec", {})
+    status = obj.setdefault("status", {})
     for field in ("capacity", "allocatable"):
         if isinstance(status.get(field), dict):
             quantities(status[field])

@@ -203,7 +203,7 @@ def _extended(name: str) -> bool:
 
 def _amounts(amounts: Json, at: str) -> Iterator[Fault]:
     for name, amount in amounts.items():
-        here = f"{at}[{name}]" if "." in name or "/" in name else f"{at}.{name}"
+        here = f"{at}[{name}]"
         yield from names.qualified(here, name)
         if "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
             yield Fault.invalid(here, name, "must be a standard resource type or fully qualified")

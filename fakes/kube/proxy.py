@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from fakes.kube import errors
 from fakes.kube.api import Api
@@ -76,7 +77,7 @@ class Kubelets:
         container = chosen_container(pod, request.query.get("container", ""))
         node = pod["spec"].get("nodeName")
         if not node:
-            return web.Response(body=b"", content_type="text/plain")
+            return web.Response(status=204)
         where = kubelet_of(self._api.get("nodes", node))
         meta = pod["metadata"]
         path = f"/containerLogs/{quote(meta['namespace'])}/{quote(meta['name'])}/{quote(container)}"
@@ -86,7 +87,7 @@ class Kubelets:
     async def _relay_log(self, url: str, request: web.Request, name: str) -> web.StreamResponse:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         try:
-            async with self._session.get(url, ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
+            async with self._session.get(URL(url, encoded=True), ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
                 if upstream.status != 200:
                     raise kubelet_error(upstream.status, await _some_text(upstream), f"pods/log {name}")
                 response = web.StreamResponse(headers={"Content-Type": "text/plain"})
@@ -130,7 +131,7 @@ class Kubelets:
         body = await request.read()
         try:
             async with self._session.request(
-                request.method, where.base + target, data=body, headers=headers, ssl=self._tls, timeout=timeout, allow_redirects=False
+                request.method, URL(where.base + target, encoded=True), data=body, headers=headers, ssl=self._tls, timeout=timeout, allow_redirects=False
             ) as upstream:
                 kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP}
                 response = web.StreamResponse(status=upstream.status, headers=kept)
@@ -171,21 +172,16 @@ def chosen_container(pod: Json, asked: str) -> str:
     """The container a request means. Raises ApiError 400 when that is not clear."""
     name, spec = pod["metadata"]["name"], pod["spec"]
     mains = [item["name"] for item in spec.get("containers") or ()]
-    others = {
-        "init containers": [item["name"] for item in spec.get("initContainers") or ()],
-        "ephemeral containers": [item["name"] for item in spec.get("ephemeralContainers") or ()],
-    }
+    initial = [item["name"] for item in spec.get("initContainers") or ()]
+    ephemeral = [item["name"] for item in spec.get("ephemeralContainers") or ()]
     if asked:
-        if asked not in mains and not any(asked in names for names in others.values()):
+        if asked not in (*mains, *initial, *ephemeral):
             raise errors.bad_request(f"container {asked} is not valid for pod {name}")
         return asked
     if len(mains) == 1:
         return str(mains[0])
-    choices = f"choose one of: [{' '.join(mains)}]"
-    for what, names in others.items():
-        if names:
-            choices += f" or one of the {what}: [{' '.join(names)}]"
-    raise errors.bad_request(f"a container name must be specified for pod {name}, {choices}")
+    choices = " ".join([*initial, *mains])
+    raise errors.bad_request(f"a container name must be specified for pod {name}, choose one of: [{choices}]")
 
 
 def log_options(name: str, query: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fakes.kube import errors
+from fakes.kube.quantity import parse
 from fakes.kube.resources import Resource
 from fakes.kube.schema import Field, Type, fields_of
 
@@ -57,10 +58,20 @@ def _value(row: Resource, value: Any, wanted: Type, at: str, unknown: list[str])
             _expect(row, isinstance(value, int) and not isinstance(value, bool), value, "int64", at)
         case "b":
             _expect(row, isinstance(value, bool), value, "bool", at)
-        case "q" | "x":
+        case "q":
+            _quantity(row, value, at)
+        case "x":
             _expect(row, isinstance(value, (str, int, float)) and not isinstance(value, bool), value, "string", at)
         case _:
             return
+
+
+def _quantity(row: Resource, value: Any, at: str) -> None:
+    try:
+        parse(value)
+    except ValueError as bad:
+        why = f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' ({at})"
+        raise errors.bad_request(f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}') from bad
 
 
 def _expect(row: Resource, holds: bool, value: Any, wanted: str, at: str) -> None:
