@@ -1,4 +1,4 @@
-"""Bodies in and out: JSON or YAML in, JSON out, and the options of a write."""
+"""Bodies in and out: JSON, YAML or protobuf in, JSON out, and the options of a write."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from fakes.kube import errors
+from fakes.kube import errors, protobuf
 from fakes.kube.errors import ApiError, Fault
 from fakes.kube.store import encode
 
@@ -36,8 +36,10 @@ async def document(request: web.Request) -> Any:
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _YAML:
         return _yaml(raw)
+    if kind == protobuf.MEDIA_TYPE:
+        return _protobuf(raw)
     if kind not in _JSON:
-        raise errors.unsupported_media_type("application/json, application/yaml")
+        raise errors.unsupported_media_type(f"application/json, application/yaml, {protobuf.MEDIA_TYPE}")
     return parse_json(raw)
 
 
@@ -53,6 +55,13 @@ def _yaml(raw: bytes) -> Any:
         return yaml.safe_load(raw)
     except yaml.YAMLError as bad:
         raise errors.bad_request(f"couldn't get version/kind; yaml parse error: {bad}") from bad
+
+
+def _protobuf(raw: bytes) -> Any:
+    try:
+        return protobuf.decode(raw)
+    except protobuf.Malformed as bad:
+        raise errors.bad_request(f"the object provided is unrecognized: {bad}") from bad
 
 
 async def json_object(request: web.Request) -> Json:
@@ -94,8 +103,8 @@ class DeleteOptions:
 
 async def delete_options(request: web.Request) -> DeleteOptions:
     body: Json = {}
-    if request.can_read_body and (raw := await request.read()):
-        body = parse_json(raw)
+    if request.can_read_body and await request.read():
+        body = await document(request)
         if not isinstance(body, dict):
             raise errors.bad_request("the body of the request is no DeleteOptions")
     query = request.query

@@ -231,16 +231,12 @@ PodResourceClaimStatus 1:name=s 2:resourceClaimName=s
 HostIP 1:ip=s
 ContainerExtendedResourceRequest 1:containerName=s 2:resourceName=s 3:requestName=s
 PodExtendedResourceClaimStatus 1:requestMappings=[ContainerExtendedResourceRequest] 2:resourceClaimName=s
-NodeAllocatableMappedResources 1:name=s 2:quantity=q
-NodeAllocatableOverheadResources 1:name=s 2:perPod=q 3:perContainer=q
-NodeAllocatableResourceClaimStatus 1:resourceClaimName=s 2:containers=[s] 4:mapping=[NodeAllocatableMappedResources]
-  5:overhead=[NodeAllocatableOverheadResources]
 PodStatus 1:phase=s? 2:conditions=[PodCondition] 3:message=s? 4:reason=s? 5:hostIP=s? 6:podIP=s? 7:startTime=t
   8:containerStatuses=[ContainerStatus] 9:qosClass=s? 10:initContainerStatuses=[ContainerStatus]
   11:nominatedNodeName=s? 12:podIPs=[PodIP] 13:ephemeralContainerStatuses=[ContainerStatus] 14:resize=s?
   15:resourceClaimStatuses=[PodResourceClaimStatus] 16:hostIPs=[HostIP] 17:observedGeneration=i?
   18:extendedResourceClaimStatus=PodExtendedResourceClaimStatus 19:allocatedResources={q}
-  20:resources=ResourceRequirements 21:nodeAllocatableResourceClaimStatuses=[NodeAllocatableResourceClaimStatus]
+  20:resources=ResourceRequirements
 Pod 1:metadata=ObjectMeta 2:spec=PodSpec 3:status=PodStatus
 Taint 1:key=s 2:value=s? 3:effect=s 4:timeAdded=t
 ConfigMapNodeConfigSource 1:namespace=s 2:name=s 3:uid=s? 4:resourceVersion=s? 5:kubeletConfigKey=s
