@@ -5,6 +5,7 @@ import asyncio
 import json
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from fakes.cloud.limits import RateLimits
 from fakes.cloud.runtime import Runtime
 from fakes.cloud.runtime_process import ProcessRuntime
 from fakes.cloud.runtime_simulated import SimulatedRuntime
-from fakes.cloud.sandbox import bubblewrap
+from fakes.cloud.sandbox import working_bubblewrap
 from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
@@ -147,7 +148,7 @@ def _web_runner(server: Server) -> web.AppRunner:
     return web.AppRunner(
         app,
         access_log=None,
-        handler_cancellation=True,
+        handler_cancellation=False,  # a client that gives up must not undo what the cloud has begun
         shutdown_timeout=1.0,
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_LINE_BYTES,
@@ -157,8 +158,13 @@ def _web_runner(server: Server) -> web.AppRunner:
 def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path) -> Runtime:
     if options.runtime == "simulated":
         return SimulatedRuntime(timers, scenario.load(options.scenario))
-    known = [*images.load(options.images), *images.built_in()]
-    return ProcessRuntime(clock, known, state_dir, bwrap=bubblewrap() if options.sandbox else None)
+    known = [*images.load(options.images), *images.built_in(state_dir / "bin")]
+    bwrap = working_bubblewrap() if options.sandbox else None
+    if options.sandbox and bwrap is None:
+        print(
+            "fakes cloud: bubblewrap is not there or does not work; containers run as plain processes", file=sys.stderr
+        )
+    return ProcessRuntime(clock, known, state_dir, bwrap=bwrap)
 
 
 def _options(args: argparse.Namespace) -> Options:

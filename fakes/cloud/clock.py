@@ -7,11 +7,14 @@ clock, except the signature check and the rate limits, which judge clients that 
 import asyncio
 import heapq
 import itertools
+import logging
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+_AT_ONCE = 20
+_log = logging.getLogger(__name__)
 TimerCallback = Callable[[float], None]
 
 
@@ -99,7 +102,10 @@ class Timers:
                 break
             heapq.heappop(self._heap)
             callback, timer.callback = timer.callback, None
-            callback(when)
+            try:
+                callback(when)
+            except Exception:
+                _log.exception("a timer of %.3f failed", when)  # one group's trouble must not stop all others
             ran += 1
         return ran
 
@@ -107,7 +113,7 @@ class Timers:
         """Run timers as they fall due, for ever."""
         while True:
             self._wake.clear()  # before looking, so that no timer falls between
-            if self.run_due(limit=200) == 200:
+            if self.run_due(limit=_AT_ONCE) == _AT_ONCE:
                 await asyncio.sleep(0)  # a burst must not starve the HTTP server
                 continue
             delay = self.clock.real_seconds_until(self._heap[0][0]) if self._heap else None

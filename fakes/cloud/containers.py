@@ -21,6 +21,7 @@ from fakes.cloud.group import (
     Group,
     Run,
 )
+from fakes.cloud.probes import Probes
 from fakes.cloud.runtime import Pull, Runtime
 
 BACKOFF_FIRST_S = 10.0
@@ -38,6 +39,7 @@ class Containers:
         self._runtime = runtime
         self._changed = changed
         self._settled = settled
+        self._probes = Probes(timers, runtime, ready=self._judged_ready, unhealthy=self._unhealthy)
 
     def advance(self, group: Group, now: float) -> None:
         """Begin the next container whose turn it is, if any."""
@@ -59,7 +61,7 @@ class Containers:
         for container in group.everyone if only is None else only:
             if container.active:
                 group.events.normal(now, "Killing", f"Stopping container {container.name}")
-                self._runtime.stop(group, container, now, grace_s=grace_s)
+                self._stop_one(group, container, now, grace_s)
             else:
                 container.turn += 1
                 if container.timer is not None:
@@ -81,11 +83,6 @@ class Containers:
             self._wait(container, "PodInitializing" if group.init_containers and not container.init else "")
             container.backoff_s = container.pull_backoff_s = 0.0
 
-    def set_ready(self, group: Group, container: Container, now: float, *, ready: bool) -> None:
-        if container.ready != ready and container.state == CONTAINER_RUNNING:
-            container.ready = ready
-            self._changed(group, now)
-
     def will_restart(self, group: Group, container: Container) -> bool:
         """Whether policy starts this ended container again."""
         code = container.last.exit.code if container.last else 0
@@ -93,14 +90,27 @@ class Containers:
             return code != 0 and group.restart_policy != "Never"
         return group.restart_policy == "Always" or (group.restart_policy == "OnFailure" and code != 0)
 
+    def _stop_one(self, group: Group, container: Container, now: float, grace_s: float) -> None:
+        def stop(when: float, left_s: float) -> None:
+            self._runtime.stop(group, container, when, grace_s=left_s)
+
+        self._probes.before_stop(group, container, now, grace_s, stop)
+
+    def _judged_ready(self, group: Group, container: Container, now: float, ready: bool) -> None:
+        if container.ready != ready:
+            container.ready = ready
+            self._changed(group, now)
+
+    def _unhealthy(self, group: Group, container: Container, now: float, message: str) -> None:
+        group.events.normal(now, "Killing", message)
+        self._stop_one(group, container, now, group.grace_s)
+
     def _launch(self, group: Group, container: Container, now: float) -> None:
         container.launched = True
         self._begin(group, container, now)
 
     def _begin(self, group: Group, container: Container, now: float) -> None:
         container.turn += 1
-        if container.runs:
-            container.restarts += 1
         policy = container.spec.get("ImagePullPolicy") or _default_policy(container.image)
         pull = self._runtime.pull(group, container, now)
         present = container.image in group.pulled or (policy == "Never" and not pull.error)
@@ -155,8 +165,6 @@ class Containers:
 
         def again(when: float) -> None:
             if container.turn == turn:
-                if container.runs:
-                    container.restarts -= 1  # the run that could not be tried is the same run
                 self._begin(group, container, when)
 
         container.timer = self._timers.at(now + 1.0, back_off)
@@ -182,10 +190,11 @@ class Containers:
         self._move(container, "started")
         container.started_at = now
         container.reason = container.message = ""
-        container.runs += 1
+        _count_run(container)
         container.ready = not container.spec.get("ReadinessProbe")
         group.events.normal(now, "Started", f"Started container {container.name}")
         self._changed(group, now)
+        self._probes.begin(group, container, now)
         self._settled(group, now)
         self.advance(group, now)
 
@@ -196,7 +205,7 @@ class Containers:
             self._move(container, "exited")
         else:
             self._move(container, "start failed")
-            container.runs += 1
+            _count_run(container)
             group.events.warning(now, "Failed", f"Error: {end.message}")
         container.previous, container.last = container.last, Run(end, container.started_at if began else None, now)
         if end.reason == "OOMKilled":
@@ -237,6 +246,11 @@ class Containers:
     @staticmethod
     def _move(container: Container, what: str) -> None:
         container.state = CONTAINER_TRANSITIONS[container.state, what]
+
+
+def _count_run(container: Container) -> None:
+    container.restarts += container.runs > 0
+    container.runs += 1
 
 
 def _is_done(init: Container) -> bool:

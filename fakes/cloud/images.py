@@ -83,8 +83,8 @@ def find(images: Sequence[Image], reference: str) -> Image | None:
     return next((image for image in images if image.matches(reference)), None)
 
 
-def built_in() -> list[Image]:
-    """The images this host can play: those whose programs it has."""
+def built_in(own_programs: Path) -> list[Image]:
+    """The images this host can play: those whose programs it has. own_programs: a directory of ours, for `python`."""
     found = []
     if shutil.which("perl"):
         found.append(Image("perl", command=("perl", "-de0"), size_bytes=336_000_000))
@@ -93,9 +93,13 @@ def built_in() -> list[Image]:
         found.append(Image("pause", command=("sh", "-c", "while :; do sleep 3600; done"), size_bytes=300_000))
     python = _python()
     if python:
-        env = {"PATH": f"{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-        binds = (sys.base_prefix,) if python.is_relative_to(sys.base_prefix) else ()
-        found.append(Image("python", command=("python3",), env=env, binds=binds, size_bytes=373_000_000))
+        own_programs.mkdir(parents=True, exist_ok=True)
+        for name in ("python", "python3"):
+            (own_programs / name).unlink(missing_ok=True)
+            (own_programs / name).symlink_to(python)
+        path = f"{own_programs}:{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        binds = (str(own_programs), *((sys.base_prefix,) if python.is_relative_to(sys.base_prefix) else ()))
+        found.append(Image("python", command=("python3",), env={"PATH": path}, binds=binds, size_bytes=373_000_000))
     if shutil.which("nginx"):
         found.append(Image("nginx", command=("nginx", "-g", "daemon off;"), size_bytes=68_000_000))
     return found

@@ -33,6 +33,7 @@ from fakes.cloud.parameters import Json
 from fakes.cloud.runtime import Runtime
 from fakes.cloud.store import Store
 
+MOUNT_RETRY_S = 10.0
 STOP_CHARGE = (
     "[eci.containergroup]The charge of current ECI instance has been stopped, "
     "but the related resources are still being cleaned."
@@ -140,33 +141,45 @@ class Lifecycle:
         for group in self._store.expired(now):
             self._vanish(group, now, "delete")
 
-    def probe_ready(self, group: Group, container: Container, now: float, *, ready: bool) -> None:
-        self.containers.set_ready(group, container, now, ready=ready)
-
     def _place(self, group: Group, now: float) -> None:
         if group.status != SCHEDULING:
             return
-        why = self._no_stock(group)
+        reason, why = "NoStock", self._no_stock(group)
+        if not why and not self._store.has_ip():
+            reason, why = "IpNotEnough", "The vSwitch has no free IP address."
         if why:
-            group.reason, group.message = "NoStock", why
-            group.events.warning(now, "NoStock", why, source=SERVICE)
+            group.reason, group.message = reason, why
+            group.events.warning(now, reason, why, source=SERVICE)
             self._move(group, "no place", now)
             return
         group.pending_at = now
         group.ip = self._store.take_ip()
-        self._runtime.prepare(group)
         if self._settings.service_events:
             size = f"{group.cpu:.1f}-{group.memory_gib:.1f}Gi"
             message = f"[eci.containergroup]The user-specified instanceType for current eci instance is {size}"
             group.events.normal(now, "UserInstanceTypeSpec", message, source=SERVICE)
-        for name in _mounted_volumes(group):
-            message = f'MountVolume.SetUp succeeded for volume "{name}"'
-            group.events.normal(now, "SuccessfulMountVolume", message)
         if group.init_containers:
             for container in group.containers:
                 container.reason = "PodInitializing"
         self._move(group, "placed", now)
         self._set_limits(group, now)
+        self._mount(group, now)
+
+    def _mount(self, group: Group, now: float) -> None:
+        """Lay out the volumes, again and again if that fails, then begin the containers."""
+        if group.status != PENDING or group.stopping:
+            return
+        try:
+            self._runtime.prepare(group)
+        except OSError as error:
+            group.events.warning(now, "FailedMount", f"MountVolume.SetUp failed: {error.strerror or error}")
+            self._store.touch(group, now)
+            self._timers.at(now + MOUNT_RETRY_S, lambda when: self._mount(group, when))
+            return
+        for name in _mounted_volumes(group):
+            message = f'MountVolume.SetUp succeeded for volume "{name}"'
+            group.events.normal(now, "SuccessfulMountVolume", message)
+        self._store.touch(group, now)
         self.containers.advance(group, now)
 
     def _set_limits(self, group: Group, now: float) -> None:
@@ -228,7 +241,8 @@ class Lifecycle:
             group.stopping = "released"
             self._timers.at(now + self._settings.release_s, lambda when: self._vanish(group, when, "released"))
         elif purpose == "restart":
-            self._runtime.clear_scratch(group)
+            if group.runtime_data is not None:
+                self._runtime.clear_scratch(group)
             self.containers.reset(group)
             self._move(group, "restarted", now)
             self.containers.advance(group, now)

@@ -17,27 +17,28 @@ PER_MINUTE: dict[str, int] = {
     "UpdateContainerGroup": 500,
     "DescribeMultiContainerGroupMetric": 500,
 }
+WINDOW_S = 60.0
 ASSUMED_PER_MINUTE = 1000  # for the APIs that the vendor's table leaves out
 
 
 class RateLimits:
-    """One bucket per key and API, as large as a minute's calls and refilled evenly."""
+    """One count per key and API, begun anew by the first call a minute after the one that began it."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
+        self._counts: dict[tuple[str, str], tuple[float, int]] = {}
 
     def take(self, key_id: str, action: str, now: float) -> None:
         """Count one call at monotonic second `now`. Raises ApiError `Throttling`."""
         if not self.enabled:
             return
         limit = PER_MINUTE.get(action, ASSUMED_PER_MINUTE)
-        left, before = self._buckets.get((key_id, action), (float(limit), now))
-        left = min(float(limit), left + (now - before) * limit / 60)
-        if left < 1:
-            self._buckets[key_id, action] = (left, now)
+        began, count = self._counts.get((key_id, action), (now, 0))
+        if now - began >= WINDOW_S:
+            began, count = now, 0
+        if count >= limit:
             raise throttled()
-        self._buckets[key_id, action] = (left - 1, now)
+        self._counts[key_id, action] = (began, count + 1)
 
 
 def throttled() -> ApiError:

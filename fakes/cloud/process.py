@@ -113,7 +113,8 @@ class Process:
             os.kill(self._popen.pid, signal.SIGINT)
         else:
             # Its first process, since all others of the namespace die with it, and bubblewrap reports 137.
-            os.kill(self.pid or self._popen.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid or self._popen.pid, signal.SIGKILL)
 
     def pids(self) -> list[int]:
         return list(tree(self.pid)) if self.pid else []

@@ -9,6 +9,7 @@ from fakes.cloud.parameters import Json
 
 Started = Callable[[float], None]
 Exited = Callable[[float, Exit], None]
+Checked = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,9 @@ class Runtime(Protocol):
 
     def samples(self, group: Group, now: float) -> list[Json]:
         """Metric records, oldest first, as DescribeContainerGroupMetric lists them, each with `at` in epoch seconds."""
+
+    def check(self, group: Group, container: Container, probe: Json, *, timeout_s: float, done: Checked) -> None:
+        """Ask a running container what a probe says; `done` gets the time and the failure, or an empty text."""
 
     async def exec(
         self, group: Group, container: Container, command: Sequence[str], *, timeout_s: float

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fakes.cloud import checks, images, logs
 from fakes.cloud import exec as execution
-from fakes.cloud import images, logs
 from fakes.cloud.clock import Clock
 from fakes.cloud.errors import ApiError
 from fakes.cloud.group import CONTAINER_RUNNING, WAITING, Container, Exit, Group
@@ -23,8 +23,8 @@ from fakes.cloud.images import HOST, Image
 from fakes.cloud.metrics import Sample, record, usage
 from fakes.cloud.parameters import Json
 from fakes.cloud.process import Command, Process
-from fakes.cloud.runtime import ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
-from fakes.cloud.sandbox import DEFAULT_PATH, Sandbox, bubblewrap, find_program
+from fakes.cloud.runtime import Checked, ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
+from fakes.cloud.sandbox import DEFAULT_PATH, Sandbox, find_program
 from fakes.cloud.volumes import GroupFiles, hostname
 
 STARTING_AT_ONCE = 4
@@ -48,9 +48,7 @@ class _Place:
 class ProcessRuntime:
     """state_dir: where logs and volumes go. bwrap: None runs plain processes."""
 
-    def __init__(
-        self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None = bubblewrap()
-    ) -> None:
+    def __init__(self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None) -> None:
         self._clock = clock
         self._images = image_list
         self._state_dir = state_dir
@@ -60,6 +58,7 @@ class ProcessRuntime:
         self._places: dict[str, _Place] = {}
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="sweeper")
         self._idle = asyncio.Event()
+        self._asking: set[asyncio.Task[None]] = set()  # at most one per probe of a running container
 
     def pull(self, group: Group, container: Container, now: float) -> Pull:
         image = images.find(self._images, container.image)
@@ -132,6 +131,18 @@ class ProcessRuntime:
                 place.samples.append(record(group, now, [(item, sample) for item, sample in parts if sample]))
         return list(place.samples)
 
+    def check(self, group: Group, container: Container, probe: Json, *, timeout_s: float, done: Checked) -> None:
+        async def ask() -> None:
+            async def run(command: Sequence[str]) -> ExecResult:
+                return await self.exec(group, container, command, timeout_s=timeout_s)
+
+            error = await checks.failure(probe, run, timeout_s / self._clock.speed)
+            done(self._clock.now(), error)
+
+        task = asyncio.create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
     async def exec(self, group: Group, container: Container, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         return await execution.run(self._inside(group, container), command, timeout_s=timeout_s)
 
@@ -142,6 +153,8 @@ class ProcessRuntime:
 
     async def close(self) -> None:
         self._queue.clear()
+        for task in self._asking:
+            task.cancel()
         for place in self._places.values():
             for process in place.processes.values():
                 if process is not None:
@@ -168,7 +181,11 @@ class ProcessRuntime:
             self._over(group, container, exited, _start_error(f"image {container.image} is not known any more"))
             return
         words = _words(image, container)
-        box = self._box(place, group, container, image)
+        try:
+            box = self._box(place, group, container, image)
+        except OSError as error:
+            self._over(group, container, exited, _start_error(str(error)))
+            return
         if not words:
             self._over(group, container, exited, _start_error("no command specified"))
             return

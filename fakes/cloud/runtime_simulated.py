@@ -12,7 +12,7 @@ from fakes.cloud.errors import ApiError
 from fakes.cloud.group import CONTAINER_RUNNING, TERMINATED, Container, Exit, Group
 from fakes.cloud.metrics import GIB, Sample, record
 from fakes.cloud.parameters import Json
-from fakes.cloud.runtime import ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
+from fakes.cloud.runtime import Checked, ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
 from fakes.cloud.scenario import Rule, Scenario
 
 SAMPLE_S = 15
@@ -112,6 +112,9 @@ class SimulatedRuntime:
             used = cpu * max(0.0, at - (group.running_at or at))
             parts.append((container, Sample(at, int(used * 1e9), int(cpu * 1e9), int(memory))))
         return record(group, at, parts)
+
+    def check(self, group: Group, container: Container, probe: Json, *, timeout_s: float, done: Checked) -> None:
+        done(self._timers.clock.now(), "")
 
     async def exec(self, group: Group, container: Container, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         return ExecResult(0, self._scenario.rule(group, container).exec_output.encode())

@@ -7,6 +7,7 @@ The host's own `/tmp`, `/run` and `/var/tmp` are never seen.
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +54,22 @@ class Sandbox:
     capabilities: Sequence[str] = field(default_factory=tuple)
 
 
-def bubblewrap() -> str | None:
-    return shutil.which("bwrap")
+def working_bubblewrap() -> str | None:
+    """The path of bubblewrap, if it is there and this machine lets it make a container's view."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return None
+    box = Sandbox(Path("/"), [], {"PATH": DEFAULT_PATH})
+    with Path(os.devnull).open("wb") as sink:
+        words = [bwrap, *bubblewrap_arguments(box, info_fd=sink.fileno()), "--", "true"]
+        files = (sink.fileno(),)
+        try:
+            tried = subprocess.run(
+                words, pass_fds=files, env=box.environment, capture_output=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    return bwrap if tried.returncode == 0 else None
 
 
 def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:

@@ -89,10 +89,12 @@ class Service:
     def create(self, flat: Mapping[str, str]) -> Json:
         """CreateContainerGroup."""
         now = self.clock.now()
+        self.lifecycle.retire(now)
         known = self._remembered("CreateContainerGroup", flat, now)
         if known:
             return {"ContainerGroupId": known}
         spec = decode(shapes.GROUP, flat)
+        _refuse_unmodelled(flat)
         require(spec, "RegionId")
         self._check_region(spec["RegionId"])
         validation.check_group(spec)
@@ -150,6 +152,7 @@ class Service:
         now = self.clock.now()
         if self._remembered("UpdateContainerGroup", flat, now):
             return {}
+        _refuse_unmodelled(flat)
         kind = values.pop("UpdateType", "RenewUpdate")
         if kind not in ("RenewUpdate", "IncrementalUpdate"):
             raise invalid("UpdateType", "RenewUpdate or IncrementalUpdate")
@@ -290,6 +293,13 @@ def id_list(text: str) -> list[str]:
     if len(ids) > 20:
         raise too_long("ContainerGroupIds", "20 ids")
     return ids
+
+
+def _refuse_unmodelled(flat: Mapping[str, str]) -> None:
+    """Handlers other than commands would be accepted by the real service; here they are better refused than ignored."""
+    for name in flat:
+        if "Lifecycle" in name and "HandlerExec" not in name:
+            raise invalid(name, "this stand-in knows lifecycle handlers by Exec only")
 
 
 def _tags(spec: Json) -> dict[str, str]:

@@ -9,7 +9,6 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from fakes.cloud.errors import ApiError
 from fakes.cloud.group import ENDED, SCHEDULE_FAILED, Group
 
 Selector = tuple[str, frozenset[tuple[str, str | None]]]
@@ -17,6 +16,7 @@ RETAIN_ALL_S = 3600.0
 RETAIN_NEWEST = 100
 RETAIN_SCHEDULE_FAILED_S = 24 * 3600.0
 MAX_VIEWS = 32
+_OWN_ADDRESSES = 10  # the first of a subnet are the cloud's
 
 
 class View:
@@ -53,7 +53,10 @@ class Store:
         self._unscheduled: OrderedDict[str, Group] = OrderedDict()
         self._change_seq = 0
         self._network = ipaddress.ip_network(cidr)
-        self._next_ip = 10  # the first addresses of a subnet are the cloud's own
+        self._usable = self._network.num_addresses - _OWN_ADDRESSES - 1
+        if self._usable < 1:
+            raise ValueError(f"the network {cidr} has no room for groups")
+        self._next_ip = 0
         self._ips: set[str] = set()
         self.used_cpu = 0.0
         self.version = 0  # grows with every change of any group
@@ -156,16 +159,17 @@ class Store:
         for place in range(start, len(self._changes)):
             yield self._by_change[self._changes[place]]
 
+    def has_ip(self) -> bool:
+        return len(self._ips) < self._usable
+
     def take_ip(self) -> str:
-        """An address no live group has. Raises ApiError when the network is used up."""
-        size = self._network.num_addresses - 11
-        for _ in range(len(self._ips) + 1):
-            address = str(self._network[10 + (self._next_ip - 10) % size])
+        """An address no live group has; to be called only while there is one."""
+        while True:
+            address = str(self._network[_OWN_ADDRESSES + self._next_ip % self._usable])
             self._next_ip += 1
             if address not in self._ips:
                 self._ips.add(address)
                 return address
-        raise ApiError("InvalidVSwitchId.IpNotEnough", "The vSwitch has no free IP address.", 403)
 
     def _free(self, group: Group) -> None:
         self.used_cpu -= group.cpu

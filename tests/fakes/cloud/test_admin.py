@@ -7,7 +7,7 @@ import pytest
 from aliyunsdkcore.acs_exception.exceptions import ClientException, ServerException
 
 from fakes.cloud.faults import KINDS, thin_out
-from tests.fakes.cloud.sdk import Acs
+from tests.fakes.cloud.sdk import Acs, eventually
 from tests.fakes.cloud.test_door import SCENARIO, create_request
 
 
@@ -78,6 +78,18 @@ async def test_delay(world):
     began = asyncio.get_running_loop().time()
     await acs.action("ListUsage")
     assert asyncio.get_running_loop().time() - began >= 0.3
+
+
+async def test_a_client_that_gives_up_during_a_delay_does_not_undo_the_call(world):
+    acs, admin = world
+    await admin.post("faults", {"action": "CreateContainerGroup", "kind": "delay", "seconds": 0.5})
+    acs._client._read_timeout = 0.1
+    assert await refused(acs.call(create_request())) == "SDK.HttpError"
+
+    async def acted():
+        return len((await admin.get("state"))["groups"]) == 1
+
+    await eventually(acted)
 
 
 async def test_empty_and_partial_lists(world):

@@ -147,10 +147,10 @@ def test_image_names(name, reference, fits):
     assert images.Image(name).matches(reference) is fits
 
 
-def test_the_file_s_images_come_before_the_built_in_ones():
-    known = [*images.load("[[image]]\nname = 'busybox'\nfail = 'no'"), *images.built_in()]
+def test_the_file_s_images_come_before_the_built_in_ones(tmp_path):
+    known = [*images.load("[[image]]\nname = 'busybox'\nfail = 'no'"), *images.built_in(tmp_path)]
     assert images.find(known, "busybox").fail == "no"
-    assert images.find(images.built_in(), "busybox:1.36").fail == ""
+    assert images.find(images.built_in(tmp_path), "busybox:1.36").fail == ""
     assert images.find(known, "unheard-of") is None
 
 

@@ -5,7 +5,9 @@ import base64
 import os
 import re
 import shutil
+import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from aliyunsdkcore.acs_exception.exceptions import ServerException
@@ -157,7 +159,7 @@ async def test_files_are_at_their_mount_paths_and_the_rest_is_still_there(acs, p
         "/usr/bin/env",
         "read-only",
     ]
-    assert "new" not in os.listdir("/etc")
+    assert not exists("/etc/new")
 
 
 @needs_bwrap
@@ -222,6 +224,10 @@ async def test_a_read_only_root(acs):
     more = {"Container__1__SecurityContext__ReadOnlyRootFilesystem": "true"}
     _, log = await finish(acs, **shell("touch /x || echo refused; touch /tmp/x && echo tmp"), **more)
     assert log.splitlines()[-2:] == ["refused", "tmp"]
+
+
+def exists(path):
+    return Path(path).exists()
 
 
 def copy_shell(root):
@@ -384,3 +390,88 @@ async def test_plain_processes_without_a_sandbox(start, tmp_path):
     await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
     group = await acs.until_container(group_id, State="Terminated")
     assert state(group)["ExitCode"] == 143
+
+
+def command_probe(kind, script, **more):
+    probe = {f"Container__1__{kind}Probe__Exec__Command__{n}": word for n, word in enumerate(["sh", "-c", script], 1)}
+    probe |= {f"Container__1__{kind}Probe__{name}": value for name, value in {"PeriodSeconds": 1, **more}.items()}
+    return probe
+
+
+async def ready(acs, group_id):
+    return (await acs.group(group_id))["Containers"][0]["Ready"]
+
+
+@needs_bwrap
+async def test_readiness_by_command(acs):
+    group_id = await create(
+        acs, **shell("sleep 1; touch /tmp/ready; exec sleep 100"), **command_probe("Readiness", "test -e /tmp/ready")
+    )
+    await acs.until(group_id, "Running")
+    assert not await ready(acs, group_id)
+    await eventually(lambda: ready(acs, group_id))
+    assert "Unhealthy" in [event["Reason"] for event in (await acs.group(group_id))["Events"]]
+
+
+@needs_bwrap
+async def test_liveness_restarts(acs):
+    more = command_probe("Liveness", "test ! -e /tmp/sick", FailureThreshold=1)
+    group_id = await create(acs, policy="Always", **shell("sleep 0.5; touch /tmp/sick; exec sleep 100"), **more)
+
+    async def restarted():
+        return (await acs.group(group_id))["Containers"][0]["RestartCount"] > 0
+
+    await eventually(restarted)
+    assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["ExitCode"] == 143
+
+
+@pytest.mark.parametrize("kind", ["TcpSocket__Port", "HttpGet__Port"])
+async def test_readiness_by_port(acs, kind, unused_tcp_port_of_nobody):
+    port = unused_tcp_port_of_nobody
+    serve = f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+    words = {"Container__1__Command__1": "python3", "Container__1__Command__2": "-c", "Container__1__Command__3": serve}
+    probe = {f"Container__1__ReadinessProbe__{kind}": port, "Container__1__ReadinessProbe__PeriodSeconds": 1}
+    group_id = await create(acs, image="python:3.11", **words, **probe)
+    await eventually(lambda: ready(acs, group_id), within=20)
+
+
+@pytest.fixture
+def unused_tcp_port_of_nobody():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@needs_bwrap
+async def test_hooks(acs):
+    hooks = {}
+    for name, script in (("PostStart", "echo begun > /tmp/x"), ("PreStop", "echo bye >> /tmp/x")):
+        for number, word in enumerate(["sh", "-c", script], 1):
+            hooks[f"Container__1__Lifecycle{name}HandlerExec__{number}"] = word
+    script = "trap 'cat /tmp/x; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    group_id = await create(acs, **shell(script), **hooks)
+    await acs.until_log(group_id, "up")
+    await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
+    await acs.until_container(group_id, State="Terminated")
+    assert await acs.log(group_id) == "up\nbegun\nbye\n"
+
+
+async def test_a_hook_that_is_not_modelled_is_refused(acs):
+    with pytest.raises(ServerException, match="LifecyclePreStopHandlerHttpGetPort"):
+        await create(acs, Container__1__LifecyclePreStopHandlerHttpGetPort=80)
+
+
+@needs_bwrap
+async def test_the_python_image_has_both_names(acs):
+    words = {
+        "Container__1__Command__1": "python",
+        "Container__1__Command__2": "-c",
+        "Container__1__Command__3": "print(6*7)",
+    }
+    assert (await finish(acs, image="python", **words))[1] == "42\n"
+
+
+@needs_bwrap
+async def test_no_file_of_the_runtime_is_open_inside(acs):
+    _, log = await finish(acs, **shell("ls /proc/self/fd | tr '\\n' ' '"))
+    assert log == "0 1 2 3 "
