@@ -37,6 +37,7 @@ class Settings:
     kube_port: int = 0
     kubelet_port: int = 0
     cloud_arguments: tuple[str, ...] = ()
+    provider_arguments: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: st
         f"--eci-endpoint={endpoint}",
         "--eci-region=cn-hangzhou",
         "--cluster-name=local",
+        *settings.provider_arguments,
     ]
     keys = {"ECI_ACCESS_KEY": ACCESS_KEY, "ECI_SECRET_KEY": SECRET_KEY}
     return await _child(stack, "provider", arguments, settings.directory, keys)

@@ -166,6 +166,8 @@ def test_every_group_name_keeps_the_rules(namespace, name):
 def test_a_client_token_belongs_to_one_pod_uid():
     assert identity.client_token(owner(uid="1")) == identity.client_token(owner(uid="1", name="other"))
     assert identity.client_token(owner(uid="1")) != identity.client_token(owner(uid="2"))
+    assert identity.client_token(owner()) != identity.client_token(owner(), replaces="eci-dead")
+    assert identity.client_token(owner(), "eci-a") != identity.client_token(owner(), "eci-b")
     assert len(identity.client_token(owner())) == 64
     assert identity.client_token(owner()).isascii()
 

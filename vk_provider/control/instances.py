@@ -23,7 +23,7 @@ MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so ove
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
 BATCH = 20
-RETRY = Backoff(first_s=1.0, most_s=30.0)
+RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 
 
 class InstanceStore:
@@ -160,7 +160,7 @@ class InstancePoller:
         if since_s + MARGIN_S > MOST_WINDOW_S:
             await self._relist()
         else:
-            window_s = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(since_s) + MARGIN_S))
+            window_s = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
             unknown = []
             for report in await self._cloud.changes(window_s):
                 known = self._store.get(report.id)

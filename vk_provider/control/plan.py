@@ -145,17 +145,20 @@ def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, 
 
 def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, Instance | None]:
     """The instance that is this pod's, and one that is too many."""
-    if not instances:
-        return None, None
     noted = pods.instance_id_of(pod)
-    ordered = sorted(
-        instances, key=lambda each: (each.status is NEVER_PLACED, each.id != noted, each.created_at, each.id)
-    )
-    return ordered[0], ordered[1] if len(ordered) > 1 else None
+    placed = [each for each in instances if each.status is not NEVER_PLACED]
+    dead = [each for each in instances if each.status is NEVER_PLACED]
+    ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
+    # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
+    ordered += sorted(dead, key=lambda each: (each.created_at, each.id), reverse=True)
+    return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
 
 
 def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: Now) -> Action:
     for instance in instances:
+        owner = instance.owner
+        if not (owner.uid and owner.namespace and owner.name):
+            continue  # no pod can be asked about, so nothing can be proven
         if not _deletable(instance, record, now):
             continue
         young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)
@@ -179,7 +182,7 @@ def _terminal(pod: Json, instance: Instance | None, record: PodRecord, now: Now)
 def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
     if instance is None:
         if record.created and record.last is None and not record.absent:
-            return Look(pods.instance_id_of(pod))
+            return Look(_had(pod))
         return _final(pod, record.last, node, now)
     if status.all_stopped(instance):
         return _final(pod, instance, node, now)
@@ -239,13 +242,18 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
-    had = pods.instance_id_of(pod)
+    had = _had(pod)
     if had or status.had_run(pod):
         return _vanished(pod, had, node, now) if record.absent else Look(had)
     wait_s = record.retry_at_s - now.loop_s
     if wait_s > 0:
         return _report(pod, record.problem, node, now) or Wait(wait_s)
     return Create()
+
+
+def _had(pod: Json) -> str:
+    """The instance noted on the pod. What stands there before our first status came with a copied manifest."""
+    return pods.instance_id_of(pod) if pod.get("status", {}).get("startTime") else ""
 
 
 def _vanished(pod: Json, had: str, node: Node, now: Now) -> Action:
@@ -305,7 +313,7 @@ def _notes(pod: Json, instance: Instance) -> dict[str, str]:
 def _deletable(instance: Instance, record: PodRecord, now: Now) -> bool:
     """Whether asking for its deletion (again) makes sense now."""
     asked_s = record.deletes.get(instance.id)
-    if asked_s is not None and now.loop_s - asked_s < DELETE_AGAIN_S:
+    if asked_s is not None and now.loop_s - asked_s < DELETE_AGAIN_S - 0.5:  # a timer may ring early by a hair
         return False
     return asked_s is None or instance.status is not InstanceStatus.TERMINATING
 

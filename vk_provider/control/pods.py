@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -63,10 +62,11 @@ Json = dict[str, Any]
 log = logging.getLogger(__name__)
 
 CREATE_RETRY = Backoff(first_s=2.0, most_s=120.0, spread=0.25)
-NOT_READY_RETRY = Backoff(first_s=1.0, most_s=10.0, spread=0.1)  # c.2: a Secret made a moment later must not wait long
+NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)  # c.2: a Secret made a moment later must not wait long
 RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
 PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 LOOK_AGAIN_S = 10.0
+CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
 
@@ -168,17 +168,17 @@ class PodController:
         record = self._record(uid)
         if pod is not None:
             record.seen = True
-        if instances:
-            record.absent = record.created = False
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
-        if record.ended_s is None and any(each.status.is_ended for each in instances):
-            record.ended_s = now.loop_s
+        _take_note(record, instances, now)
+        if pod is not None and instances:
+            self._mirror_events(pod, instances, record)
         action = plan(pod, instances, record, node=self._node, now=now)
         self._actions.add(action=type(action).__name__)
         match action:
             case Nothing():
-                record.failures = 0
+                record.patches = 0
             case Wait(seconds):
+                record.patches = 0
                 self._queue.add_after(uid, seconds)
             case DeleteOrphan(instance):
                 await self._delete_orphan(instance, record)
@@ -188,20 +188,22 @@ class PodController:
                 await self._create(pod, record, replaces)
             case DeleteInstance(instance, why, killing):
                 await self._delete_instance(pod, instance, record, why=why, killing=killing)
+            case Patch() if now.loop_s < record.patch_at_s:
+                self._queue.add_after(uid, record.patch_at_s - now.loop_s)
             case Patch(body, problem):
-                await self._patch(pod, body)
+                await self._patch(pod, body, record)
                 if problem is not None:
                     self._warn(pod, problem.reason, problem.message)
             case Look(instance_id):
                 await self._look(pod, instance_id, record)
             case Finalize():
                 await self._finalize(pod)
-        if pod is not None and instances:
-            self._mirror_events(pod, instances, record)
+        record.failures = 0
 
     async def _create(self, pod: Json, record: PodRecord, replaces: str) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
+        uncertain = record.created
         try:
             objects = await self._references.read(pod)
             workload = replace(build(pod, objects, self._context), replaces=replaces)
@@ -218,29 +220,28 @@ class PodController:
             self._queue.add(key.uid)
             return
         except (PodNotReady, CloudError) as error:
-            record.created = isinstance(error, CloudUnavailable) or (record.created and isinstance(error, Throttled))
+            record.created = uncertain or isinstance(error, CloudUnavailable)
             self._postpone(pod, record, error)
             return
-        record.problem, record.created = None, False
+        record.problem, record.created, record.attempts = None, False, 0
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
                 self._warn(pod, notice.reason, notice.message, container=notice.container)
         if replaces:
-            record.retry_at_s = asyncio.get_running_loop().time() + PLACE_RETRY.delay(record.failures)
-            record.failures += 1
-        else:
-            record.failures = 0
-        self._instances.put(instance)
+            delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
+            record.retry_at_s = asyncio.get_running_loop().time() + delay_s
+            record.replaced += 1
+        self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
     def _postpone(self, pod: Json, record: PodRecord, error: PodNotReady | CloudError) -> None:
         """The pod stays Pending, says why, and is tried again."""
         record.problem, event_reason = _problem_of(error)
         backoff = NOT_READY_RETRY if isinstance(error, PodNotReady) else CREATE_RETRY
-        delay_s = backoff.delay(record.failures, jitter=self._jitter())
+        delay_s = backoff.delay(record.attempts, jitter=self._jitter())
         if isinstance(error, Throttled):
             delay_s = max(delay_s, error.retry_after_s or 0.0)
-        record.failures += 1
+        record.attempts += 1
         record.retry_at_s = asyncio.get_running_loop().time() + delay_s
         self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
         prefix = "Error: " if event_reason == "Failed" and isinstance(error, PodNotReady) else ""
@@ -264,6 +265,7 @@ class PodController:
     def _departing(self, instance: Instance, record: PodRecord) -> None:
         record.deletes[instance.id] = asyncio.get_running_loop().time()
         self._poller.expect_departure(instance.id)
+        self._queue.add(instance.owner.uid)  # for what else there is to do, and to ask again should nothing come of it
 
     def _announce_killing(self, pod: Json, instance: Instance, why: str) -> None:
         if why == "DeadlineExceeded":
@@ -291,20 +293,46 @@ class PodController:
         self._departing(instance, record)
         log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
 
-    async def _patch(self, pod: Json, body: Json) -> None:
+    async def _patch(self, pod: Json, body: Json, record: PodRecord) -> None:
         key = pods.key_of(pod)
+        record.patches += 1
+        if record.patches > CALM:
+            delay_s = RETRY.delay(record.patches - CALM, jitter=self._jitter())
+            record.patch_at_s = asyncio.get_running_loop().time() + delay_s
+            log.warning("the status of pod=%s is changed back again and again, next_s=%.1f", key, delay_s)
         try:
             answer = await self._client.patch(paths.pod_status(key.namespace, key.name), body)
-        except (NotFound, Conflict):
-            self._forget_pod(key)  # gone, or a namesake: its DELETED event is on the way
+        except NotFound:
+            self._forget_pod(key)  # its DELETED event is on the way
             return
-        self._reflector.take(answer)
+        except Conflict as error:
+            await self._read_again(key, error)
+            return
+        if not self._reflector.take(answer) and self._store.get(key.uid) is pod:
+            raise KubeError(f"the API server took the status of {key} and kept nothing of it")
+
+    async def _read_again(self, key: pods.PodKey, conflict: Conflict) -> None:
+        """A namesake means that ours is gone; the same pod, that others wrote it too: taken as it is, tried again."""
+        try:
+            found = await self._client.get(paths.pod(key.namespace, key.name))
+        except NotFound:
+            found = None
+        if found is None or pods.uid_of(found) != key.uid:
+            self._forget_pod(key)
+            return
+        self._reflector.take(found)
+        raise conflict
 
     async def _finalize(self, pod: Json) -> None:
         key = pods.key_of(pod)
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": key.uid}}
-        with suppress(NotFound, Conflict):
+        try:
             await self._client.delete(paths.pod(key.namespace, key.name), body=options)
+        except NotFound:
+            pass
+        except Conflict as error:
+            await self._read_again(key, error)
+            return
         log.info("removed pod=%s", key)
         self._forget_pod(key)
 
@@ -318,13 +346,13 @@ class PodController:
         found = {each.id: each for each in await self._cloud.find(key.uid)}
         if instance_id:
             found.update(await self._cloud.describe([instance_id]))
-        for instance in found.values():
-            if instance.owner.uid == key.uid:
-                self._instances.put(instance)
-        if found:
+        ours = [each for each in found.values() if each.owner.uid == key.uid]
+        for instance in ours:
+            self._instances.put(instance)
+        if ours:
             return
         names = [each["name"] for each in pods.containers_of(pod)]
-        if instance_id and not await self._cloud.is_gone(instance_id, names[0]):
+        if instance_id and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
             self._queue.add_after(key.uid, LOOK_AGAIN_S)
             return
@@ -343,20 +371,40 @@ class PodController:
                 type=kind,
                 reason=reason,
                 message=message,
-                now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                now=self._stamp(),
                 node=self._node.name,
             )
         )
+
+    def _stamp(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _mirror_events(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> None:
         instance, _ = primary(pod, instances)
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
+        mirrored, record.mirrored = record.mirrored, {each.id: each.count for each in instance.events}
         for event in instance.events:
-            if record.mirrored.get(event.id, 0) >= event.count:
+            if mirrored.get(event.id, 0) >= event.count:
                 continue
-            record.mirrored[event.id] = event.count
             self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
+
+
+def _take_note(record: PodRecord, instances: Sequence[Instance], now: Now) -> None:
+    """What the sight of the instances settles."""
+    if instances:
+        record.absent = record.created = False
+    record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}
+    placed = [each for each in instances if each.status not in _UNPLACED]
+    if placed:
+        record.replaced = 0
+    if not any(each.status.is_ended for each in placed):
+        record.ended_s = None
+    elif record.ended_s is None:
+        record.ended_s = now.loop_s
+
+
+_UNPLACED = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.SCHEDULE_FAILED, InstanceStatus.UNKNOWN})
 
 
 def _problem_of(error: PodNotReady | CloudError) -> tuple[Problem, str]:

@@ -22,11 +22,15 @@ class Problem:
 
 @dataclass(slots=True)
 class PodRecord:
-    """Bounded: a handful of fields and the ids of at most 50 events."""
+    """Bounded: a handful of fields, and of events and deletions only those of instances that are still there."""
 
     seen: bool = False  # the pod was in our store once: its absence is then a deletion, not a gap in what we know
-    failures: int = 0  # attempts in a row that failed
-    retry_at_s: float = 0.0  # loop time before which nothing is tried
+    failures: int = 0  # looks in a row that failed
+    attempts: int = 0  # creates in a row that failed
+    replaced: int = 0  # instances in a row that were never placed, and in whose place another came
+    retry_at_s: float = 0.0  # loop time before which no create is tried
+    patches: int = 0  # status patches in a row, without rest in between
+    patch_at_s: float = 0.0  # loop time before which no further one is sent
     problem: Problem | None = None
     refusal: Problem | None = None  # never to be created
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows

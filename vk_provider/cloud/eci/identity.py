@@ -20,6 +20,11 @@ def group_name(namespace: str, name: str) -> str:
     return text if len(text) >= MIN_NAME else f"pod-{text}".rstrip("-")
 
 
-def client_token(owner: Owner) -> str:
-    """64 ASCII characters. One per pod uid: however often a create is repeated, the cloud makes one instance of it."""
-    return hashlib.sha256("\n".join((owner.cluster, owner.node, owner.uid)).encode()).hexdigest()
+def client_token(owner: Owner, replaces: str = "") -> str:
+    """64 ASCII characters: however often a create is repeated, the cloud makes one instance of it.
+
+    One per pod uid; and one more for each dead instance in whose place a new one comes, since under the old token the
+    cloud would give the dead one back.
+    """
+    parts = (owner.cluster, owner.node, owner.uid, *([replaces] if replaces else []))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

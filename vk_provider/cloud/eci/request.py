@@ -124,7 +124,7 @@ def _set_place(request: Any, settings: EciSettings) -> None:
 def _set_identity(request: Any, workload: Workload) -> None:
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
-    request.set_ClientToken(identity.client_token(owner))
+    request.set_ClientToken(identity.client_token(owner, workload.replaces))
     _set_tags(request, tags.of_owner(owner))
 
 

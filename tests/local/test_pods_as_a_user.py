@@ -1,0 +1,172 @@
+"""What a user does with kubectl, and sees."""
+
+import asyncio
+import re
+
+import pytest
+
+from tests.local.conftest import job, pod
+
+READ = """
+cat /etc/settings/a.conf /shared/made
+echo $COLOUR $NAME '$(GREETING)'
+cat /var/run/secrets/kubernetes.io/serviceaccount/namespace
+"""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SIX = ["Scheduled", "SuccessfulMountVolume", "Pulling", "Pulled", "Created", "Started"]
+
+
+async def test_a_pods_life_seen_through_kubectl(world):
+    """apply, watch, follow the log while the process writes, describe, delete: one life from end to end."""
+    watching = asyncio.ensure_future(
+        world.kubectl("-n", "vk", "get", "pods", "-w", "--request-timeout=12s", check=False)
+    )
+    script = "echo out; echo err >&2; for i in 1 2 3 4; do echo line $i; sleep 0.7; done; exit 3"
+    await world.apply(pod("life", script))
+    await world.phase("life", "Running")
+    followed = await world.kubectl("-n", "vk", "logs", "-f", "life")
+    assert followed.splitlines()[2:] == [f"line {number}" for number in (1, 2, 3, 4)]
+    seen = await world.phase("life", "Failed")
+    state = seen["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert (state["exitCode"], state["reason"]) == (3, "Error")
+    assert await world.kubectl("-n", "vk", "logs", "life") == followed
+
+    events = await world.events(seen["metadata"]["uid"])
+    assert [event["reason"] for event in events] == SIX
+    assert {(event["source"]["component"], event["source"]["host"]) for event in events[1:]} == {("kubelet", "eci")}
+    described = await world.kubectl("-n", "vk", "describe", "pod", "life")
+    shown = re.findall(r"^  Normal +(\w+)", described, re.MULTILINE)
+    assert shown == SIX
+
+    await world.kubectl("-n", "vk", "delete", "pod", "life")
+    await world.until_gone(seen["metadata"]["uid"])
+    table = await watching
+    for status in ("Pending", "ContainerCreating", "Running", "Error"):
+        assert status in table
+
+
+async def test_log_options(world):
+    script = "for i in 1 2 3 4 5; do echo line $i; sleep 0.3; done; printf 'no newline at the end'"
+    await world.apply(pod("talks", script))
+    await world.phase("talks", "Succeeded")
+
+    async def logs(*options):
+        return await world.kubectl("-n", "vk", "logs", "talks", *options)
+
+    everything = [*(f"line {number}" for number in (1, 2, 3, 4, 5)), "no newline at the end"]
+    assert (await logs()).splitlines() == everything
+    assert (await logs("--tail=2")).splitlines() == everything[-2:]
+    assert await logs("--tail=0") == ""
+    assert await logs("--limit-bytes=9") == "line 1\nli"
+    stamped = (await logs("--timestamps")).splitlines()
+    moments = [line.split(" ", 1)[0] for line in stamped]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", moment) for moment in moments)
+    assert [line.split(" ", 1)[1] for line in stamped] == everything
+    since = moments[3][:19]  # kubectl sends whole seconds
+    expected = [text for moment, text in zip(moments, everything, strict=True) if moment[:19] >= since]
+    assert (await logs(f"--since-time={since}Z")).splitlines() == expected
+    assert (await logs("--since=1h")).splitlines() == everything
+    refused = await world.kubectl("-n", "vk", "logs", "talks", "--previous", check=False)
+    assert 'previous terminated container "c" in pod "talks" not found' in refused
+
+
+async def test_a_log_longer_than_the_clouds_window_comes_whole_when_followed(world):
+    """ECI gives at most 2,000 lines a call."""
+    await world.apply(
+        pod("long", "i=0; while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; [ $((i%500)) = 0 ] && sleep 0.6; done")
+    )
+    await world.phase("long", "Running")
+    followed = await world.kubectl("-n", "vk", "logs", "-f", "long")
+    assert followed.splitlines() == [f"line {number}" for number in range(1, 6001)]
+
+
+async def test_restarts_previous_logs_and_back_off(world):
+    await world.apply(pod("again", "echo run; exit 1", restartPolicy="Always"))
+
+    async def restarted():
+        found = (await world.pod("again"))["status"].get("containerStatuses", [{}])[0]
+        return found if found.get("restartCount", 0) >= 1 and "waiting" in found["state"] else None
+
+    status = await world.until(restarted, within_s=30)
+    assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert status["lastState"]["terminated"]["exitCode"] == 1
+    assert await world.kubectl("-n", "vk", "logs", "again", "--previous") == "run\n"
+    assert "CrashLoopBackOff" in await world.kubectl("-n", "vk", "get", "pod", "again")
+
+
+async def test_files_environment_and_init_containers_reach_the_process(world):
+    await world.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "settings", "namespace": "vk"},
+            "data": {"a.conf": "from a config map\n", "COLOUR": "blue"},
+        },
+        pod(
+            "reads",
+            volumes=[{"name": "conf", "configMap": {"name": "settings"}}, {"name": "shared", "emptyDir": {}}],
+            initContainers=[
+                {
+                    "name": "first",
+                    "image": "busybox",
+                    "command": ["sh", "-c", "echo made by init > /shared/made"],
+                    "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+                }
+            ],
+            containers=[
+                {
+                    "name": "c",
+                    "image": "busybox",
+                    "command": ["sh", "-c"],
+                    "args": [READ],
+                    "env": [
+                        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                        {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "COLOUR"}}},
+                        {"name": "GREETING", "value": "hello $(NAME)"},
+                    ],
+                    "volumeMounts": [
+                        {"name": "conf", "mountPath": "/etc/settings"},
+                        {"name": "shared", "mountPath": "/shared"},
+                    ],
+                }
+            ],
+        ),
+    )
+    await world.phase("reads", "Succeeded")
+    text = await world.kubectl("-n", "vk", "logs", "reads", "-c", "c")
+    assert text == "from a config map\nmade by init\nblue reads hello reads\nvk"
+
+
+async def test_deletion_gives_the_process_its_grace(world):
+    await world.apply(pod("tidy", "trap 'echo tidied; exit 7' TERM; echo up; while :; do sleep 0.1; done"))
+    await world.phase("tidy", "Running")
+    followed = asyncio.ensure_future(world.kubectl("-n", "vk", "logs", "-f", "tidy", check=False))
+    uid = (await world.pod("tidy"))["metadata"]["uid"]
+    await asyncio.sleep(1.5)  # the follower is connected and has seen the first line
+    await world.kubectl("-n", "vk", "delete", "pod", "tidy", "--grace-period=20")
+    assert "tidied" in await followed
+    assert "Killing" in [event["reason"] for event in await world.events(uid)]
+    await world.until_gone(uid)
+
+
+async def test_a_forced_deletion_leaves_no_instance(world):
+    await world.apply(pod("forced", "sleep 1000"))
+    await world.phase("forced", "Running")
+    uid = (await world.pod("forced"))["metadata"]["uid"]
+    await world.kubectl("-n", "vk", "delete", "pod", "forced", "--force", "--grace-period=0")
+    await world.until_gone(uid)
+
+
+async def test_three_hundred_jobs_at_once_all_complete(world):
+    await world.apply(*(job(f"j{number}", f"echo {number}") for number in range(300)))
+
+    async def done():
+        jobs = (await world.api.get("/apis/batch/v1/namespaces/vk/jobs"))["items"]
+        return len(jobs) == 300 and all(each["status"].get("succeeded") == 1 for each in jobs)
+
+    await world.until(done, within_s=90)
+    groups = [group for group in (await world.cloud("bill"))["groups"] if group["name"].startswith("vk-j")]
+    assert len(groups) == 300
+    assert not any(group["billing"] for group in groups)
+    assert await world.kubectl("-n", "vk", "logs", "job/j299") == "299\n"
