@@ -22,6 +22,7 @@ _VARINT, _BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}
 """Wire types whose length is given by the type."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Malformed(ValueError):
@@ -133,7 +134,7 @@ def _value(wanted: Type, wire: int, value: int | bytes, at: str) -> Any:
 
 
 def _time(raw: bytes, at: str, *, micro: bool) -> str | None:
-    """RFC 3339 in UTC; Kubernetes keeps whole seconds, or microseconds for a MicroTime. Empty bytes are no time."""
+    """RFC 3339 in UTC; Kubernetes keeps whole seconds, or microseconds for a MicroTime. None for Go's zero times."""
     if not raw:
         return None
     stamp = _message(raw, "Timestamp", {})
@@ -141,6 +142,8 @@ def _time(raw: bytes, at: str, *, micro: bool) -> str | None:
         when = _EPOCH + timedelta(seconds=stamp.get("seconds", 0), microseconds=stamp.get("nanos", 0) // 1000)
     except OverflowError as bad:
         raise Malformed(f"{at} is outside of the years 1 to 9999") from bad
+    if when == _YEAR_ONE:
+        return None
     return when.replace(tzinfo=None).isoformat(timespec="microseconds" if micro else "seconds") + "Z"
 
 
