@@ -77,6 +77,7 @@ RUNNING = instance()
 ENDED = instance(InstanceStatus.SUCCEEDED, kind=StateKind.TERMINATED, exit_code=0)
 STOPPED = instance(InstanceStatus.TERMINATING, kind=StateKind.TERMINATED, exit_code=143)
 UNPLACED = instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING, id="eci-0")
+NEWER = replace(UNPLACED, id="eci-00", created_at="2026-01-02T03:01:00Z")
 MIRROR = {"kubernetes.io/config.mirror": "x"}
 NOTED = {"k8s.aliyun.com/eci-instance-id": "eci-1"}
 DELETING = {"deletionTimestamp": "2026-01-02T03:04:00Z", "deletionGracePeriodSeconds": 30}
@@ -105,7 +106,23 @@ def terminal(phase="Succeeded", **changes):
         pytest.param(pod(), [], PodRecord(), Create(), id="bound pod starts"),
         pytest.param(pod(annotations=MIRROR), [], PodRecord(), Nothing(), id="mirror pod"),
         pytest.param(pod(), [], PodRecord(retry_at_s=1007), Wait(7), id="failed create waits for its time"),
-        pytest.param(pod(annotations=NOTED), [], PodRecord(), Look("eci-1"), id="missing instance is asked for by id"),
+        pytest.param(
+            pod(annotations=NOTED, status={"phase": "Pending", "startTime": STARTED}),
+            [],
+            PodRecord(),
+            Look("eci-1"),
+            id="missing instance is asked for by id",
+        ),
+        pytest.param(
+            pod(annotations=NOTED), [], PodRecord(), Create(), id="an id copied along with a manifest is not ours"
+        ),
+        pytest.param(
+            pod(),
+            [UNPLACED, NEWER],
+            PodRecord(),
+            DeleteInstance(UNPLACED, "a second instance of one pod"),
+            id="of dead ones the newest stays",
+        ),
         pytest.param(pod(**DELETING), [], PodRecord(created=True), Look(""), id="delete during an uncertain create"),
         pytest.param(None, [RUNNING], PodRecord(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
         pytest.param(None, [RUNNING], PodRecord(), DeleteOrphan(RUNNING), id="old orphan goes"),

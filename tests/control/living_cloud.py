@@ -1,0 +1,167 @@
+"""A Cloud in memory whose instances live: they start, run, end and go, by the loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tests.control.memory_cloud import MemoryCloud
+from vk_provider.model.instance import (
+    CloudCondition,
+    CloudEvent,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceReport,
+    InstanceStatus,
+    StateKind,
+)
+from vk_provider.model.workload import Workload
+
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What becomes of a pod's instance. runs_s None: for ever. unplaced: so many first instances find no room.
+
+    stop_s: from the deletion to the containers' end; gone two looks later. A trace of its end shows in between.
+    """
+
+    starts_s: float = 3.0
+    runs_s: float | None = None
+    exit_code: int = 0
+    unplaced: int = 0
+    stop_s: float = 3.0
+    gone_s: float = 6.0
+
+
+class LivingCloud(MemoryCloud):
+    """lives: by pod name. starts: instances ever made by pod uid, those never placed apart in `unplaced`."""
+
+    def __init__(self, clock: Callable[[], datetime], **lives: Life) -> None:
+        super().__init__()
+        self.lives = lives
+        self.starts: Counter[str] = Counter()
+        self.unplaced: Counter[str] = Counter()
+        self.created_at_s: list[float] = []
+        self._clock = clock
+        self._specs: dict[str, tuple[Workload, Life]] = {}
+
+    def life_of(self, name: str) -> Life:
+        return self.lives.get(name.replace("-", "_"), Life())
+
+    async def create(self, workload: Workload) -> Instance:
+        before = len(self.created)
+        try:
+            await super().create(workload)
+        except KeyError:
+            pass  # the token is remembered though its instance is gone: the first answer is given again
+        finally:
+            if len(self.created) > before:
+                self._born(f"eci-{len(self._tokens)}", workload)
+        made = self._tokens[workload.owner.uid, workload.replaces]
+        return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0)
+
+    async def delete(self, instance_id: str) -> bool:
+        self._enter(f"delete {instance_id}")
+        instance = self.instances.get(instance_id)
+        if instance is None:
+            return False
+        if instance.status is InstanceStatus.TERMINATING:
+            return True
+        _, life = self._specs[instance_id]
+        if instance.status.is_ended:
+            self.vanish(instance_id)
+            return True
+        self.set(instance_id, status=InstanceStatus.TERMINATING)
+        self._later(life.stop_s, lambda: self._stop(instance_id))
+        self._later(life.gone_s, lambda: self.vanish(instance_id))
+        return True
+
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        reports = await super().changes(window_s)
+        return [replace(each, conditions=self.instances[each.id].conditions) for each in reports]
+
+    def vanish(self, instance_id: str) -> None:
+        self.instances.pop(instance_id, None)
+
+    def event(self, instance_id: str, id: str, *, count: int = 1, reason: str = "Pulled") -> None:
+        now = self._clock().strftime(STAMP)
+        event = CloudEvent(id, "Normal", reason, f"{reason} by {id}", count, now, now)
+        others = [each for each in self.instances[instance_id].events if each.id != id]
+        self.set(instance_id, events=(*others, event))
+
+    def finish(self, instance_id: str, code: int) -> None:
+        self._end(instance_id, code)
+
+    # --- by itself
+
+    def _born(self, instance_id: str, workload: Workload) -> None:
+        life = self.life_of(workload.owner.name)
+        uid = workload.owner.uid
+        self._specs[instance_id] = (workload, life)
+        self.created_at_s.append(asyncio.get_running_loop().time())
+        names = [each.name for each in workload.containers]
+        waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING)) for name in names)
+        self.set(instance_id, created_at=self._clock().strftime(STAMP), containers=waiting, cpu=2.0, memory_gib=4.0)
+        if self.unplaced[uid] < life.unplaced:
+            self.unplaced[uid] += 1
+            self._later(life.starts_s, lambda: self._no_room(instance_id))
+            return
+        self.starts[uid] += 1
+        self._later(life.starts_s, lambda: self._run(instance_id))
+        if life.runs_s is not None:
+            self._later(life.starts_s + life.runs_s, lambda: self._end(instance_id, life.exit_code))
+
+    def _later(self, delay_s: float, call: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(delay_s, call)
+
+    def _is(self, instance_id: str, *statuses: InstanceStatus) -> bool:
+        instance = self.instances.get(instance_id)
+        return instance is not None and instance.status in statuses
+
+    def _no_room(self, instance_id: str) -> None:
+        if self._is(instance_id, InstanceStatus.SCHEDULING):
+            told = CloudCondition("ContainerInstanceCreated", "False", "NoStock", "no stock for 2C4G")
+            self.set(instance_id, status=InstanceStatus.SCHEDULE_FAILED, conditions=(told,))
+
+    def _run(self, instance_id: str) -> None:
+        if self._is(instance_id, InstanceStatus.SCHEDULING):
+            self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
+            self.set(instance_id, status=InstanceStatus.RUNNING, ip="10.0.9.9")
+
+    def _end(self, instance_id: str, code: int) -> None:
+        if self._is(instance_id, InstanceStatus.RUNNING):
+            self._terminated(instance_id, code)
+            status = InstanceStatus.FAILED if code else InstanceStatus.SUCCEEDED
+            self.set(instance_id, status=status, ended_at=self._stamp())
+
+    def _stop(self, instance_id: str) -> None:
+        if self._is(instance_id, InstanceStatus.TERMINATING):
+            self._terminated(instance_id, 143)
+
+    def _terminated(self, instance_id: str, code: int) -> None:
+        def ended(state: ContainerState) -> ContainerState:
+            if state.kind is not StateKind.RUNNING:
+                return state
+            reason = "Error" if code else "Completed"
+            return ContainerState(
+                StateKind.TERMINATED,
+                reason=reason,
+                exit_code=code,
+                started_at=state.started_at,
+                finished_at=self._stamp(),
+            )
+
+        self._states(instance_id, ended)
+
+    def _states(self, instance_id: str, change: Callable[[ContainerState], ContainerState]) -> None:
+        reports = self.instances[instance_id].containers
+        self.set(instance_id, containers=tuple(replace(each, state=change(each.state)) for each in reports))
+
+    def _stamp(self) -> str:
+        return self._clock().strftime(STAMP)

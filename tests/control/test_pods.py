@@ -1,0 +1,738 @@
+"""The pod controller against an API server and a cloud in memory: what happens, and at which second."""
+
+import asyncio
+import functools
+import itertools
+import re
+
+import pytest
+
+from tests.control.living_cloud import Life
+from tests.control.pure_time import play
+from tests.control.world import World
+from vk_provider.errors import (
+    CloudDenied,
+    CloudRefused,
+    CloudUnavailable,
+    Conflict,
+    KubeError,
+    KubeUnavailable,
+    OutOfCapacity,
+    Throttled,
+)
+from vk_provider.model.instance import Instance, InstanceStatus, Owner
+
+SERVER = {"policy": "Always"}
+NEEDS_SECRET = {"containers": [{"name": "main", "image": "perl", "envFrom": [{"secretRef": {"name": "key"}}]}]}
+SECRET = "/api/v1/namespaces/web/secrets/key"
+
+
+def in_no_time(story):
+    """Run an async test on virtual time."""
+
+    @functools.wraps(story)
+    def run(*args, **more):
+        return play(story(*args, **more))
+
+    return run
+
+
+def waiting(world, name):
+    return world.kube.pod(name)["status"]["containerStatuses"][0]["state"]["waiting"]
+
+
+def condition(world, name, type_):
+    return next((each for each in world.kube.pod(name)["status"]["conditions"] if each["type"] == type_), {})
+
+
+def exit_code(pod):
+    return pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"]
+
+
+async def served(world, name="web", **more):
+    uid = world.kube.add_pod(name, policy="Always", **more)
+    await world.until(lambda: world.phase(name) == "Running")
+    return uid
+
+
+# --- one life, and what it costs ---
+
+
+@in_no_time
+async def test_a_jobs_pod_costs_one_create_three_patches_and_no_question_about_itself():
+    world = World(job=Life(runs_s=60))
+    spec = {
+        "containers": [{"name": "main", "image": "perl", "volumeMounts": [{"name": "token", "mountPath": "/run/t"}]}],
+        "serviceAccountName": "default",
+        "volumes": [
+            {
+                "name": "token",
+                "projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3607}}]},
+            }
+        ],
+    }
+    async with world.running():
+        await asyncio.sleep(1)
+        before = world.kube.counts()
+        world.kube.add_pod("job", spec=spec)
+        await world.until(lambda: world.phase("job") == "Succeeded")
+        await asyncio.sleep(300)
+        assert world.kube.counts() - before == {"GET services": 2, "POST serviceaccounts": 1, "PATCH pods": 3}
+        per_pod = [call for call in world.cloud.calls if call not in ("list", "changes", "statuses")]
+        assert per_pod == ["create"]
+        world.kube.delete_pod("job")
+        await asyncio.sleep(60)
+        after = [call for call in world.cloud.calls if call not in ("list", "changes", "statuses")]
+        assert after == ["create", "delete eci-1", "describe", "is_gone eci-1"]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_thousand_pods_at_once_are_all_created_within_seconds():
+    world = World(cloud_latency_s=0.1, kube_latency_s=0.01)
+    async with world.running(workers=64):
+        await asyncio.sleep(1)
+        began = world.time_s
+        for number in range(1000):
+            world.kube.add_pod(f"p{number}", policy="Always")
+        await world.until(lambda: len(world.cloud.created) == 1000)
+        assert world.time_s - began < 3.0, "64 at a time, a tenth of a second each"
+        await world.until(lambda: world.statuses() == {"Running": 1000})
+        assert world.time_s - began < 12.0
+        assert world.kube.counts()["PATCH pods"] <= 2 * 1000, "first status, Running"
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_what_is_remembered_of_a_pod_goes_with_it():
+    world = World(**{f"p{n}": Life(runs_s=1) for n in range(30)})
+    async with world.running() as process:
+        for number in range(30):
+            world.kube.add_pod(f"p{number}")
+        await world.until(lambda: world.statuses() == {"Succeeded": 30})
+        for number in range(30):
+            world.kube.delete_pod(f"p{number}")
+        await asyncio.sleep(100)
+        assert not process.controller._records
+        assert not len(process.instances)
+        assert not process.poller._leaving
+        assert not process.queue._due
+    assert world.complaints() == []
+
+
+# --- creating ---
+
+
+@in_no_time
+async def test_a_create_whose_answer_is_lost_makes_no_second_instance():
+    world = World()
+    world.cloud.lose_next_answer = True
+    async with world.running():
+        await served(world)
+        await asyncio.sleep(100)
+    assert world.cloud.calls.count("create") <= 2
+    assert set(world.cloud.instances) == {"eci-1"}
+    assert world.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "times"),
+    [
+        pytest.param(CloudUnavailable("down"), "CloudAPIUnavailable", [2, 6, 14, 30, 62, 126, 246, 366], id="down"),
+        pytest.param(Throttled("slower"), "Throttling", [2, 6, 14, 30, 62], id="throttled"),
+        pytest.param(Throttled("slower", retry_after_s=50.0), "Throttling", [50, 100, 150], id="told when"),
+        pytest.param(OutOfCapacity("none", code="NoStock"), "NoStock", [2, 6, 14, 30], id="no stock"),
+        pytest.param(OutOfCapacity("none", code="QuotaExceeded.X"), "QuotaExceeded", [2, 6, 14], id="quota"),
+        pytest.param(OutOfCapacity("none", code="VSwitchIpNotEnough"), "NoAddress", [2, 6], id="no address"),
+        pytest.param(CloudDenied("who are you"), "CloudAPIDenied", [2, 6, 14], id="denied"),
+    ],
+)
+@in_no_time
+async def test_a_create_that_fails_leaves_the_pod_pending_says_why_and_is_tried_at_these_seconds(error, reason, times):
+    world = World()
+    tries = []
+    create = world.cloud.create
+
+    async def failing(workload):
+        tries.append(round(world.time_s - began))
+        if len(tries) <= len(times):
+            raise error
+        return await create(workload)
+
+    world.cloud.create = failing
+    async with world.running():
+        await asyncio.sleep(1)
+        began = world.time_s
+        world.kube.add_pod("web", policy="Always")
+        await asyncio.sleep(1)
+        assert (world.phase("web"), waiting(world, "web")["reason"]) == ("Pending", "ContainerCreating")
+        assert str(error) in waiting(world, "web")["message"]
+        told = condition(world, "web", "ContainerInstanceCreated")
+        assert (told["status"], told["reason"]) == ("False", reason)
+        assert [each["type"] for each in world.kube.events(reason)] == ["Warning"]
+        await world.until(lambda: world.phase("web") == "Running")
+        assert tries == [0, *times]
+        assert condition(world, "web", "ContainerInstanceCreated")["status"] == "True"
+        assert "message" not in world.kube.pod("web")["status"]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_an_error_that_differs_only_by_its_request_id_is_written_once(caplog):
+    """Every answer of a cloud has another id; an hour of trouble must not be a write per pod and try."""
+    world = World()
+    tries = []
+
+    async def failing(workload):
+        tries.append(1)
+        raise CloudUnavailable("internal error", request_id=f"REQ-{len(tries)}")
+
+    world.cloud.create = failing
+    async with world.running():
+        world.kube.add_pod("web")
+        await asyncio.sleep(3600)
+        assert 20 < len(tries) < 50
+        assert world.kube.counts()["PATCH pods"] == 1
+        assert world.kube.counts()["POST events"] == 1
+        assert "REQ-1" in caplog.text, "what support asks for"
+
+
+@in_no_time
+async def test_an_hour_without_a_cloud_costs_little_and_ends_well():
+    world = World(job=Life(runs_s=10))
+    async with world.running() as process:
+        await served(world)
+        world.cloud.fail = CloudUnavailable("connection refused")
+        world.kube.add_pod("job")
+        calls = len(world.cloud.calls)
+        patches = world.kube.counts()["PATCH pods"]
+        await asyncio.sleep(3600)
+        assert len(world.cloud.calls) - calls < 350, (
+            "poll and sweep at most twice a minute each, and a create now and then"
+        )
+        assert world.kube.counts()["PATCH pods"] - patches == 1
+        assert [each.ok for each in world.health] == [True, False]
+        assert world.phase("web") == "Running", "an outage of the cloud's API says nothing about what runs there"
+        world.cloud.fail = None
+        began = world.time_s
+        await world.until(lambda: world.phase("job") == "Succeeded")
+        assert world.time_s - began < 170, "the longest back-off, and the life itself"
+        assert process.poller.health.ok
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_secret_made_later_is_found_within_ten_seconds_and_nothing_fails_meanwhile():
+    world = World()
+    seen = set()
+    async with world.running(jitter=1.0):
+        world.kube.add_pod("web", spec=NEEDS_SECRET, policy="Always")
+        for _ in range(300):
+            await asyncio.sleep(0.2)
+            seen.add(world.phase("web"))
+        assert waiting(world, "web") == {
+            "reason": "CreateContainerConfigError",
+            "message": 'secret "key" not found',
+        }
+        assert [each["reason"] for each in world.kube.events()] == ["Failed"]
+        assert world.kube.events("Failed")[0]["message"] == 'Error: secret "key" not found'
+        world.kube.add(SECRET, {"kind": "Secret", "data": {"A": "Yg=="}})
+        began = world.time_s
+        await world.until(lambda: world.cloud.created)
+        assert world.time_s - began <= 10.0
+        assert dict(world.cloud.created[0].containers[0].env)["A"] == "b"
+        await world.until(lambda: world.phase("web") == "Running")
+    assert seen == {"Pending"}
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_pod_that_cannot_be_carried_fails_with_every_field_and_others_go_on():
+    world = World()
+    async with world.running(workers=1):
+        volume = {"name": "v", "hostPath": {"path": "/"}}
+        world.kube.add_pod("odd", spec={"hostNetwork": True, "volumes": [volume]})
+        await served(world)
+        await world.until(lambda: world.phase("odd") == "Failed")
+        message = world.kube.pod("odd")["status"]["message"]
+        warning = world.kube.events("UnsupportedPod")[0]
+        for text in (message, warning["message"]):
+            assert "spec.hostNetwork" in text
+            assert "spec.volumes[0].hostPath" in text
+        assert warning["type"] == "Warning"
+        await asyncio.sleep(600)
+        assert [each.owner.name for each in world.cloud.created] == ["web"]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_what_the_cloud_refuses_for_good_fails_the_pod_and_is_not_sent_again():
+    world = World()
+    world.cloud.fail_create = [CloudRefused("no such size", code="InvalidParameter", request_id="R-1")]
+    async with world.running():
+        world.kube.add_pod("job")
+        await asyncio.sleep(600)
+        status = world.kube.pod("job")["status"]
+        assert (status["phase"], status["reason"]) == ("Failed", "ProviderFailed")
+        assert "no such size" in status["message"]
+        assert len(world.kube.events("ProviderFailed")) == 1
+        assert world.cloud.calls.count("create") == 1
+
+
+@in_no_time
+async def test_a_bug_in_one_pods_way_does_not_stop_the_others():
+    world = World()
+    create = world.cloud.create
+
+    async def failing(workload):
+        if workload.owner.name == "bug":
+            raise RuntimeError("no rule foresaw this")
+        return await create(workload)
+
+    world.cloud.create = failing
+    async with world.running(workers=1):
+        world.kube.add_pod("bug")
+        await served(world)
+        await asyncio.sleep(300)
+        assert world.phase("bug") == "Pending"
+        world.kube.delete_pod("bug")
+        await world.until(lambda: world.phase("bug") == "gone")
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_manifest_copied_from_a_running_pod_with_its_annotations_starts_an_instance_of_its_own():
+    """`kubectl get -o yaml | kubectl apply` brings the other pod's instance id along."""
+    world = World()
+    async with world.running():
+        await served(world)
+        copied = world.kube.pod("web")["metadata"]["annotations"]
+        assert copied["k8s.aliyun.com/eci-instance-id"] == "eci-1"
+        await served(world, "copy", annotations=dict(copied))
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone")
+        await served(world, "late", annotations=dict(copied))
+        assert world.kube.pod("late")["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-3"
+    assert world.complaints() == []
+
+
+# --- never placed ---
+
+
+@in_no_time
+async def test_an_instance_that_finds_no_room_is_replaced_ever_more_slowly_and_the_pod_says_why():
+    world = World(web=Life(unplaced=5))
+    async with world.running():
+        world.kube.add_pod("web", policy="Always")
+        await world.until(lambda: "reason" in world.kube.pod("web")["status"])
+        assert world.phase("web") == "Pending"
+        told = condition(world, "web", "ContainerInstanceCreated")
+        assert (told["status"], told["reason"], told["message"]) == ("False", "NoStock", "no stock for 2C4G")
+        await world.until(lambda: world.phase("web") == "Running", within_s=2000)
+        assert world.cloud.unplaced.total() == 5
+        pauses = [b - a for a, b in itertools.pairwise(world.cloud.created_at_s)]
+        assert all(later > earlier for earlier, later in itertools.pairwise(pauses[1:])), pauses
+        assert pauses[-1] > 60, pauses
+        assert len(world.cloud.instances) == 1, "the dead ones are cleared away"
+        assert "reason" not in world.kube.pod("web")["status"]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_pod_deleted_while_no_room_is_found_goes_and_leaves_nothing():
+    world = World(web=Life(unplaced=100))
+    async with world.running():
+        world.kube.add_pod("web", policy="Always")
+        await asyncio.sleep(30)
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone", within_s=30)
+        await asyncio.sleep(100)
+    assert world.complaints() == []
+    assert not world.cloud.instances
+
+
+# --- ends ---
+
+
+@in_no_time
+async def test_a_deletion_stops_the_instance_reports_the_real_exit_code_and_then_removes_the_object():
+    world = World()
+    async with world.running():
+        uid = await served(world)
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone")
+        last = world.kube.removed[uid]
+        assert (last["status"]["phase"], exit_code(last)) == ("Failed", 143)
+        assert [each["message"] for each in world.kube.events("Killing")] == ["Stopping container main"]
+    order = [
+        f"{method} {path.rpartition('/')[2]}" for method, path, _ in world.kube.seen if method in ("PATCH", "DELETE")
+    ]
+    assert order[-2:] == ["PATCH status", "DELETE web"]
+    assert world.kube.bodies("DELETE", "/web") == [{"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_while_it_stops_it_is_not_ready():
+    world = World(web=Life(stop_s=20, gone_s=30))
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web")
+        await asyncio.sleep(5)
+        assert world.phase("web") == "Running"
+        assert condition(world, "web", "Ready")["status"] == "False"
+
+
+@in_no_time
+async def test_a_deletion_that_shows_no_effect_is_asked_for_again_after_a_minute():
+    world = World()
+    asked = []
+    delete = world.cloud.delete
+
+    async def deaf(instance_id):
+        asked.append(world.time_s)
+        return True if len(asked) < 3 else await delete(instance_id)
+
+    world.cloud.delete = deaf
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone")
+    assert [round(later - asked[0]) for later in asked] == [0, 60, 120]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_pod_gone_at_once_takes_its_instance_along_after_a_look_at_the_api_server():
+    world = World()
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web", grace_s=0)
+        await asyncio.sleep(20)
+        gets = [path for method, path, _ in world.kube.seen if method == "GET" and path.endswith("/pods/web")]
+        assert len(gets) == 1
+    assert not world.cloud.instances
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_an_instance_whose_pod_the_api_server_still_has_is_kept():
+    """A list that comes out short must cost nothing: each of its gaps is asked about."""
+    world = World()
+    async with world.running() as process:
+        uid = await served(world)
+        process.store.remove(uid)
+        await asyncio.sleep(60)
+        assert world.phase("web") == "Running"
+        assert [call for call in world.cloud.calls if call.startswith("delete")] == []
+        assert process.store.get(uid) is not None
+
+
+@in_no_time
+async def test_an_orphan_of_an_earlier_life_is_deleted_once_it_is_a_minute_old():
+    world = World()
+    async with world.running():
+        await served(world)
+    world.kube.delete_pod("web", grace_s=0)
+    async with world.running():
+        await asyncio.sleep(59 - world.time_s)
+        assert set(world.cloud.instances) == {"eci-1"}
+        await asyncio.sleep(20)
+    assert not world.cloud.instances
+
+
+@in_no_time
+async def test_an_instance_that_names_no_pod_is_left_alone_and_costs_nothing(caplog):
+    world = World()
+    made = Instance("eci-x", Owner("c", "vk"), InstanceStatus.RUNNING, created_at="2026-01-01T00:00:00Z")
+    world.cloud.instances["eci-x"] = made
+    async with world.running():
+        await asyncio.sleep(600)
+    assert set(world.cloud.instances) == {"eci-x"}
+    assert "reconcile failed" not in caplog.text
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+@in_no_time
+async def test_while_the_api_server_does_not_answer_no_instance_is_deleted():
+    world = World()
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web", grace_s=0)
+
+        def silent(method, path, body):
+            raise KubeUnavailable("no answer")
+
+        world.kube.trouble = silent
+        await asyncio.sleep(300)
+        assert set(world.cloud.instances) == {"eci-1"}
+        world.kube.trouble = lambda *_: None
+        await asyncio.sleep(120)
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_namesake_gets_an_instance_of_its_own_and_the_old_one_goes():
+    world = World()
+    async with world.running():
+        first = await served(world)
+        world.kube.delete_pod("web", grace_s=0)
+        second = await served(world)
+        await asyncio.sleep(60)
+        assert [each.owner.uid for each in world.cloud.instances.values()] == [second]
+        assert world.cloud.starts == {first: 1, second: 1}
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_an_object_held_by_a_finalizer_is_asked_to_go_once():
+    world = World()
+    async with world.running() as process:
+        await served(world, finalizers=["example.com/hold"])
+        world.kube.delete_pod("web")
+        await asyncio.sleep(600)
+        assert world.phase("web") == "Failed"
+        assert world.kube.counts()["DELETE pods"] == 1
+        assert not world.cloud.instances
+        path = "/api/v1/namespaces/web/pods/web"
+        world.kube.edit(path, lambda pod: pod["metadata"].pop("finalizers"))
+        world.kube.remove(path)
+        await asyncio.sleep(60)
+        assert not process.controller._records
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_an_instance_that_vanishes_fails_its_pod_as_a_disruption_and_is_not_made_again():
+    world = World()
+    async with world.running():
+        await served(world, "other")
+        await served(world)
+        world.cloud.vanish("eci-2")
+        await world.until(lambda: world.phase("web") == "Failed", within_s=100)
+        assert world.kube.pod("web")["status"]["reason"] == "NotFound"
+        assert condition(world, "web", "DisruptionTarget")["status"] == "True"
+        assert len(world.kube.events("NotFound")) == 1
+        await asyncio.sleep(300)
+        assert len(world.cloud.created) == 2
+        assert world.phase("other") == "Running"
+
+
+@in_no_time
+async def test_lists_that_leave_an_instance_out_fail_no_pod():
+    world = World()
+    async with world.running():
+        await served(world, "other")
+        await served(world)
+        world.cloud.hidden = {"eci-1", "eci-2"}
+        await asyncio.sleep(600)
+        assert world.statuses() == {"Running": 2}
+    async with world.running():
+        await asyncio.sleep(600)
+        assert world.statuses() == {"Running": 2}
+        assert len(world.cloud.created) == 2
+
+
+@in_no_time
+async def test_a_deadline_stops_the_instance_and_then_fails_the_pod_at_that_second():
+    world = World()
+    async with world.running():
+        await served(world, spec={"activeDeadlineSeconds": 100})
+        await asyncio.sleep(99 - world.time_s)
+        assert "delete eci-1" not in world.cloud.calls
+        await asyncio.sleep(2)
+        assert "delete eci-1" in world.cloud.calls
+        assert world.phase("web") == "Running", "its containers still run"
+        await world.until(lambda: world.phase("web") == "Failed", within_s=20)
+        assert world.kube.pod("web")["status"]["reason"] == "DeadlineExceeded"
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_of_two_instances_of_one_pod_the_noted_one_stays():
+    world = World()
+    async with world.running():
+        uid = await served(world)
+        world.cloud.instances["eci-7"] = Instance("eci-7", Owner("c", "vk", "web", "web", uid), InstanceStatus.RUNNING)
+        world.cloud._specs["eci-7"] = world.cloud._specs["eci-1"]
+        await asyncio.sleep(120)
+        assert set(world.cloud.instances) == {"eci-1"}
+        assert world.phase("web") == "Running"
+
+
+# --- events ---
+
+
+@in_no_time
+async def test_each_event_of_the_cloud_is_mirrored_once_and_counted_also_over_a_restart():
+    world = World()
+    async with world.running():
+        await served(world)
+        world.cloud.event("eci-1", "a")
+        world.cloud.event("eci-1", "b", count=2)
+        await asyncio.sleep(20)
+        assert sorted((each["reason"], each["count"]) for each in world.kube.events()) == [("Pulled", 1), ("Pulled", 2)]
+    posts = world.kube.counts()["POST events"]
+    async with world.running():
+        await asyncio.sleep(20)
+        assert world.kube.counts()["POST events"] == posts
+        world.cloud.event("eci-1", "a", count=4)
+        await asyncio.sleep(20)
+    assert world.kube.counts()["POST events"] == posts
+    assert sorted(each["count"] for each in world.kube.events("Pulled")) == [2, 4]
+    assert all(each["source"] == {"component": "kubelet", "host": "eci"} for each in world.kube.events("Pulled"))
+
+
+@in_no_time
+async def test_what_is_remembered_of_events_is_bounded_by_what_the_instance_shows():
+    world = World()
+    async with world.running() as process:
+        uid = await served(world)
+        for number in range(300):
+            world.cloud.set("eci-1", events=())
+            world.cloud.event("eci-1", f"e{number:03}")
+            await asyncio.sleep(2)
+        assert len(process.controller._records[uid].mirrored) <= 50
+
+
+# --- trouble with the API server ---
+
+
+@in_no_time
+async def test_a_status_that_is_refused_for_ever_backs_off_is_told_and_hides_no_event(caplog):
+    world = World()
+    async with world.running():
+        world.kube.add_pod("odd", policy="Always")
+        await served(world)
+
+        def refuse(method, path, body):
+            if method == "PATCH" and "/pods/odd/" in path:
+                raise KubeError("spec is odd", status=422, reason="Invalid")
+
+        world.kube.trouble = refuse
+        world.cloud.finish("eci-1", 1)
+        world.cloud.event("eci-1", "a", reason="BackOff")
+        before = len(world.kube.bodies("PATCH", "/pods/odd/"))
+        await asyncio.sleep(3600)
+        assert len(world.kube.bodies("PATCH", "/pods/odd/")) - before < 80, "once a minute in the end"
+        assert [each["involvedObject"]["name"] for each in world.kube.events("BackOff")] == ["odd"]
+        assert re.search("again.*spec is odd", caplog.text)
+        world.kube.trouble = lambda *_: None
+        await world.until(lambda: world.phase("odd") == "Running" or world.phase("odd") == "Failed", within_s=61)
+
+
+@in_no_time
+async def test_a_pod_that_somebody_else_changes_back_each_time_is_not_patched_in_a_hot_loop():
+    world = World()
+    turns = iter(range(100_000))
+
+    def contradict(pod):
+        for each in pod["status"]["conditions"]:
+            if each["type"] == "Ready":
+                each["message"] = f"not so, for the {next(turns)}th time"
+
+    world.kube.mutate = contradict
+    async with world.running():
+        world.kube.add_pod("web", policy="Always")
+        await asyncio.sleep(60)
+        assert world.phase("web") == "Running"
+        assert world.kube.counts()["PATCH pods"] < 20
+        await asyncio.sleep(3600)
+        assert world.kube.counts()["PATCH pods"] < 100
+
+
+@in_no_time
+async def test_a_server_that_drops_what_we_write_stops_neither_the_create_nor_us():
+    """It answers 200 and changes nothing: no news comes of it, and the same patch would do nothing again."""
+    world = World()
+    world.cloud.fail_create = [CloudUnavailable("no answer")]
+
+    def keep(pod):
+        pod["status"] = {"phase": "Pending", "conditions": world.kube.pod("web")["status"]["conditions"]}
+        pod["metadata"] = world.kube.pod("web")["metadata"]
+
+    world.kube.mutate = keep
+    async with world.running():
+        world.kube.add_pod("web", policy="Always")
+        await world.until(lambda: world.cloud.created, within_s=60)
+        await asyncio.sleep(3600)
+        assert world.kube.counts()["PATCH pods"] < 200
+
+
+@in_no_time
+async def test_a_conflict_over_a_pod_that_is_still_there_only_delays():
+    world = World()
+    async with world.running():
+        await asyncio.sleep(1)
+        fights = [1, 2, 3]
+
+        def fight(method, path, body):
+            if method == "PATCH" and path.endswith("/pods/web/status") and fights:
+                fights.pop()
+                raise Conflict("the object has been modified", status=409)
+
+        world.kube.trouble = fight
+        world.cloud.fail_create = [CloudUnavailable("no answer")]
+        world.kube.add_pod("web", policy="Always")
+        await world.until(lambda: world.phase("web") == "Running", within_s=60)
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_watch_that_lags_behind_our_own_writes_causes_no_write_twice():
+    world = World(job=Life(runs_s=10))
+    world.kube.watch_lag_s = 1.5
+    async with world.running():
+        world.kube.add_pod("job")
+        await world.until(lambda: world.phase("job") == "Succeeded")
+        await asyncio.sleep(60)
+        assert world.kube.counts()["PATCH pods"] == 3
+        world.kube.delete_pod("job")
+        await asyncio.sleep(60)
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_after_a_relist_everything_goes_on():
+    world = World(job=Life(runs_s=30))
+    async with world.running():
+        await served(world)
+        world.kube.add_pod("job")
+        await asyncio.sleep(5)
+        world.kube.compact()
+        world.kube.delete_pod("web", grace_s=0)
+        await world.until(lambda: world.phase("job") == "Succeeded")
+        await asyncio.sleep(100)
+    assert world.complaints() == []
+
+
+# --- uncertain creates ---
+
+
+@in_no_time
+async def test_a_pod_deleted_after_a_create_without_an_answer_waits_until_the_cloud_was_asked():
+    """The instance may run; only an answer about this very uid lets the object go."""
+    world = World()
+    world.cloud.lose_next_answer = True
+    asked = []
+    find = world.cloud.find
+
+    async def finding(uid):
+        asked.append(uid)
+        return await find(uid)
+
+    world.cloud.find = finding
+    async with world.running():
+        await asyncio.sleep(1.9)
+        world.cloud.hidden = {"eci-1"}
+        uid = world.kube.add_pod("web", spec=NEEDS_SECRET, policy="Always")
+        world.kube.add(SECRET, {"kind": "Secret", "data": {}})
+        await world.until(lambda: world.cloud.created)
+        world.kube.remove(SECRET)
+        await asyncio.sleep(12)
+        world.cloud.hidden = set()
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone")
+        assert asked == [uid] or "delete eci-1" in world.cloud.calls
+        assert exit_code(world.kube.removed[uid]) == 143
+    assert world.complaints() == []

@@ -1,0 +1,184 @@
+"""One API server and one cloud that stay, and controllers that come, are killed at any await, and come again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.control.living_cloud import Life, LivingCloud
+from tests.control.memory_kube import MemoryKube
+from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.plan import Node
+from vk_provider.control.pods import PodController
+from vk_provider.control.queue import KeyedQueue
+from vk_provider.control.references import ReferenceReader
+from vk_provider.kube import paths
+from vk_provider.kube.recorder import Recorder
+from vk_provider.kube.reflector import Reflector
+from vk_provider.kube.store import Store
+from vk_provider.metrics import Registry
+from vk_provider.model import pod as pods
+from vk_provider.translate.objects import NodeContext
+
+BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+_READS = frozenset({"changes", "statuses"})  # the poller's ticks: to die in one is to die between two others
+
+
+class Fate:
+    """When a process dies: at the kill_at-th step of a call, before it acts or after, its answer unread."""
+
+    def __init__(self, kill_at: int = 0) -> None:
+        self.steps = 0
+        self.kill_at = kill_at
+        self.dead = asyncio.Event()
+
+    async def step(self, name: str) -> None:
+        if self.dead.is_set():
+            await asyncio.Event().wait()  # the dead do nothing more
+        if name in _READS:
+            return
+        self.steps += 1
+        if self.steps == self.kill_at:
+            self.dead.set()
+            await asyncio.Event().wait()
+
+
+class Link:
+    """What a process holds of a server: every call takes `latency_s` and has two steps at which the process may die."""
+
+    def __init__(self, target: Any, fate: Fate, latency_s: float) -> None:
+        self._target, self._fate, self._latency_s = target, fate, latency_s
+
+    @property
+    def server(self) -> str:
+        return "memory"
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **more: Any) -> Any:
+            await self._fate.step(name)
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s / 2)
+            try:
+                return await getattr(self._target, name)(*args, **more)
+            finally:
+                if self._latency_s:
+                    await asyncio.sleep(self._latency_s / 2)
+                await self._fate.step(name)
+
+        return call
+
+    @asynccontextmanager
+    async def stream(self, *args: Any, **more: Any) -> AsyncIterator[Any]:
+        await self._fate.step("stream")
+        async with self._target.stream(*args, **more) as lines:
+            yield lines
+
+
+class Process:
+    """Everything that one life of the provider holds; nothing of it outlives `end`."""
+
+    def __init__(self, world: World, fate: Fate, *, workers: int, jitter: float) -> None:
+        self.fate = fate
+        kube: Any = Link(world.kube, fate, world.kube_latency_s)
+        cloud: Any = Link(world.cloud, fate, world.cloud_latency_s)
+        self.queue = KeyedQueue()
+        self.store: Store[Any] = Store(
+            key=pods.uid_of,
+            version=lambda pod: pod["metadata"]["resourceVersion"],
+            index=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]),
+        )
+        self.store.subscribe(self.queue.add)
+        self.reflector = Reflector(kube, paths.pods(), self.store, watch_s=lambda: 1e6, jitter=lambda: jitter)
+        self.instances = InstanceStore(self.queue.add)
+        self.recorder = Recorder(kube, clock=world.now, jitter=lambda: jitter)
+        self.poller = InstancePoller(
+            cloud=cloud,
+            store=self.instances,
+            gone=lambda instance: self.controller.instance_gone(instance),
+            health_changed=lambda: world.health.append(self.poller.health),
+            poll_interval_s=2.0,
+            sweep_interval_s=30.0,
+            jitter=lambda: jitter,
+        )
+        self.controller = PodController(
+            client=kube,
+            cloud=cloud,
+            pods_seen=self.reflector,
+            instances=self.instances,
+            poller=self.poller,
+            queue=self.queue,
+            recorder=self.recorder,
+            references=ReferenceReader(kube),
+            node=Node(name="vk", host_ip="10.0.0.1"),
+            context=NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1"),
+            metrics=Registry(),
+            jitter=lambda: jitter,
+            clock=world.now,
+        )
+        self.task = asyncio.create_task(self._run(workers))
+
+    async def _run(self, workers: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.reflector.run())
+            tasks.create_task(self.poller.run())
+            tasks.create_task(self.recorder.run())
+            tasks.create_task(self.controller.run(workers))
+
+    async def end(self) -> None:
+        """Kill -9: nothing that is still to be done gets done."""
+        self.fate.dead.set()
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        if not self.task.cancelled() and (error := self.task.exception()):
+            raise error
+
+
+class World:
+    def __init__(self, *, kube_latency_s: float = 0.0, cloud_latency_s: float = 0.0, **lives: Life) -> None:
+        self.kube = MemoryKube(clock=self.now)
+        self.cloud = LivingCloud(self.now, **lives)
+        self.kube_latency_s, self.cloud_latency_s = kube_latency_s, cloud_latency_s
+        self.health: list[Any] = []
+        self._loop = asyncio.get_running_loop()
+
+    def now(self) -> datetime:
+        return BIRTH + timedelta(seconds=asyncio.get_running_loop().time())
+
+    @property
+    def time_s(self) -> float:
+        return self._loop.time()
+
+    def start(self, fate: Fate | None = None, *, workers: int = 4, jitter: float = 0.0) -> Process:
+        return Process(self, fate or Fate(), workers=workers, jitter=jitter)
+
+    @asynccontextmanager
+    async def running(self, **options: Any) -> AsyncIterator[Process]:
+        process = self.start(**options)
+        try:
+            yield process
+        finally:
+            await process.end()
+
+    async def until(self, condition: Callable[[], object], *, within_s: float = 600.0) -> None:
+        end_s = self.time_s + within_s
+        while not condition():
+            assert self.time_s < end_s, "the condition never came true"
+            await asyncio.sleep(0.1)
+
+    def phase(self, name: str) -> str:
+        pod = self.kube.pod(name)
+        return str(pod["status"]["phase"]) if pod else "gone"
+
+    def statuses(self) -> Counter[str]:
+        return Counter(pod["status"]["phase"] for pod in self.kube.pods())
+
+    def complaints(self) -> list[str]:
+        """What is wrong for good: invalid writes, an instance too many, an instance that nobody owns."""
+        owned = {pod["metadata"]["uid"] for pod in self.kube.pods()}
+        twice = [f"{uid} started {count} instances" for uid, count in self.cloud.starts.items() if count > 1]
+        left = [f"{each.id} has no pod" for each in self.cloud.instances.values() if each.owner.uid not in owned]
+        return [*self.kube.wrongs, *twice, *left]
