@@ -1,7 +1,8 @@
 """What the server adds to, and refuses of, objects after reading other objects.
 
 The counterparts of Kubernetes' NamespaceLifecycle, ServiceAccount, Priority and DefaultTolerationSeconds plug-ins,
-and of Alibaba's virtual-node affinity webhook. The pod's own wishes are completed at CREATE only; just the usual tolerations are put back at every update.
+and of Alibaba's virtual-node affinity webhook.
+The pod's own wishes are completed at CREATE only; just the usual tolerations are put back at every update.
 """
 
 from collections.abc import Iterator
@@ -53,7 +54,11 @@ def _namespace_lives(api: "Api", row: Resource, obj: Json) -> None:
     if namespace["metadata"].get("deletionTimestamp"):
         why = f"unable to create new content in namespace {name} because it is being terminated"
         refused = errors.forbidden(row.plural, row.group, obj["metadata"].get("name", ""), why)
-        cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated", "field": "metadata.namespace"}
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {name} is being terminated",
+            "field": "metadata.namespace",
+        }
         refused.details["causes"] = [cause]
         raise refused
 
@@ -144,7 +149,8 @@ def _default_tolerations(spec: Json) -> None:
     tolerations = list(spec.get("tolerations") or ())
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         said = any(
-            item.get("key", "") in (key, "") and item.get("effect", "") in ("NoExecute", "") for item in spec.get("tolerations") or ()
+            item.get("key", "") in (key, "") and item.get("effect", "") in ("NoExecute", "")
+            for item in spec.get("tolerations") or ()
         )
         if not said:
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})

@@ -32,9 +32,13 @@ def _cluster_ip(service: Json, used: set[str | None]) -> None:
     spec = service["spec"]
     wanted = spec.get("clusterIP")
     if wanted and wanted != "None" and wanted in used:
-        fault = Fault.invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: provided IP is already allocated")
+        fault = Fault.invalid(
+            "spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: provided IP is already allocated"
+        )
         raise errors.invalid("Service", "", service["metadata"].get("name", ""), [fault])
     if not wanted:
         number = int(_RANGE.network_address) + _FIRST
-        spec["clusterIP"] = next(text for offset in range(2**15) if (text := str(ipaddress.ip_address(number + offset))) not in used)
+        spec["clusterIP"] = next(
+            text for offset in range(2**15) if (text := str(ipaddress.ip_address(number + offset))) not in used
+        )
     spec["clusterIPs"] = [spec["clusterIP"]]

@@ -40,7 +40,9 @@ class Api:
     event_ttl_s: how long Events live after their last change.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime] = utc_now, keep: int = 10_000, event_ttl_s: float = 3600) -> None:
+    def __init__(
+        self, *, clock: Callable[[], datetime] = utc_now, keep: int = 10_000, event_ttl_s: float = 3600
+    ) -> None:
         self.store = Store(keep)
         self.clock = clock
         self.event_ttl_s = event_ttl_s
@@ -82,13 +84,21 @@ class Api:
         try:
             items = self.store.objects(key, space) if at is None else self.store.objects_at(key, at, space)
         except Compacted as gone:
-            raise errors.expired("The provided continue parameter is too old to display a consistent list result.") from gone
+            raise errors.expired(
+                "The provided continue parameter is too old to display a consistent list result."
+            ) from gone
         if predicate is not None:
             items = [item for item in items if predicate(item.object)]
         return Page(items, self.store.revision if at is None else at)
 
     def follow(
-        self, resource: str, namespace: str | None, *, resource_version: str, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: str,
+        namespace: str | None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> tuple[Watch, bool]:
         """A place in the log, and whether the watcher first wants what exists now. Raises ApiError 400 or 410."""
         row = RESOURCES[resource]
@@ -115,7 +125,11 @@ class Api:
         Raises ApiError 410, at the start or later, when the history needed is gone: list again.
         """
         place, fresh = self.follow(
-            resource, namespace, resource_version=resource_version, label_selector=label_selector, field_selector=field_selector
+            resource,
+            namespace,
+            resource_version=resource_version,
+            label_selector=label_selector,
+            field_selector=field_selector,
         )
         for seen in place.present() if fresh else ():
             yield WatchEvent(seen.type, seen.snapshot.object)
@@ -154,7 +168,10 @@ class Api:
         return obj
 
     def update(self, resource: str, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
-        """Replace an object, or the part of it the subresource stands for. A stated resourceVersion or uid must be current (409)."""
+        """Replace an object, or the part of it the subresource stands for.
+
+        A stated resourceVersion or uid must be the current one (ApiError 409).
+        """
         row = RESOURCES[resource]
         made = copy_json(obj)
         objectmeta.check_shape(row, made)
@@ -253,9 +270,16 @@ class Api:
         self.store.put("pods", strategy.bound(old, node, annotations or {}, stamp(self.clock())))
 
     def record_event(
-        self, involved: Json, *, type: str, reason: str, message: str, component: str, host: str = ""  # noqa: A002
+        self,
+        involved: Json,
+        *,
+        type: str,  # noqa: A002 the Event's own word
+        reason: str,
+        message: str,
+        component: str,
+        host: str = "",
     ) -> None:
-        """Write an Event about an object (a whole one, or an ObjectReference); a repeat raises the count of the first."""
+        """Write an Event about a whole object or an ObjectReference; a repeat raises the count of the first."""
         self._events.record(involved, type=type, reason=reason, message=message, component=component, host=host)
 
 

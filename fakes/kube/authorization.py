@@ -58,7 +58,10 @@ class Authorizer:
     def rules(self, user: User, namespace: str) -> list[Json]:
         """Every rule that applies to the user in a namespace."""
         if MASTERS in user.groups:
-            return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+            return [
+                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                {"verbs": ["*"], "nonResourceURLs": ["*"]},
+            ]
         return [rule for _, rules in self._bound(user, namespace) for rule in rules]
 
     def _bound(self, user: User, namespace: str) -> Iterator[tuple[Json, list[Json]]]:
@@ -103,7 +106,9 @@ def _permits(rule: Json, deed: Deed) -> bool:
     if not _any(rule.get("apiGroups"), deed.group) or (names and deed.name not in names):
         return False
     resources = rule.get("resources") or ()
-    return any(item in ("*", deed.target) or (deed.subresource and item == f"*/{deed.subresource}") for item in resources)
+    return any(
+        item in ("*", deed.target) or (deed.subresource and item == f"*/{deed.subresource}") for item in resources
+    )
 
 
 def _any(allowed: Any, wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""The cluster's own certificate authority, and the certificates it gives its parts. Nothing leaves the data directory."""
+"""The cluster's own certificate authority, and the certificates it gives its parts."""
 
 import datetime as dt
 import ipaddress

@@ -11,7 +11,7 @@ from fakes.kube.certificates import write_private
 from fakes.kube.cluster import Settings, running
 from fakes.kube.seed import VERSION
 
-_BANNER = """Stand-in Kubernetes API ({version}), for local use only: one process, everything in memory, gone when it ends.
+_BANNER = """Stand-in Kubernetes API ({version}), for local use only: one process, all in memory, gone when it ends.
 Serving at {server}
   export KUBECONFIG={kubeconfig}"""
 
@@ -20,13 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="port to serve on; 0 = any free one (default)")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write an administrator's kubeconfig to")
-    parser.add_argument("--ready-file", type=Path, help="JSON file written once requests are answered: server, kubeconfig")
+    parser.add_argument(
+        "--ready-file", type=Path, help="JSON file written once requests are answered: server, kubeconfig"
+    )
     parser.add_argument("--nodes", type=int, default=2, help="worker nodes of 4 CPU and 8Gi to begin with (default 2)")
     parser.add_argument("--no-controllers", action="store_true", help="no scheduler and no controllers of workloads")
     parser.add_argument("--data-dir", type=Path, help="where certificates are kept (default: a temporary folder)")
-    parser.add_argument("--event-ttl", type=float, default=3600, metavar="SECONDS", help="life of an Event (default 3600)")
     parser.add_argument(
-        "--compact-after", type=int, default=10_000, metavar="REVISIONS", help="history kept for watches; older answers 410"
+        "--event-ttl", type=float, default=3600, metavar="SECONDS", help="life of an Event (default 3600)"
+    )
+    parser.add_argument(
+        "--compact-after",
+        type=int,
+        default=10_000,
+        metavar="REVISIONS",
+        help="history kept for watches; older answers 410",
     )
     parser.add_argument("--bookmark-interval", type=float, default=5, metavar="SECONDS", help="between watch bookmarks")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The stand-in put together: certificates, objects, controllers and the HTTPS door, as one thing that runs and stops."""
+"""The stand-in put together: certificates, objects, controllers and the HTTPS door, as one thing to start and stop."""
 
 import asyncio
 import base64
@@ -143,7 +143,15 @@ async def _kubelets(api: Api, authority: Authority, directory: Path, stack: cont
 
 def _server_tls(authority: Authority, settings: Settings) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    hosts = [settings.host, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"]
+    hosts = [
+        settings.host,
+        "127.0.0.1",
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "10.96.0.1",
+    ]
     _load(context, authority.server(hosts), settings.directory / "apiserver")
     write_private(settings.directory / "ca.crt", authority.pem)
     context.load_verify_locations(cadata=authority.pem.decode())
@@ -165,9 +173,15 @@ def _listener(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=512)
 
 
-async def _listen(server: Server, listener: socket.socket, tls: ssl.SSLContext, stack: contextlib.AsyncExitStack) -> None:
+async def _listen(
+    server: Server, listener: socket.socket, tls: ssl.SSLContext, stack: contextlib.AsyncExitStack
+) -> None:
     runner = web.AppRunner(
-        server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_GOODBYE_S, keepalive_timeout=120
+        server.application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_GOODBYE_S,
+        keepalive_timeout=120,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -184,7 +198,9 @@ def _kubeconfig(url: str, authority: Authority) -> bytes:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "standin", "cluster": {"server": url, "certificate-authority-data": _base64(authority.pem)}}],
+        "clusters": [
+            {"name": "standin", "cluster": {"server": url, "certificate-authority-data": _base64(authority.pem)}}
+        ],
         "users": [
             {
                 "name": "kubernetes-admin",

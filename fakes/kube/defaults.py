@@ -271,7 +271,14 @@ def _priority_class(obj: Json) -> None:
 
 def _webhooks(obj: Json) -> None:
     for hook in obj.get("webhooks") or ():
-        _fill(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10, namespaceSelector={}, objectSelector={})
+        _fill(
+            hook,
+            failurePolicy="Fail",
+            matchPolicy="Equivalent",
+            timeoutSeconds=10,
+            namespaceSelector={},
+            objectSelector={},
+        )
         if obj["kind"] == "MutatingWebhookConfiguration":
             _fill(hook, reinvocationPolicy="Never")
         for rule in hook.get("rules") or ():

@@ -126,7 +126,7 @@ def _namespace(obj: Json, now: datetime) -> Deletion:
 
 
 def _with(obj: Json, **fields: Any) -> Json:
-    """The object with some metadata changed; the same dict when that changes nothing. An empty list removes the field."""
+    """The object with metadata changed; the same dict when that changes nothing. An empty list removes a field."""
     meta = obj["metadata"]
     if all(meta.get(name, []) == value for name, value in fields.items()):
         return obj

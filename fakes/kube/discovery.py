@@ -110,9 +110,17 @@ def aggregated(*, core: bool, api_version: str) -> Json:
     wanted = {name: versions for name, versions in groups().items() if (name == "") is core}
     items = []
     for name, versions in wanted.items():
-        listed = [{"version": item, "resources": _aggregated_resources(name, item), "freshness": "Current"} for item in versions]
+        listed = [
+            {"version": item, "resources": _aggregated_resources(name, item), "freshness": "Current"}
+            for item in versions
+        ]
         items.append({"metadata": {"name": name} if name else {}, "versions": listed})
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{api_version}", "metadata": {}, "items": items}
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{api_version}",
+        "metadata": {},
+        "items": items,
+    }
 
 
 def _aggregated_resources(group_name: str, version_name: str) -> list[Json]:

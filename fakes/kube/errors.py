@@ -127,7 +127,9 @@ def invalid(kind: str, group: str, name: str, faults: list[Fault]) -> ApiError:
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     shown = qualified(kind, group)
     causes = [{"reason": fault.reason, "message": fault.body, "field": fault.field} for fault in faults]
-    return ApiError(422, "Invalid", f'{shown} "{name}" is invalid: {joined}', _details(name, group, kind, causes=causes))
+    return ApiError(
+        422, "Invalid", f'{shown} "{name}" is invalid: {joined}', _details(name, group, kind, causes=causes)
+    )
 
 
 def bad_request(message: str) -> ApiError:
@@ -151,7 +153,5 @@ def method_not_allowed() -> ApiError:
 
 
 def unsupported_media_type(supported: str) -> ApiError:
-    message = (
-        "the body of the request was in an unknown format - accepted media types include: " + supported
-    )
+    message = "the body of the request was in an unknown format - accepted media types include: " + supported
     return ApiError(415, "UnsupportedMediaType", message)

@@ -26,7 +26,16 @@ class Recorder:
     def record(self, involved: Json, *, type: str, reason: str, message: str, component: str, host: str) -> None:  # noqa: A002
         reference = reference_to(involved)
         now = stamp(self._api.clock())
-        key = (reference.get("uid", ""), reference.get("kind", ""), reference.get("name", ""), type, reason, message, component, host)
+        key = (
+            reference.get("uid", ""),
+            reference.get("kind", ""),
+            reference.get("name", ""),
+            type,
+            reason,
+            message,
+            component,
+            host,
+        )
         if key in self._names and self._repeat(*self._names[key], now):
             self._names.move_to_end(key)
             return

@@ -15,30 +15,35 @@ _QUALIFIED_FORM = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE_FORM = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 
 SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
-    f"with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_FORM}')"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    f"and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_FORM}')"
 )
 LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
-    f"alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL_FORM}')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+    f"with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL_FORM}')"
 )
 _LABEL_1035_RULE = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
-    f"with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_LABEL_1035_FORM}')"
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character "
+    f"(e.g. 'my-name',  or 'abc-123', regex used for validation is '{_LABEL_1035_FORM}')"
 )
 _QUALIFIED_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "with an alphanumeric character "
     f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED_FORM}')"
 )
-_VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-    f"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '{_VALUE_FORM}')"
+VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character "
+    f"(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '{_VALUE_FORM}')"
 )
 _ANNOTATION_BYTES = 256 * 1024
 
 _LABEL_NAMED = frozenset({"namespaces"})
 _LABEL_1035_NAMED = frozenset({"services"})
-_PATH_NAMED = frozenset(f"{name}.rbac.authorization.k8s.io" for name in ("roles", "rolebindings", "clusterroles", "clusterrolebindings"))
+_PATH_NAMED = frozenset(
+    f"{name}.rbac.authorization.k8s.io" for name in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+)
 
 
 def metadata(row: Resource, meta: Json) -> list[Fault]:
@@ -85,11 +90,19 @@ def labels_and_annotations(meta: Json) -> list[Fault]:
     for key in annotations:
         faults += qualified("metadata.annotations", key.lower())
     if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATION_BYTES:
-        faults.append(Fault("metadata.annotations", "FieldValueTooLong", f"Too long: may not be more than {_ANNOTATION_BYTES} bytes"))
+        faults.append(
+            Fault(
+                "metadata.annotations", "FieldValueTooLong", f"Too long: may not be more than {_ANNOTATION_BYTES} bytes"
+            )
+        )
     for index, owner in enumerate(meta.get("ownerReferences") or ()):
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                faults.append(Fault.invalid(f"metadata.ownerReferences[{index}].{field}", owner.get(field, ""), f"{field} must not be empty"))
+                faults.append(
+                    Fault.invalid(
+                        f"metadata.ownerReferences[{index}].{field}", owner.get(field, ""), f"{field} must not be empty"
+                    )
+                )
     for finalizer in meta.get("finalizers") or ():
         faults += qualified("metadata.finalizers", finalizer)
     return faults
@@ -99,7 +112,7 @@ def labels(field: str, values: Json | None) -> list[Fault]:
     faults = []
     for key, value in (values or {}).items():
         faults += qualified(field, key)
-        faults += _checked(field, value, _VALUE_FORM, _VALUE_RULE, 63)
+        faults += _checked(field, value, _VALUE_FORM, VALUE_RULE, 63)
     return faults
 
 

@@ -51,7 +51,9 @@ async def _finish_all(api: Api) -> None:
     _, version = api.list("namespaces")
     place, _ = api.follow("namespaces", None, resource_version=version)
     while True:
-        doomed = [item.object for item in api.page("namespaces").items if item.object["metadata"].get("deletionTimestamp")]
+        doomed = [
+            item.object for item in api.page("namespaces").items if item.object["metadata"].get("deletionTimestamp")
+        ]
         waiting = sum(0 if empty(api, item["metadata"]["name"]) else 1 for item in doomed)
         await place.batch(_RETRY_S if waiting else None)
 

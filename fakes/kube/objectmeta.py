@@ -54,10 +54,14 @@ def check_strings(row: Resource, values: Any, where: str) -> None:
     if values is None:
         return
     if not isinstance(values, dict):
-        raise _undecodable(row, f"json: cannot unmarshal {_kind_of(values)} into Go struct field {where} of type map[string]string")
+        raise _undecodable(
+            row, f"json: cannot unmarshal {_kind_of(values)} into Go struct field {where} of type map[string]string"
+        )
     for value in values.values():
         if value is not None and not isinstance(value, str):
-            raise _undecodable(row, f"json: cannot unmarshal {_kind_of(value)} into Go struct field ObjectMeta.{where} of type string")
+            raise _undecodable(
+                row, f"json: cannot unmarshal {_kind_of(value)} into Go struct field ObjectMeta.{where} of type string"
+            )
 
 
 def _undecodable(row: Resource, why: str) -> errors.ApiError:
@@ -99,7 +103,14 @@ def suffix() -> str:
 
 def stamp_new(meta: Json, now: str) -> None:
     """What the server alone decides about a new object."""
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "resourceVersion", "generation"):
+    for field in (
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "managedFields",
+        "resourceVersion",
+        "generation",
+    ):
         meta.pop(field, None)
     meta["uid"] = str(uuid.uuid4())
     meta["creationTimestamp"] = now
@@ -109,7 +120,9 @@ def check_unmoved(row: Resource, old: Json, new: Json) -> None:
     """A patch may not rename. Raises ApiError 400."""
     before, after = old["metadata"], new["metadata"]
     if before["name"] != after.get("name"):
-        raise errors.bad_request(f"the name of the object ({after.get('name')}) does not match the name on the URL ({before['name']})")
+        raise errors.bad_request(
+            f"the name of the object ({after.get('name')}) does not match the name on the URL ({before['name']})"
+        )
     if row.namespaced and before["namespace"] != after.get("namespace"):
         raise errors.bad_request("the namespace of the object does not match the namespace on the URL")
 
@@ -124,11 +137,21 @@ def check_preconditions(row: Resource, old: Json, new: Json) -> None:
     if version and version != current["resourceVersion"]:
         raise errors.modified(row.plural, row.group, current["name"])
     if not version and row.key in _STRICT:
-        fault = errors.Fault("metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update")
+        fault = errors.Fault(
+            "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update"
+        )
         raise errors.invalid(row.kind, row.group, current["name"], [fault])
 
 
-_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace", "resourceVersion")
+_KEPT = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "namespace",
+    "resourceVersion",
+)
 
 
 def carry(new: Json, old: Json) -> None:

@@ -94,7 +94,13 @@ class Objects:
     def _table(self, call: Call, found: Sequence[Json], metadata: Json) -> Json:
         include = call.query.get("includeObject", "Metadata")
         return table(
-            call.row.kind, found, self._api.clock(), version=call.form.version, include=include, metadata=metadata, head=True
+            call.row.kind,
+            found,
+            self._api.clock(),
+            version=call.form.version,
+            include=include,
+            metadata=metadata,
+            head=True,
         )
 
     def _list(self, call: Call) -> web.Response:
@@ -122,7 +128,9 @@ class Objects:
         """The past revision a list insists on, None for the present."""
         wanted, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
         if match and not wanted:
-            fault = Fault.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
+            fault = Fault.forbidden(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
             raise errors.invalid("ListOptions", "meta.k8s.io", "", [fault])
         if not wanted:
             return None
@@ -137,7 +145,9 @@ class Objects:
         if call.form.shape == "PartialObjectMetadata":
             shown = [partial(item.object, call.form.version) for item in items]
             version = f"meta.k8s.io/{call.form.version}"
-            return encode({"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": meta, "items": shown})
+            return encode(
+                {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": meta, "items": shown}
+            )
         head = encode({"kind": f"{call.row.kind}List", "apiVersion": call.view.api_version, "metadata": meta})
         return head[:-1] + b',"items":[' + b",".join(call.view.item(item) for item in items) + b"]}"
 
@@ -199,7 +209,10 @@ class Objects:
         options = await delete_options(request)
         query = call.query
         page = self._api.page(
-            call.row.key, call.namespace, label_selector=query.get("labelSelector", ""), field_selector=query.get("fieldSelector", "")
+            call.row.key,
+            call.namespace,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=query.get("fieldSelector", ""),
         )
         for item in page.items:
             meta = item.object["metadata"]
@@ -244,12 +257,16 @@ def _check_names(call: Call, body: Json) -> None:
             f"the name of the object ({name}) does not match the name on the URL ({call.asked.name})"
         )
     if call.row.namespaced and meta.setdefault("namespace", call.asked.namespace) != call.asked.namespace:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 def _deleted(row: Resource, outcome: Deletion) -> Json:
     meta = outcome.object["metadata"]
-    details = {"name": meta["name"]} | ({"group": row.group} if row.group else {}) | {"kind": row.plural, "uid": meta["uid"]}
+    details = (
+        {"name": meta["name"]} | ({"group": row.group} if row.group else {}) | {"kind": row.plural, "uid": meta["uid"]}
+    )
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 

@@ -68,7 +68,8 @@ def _parameter(parameter: Json) -> bytes:
 def _operation(operation: Json) -> bytes:
     out = b"".join(_field(8, _parameter(parameter)) for parameter in operation["parameters"])
     responses = b"".join(
-        _named(1, code, _field(1, _field(1, response["description"]))) for code, response in operation["responses"].items()
+        _named(1, code, _field(1, _field(1, response["description"])))
+        for code, response in operation["responses"].items()
     )
     return out + _field(9, responses) + _extensions(13, operation)
 

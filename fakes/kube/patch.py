@@ -82,7 +82,8 @@ def _strip(value: Any) -> Any:
         return {
             key: _strip(item)
             for key, item in value.items()
-            if item is not None and not key.startswith(("$patch", "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"))
+            if item is not None
+            and not key.startswith(("$patch", "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"))
         }
     if isinstance(value, list):
         return [
@@ -96,7 +97,11 @@ def _strip(value: Any) -> Any:
 def _merge_list(old: list[Any], patch: list[Any], order: Any, kind: str, path: tuple[str, ...]) -> list[Any]:
     key = merge_key(kind, path)
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
-        rest = [item for item in patch if not (isinstance(item, dict) and item.get("$patch") == "replace" and len(item) == 1)]
+        rest = [
+            item
+            for item in patch
+            if not (isinstance(item, dict) and item.get("$patch") == "replace" and len(item) == 1)
+        ]
         return [_strip(item) for item in rest]
     if key is None:
         return [_strip(item) for item in patch]
@@ -262,14 +267,12 @@ def _edit(document: Any, path: list[str], op: str, value: Any) -> Any:
             if step not in made:
                 raise _unfit(f"the path /{step} does not exist")
             made[step] = _edit(made[step], rest, op, value)
-        elif op == "add":
-            made[step] = value
+        elif op != "remove":
+            made[step] = value  # the real server lets "replace" add, too: it sees no unset fields
         elif step not in made:
-            raise _unfit(f"unable to {op} nonexistent key: {step}")
-        elif op == "remove":
-            del made[step]
+            raise _unfit(f"unable to remove nonexistent key: {step}")
         else:
-            made[step] = value
+            del made[step]
         return made
     if not isinstance(document, list):
         raise _unfit(f"the path /{step} does not exist")

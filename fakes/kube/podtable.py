@@ -21,22 +21,30 @@ def _sidecars(pod: Json) -> set[str]:
 def ready(pod: Json, _now: datetime) -> str:
     sidecars = _sidecars(pod)
     total = len(pod["spec"].get("containers") or ()) + len(sidecars)
-    count = sum(1 for item in _statuses(pod, "initContainerStatuses") if item["name"] in sidecars and item.get("started") and item.get("ready"))
-    count += sum(1 for item in _statuses(pod) if item.get("ready") and (item.get("state") or {}).get("running"))
+    count = sum(
+        1
+        for item in _statuses(pod, "initContainerStatuses")
+        if item["name"] in sidecars and item.get("started") and item.get("ready")
+    )
+    count += sum(1 for item in _statuses(pod) if item.get("ready") and "running" in (item.get("state") or {}))
     return f"{count}/{total}"
 
 
 def restarts(pod: Json, now: datetime) -> str:
     sidecars = _sidecars(pod)
     starting = _initializing(pod) is not None
-    counted = _statuses(pod, "initContainerStatuses") if starting else [
-        item for item in _statuses(pod, "initContainerStatuses") if item["name"] in sidecars
-    ]
+    counted = (
+        _statuses(pod, "initContainerStatuses")
+        if starting
+        else [item for item in _statuses(pod, "initContainerStatuses") if item["name"] in sidecars]
+    )
     if not starting:
         counted = [*counted, *_statuses(pod)]
     count = sum(int(item.get("restartCount", 0)) for item in counted)
     ends = [
-        last["finishedAt"] for item in counted if (last := (item.get("lastState") or {}).get("terminated")) and last.get("finishedAt")
+        last["finishedAt"]
+        for item in counted
+        if (last := (item.get("lastState") or {}).get("terminated")) and last.get("finishedAt")
     ]
     if not count or not ends:
         return str(count)
@@ -101,7 +109,7 @@ def _running_word(pod: Json, word: str) -> str:
             word = waiting["reason"]
         elif ended:
             word = _ended_word(ended)
-        elif item.get("ready") and state.get("running"):
+        elif item.get("ready") and "running" in state:
             running = True
     if word == "Completed" and running:
         conditions = (pod.get("status") or {}).get("conditions") or ()

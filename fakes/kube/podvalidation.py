@@ -41,7 +41,9 @@ def pod_spec(spec: Json, at: str) -> list[Fault]:
     faults += _one_of(spec, "restartPolicy", _RESTART, at) + _one_of(spec, "dnsPolicy", _DNS, at)
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
-        faults.append(Fault.invalid(f"{at}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"))
+        faults.append(
+            Fault.invalid(f"{at}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")
+        )
     if name := spec.get("serviceAccountName"):
         faults += names.subdomain(f"{at}.serviceAccountName", name)
     if name := spec.get("nodeName"):
@@ -73,7 +75,9 @@ def _volumes(volumes: list[Json], at: str) -> tuple[set[str], list[Fault]]:
             faults.append(Fault.duplicate(f"{here}.name", name))
         seen.add(name)
         sources = sorted(set(volume) - {"name"})
-        faults += [Fault.forbidden(f"{here}.{extra}", "may not specify more than 1 volume type") for extra in sources[1:]]
+        faults += [
+            Fault.forbidden(f"{here}.{extra}", "may not specify more than 1 volume type") for extra in sources[1:]
+        ]
         faults += _volume_source(volume, here)
     return seen, faults
 
@@ -87,9 +91,15 @@ def _volume_source(volume: Json, at: str) -> list[Fault]:
     ]
     for source in ("secret", "configMap"):
         for index, item in enumerate((volume.get(source) or {}).get("items") or []):
-            faults += [Fault.required(f"{at}.{source}.items[{index}].{field}") for field in ("key", "path") if not item.get(field)]
+            faults += [
+                Fault.required(f"{at}.{source}.items[{index}].{field}")
+                for field in ("key", "path")
+                if not item.get(field)
+            ]
             if ".." in str(item.get("path", "")).split("/"):
-                faults.append(Fault.invalid(f"{at}.{source}.items[{index}].path", item["path"], "must not contain '..'"))
+                faults.append(
+                    Fault.invalid(f"{at}.{source}.items[{index}].path", item["path"], "must not contain '..'")
+                )
     return faults
 
 
@@ -114,7 +124,9 @@ def _container(container: Json, at: str, volumes: set[str], taken: set[str], *, 
     faults += _env(container, at)
     faults += _mounts(container.get("volumeMounts") or [], f"{at}.volumeMounts", volumes)
     if container.get("readinessProbe") and init and container.get("restartPolicy") != "Always":
-        faults.append(Fault.forbidden(f"{at}.readinessProbe", "may not be set for init containers without restartPolicy=Always"))
+        faults.append(
+            Fault.forbidden(f"{at}.readinessProbe", "may not be set for init containers without restartPolicy=Always")
+        )
     return faults + resources(container.get("resources") or {}, f"{at}.resources")
 
 
@@ -152,11 +164,19 @@ def _env(container: Json, at: str) -> list[Fault]:
         if variable.get("value"):
             faults.append(Fault.invalid(f"{here}.valueFrom", "", "may not be specified when `value` is not empty"))
         if len(source) != 1:
-            why = "may not have more than one field specified at a time" if source else "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+            why = (
+                "may not have more than one field specified at a time"
+                if source
+                else "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+            )
             faults.append(Fault.invalid(f"{here}.valueFrom", "", why))
         for field in ("configMapKeyRef", "secretKeyRef"):
             if field in source:
-                faults += [Fault.required(f"{here}.valueFrom.{field}.{part}") for part in ("name", "key") if not source[field].get(part)]
+                faults += [
+                    Fault.required(f"{here}.valueFrom.{field}.{part}")
+                    for part in ("name", "key")
+                    if not source[field].get(part)
+                ]
     return faults
 
 
@@ -193,7 +213,11 @@ def resources(amounts: Json, at: str) -> list[Fault]:
         elif _extended(name) and parse(request) != parse(limits[name]):
             faults.append(Fault.invalid(f"{at}.requests", request, f"must be equal to {name} limit of {limits[name]}"))
         elif parse(request) > parse(limits[name]):
-            faults.append(Fault.invalid(f"{at}.requests", request, f"must be less than or equal to {name} limit of {limits[name]}"))
+            faults.append(
+                Fault.invalid(
+                    f"{at}.requests", request, f"must be less than or equal to {name} limit of {limits[name]}"
+                )
+            )
     return faults
 
 
@@ -223,10 +247,12 @@ def _toleration(toleration: Json, at: str) -> list[Fault]:
     faults = _one_of(toleration, "operator", ("Equal", "Exists"), at)
     faults += _one_of(toleration, "effect", ("NoSchedule", "PreferNoSchedule", "NoExecute", ""), at)
     if not key and operator != "Exists":
-        why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\""
+        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
         faults.append(Fault.invalid(f"{at}.operator", operator, why))
     if operator == "Exists" and toleration.get("value"):
-        faults.append(Fault.invalid(f"{at}.operator", toleration["value"], "value must be empty when `operator` is 'Exists'"))
+        faults.append(
+            Fault.invalid(f"{at}.operator", toleration["value"], "value must be empty when `operator` is 'Exists'")
+        )
     if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
         why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         faults.append(Fault.invalid(f"{at}.effect", toleration.get("effect", ""), why))
@@ -249,7 +275,11 @@ def _affinity(affinity: Json, at: str) -> list[Fault]:
             if operator in ("In", "NotIn") and not values:
                 faults.append(Fault.required(f"{spot}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
             elif operator in ("Exists", "DoesNotExist") and values:
-                faults.append(Fault.forbidden(f"{spot}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
+                faults.append(
+                    Fault.forbidden(
+                        f"{spot}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                    )
+                )
             elif operator not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
                 faults.append(Fault.invalid(f"{spot}.operator", operator or "", "not a valid selector operator"))
     return faults
@@ -274,7 +304,11 @@ def updated(new: Json, old: Json) -> list[Fault]:
 
 def _fixed(spec: Json) -> Json:
     """The spec without what an update may change."""
-    kept = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")}
+    kept = {
+        key: value
+        for key, value in spec.items()
+        if key not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")
+    }
     for field in ("containers", "initContainers"):
         if field in kept:
             kept[field] = [{key: value for key, value in item.items() if key != "image"} for item in kept[field]]
@@ -297,10 +331,17 @@ def _deadline(spec: Json, before: Json) -> list[Fault]:
 
 def _added_tolerations(spec: Json, before: Json) -> list[Fault]:
     """Old tolerations stay, but their seconds may change; new ones may be added."""
-    bare = [{key: value for key, value in item.items() if key != "tolerationSeconds"} for item in spec.get("tolerations") or []]
+    bare = [
+        {key: value for key, value in item.items() if key != "tolerationSeconds"}
+        for item in spec.get("tolerations") or []
+    ]
     for item in before.get("tolerations") or []:
         if {key: value for key, value in item.items() if key != "tolerationSeconds"} not in bare:
-            return [Fault.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")]
+            return [
+                Fault.forbidden(
+                    "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+                )
+            ]
     return []
 
 
@@ -316,7 +357,11 @@ def status_updated(new: Json, old: Json) -> list[Fault]:
         faults.append(Fault.invalid("status.qosClass", status.get("qosClass", ""), "field is immutable"))
     for index, condition in enumerate(status.get("conditions") or []):
         kind = condition.get("type", "")
-        faults += names.qualified(f"status.conditions[{index}].type", kind) if kind else [Fault.required(f"status.conditions[{index}].type")]
+        faults += (
+            names.qualified(f"status.conditions[{index}].type", kind)
+            if kind
+            else [Fault.required(f"status.conditions[{index}].type")]
+        )
     return faults + _addresses(status)
 
 
@@ -331,7 +376,9 @@ def _revived(status: Json, before: Json, field: str, policy: str, exempt: set[st
             continue
         after = now.get(item["name"])
         if after is not None and not (after.get("state") or {}).get("terminated"):
-            faults.append(Fault.forbidden(f"status.{field}[{index}].state", "may not be transitioned to non-terminated state"))
+            faults.append(
+                Fault.forbidden(f"status.{field}[{index}].state", "may not be transitioned to non-terminated state")
+            )
     return faults
 
 
@@ -342,7 +389,7 @@ def _addresses(status: Json) -> list[Fault]:
         try:
             ipaddress.ip_address(text)
         except ValueError:
-            faults.append(Fault.invalid(f"podIPs[{index}]", text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+            faults.append(
+                Fault.invalid(f"podIPs[{index}]", text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+            )
     return faults
-
-

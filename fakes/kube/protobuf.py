@@ -134,7 +134,7 @@ def _value(wanted: Type, wire: int, value: int | bytes, at: str) -> Any:
 
 
 def _time(raw: bytes, at: str, *, micro: bool) -> str | None:
-    """RFC 3339 in UTC; Kubernetes keeps whole seconds, or microseconds for a MicroTime. None for Go's zero times."""
+    """RFC 3339, UTC; Kubernetes keeps whole seconds, or microseconds for a MicroTime. None for Go's zero times."""
     if not raw:
         return None
     stamp = _message(raw, "Timestamp", {})

@@ -27,7 +27,9 @@ Json = dict[str, Any]
 _ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _CONNECT_S = 10.0
 _LONGEST_BODY = 2048
-_HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "upgrade", "host", "content-length", "authorization"})
+_HOP_BY_HOP = frozenset(
+    {"connection", "transfer-encoding", "keep-alive", "upgrade", "host", "content-length", "authorization"}
+)
 _GENERIC = {
     401: ("Unauthorized", "the server has asked for the client to provide credentials"),
     404: ("NotFound", "the server could not find the requested resource"),
@@ -35,7 +37,10 @@ _GENERIC = {
     422: ("Invalid", "the server rejected our request due to an error in our request"),
     429: ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
     503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
-    504: ("Timeout", "the server was unable to return a response in the time allotted, but may still be processing the request"),
+    504: (
+        "Timeout",
+        "the server was unable to return a response in the time allotted, but may still be processing the request",
+    ),
 }
 
 
@@ -87,7 +92,9 @@ class Kubelets:
     async def _relay_log(self, url: str, request: web.Request, name: str) -> web.StreamResponse:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         try:
-            async with self._session.get(URL(url, encoded=True), ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
+            async with self._session.get(
+                URL(url, encoded=True), ssl=self._tls, timeout=timeout, allow_redirects=False
+            ) as upstream:
                 if upstream.status != 200:
                     raise kubelet_error(upstream.status, await _some_text(upstream), f"pods/log {name}")
                 response = web.StreamResponse(headers={"Content-Type": "text/plain"})
@@ -131,7 +138,13 @@ class Kubelets:
         body = await request.read()
         try:
             async with self._session.request(
-                request.method, URL(where.base + target, encoded=True), data=body, headers=headers, ssl=self._tls, timeout=timeout, allow_redirects=False
+                request.method,
+                URL(where.base + target, encoded=True),
+                data=body,
+                headers=headers,
+                ssl=self._tls,
+                timeout=timeout,
+                allow_redirects=False,
             ) as upstream:
                 kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP}
                 response = web.StreamResponse(status=upstream.status, headers=kept)

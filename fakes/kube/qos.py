@@ -28,7 +28,8 @@ def _guaranteed(container: Json) -> bool:
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     return all(
-        name in limits and _value(requests.get(name, limits[name])) == _value(limits[name]) for name in ("cpu", "memory")
+        name in limits and _value(requests.get(name, limits[name])) == _value(limits[name])
+        for name in ("cpu", "memory")
     )
 
 

@@ -17,7 +17,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request for a resource. `row` is None when nothing of that name is served; `tail` is what follows the subresource."""
+    """A request for a resource. row: None when nothing of that name is served. tail: what follows the subresource."""
 
     row: Resource | None
     group: str

@@ -11,7 +11,9 @@ Json = dict[str, Any]
 def of(workload: Json) -> Json:
     """The Scale of a Deployment, ReplicaSet or StatefulSet."""
     meta = workload["metadata"]
-    kept = {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in meta}
+    kept = {
+        key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in meta
+    }
     labels = (workload["spec"].get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     status = {"replicas": (workload.get("status") or {}).get("replicas", 0), "selector": selector}
@@ -21,10 +23,8 @@ def of(workload: Json) -> Json:
 
 def patched(workload: Json, body: Any) -> Json:
     """The Scale after a patch of any kind; a Scale has no lists, so strategic and plain merge are the same."""
-    if isinstance(body, list):
-        made = patch.json_patch(of(workload), body)
-    else:
-        made = patch.merge(of(workload), body)
+    scale = of(workload)
+    made = patch.json_patch(scale, body) if isinstance(body, list) else patch.merge(scale, body)
     if not isinstance(made, dict):
         raise errors.bad_request("the patched scale is no object")
     return made

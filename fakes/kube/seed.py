@@ -21,7 +21,9 @@ def seed(api: Api, *, client_ca: str, host: str, port: int, workers: int) -> Non
     for name in NAMESPACES:
         api.create("namespaces", {"metadata": {"name": name}})
     config = {"client-ca-file": client_ca, "requestheader-allowed-names": "[]"}
-    api.create("configmaps", {"metadata": {"name": "extension-apiserver-authentication"}, "data": config}, "kube-system")
+    api.create(
+        "configmaps", {"metadata": {"name": "extension-apiserver-authentication"}, "data": config}, "kube-system"
+    )
     for name, value in (("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)):
         api.create("priorityclasses.scheduling.k8s.io", {"metadata": {"name": name}, "value": value})
     for role, rules in _CLUSTER_ROLES.items():
@@ -29,7 +31,9 @@ def seed(api: Api, *, client_ca: str, host: str, port: int, workers: int) -> Non
     for name, (role, subjects) in _CLUSTER_BINDINGS.items():
         reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role}
         groups = [{"kind": "Group", "name": subject, "apiGroup": _RBAC} for subject in subjects]
-        api.create(f"clusterrolebindings.{_RBAC}", {"metadata": _bootstrap(name), "roleRef": reference, "subjects": groups})
+        api.create(
+            f"clusterrolebindings.{_RBAC}", {"metadata": _bootstrap(name), "roleRef": reference, "subjects": groups}
+        )
     _authentication_reader(api)
     _own_service(api, host, port)
     for index in range(workers):
@@ -44,7 +48,16 @@ def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Json:
     return {"apiGroups": groups, "resources": resources, "verbs": verbs}
 
 
-_CORE = ["pods", "services", "endpoints", "configmaps", "persistentvolumeclaims", "serviceaccounts", "resourcequotas", "limitranges"]
+_CORE = [
+    "pods",
+    "services",
+    "endpoints",
+    "configmaps",
+    "persistentvolumeclaims",
+    "serviceaccounts",
+    "resourcequotas",
+    "limitranges",
+]
 _SUBPARTS = ["pods/log", "pods/status", "services/status"]
 _ANYTHING: list[Json] = [_rule(["*"], ["*"], ["*"]), {"nonResourceURLs": ["*"], "verbs": ["*"]}]
 _VIEW = [
@@ -66,11 +79,25 @@ _CLUSTER_ROLES: dict[str, list[Json]] = {
     "view": _VIEW,
     "system:discovery": [
         {
-            "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"],
+            "nonResourceURLs": [
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/healthz",
+                "/livez",
+                "/openapi",
+                "/openapi/*",
+                "/readyz",
+                "/version",
+                "/version/",
+            ],
             "verbs": ["get"],
         }
     ],
-    "system:public-info-viewer": [{"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]}],
+    "system:public-info-viewer": [
+        {"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]}
+    ],
     "system:basic-user": [
         _rule(["authorization.k8s.io"], ["selfsubjectaccessreviews", "selfsubjectrulesreviews"], ["create"])
     ],
@@ -118,10 +145,22 @@ def worker(name: str, index: int, now: str) -> Json:
         "Ready": ("True", "KubeletReady", "kubelet is posting ready status"),
     }
     conditions = [
-        {"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now}
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
         for kind, (status, reason, message) in good.items()
     ]
-    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", HOLLOW: "true"}
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        HOLLOW: "true",
+    }
     info = {
         "machineID": name,
         "systemUUID": name,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakes.kube.errors import ApiError, bad_request
+from fakes.kube.names import VALUE_RULE
 
 Json = dict[str, Any]
 Predicate = Callable[[Json], bool]
@@ -77,12 +78,15 @@ def _requirement(part: str, whole: str) -> Requirement:
     else:
         made = Requirement(part, "exists")
     if not _KEY.match(made.key) or len(made.key.rpartition("/")[2]) > 63:
-        raise _unparsable(whole, f"found '{made.key}', expected: identifier" if " " in part or not part else "invalid label key")
+        raise _unparsable(
+            whole, f"found '{made.key}', expected: identifier" if " " in part or not part else "invalid label key"
+        )
     for value in made.values:
         if not _VALUE.match(value) or len(value) > 63:
-            raise _unparsable(whole, f'values[0][{made.key}]: Invalid value: "{value}": a valid label must be an empty string or consist of alphanumeric characters')
+            raise _unparsable(whole, f'values[0][{made.key}]: Invalid value: "{value}": {VALUE_RULE}')
         if made.op in ("gt", "lt") and not re.fullmatch(r"-?\d+", value):
-            raise _unparsable(whole, f'values[0][{made.key}]: Invalid value: "{value}": for \'Gt\', \'Lt\' operators, the value must be an integer')
+            rule = "for 'Gt', 'Lt' operators, the value must be an integer"
+            raise _unparsable(whole, f'values[0][{made.key}]: Invalid value: "{value}": {rule}')
     return made
 
 

@@ -105,7 +105,7 @@ class Server:
         if not self._parts.authorizer.decide(user, deed).allowed:
             why = refusal(user, deed)
             if asked is None:
-                raise ApiError(403, "Forbidden", f'forbidden: {why}', {})
+                raise ApiError(403, "Forbidden", f"forbidden: {why}", {})
             raise errors.forbidden(asked.resource, asked.group, asked.name, why)
 
     def _path(self, request: web.Request, path: str) -> web.Response:
@@ -132,7 +132,11 @@ class Server:
             return await special(call, request)
         if row.verbs == ("create",):
             return await self._review(call, user, request)
-        if asked.verb not in row.verbs or (asked.verb == "create" and asked.name) or (asked.verb in ("update", "patch") and not asked.name):
+        if (
+            asked.verb not in row.verbs
+            or (asked.verb == "create" and asked.name)
+            or (asked.verb in ("update", "patch") and not asked.name)
+        ):
             raise errors.method_not_allowed()
         if row.namespaced and not asked.namespace and asked.verb not in ("list", "watch", "deletecollection"):
             raise errors.method_not_allowed() if asked.name == "" else errors.no_such_path()
@@ -212,5 +216,3 @@ def _discovered(path: str, accept: str, host: str) -> web.Response | None:
     elif parts[0] == "apis" and len(parts) == 3:
         found = discovery.resource_list(parts[1], parts[2])
     return answer(found) if found else None
-
-

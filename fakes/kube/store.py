@@ -116,7 +116,7 @@ class Store:
         return after
 
     def remove(self, key: str, namespace: str, name: str) -> Snapshot:
-        """Delete an object for good; its last state, under the revision of the deletion, is returned. KeyError if absent."""
+        """Delete an object for good. Its last state, under the deletion's revision, is returned. KeyError if absent."""
         log = self._logs[key]
         before = log.objects.pop((namespace, name))
         obj = dict(before.object)

@@ -47,7 +47,9 @@ class Streams:
             field_selector=fields,
         )
         lines = _Lines(call, self._api)
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
         await response.prepare(request)
         await response.write(b"")
         if fresh:
@@ -139,7 +141,13 @@ class _Lines:
         obj: Json = {"kind": self._call.row.kind, "apiVersion": self._call.view.api_version, "metadata": meta}
         if self._call.form.shape == "Table":
             version = self._call.form.version
-            obj = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta, "columnDefinitions": None, "rows": []}
+            obj = {
+                "kind": "Table",
+                "apiVersion": f"meta.k8s.io/{version}",
+                "metadata": meta,
+                "columnDefinitions": None,
+                "rows": [],
+            }
         return encode({"type": "BOOKMARK", "object": obj}) + b"\n"
 
     def error(self, error: ApiError) -> bytes:

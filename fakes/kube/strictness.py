@@ -1,4 +1,4 @@
-"""Fields that the schema does not know, and values of the wrong type: refused, reported or dropped, as the client asks."""
+"""Fields the schema does not know are refused, reported or dropped, as the client asks; wrong types are refused."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from fakes.kube.resources import Resource
 from fakes.kube.schema import Field, Type, fields_of
 
 Json = dict[str, Any]
-
 
 
 def check(row: Resource, obj: Json, mode: str) -> list[str]:
@@ -21,7 +20,9 @@ def check(row: Resource, obj: Json, mode: str) -> list[str]:
     _object(row, obj, fields_of(row.kind, top=True), "", unknown)
     if unknown and mode == "Strict":
         listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise errors.bad_request(f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: strict decoding error: {listed}')
+        raise errors.bad_request(
+            f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: strict decoding error: {listed}'
+        )
     return [] if mode == "Ignore" else [f'unknown field "{path}"' for path in unknown]
 
 
@@ -71,7 +72,9 @@ def _quantity(row: Resource, value: Any, at: str) -> None:
         parse(value)
     except ValueError as bad:
         why = f"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' ({at})"
-        raise errors.bad_request(f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}') from bad
+        raise errors.bad_request(
+            f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}'
+        ) from bad
 
 
 def _expect(row: Resource, holds: bool, value: Any, wanted: str, at: str) -> None:

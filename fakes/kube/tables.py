@@ -22,10 +22,15 @@ class Column:
     type: str = "string"
 
 
-def table(kind: str, objects: Sequence[Json], now: datetime, *, version: str, include: str, metadata: Json, head: bool) -> Json:
-    """A meta.k8s.io Table. include: Metadata, Object or None, what each row carries along. head: say what the columns are."""
+def table(
+    kind: str, objects: Sequence[Json], now: datetime, *, version: str, include: str, metadata: Json, head: bool
+) -> Json:
+    """A meta.k8s.io Table. include: Metadata, Object or None, what each row carries. head: say what the columns are."""
     columns = COLUMNS.get(kind, _PLAIN)
-    rows = [{"cells": [column.cell(obj, now) for column in columns], "object": _carried(obj, include, version)} for obj in objects]
+    rows = [
+        {"cells": [column.cell(obj, now) for column in columns], "object": _carried(obj, include, version)}
+        for obj in objects
+    ]
     for row in rows:
         if row["object"] is None:
             del row["object"]
@@ -111,10 +116,8 @@ def _template(field: str, path: str = "template") -> Callable[[Json, datetime], 
 
 
 def _node_status(node: Json, _now: datetime) -> str:
-    states = []
-    for condition in (node.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "Ready":
-            states.append("Ready" if condition["status"] == "True" else "NotReady")
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    states = ["Ready" if item["status"] == "True" else "NotReady" for item in conditions if item["type"] == "Ready"]
     if (node.get("spec") or {}).get("unschedulable"):
         states = [*(states or ["Unknown"]), "SchedulingDisabled"]
     return ",".join(states) or "Unknown"
@@ -132,7 +135,9 @@ def _node_roles(node: Json, _now: datetime) -> str:
 
 def _node_address(kind: str) -> Callable[[Json, datetime], str]:
     def cell(node: Json, _now: datetime) -> str:
-        found = [item["address"] for item in (node.get("status") or {}).get("addresses") or () if item.get("type") == kind]
+        found = [
+            item["address"] for item in (node.get("status") or {}).get("addresses") or () if item.get("type") == kind
+        ]
         return str(found[0]) if found else "<none>"
 
     return cell
@@ -202,7 +207,9 @@ def _service_external(service: Json, _now: datetime) -> str:
 
 
 def _service_selector(service: Json, _now: datetime) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted((service["spec"].get("selector") or {}).items())) or "<none>"
+    return (
+        ",".join(f"{key}={value}" for key, value in sorted((service["spec"].get("selector") or {}).items())) or "<none>"
+    )
 
 
 def _endpoint_addresses(endpoints: Json, _now: datetime) -> str:
@@ -227,12 +234,19 @@ def _event_first(event: Json, now: datetime) -> str:
 
 def _event_object(event: Json, _now: datetime) -> str:
     involved = event.get("involvedObject") or {}
-    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}" if involved.get("name") else involved.get("kind", "").lower()
+    return (
+        f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+        if involved.get("name")
+        else involved.get("kind", "").lower()
+    )
 
 
 def _event_source(event: Json, _now: datetime) -> str:
     source = event.get("source") or {}
-    parts = [source.get("component") or event.get("reportingComponent", ""), source.get("host") or event.get("reportingInstance", "")]
+    parts = [
+        source.get("component") or event.get("reportingComponent", ""),
+        source.get("host") or event.get("reportingInstance", ""),
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -246,7 +260,9 @@ def _keys(obj: Json, _now: datetime) -> int:
 
 def _request_state(request: Json, _now: datetime) -> str:
     status = request.get("status") or {}
-    states = [item["type"] for item in status.get("conditions") or () if item.get("type") in ("Approved", "Denied", "Failed")]
+    states = [
+        item["type"] for item in status.get("conditions") or () if item.get("type") in ("Approved", "Denied", "Failed")
+    ]
     shown = states or ["Pending"]
     return ",".join([*shown, "Issued"] if status.get("certificate") and states else shown)
 
@@ -363,7 +379,9 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _number("Available", "status.availableReplicas"),
     ),
     "ReplicaSet": _workload(
-        _number("Desired", "spec.replicas"), _number("Current", "status.replicas"), _number("Ready", "status.readyReplicas")
+        _number("Desired", "spec.replicas"),
+        _number("Current", "status.replicas"),
+        _number("Ready", "status.readyReplicas"),
     ),
     "StatefulSet": _workload(Column("Ready", _ready_of("replicas"))),
     "DaemonSet": _workload(

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -56,10 +56,10 @@ class Tokens:
         spec = dict(body.get("spec") or {})
         seconds = spec.get("expirationSeconds")
         seconds = 3600 if seconds is None else seconds
-        self._check(account, spec, seconds)
+        self._check(account, seconds)
         audiences = list(spec.get("audiences") or [ISSUER])
         now = self._api.clock()
-        claims = self._claims(owner, spec.get("boundObjectRef"), now)
+        claims = self._claims(owner, spec.get("boundObjectRef"))
         life = seconds
         if seconds == _WARN_AFTER_S and audiences == [ISSUER] and "pod" in claims["kubernetes.io"]:
             # the ordinary token of a pod lives on for clients which never read it again
@@ -79,16 +79,20 @@ class Tokens:
             "status": status,
         }
 
-    def _check(self, account: str, spec: Json, seconds: int) -> None:
+    def _check(self, account: str, seconds: int) -> None:
         faults = []
         if seconds < _MINIMUM_S:
-            faults.append(Fault.invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
+            faults.append(
+                Fault.invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+            )
         if seconds > _LONGEST_S:
-            faults.append(Fault.invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"))
+            faults.append(
+                Fault.invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+            )
         if faults:
             raise errors.invalid("TokenRequest", "authentication.k8s.io", account, faults)
 
-    def _claims(self, owner: Json, bound: Json | None, now: datetime) -> Json:
+    def _claims(self, owner: Json, bound: Json | None) -> Json:
         meta = owner["metadata"]
         inner: Json = {"namespace": meta["namespace"], "serviceaccount": {"name": meta["name"], "uid": meta["uid"]}}
         if bound:
@@ -108,12 +112,16 @@ class Tokens:
         found = self._api.get("pods" if kind == "Pod" else "secrets", name, namespace)
         uid = found["metadata"]["uid"]
         if bound.get("uid") and bound["uid"] != uid:
-            why = f"the UID in the bound object reference ({bound['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
+            why = (
+                f"the UID in the bound object reference ({bound['uid']}) does not match the UID in record. "
+                "The object might have been deleted and then recreated"
+            )
             raise errors.conflict("pods" if kind == "Pod" else "secrets", "", name, why)
         if kind == "Secret":
             return {"secret": {"name": name, "uid": uid}}
         if found["spec"].get("serviceAccountName") != owner["metadata"]["name"]:
-            why = f'cannot bind token for serviceaccount "{owner["metadata"]["name"]}" to pod running with different serviceaccount name.'
+            account = owner["metadata"]["name"]
+            why = f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.'
             raise errors.bad_request(why)
         claims: Json = {"pod": {"name": name, "uid": uid}}
         if node := found["spec"].get("nodeName"):

@@ -37,7 +37,7 @@ class _Taken(asyncio.Protocol):
         self._queue.put_nowait(b"")
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._queue.put_nowait(b"")
         self._writable.set()
 
@@ -60,7 +60,9 @@ class _Taken(asyncio.Protocol):
         self._transport.write(data)
 
 
-async def pump_upgrade(request: web.Request, host: str, port: int, target: str, *, tls: ssl.SSLContext) -> web.StreamResponse:
+async def pump_upgrade(
+    request: web.Request, host: str, port: int, target: str, *, tls: ssl.SSLContext
+) -> web.StreamResponse:
     """Send the request on and join the two connections. Raises ApiError when the kubelet cannot be reached."""
     try:
         async with asyncio.timeout(_CONNECT_S):
@@ -118,8 +120,8 @@ async def _out(taken: _Taken, writer: asyncio.StreamWriter) -> None:
 class _Spent(web.StreamResponse):
     """An answer already given: aiohttp is to write nothing more."""
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    async def prepare(self, _request: web.BaseRequest) -> None:
         return None
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self, _data: bytes = b"") -> None:
         return None

@@ -60,7 +60,10 @@ def new_event(event: Json) -> Json:
 
 def old_event(event: Json) -> Json:
     """An events.k8s.io Event in the words of the core API, in which all are stored."""
-    return {_OLD_EVENT_NAMES.get(key, key): value for key, value in event.items()} | {"kind": "Event", "apiVersion": "v1"}
+    return {_OLD_EVENT_NAMES.get(key, key): value for key, value in event.items()} | {
+        "kind": "Event",
+        "apiVersion": "v1",
+    }
 
 
 @dataclass(frozen=True)

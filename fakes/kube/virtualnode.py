@@ -16,7 +16,7 @@ _POD_LABELS = (("alibabacloud.com/eci", "true"), ("eci", "true"))
 
 
 def inject_affinity(pod: Json, namespace_labels: Mapping[str, str]) -> None:
-    """Require the virtual node and tolerate its taint, if the labels ask for it. Changes the pod; harmless when repeated."""
+    """Require the virtual node and tolerate its taint, if the labels ask for it. Changes the pod; may be repeated."""
     if not _wanted(pod, namespace_labels):
         return
     spec = pod["spec"]

@@ -34,7 +34,9 @@ class Seen:
 class Watch:
     """One reader's place in the log of one resource."""
 
-    def __init__(self, store: Store, key: str, namespace: str | None, predicate: Predicate | None, revision: int) -> None:
+    def __init__(
+        self, store: Store, key: str, namespace: str | None, predicate: Predicate | None, revision: int
+    ) -> None:
         self._store = store
         self._key = key
         self._namespace = namespace

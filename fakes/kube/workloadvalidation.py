@@ -15,6 +15,10 @@ from fakes.kube.selectors import object_selector
 Json = dict[str, Any]
 
 _KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
+_KEY_RULE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
+    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 _MACRO = re.compile(r"^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$")
 _SCHEDULE = re.compile(r"^[\d*/,\-A-Za-z?]+$")
 
@@ -60,7 +64,9 @@ def _job(job: Json) -> list[Fault]:
     faults = _job_spec(spec, "spec")
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     if not object_selector(spec.get("selector"))(labels):
-        faults.append(Fault.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
+        faults.append(
+            Fault.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+        )
     return faults
 
 
@@ -76,13 +82,17 @@ def _cron_job(job: Json) -> list[Fault]:
         parts = schedule.split()
         if len(parts) != 5:
             shown = " ".join(parts)
-            faults.append(Fault.invalid("spec.schedule", schedule, f"expected exactly 5 fields, found {len(parts)}: [{shown}]"))
+            faults.append(
+                Fault.invalid("spec.schedule", schedule, f"expected exactly 5 fields, found {len(parts)}: [{shown}]")
+            )
         elif bad := [part for part in parts if not _SCHEDULE.match(part)]:
             faults.append(Fault.invalid("spec.schedule", schedule, f"failed to parse int from {bad[0]}"))
     policies = ("Allow", "Forbid", "Replace")
     if spec.get("concurrencyPolicy") not in policies:
         faults.append(Fault.unsupported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), policies))
-    faults += _at_least(spec, "spec", 0, "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+    faults += _at_least(
+        spec, "spec", 0, "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"
+    )
     return faults + _job_spec((spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec")
 
 
@@ -97,7 +107,9 @@ def _replicated(obj: Json) -> list[Fault]:
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         faults.append(Fault.invalid("spec.selector", selector, f"empty selector is invalid for {obj['kind'].lower()}"))
     if selector is not None and not object_selector(selector)(labels):
-        faults.append(Fault.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
+        faults.append(
+            Fault.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+        )
     return faults + _template(spec, "spec", ("Always",))
 
 
@@ -107,13 +119,12 @@ def _lease(lease: Json) -> list[Fault]:
 
 
 def _keys(obj: Json, *fields: str) -> list[Fault]:
-    faults = []
-    for field in fields:
-        for key in obj.get(field) or {}:
-            if not _KEY.match(key) or key in (".", ".."):
-                rule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-                faults.append(Fault.invalid(f"{field}[{key}]", key, rule))
-    return faults
+    return [
+        Fault.invalid(f"{field}[{key}]", key, _KEY_RULE)
+        for field in fields
+        for key in obj.get(field) or {}
+        if not _KEY.match(key) or key in (".", "..")
+    ]
 
 
 def _config_map(obj: Json) -> list[Fault]:
@@ -154,7 +165,9 @@ def _service(service: Json) -> list[Fault]:
     for index, port in enumerate(ports):
         number = port.get("port")
         if not isinstance(number, int) or not 1 <= number <= 65535:
-            faults.append(Fault.invalid(f"spec.ports[{index}].port", number or 0, "must be between 1 and 65535, inclusive"))
+            faults.append(
+                Fault.invalid(f"spec.ports[{index}].port", number or 0, "must be between 1 and 65535, inclusive")
+            )
         if len(ports) > 1 and not port.get("name"):
             faults.append(Fault.required(f"spec.ports[{index}].name"))
     return faults
@@ -164,7 +177,14 @@ def _priority_class(obj: Json) -> list[Fault]:
     faults = []
     name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
     if name.startswith("system-") and name not in ("system-node-critical", "system-cluster-critical"):
-        faults.append(Fault.forbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only. error: \"" + name + '" is not a known system priority class'))
+        faults.append(
+            Fault.forbidden(
+                "metadata.name",
+                "priority class names with 'system-' prefix are reserved for system use only. error: \""
+                + name
+                + '" is not a known system priority class',
+            )
+        )
     if value > 1_000_000_000 and not name.startswith("system-"):
         faults.append(Fault.forbidden("value", "maximum allowed value of a user defined priority is 1000000000"))
     return faults
@@ -215,11 +235,11 @@ def immutable(key: str, new: Json, old: Json) -> list[Fault]:
         return _job_immutable(new["spec"], old["spec"])
     if key in ("configmaps", "secrets"):
         return _frozen_data(new, old)
-    faults = []
-    for path in _IMMUTABLE.get(key, ()):
-        if (after := _at(new, path)) != (before := _at(old, path)) and before is not None:
-            faults.append(Fault.invalid(path, after, "field is immutable"))
-    return faults
+    return [
+        Fault.invalid(path, after, "field is immutable")
+        for path in _IMMUTABLE.get(key, ())
+        if (after := _at(new, path)) != (before := _at(old, path)) and before is not None
+    ]
 
 
 _IMMUTABLE = {
@@ -243,10 +263,11 @@ def _at(obj: Json, path: str) -> Any:
 
 
 def _job_immutable(new: Json, old: Json) -> list[Fault]:
-    faults = []
-    for field in ("completions", "selector", "completionMode", "podFailurePolicy"):
-        if new.get(field) != old.get(field):
-            faults.append(Fault.invalid(f"spec.{field}", new.get(field), "field is immutable"))
+    faults = [
+        Fault.invalid(f"spec.{field}", new.get(field), "field is immutable")
+        for field in ("completions", "selector", "completionMode", "podFailurePolicy")
+        if new.get(field) != old.get(field)
+    ]
     template, before = new.get("template") or {}, old.get("template") or {}
     if old.get("suspend"):  # a suspended Job may still be told where to run
         template, before = _without_placement(template), _without_placement(before)
@@ -258,15 +279,15 @@ def _job_immutable(new: Json, old: Json) -> list[Fault]:
 def _without_placement(template: Json) -> Json:
     placed = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
     spec = {key: value for key, value in (template.get("spec") or {}).items() if key not in placed}
-    meta = {key: value for key, value in (template.get("metadata") or {}).items() if key not in ("labels", "annotations")}
+    meta = {
+        key: value for key, value in (template.get("metadata") or {}).items() if key not in ("labels", "annotations")
+    }
     return {**template, "spec": spec, "metadata": meta}
 
 
 def _frozen_data(new: Json, old: Json) -> list[Fault]:
     if not old.get("immutable"):
         return []
-    faults = [] if new.get("immutable") else [Fault.forbidden("immutable", "field is immutable when `immutable` is set")]
-    for field in ("data", "binaryData"):
-        if new.get(field) != old.get(field):
-            faults.append(Fault.forbidden(field, "field is immutable when `immutable` is set"))
-    return faults
+    changed = [] if new.get("immutable") else ["immutable"]
+    changed += [field for field in ("data", "binaryData") if new.get(field) != old.get(field)]
+    return [Fault.forbidden(field, "field is immutable when `immutable` is set") for field in changed]

@@ -1,4 +1,4 @@
-"""A bare HTTP client for a Kubernetes API, made from a kubeconfig: what goes in and comes out is what the tests assert."""
+"""A bare HTTP client for a Kubernetes API, made from a kubeconfig: tests see just what goes in and comes out."""
 
 import base64
 import http.client

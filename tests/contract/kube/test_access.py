@@ -167,7 +167,11 @@ def test_access_reviews(client: Client, robot: Client, space: str) -> None:
 
 
 def test_masters_need_no_rule(client: Client) -> None:
-    spec = {"user": "x", "groups": ["system:masters"], "resourceAttributes": {"verb": "get", "resource": "nodes", "subresource": "proxy"}}
+    spec = {
+        "user": "x",
+        "groups": ["system:masters"],
+        "resourceAttributes": {"verb": "get", "resource": "nodes", "subresource": "proxy"},
+    }
     assert client.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec}).body["status"]["allowed"]
 
 

@@ -27,7 +27,10 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       containers:
-      - {name: main, image: "nginx:1", env: [{name: A, value: "1"}, {name: B, value: "2"}], ports: [{containerPort: 80}]}
+      - name: main
+        image: "nginx:1"
+        env: [{name: A, value: "1"}, {name: B, value: "2"}]
+        ports: [{containerPort: 80}]
       - {name: side, image: "busybox:1"}
 ---
 apiVersion: v1
@@ -49,7 +52,9 @@ class Kubectl:
 
     def run(self, *words: str, stdin: str = "", fails: bool = False) -> str:
         """Standard output; with `fails`, standard error of a command that must not succeed."""
-        done = subprocess.run([*self._command, *words], input=stdin, capture_output=True, text=True, timeout=40, env=self._env)
+        done = subprocess.run(
+            [*self._command, *words], input=stdin, capture_output=True, text=True, timeout=40, env=self._env
+        )
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
 
@@ -91,7 +96,7 @@ def test_apply_merges_what_changed(kubectl: Kubectl) -> None:
     assert kubectl.run("apply", "-f", "-", stdin=MANIFEST).count("unchanged") == 3
     kubectl.run("annotate", "deployment", "web", "kept=yes")
     changed = MANIFEST.replace('{name: B, value: "2"}', '{name: C, value: "3"}').replace('a: "1", b: "2"', 'b: "2"')
-    out = kubectl.run("apply", "-f", "-", stdin=changed.replace("      - {name: side, image: \"busybox:1\"}\n", ""))
+    out = kubectl.run("apply", "-f", "-", stdin=changed.replace('      - {name: side, image: "busybox:1"}\n', ""))
     assert out.count("configured") == 2
     made = kubectl.json("get", "deployment", "web")
     containers = made["spec"]["template"]["spec"]["containers"]
@@ -131,9 +136,20 @@ def test_changing(kubectl: Kubectl) -> None:
     kubectl.run("label", "deployment", "web", "tier=front")
     kubectl.run("annotate", "deployment", "web", "note=hello world")
     kubectl.run("scale", "deployment", "web", "--replicas=5")
-    kubectl.run("patch", "deployment", "web", "-p", '{"spec":{"template":{"spec":{"containers":[{"name":"side","image":"s:2"}]}}}}')
-    kubectl.run("patch", "deployment", "web", "--type=json", "-p", '[{"op":"replace","path":"/spec/minReadySeconds","value":3}]', fails=True)
+    kubectl.run(
+        "patch",
+        "deployment",
+        "web",
+        "-p",
+        '{"spec":{"template":{"spec":{"containers":[{"name":"side","image":"s:2"}]}}}}',
+    )
+    kubectl.run(
+        "patch", "deployment", "web", "--type=json", "-p", '[{"op":"replace","path":"/spec/minReadySeconds","value":2}]'
+    )
     kubectl.run("patch", "deployment", "web", "--type=merge", "-p", '{"spec":{"minReadySeconds":3}}')
+    kubectl.run(
+        "patch", "deployment", "web", "--type=json", "-p", '[{"op":"remove","path":"/spec/nothing"}]', fails=True
+    )
     kubectl.run("set", "image", "deployment/web", "main=nginx:9")
     made = kubectl.json("get", "deployment", "web")
     assert made["metadata"]["labels"] == {"app": "web", "tier": "front"}
@@ -171,8 +187,14 @@ def test_waiting(kubectl: Kubectl, watching: Any, client: Client, core: str) -> 
     process = watching("wait", "--for=condition=Ready", "pod/p", "--timeout=20s")
     client.patch(f"{core}/pods/p/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
     assert process.stdout.readline() == "pod/p condition met\n"
-    process = watching("wait", "--for=delete", "pod/p", "--timeout=20s")
-    client.delete(f"{core}/pods/p")
+
+
+def test_deleting_waits_for_the_end(watching: Any, client: Client, core: str, node: str) -> None:
+    client.create(f"{core}/pods", pod(nodeName=node))
+    process = watching("delete", "pod", "p", "--timeout=20s")
+    eventually(lambda: client.get(f"{core}/pods/p").body["metadata"].get("deletionTimestamp"))
+    assert process.poll() is None
+    client.delete(f"{core}/pods/p", gracePeriodSeconds=0)
     assert process.wait(20) == 0
 
 
@@ -207,9 +229,15 @@ def test_describing(kubectl: Kubectl, client: Client, core: str, space: str, nod
     }
     assert client.create(f"{core}/events", event).status == 201
     text = kubectl.run("describe", "pod", "p")
-    assert ["Normal", "Pulled"] == next(line.split()[:2] for line in text.splitlines() if "it came" in line)
-    assert "kubelet, eci" in text
-    for what in (("deployment", "web"), ("service", "web"), ("configmap", "settings"), ("node", node), ("namespace", space)):
+    assert next(line.split()[:2] for line in text.splitlines() if "it came" in line) == ["Normal", "Pulled"]
+    assert "kubelet, eci" in kubectl.run("get", "events", "-o", "wide")
+    for what in (
+        ("deployment", "web"),
+        ("service", "web"),
+        ("configmap", "settings"),
+        ("node", node),
+        ("namespace", space),
+    ):
         assert what[1] in kubectl.run("describe", *what)
     assert lines(kubectl.run("get", "events", "--no-headers"))[0][1:4] == ["Normal", "Pulled", "pod/p"]
     assert kubectl.run("get", "events", "--field-selector", "involvedObject.name=absent", "--no-headers") == ""
@@ -250,12 +278,21 @@ def test_draining(kubectl: Kubectl, client: Client, core: str, node: str) -> Non
     client.delete(f"{core}/pods/p", gracePeriodSeconds=0)
 
 
-def test_cron_job(kubectl: Kubectl) -> None:
-    kubectl.run("create", "cronjob", "c", "--image=busybox", "--schedule=*/5 * * * *", "--", "date")
+def test_cron_job(kubectl: Kubectl, client: Client) -> None:
+    stable = any(item["name"] == "cronjobs" for item in client.get("/apis/batch/v1").body["resources"])
+    manifest = f"""
+apiVersion: batch/{"v1" if stable else "v1beta1"}
+kind: CronJob
+metadata: {{name: c}}
+spec:
+  schedule: "*/5 * * * *"
+  jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: busybox}}]}}}}}}}}
+"""
+    kubectl.run("apply", "-f", "-", stdin=manifest)
     assert lines(kubectl.run("get", "cronjob", "c", "--no-headers"))[0][:2] == ["c", "*/5"]
-    assert "*/5 * * * *" in kubectl.run("describe", "cronjob", "c")
-    kubectl.run("create", "job", "now", "--from=cronjob/c")
-    assert kubectl.json("get", "job", "now")["metadata"]["ownerReferences"][0]["name"] == "c"
+    kubectl.run("patch", "cronjob", "c", "-p", '{"spec":{"suspend":true}}')
+    spec = kubectl.json("get", "cronjob", "c")["spec"]
+    assert (spec["suspend"], spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (True, 3, 1)
 
 
 def test_quick_editing(kubectl: Kubectl) -> None:

@@ -56,7 +56,9 @@ def asked(text: str) -> tuple[str, set[str]]:
         ("tailLines=0&container=c", {"tailLines=0"}),
     ],
 )
-def test_log_options_are_handed_on(client: Client, core: str, space: str, placed: Any, query: str, passed: set[str]) -> None:
+def test_log_options_are_handed_on(
+    client: Client, core: str, space: str, placed: Any, query: str, passed: set[str]
+) -> None:
     placed()
     answer = client.get(f"{core}/pods/p/log?{query}")
     assert answer.status == 200
@@ -132,7 +134,8 @@ def test_exec_hands_the_connection_over(client: Client, core: str, space: str, p
     connection = client._connection(20)
     connection.connect()
     path = f"{core}/pods/p/exec?command=echo&command=a%20b&stdin=true&stdout=true"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+    head += "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n"
     connection.sock.sendall(head.encode())
     stream = connection.sock.makefile("rb")
     assert stream.readline().startswith(b"HTTP/1.1 101")

@@ -53,8 +53,16 @@ def test_create_in_missing_namespace(client: Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        pytest.param("POST", "configmaps", {"metadata": {"name": "c", "namespace": "default"}}, 400, id="another namespace"),
-        pytest.param("POST", "configmaps", {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "c"}}, 400, id="another kind"),
+        pytest.param(
+            "POST", "configmaps", {"metadata": {"name": "c", "namespace": "default"}}, 400, id="another namespace"
+        ),
+        pytest.param(
+            "POST",
+            "configmaps",
+            {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "c"}},
+            400,
+            id="another kind",
+        ),
         pytest.param("POST", "configmaps", b"{", 400, id="no JSON"),
         pytest.param("POST", "configmaps", {"metadata": {"name": "c"}, "data": {"a": 1}}, 400, id="number for text"),
         pytest.param("POST", "configmaps", {"metadata": {"name": "Big"}}, 422, id="bad name"),
@@ -92,15 +100,27 @@ def test_write_without_change_makes_no_revision(client: Client, core: str) -> No
     old = client.create(f"{core}/configmaps", config_map(a="1")).body
     same = client.put(f"{core}/configmaps/c", old).body
     patched = client.patch(f"{core}/configmaps/c", {"data": {"a": "1"}}, MERGE).body
-    assert old["metadata"]["resourceVersion"] == same["metadata"]["resourceVersion"] == patched["metadata"]["resourceVersion"]
+    assert (
+        old["metadata"]["resourceVersion"]
+        == same["metadata"]["resourceVersion"]
+        == patched["metadata"]["resourceVersion"]
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "patch", "status", "data"),
     [
         pytest.param(MERGE, {"data": {"a": None, "b": "2"}}, 200, {"b": "2"}, id="merge"),
-        pytest.param(JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}], 200, {}, id="json"),
-        pytest.param(JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "2"}], 422, {"a": "1"}, id="json test fails"),
+        pytest.param(
+            JSON_PATCH,
+            [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}],
+            200,
+            {},
+            id="json",
+        ),
+        pytest.param(
+            JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "2"}], 422, {"a": "1"}, id="json test fails"
+        ),
         pytest.param(JSON_PATCH, [{"op": "remove", "path": "/data/z"}], 422, {"a": "1"}, id="json removes nothing"),
         pytest.param(JSON_PATCH, {"data": {}}, 400, {"a": "1"}, id="json is no list"),
         pytest.param(MERGE, {"metadata": {"name": "d"}}, 400, {"a": "1"}, id="rename"),
@@ -157,7 +177,9 @@ def test_finalizers_hold_an_object(client: Client, core: str) -> None:
     meta = client.get(f"{core}/configmaps/c").body["metadata"]
     assert meta["deletionTimestamp"]
     assert meta["deletionGracePeriodSeconds"] == 0
-    added = client.patch(f"{core}/configmaps/c", {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}, MERGE)
+    added = client.patch(
+        f"{core}/configmaps/c", {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}, MERGE
+    )
     assert (added.status, added.reason) == (422, "Invalid")
     assert client.patch(f"{core}/configmaps/c", {"metadata": {"finalizers": None}}, MERGE).status == 200
     assert client.get(f"{core}/configmaps/c").status == 404
@@ -174,7 +196,10 @@ def test_server_owned_metadata_cannot_be_changed(client: Client, core: str) -> N
 
 def deployment(**spec: object) -> dict[str, object]:
     template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}
-    return {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec}}
+    return {
+        "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec},
+    }
 
 
 def test_generation_counts_changes_of_the_spec(client: Client, space: str) -> None:
@@ -228,7 +253,9 @@ def test_delete_collection_by_label(client: Client, core: str) -> None:
 def test_owned_objects_go_with_their_owner(client: Client, core: str) -> None:
     owner = client.create(f"{core}/configmaps", config_map("owner")).body["metadata"]
     child = config_map("child")
-    child["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}]
+    child["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
+    ]
     client.create(f"{core}/configmaps", child)
     client.delete(f"{core}/configmaps/owner", propagationPolicy="Background")
     eventually(lambda: client.get(f"{core}/configmaps/child").status == 404)
@@ -237,7 +264,13 @@ def test_owned_objects_go_with_their_owner(client: Client, core: str) -> None:
 def test_foreground_deletion_waits_for_blocking_dependents(client: Client, core: str) -> None:
     owner = client.create(f"{core}/configmaps", config_map("owner")).body["metadata"]
     child = config_map("child")
-    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"], "blockOwnerDeletion": True}
+    reference = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "owner",
+        "uid": owner["uid"],
+        "blockOwnerDeletion": True,
+    }
     child["metadata"] |= {"ownerReferences": [reference], "finalizers": ["example.com/hold"]}
     client.create(f"{core}/configmaps", child)
     client.delete(f"{core}/configmaps/owner", propagationPolicy="Foreground")
@@ -250,7 +283,9 @@ def test_foreground_deletion_waits_for_blocking_dependents(client: Client, core:
 def test_orphans_are_set_free(client: Client, core: str) -> None:
     owner = client.create(f"{core}/configmaps", config_map("owner")).body["metadata"]
     child = config_map("child")
-    child["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}]
+    child["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
+    ]
     client.create(f"{core}/configmaps", child)
     # the collector of a real cluster learns of a new dependent in its own time
     eventually(lambda: client.get(f"{core}/configmaps/child").status == 200)

@@ -86,7 +86,9 @@ def test_pull_policy(client: Client, core: str, image: str, policy: str) -> None
     ],
 )
 def test_quality_and_quantities(client: Client, core: str, resources: Any, quality: str, stored: Any) -> None:
-    made = client.create(f"{core}/pods?dryRun=All", pod(containers=[{"name": "c", "image": "a", "resources": resources}])).body
+    made = client.create(
+        f"{core}/pods?dryRun=All", pod(containers=[{"name": "c", "image": "a", "resources": resources}])
+    ).body
     assert made["status"]["qosClass"] == quality
     assert made["spec"]["containers"][0]["resources"]["requests"] == stored
 
@@ -150,19 +152,32 @@ CONTAINER = {"name": "c", "image": "a"}
         pytest.param({"dnsPolicy": "Maybe"}, {"spec.dnsPolicy"}, id="dns policy"),
         pytest.param({"activeDeadlineSeconds": 0}, {"spec.activeDeadlineSeconds"}, id="deadline"),
         pytest.param({"nodeSelector": {"a b": "c"}}, {"spec.nodeSelector"}, id="node selector"),
-        pytest.param({"tolerations": [{"operator": "Equal"}]}, {"spec.tolerations[0].operator"}, id="keyless toleration"),
+        pytest.param(
+            {"tolerations": [{"operator": "Equal"}]}, {"spec.tolerations[0].operator"}, id="keyless toleration"
+        ),
         pytest.param(
             {"containers": [{**CONTAINER, "ports": [{"containerPort": 70000}]}]},
             {"spec.containers[0].ports[0].containerPort"},
             id="port",
         ),
         pytest.param(
-            {"containers": [{**CONTAINER, "env": [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}]},
+            {
+                "containers": [
+                    {
+                        **CONTAINER,
+                        "env": [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+                    }
+                ]
+            },
             {"spec.containers[0].env[0].valueFrom"},
             id="value twice",
         ),
         pytest.param(
-            {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}},
+            {
+                "affinity": {
+                    "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+                }
+            },
             {"spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"},
             id="affinity without terms",
         ),
@@ -200,7 +215,9 @@ def test_unknown_fields_are_dropped(client: Client, core: str) -> None:
         pytest.param({"spec": {"containers": [{"name": "c", "image": "new:1"}]}}, 200, id="image"),
         pytest.param({"spec": {"activeDeadlineSeconds": 60}}, 200, id="deadline"),
         pytest.param({"spec": {"tolerations": [{"key": "k", "operator": "Exists"}]}}, 422, id="toleration lost"),
-        pytest.param({"spec": {"tolerations": [{"key": "own", "operator": "Exists"}]}}, 200, id="usual tolerations come back"),
+        pytest.param(
+            {"spec": {"tolerations": [{"key": "own", "operator": "Exists"}]}}, 200, id="usual tolerations come back"
+        ),
         pytest.param({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}, 422, id="command"),
         pytest.param({"spec": {"containers": [{"name": "d", "image": "x"}]}}, 422, id="another container"),
         pytest.param({"spec": {"nodeName": "n"}}, 422, id="node"),
@@ -248,7 +265,11 @@ def status_of(state: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_status_patch_touches_status_and_little_else(client: Client, core: str, node: str) -> None:
     uid = client.create(f"{core}/pods", pod(nodeName=node)).body["metadata"]["uid"]
-    patch = {"metadata": {"uid": uid, "labels": {"x": "y"}}, "spec": {"nodeName": "other"}, "status": {"phase": "Running"}}
+    patch = {
+        "metadata": {"uid": uid, "labels": {"x": "y"}},
+        "spec": {"nodeName": "other"},
+        "status": {"phase": "Running"},
+    }
     after = client.patch(f"{core}/pods/p/status", patch)
     assert after.status == 200
     assert after.body["status"]["phase"] == "Running"
@@ -283,7 +304,14 @@ def test_container_statuses_are_replaced_whole(client: Client, core: str) -> Non
 
 @pytest.mark.parametrize(
     ("policy", "code", "status"),
-    [("Never", 0, 422), ("Never", 1, 422), ("OnFailure", 0, 422), ("OnFailure", 1, 200), ("Always", 0, 200), ("Always", 1, 200)],
+    [
+        ("Never", 0, 422),
+        ("Never", 1, 422),
+        ("OnFailure", 0, 422),
+        ("OnFailure", 1, 200),
+        ("Always", 0, 200),
+        ("Always", 1, 200),
+    ],
 )
 def test_ended_containers_stay_ended(client: Client, core: str, policy: str, code: int, status: int) -> None:
     client.create(f"{core}/pods", pod(restartPolicy=policy))
@@ -310,7 +338,9 @@ def test_bad_pod_ip(client: Client, core: str) -> None:
         pytest.param(True, "Failed", {"gracePeriodSeconds": 5}, None, id="failed goes at once"),
     ],
 )
-def test_deletion(client: Client, core: str, node: str, bound: bool, phase: str, options: Any, grace: int | None) -> None:
+def test_deletion(
+    client: Client, core: str, node: str, bound: bool, phase: str, options: Any, grace: int | None
+) -> None:
     client.create(f"{core}/pods", pod(**({"nodeName": node} if bound else {})))
     client.patch(f"{core}/pods/p/status", {"status": {"phase": phase}})
     answer = client.delete(f"{core}/pods/p", **options)
@@ -407,7 +437,10 @@ def test_job_selects_its_own_pods(client: Client, space: str) -> None:
     ("spec", "fields"),
     [
         ({"template": {"spec": {"containers": [CONTAINER]}}}, {"spec.template.spec.restartPolicy"}),
-        ({"template": {"spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}, "backoffLimit": -1}, {"spec.backoffLimit"}),
+        (
+            {"template": {"spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}, "backoffLimit": -1},
+            {"spec.backoffLimit"},
+        ),
         ({"template": {"spec": {"restartPolicy": "Never"}}}, {"spec.template.spec.containers"}),
     ],
 )
@@ -446,4 +479,6 @@ def test_node_status_is_apart(client: Client, node: str) -> None:
     kinds = {item["type"] for item in client.get(path).body["status"]["conditions"]}
     assert kinds == {"Ready", "Foreign"}
     client.patch(path, {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}})
-    assert [taint["key"] for taint in client.get(path).body["spec"]["taints"] if "kubernetes.io" not in taint["key"]] == ["a"]
+    assert [
+        taint["key"] for taint in client.get(path).body["spec"]["taints"] if "kubernetes.io" not in taint["key"]
+    ] == ["a"]
