@@ -31,7 +31,7 @@ STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class NodeController:
-    """Owns the Node object. `registered` is set while the object exists; `uid` is empty otherwise."""
+    """Owns the Node object. `registered` is set once it is ours; `uid` is empty while there is none."""
 
     def __init__(
         self,
@@ -137,15 +137,15 @@ class NodeController:
         if not node.differs(found, desired) and now_s - self._heartbeat_at < HEARTBEAT_S:
             return
         patch = node.status_patch(found, desired)
-        if patch is None:
-            return
-        await self._client.patch(paths.node_status(self._spec.name), patch)
+        if patch is not None:
+            await self._client.patch(paths.node_status(self._spec.name), patch)
         self._heartbeat_at = now_s
 
     def _tell_health(self, found: Json) -> None:
         """Events for people who describe the node: cloud trouble and its end, once each."""
         health = self._health()
-        if self._told == health or health.ok is None:
+        told = self._told and (self._told.ok, self._told.reason)  # not its words: those may change at every try
+        if told == (health.ok, health.reason) or health.ok is None:
             return
         if not health.ok:
             self._event(found, "Warning", health.reason, health.message)

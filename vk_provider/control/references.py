@@ -72,13 +72,14 @@ class ReferenceReader:
 
     async def _cached(self, path: str, fetch: Callable[[], Awaitable[Any]]) -> Any:
         """What `fetch` gives, at most FRESH_S old; absent objects are never remembered."""
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
+        while self._cache and next(iter(self._cache.values()))[0] <= now:
+            self._cache.popitem(last=False)  # the oldest first: nobody's Secret stays longer than it is of use
         entry = self._cache.get(path)
-        if entry is not None and loop.time() < entry[0]:
+        if entry is not None:
             return await asyncio.shield(entry[1])
         task = asyncio.ensure_future(fetch())
-        self._cache[path] = (loop.time() + FRESH_S, task)
-        self._cache.move_to_end(path)
+        self._cache[path] = (now + FRESH_S, task)
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
         try:
