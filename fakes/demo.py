@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -71,6 +72,8 @@ async def serve(args: argparse.Namespace) -> int:
         console.failed(f"the demo stopped: {error}")
         console.text(f"\n  logs of the parts: {directory}")
         return 1
+    if args.dir is None:
+        shutil.rmtree(directory, ignore_errors=True)
     console.text("\n  All of it happened just now; nothing is left running.\n")
     return 0
 

@@ -120,6 +120,7 @@ def _cloud_arguments(settings: Settings) -> list[str]:
         f"--port={settings.cloud_port}",
         f"--runtime={settings.runtime}",
         f"--ready-file={settings.directory / 'cloud.ready'}",
+        f"--state-dir={settings.directory / 'cloud'}",
         *images,
         *settings.cloud_arguments,
     ]
