@@ -25,6 +25,7 @@ SUCCESSES = frozenset({"DryRunOperation", "DryRun.Success"})
 NONCE_USED = "SignatureNonceUsed"
 TOKEN_EXPIRED = "InvalidSecurityToken.Expired"  # noqa: S105 - a code, no secret
 IDEMPOTENT_MISMATCH = "IdempotentParameterMismatch"
+NOT_FOUND = "NotFound"  # the end of every code that says so
 
 # Calls about one group by id; only there does "not found" speak of the group.
 ABOUT_ONE_GROUP = frozenset({"DeleteContainerGroup", "DescribeContainerLog", "ExecContainerCommand"})

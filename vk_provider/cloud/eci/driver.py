@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from vk_provider.cloud.base import Draft, LogOptions
-from vk_provider.cloud.eci import codes, request, response, tags
+from vk_provider.cloud.base import Draft, ExecSession, LogOptions
+from vk_provider.cloud.eci import codes, request, response, tags, usage
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.details import Details
+from vk_provider.cloud.eci.exec import Terminals
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
+from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Workload
 
 # A listing during which groups come and go may come out short; a lost page always does.
@@ -37,6 +39,7 @@ class EciCloud:
         self._client = client
         self._ours = {tags.CLUSTER: tags.value_of(settings.cluster), tags.NODE: tags.value_of(settings.node)}
         self._logs = LogReader(client.call, Lookup(self.describe).get)
+        self._terminals = Terminals(client.call)
         # Groups whose init containers are at work, the incremental call being silent about those (eci.md 2.5), and how
         # often in a row each was not to be found.
         self._starting: dict[str, int] = {}
@@ -170,12 +173,36 @@ class EciCloud:
         while len(self._starting) > _MOST_STARTING:
             self._starting.pop(next(iter(self._starting)))
 
-    # --- logs and end -------------------------------------------------------------------------------------------------
+    # --- logs, commands, figures --------------------------------------------------------------------------------------
 
     def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         return self._logs.read(instance_id, container, options)
 
+    async def exec(
+        self, instance_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        return await self._terminals.open(instance_id, container, command, stdin=stdin, tty=tty)
+
+    async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
+        found: dict[str, InstanceUsage] = {}
+        wanted = list(dict.fromkeys(instance_ids))
+        for start in range(0, len(wanted), request.IDS_PER_CALL):
+            found |= await self._usage(wanted[start : start + request.IDS_PER_CALL])
+        return {id_: found[id_] for id_ in wanted if id_ in found}
+
+    async def _usage(self, ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
+        """Of one call's worth. Whether ECI leaves an unknown id out or refuses the whole call is not documented; one
+        that is gone must not take the figures of the others along."""
+        try:
+            return usage.usages(await self._client.call(request.newest_metrics(ids)))
+        except CloudRefused as error:
+            if not error.code.endswith(codes.NOT_FOUND):
+                raise
+        half = len(ids) // 2
+        return {**await self._usage(ids[:half]), **await self._usage(ids[half:])} if half else {}
+
     async def close(self) -> None:
+        await self._terminals.close()
         await self._client.close()
 
     # --- pages --------------------------------------------------------------------------------------------------------

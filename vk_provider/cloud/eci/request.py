@@ -24,11 +24,15 @@ from aliyunsdkeci.request.v20180808.DescribeContainerGroupEventsRequest import D
 from aliyunsdkeci.request.v20180808.DescribeContainerGroupsRequest import DescribeContainerGroupsRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerGroupStatusRequest import DescribeContainerGroupStatusRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerLogRequest import DescribeContainerLogRequest
+from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest import (
+    DescribeMultiContainerGroupMetricRequest,
+)
+from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import identity, sizes, tags
 from vk_provider.cloud.eci.settings import EciSettings
-from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.workload import Container, File, FromPodIP, Volume, Workload
 
 Json = dict[str, Any]
@@ -43,6 +47,8 @@ MAX_VOLUMES = 20
 MAX_FILES = 90
 MAX_FILE_BYTES = 32 * 1024
 MAX_COMMAND_ITEMS = 20
+MAX_EXEC_WORD = 256  # characters
+MAX_EXEC_BYTES = 2048  # of the whole command as JSON; not documented, seen by a public client (eci.md 2.8)
 MAX_ENV = 241
 MAX_IMAGE = 255
 _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -51,7 +57,7 @@ _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # later, so that nobody pays for ever.
 DEADLINE_BACKSTOP_S = 60
 
-_IN_BODY = re.compile(r"(Container|InitContainer|Volume)\.")
+_IN_BODY = re.compile(r"(Container|InitContainer|Volume)\.|Command$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +340,47 @@ def container_log(
         request.set_StartTime(start_time)
     if previous:
         request.set_LastTime(True)
+    return _finished(request)
+
+
+def exec_command(group_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool) -> EciRequest:
+    """A session in a terminal of the cloud. Raises CloudRefused for a command that is longer than ECI takes."""
+    text = json.dumps(list(command), ensure_ascii=False, separators=(",", ":"))
+    if too_long := _exec_excess(command, len(text.encode())):
+        raise CloudRefused(
+            f"ExecContainerCommand: {too_long}. Put the script into a file of the container, or send it as input: "
+            "kubectl exec -i POD -- sh < script"
+        )
+    request = ExecContainerCommandRequest()
+    request.set_method("POST")
+    request.set_ContainerGroupId(group_id)
+    request.set_ContainerName(container)
+    request.set_Command(text)
+    request.set_Stdin(stdin)
+    request.set_TTY(tty)
+    request.set_Sync(False)
+    return _finished(request)
+
+
+def _exec_excess(command: Sequence[str], size: int) -> str:
+    """What of the command is too much, without repeating it; empty if nothing is."""
+    if not command:
+        return "there is no command"
+    if len(command) > MAX_COMMAND_ITEMS:
+        return f"the command has {len(command)} words, ECI takes at most {MAX_COMMAND_ITEMS}"
+    for place, word in enumerate(command, start=1):
+        if len(word) > MAX_EXEC_WORD:
+            return f"word {place} of the command has {len(word)} characters, ECI takes at most {MAX_EXEC_WORD} a word"
+    if size > MAX_EXEC_BYTES:
+        return f"the command has {size} bytes, ECI takes at most {MAX_EXEC_BYTES} in all"
+    return ""
+
+
+def newest_metrics(ids: Sequence[str]) -> EciRequest:
+    """ids: at most IDS_PER_CALL."""
+    request = DescribeMultiContainerGroupMetricRequest()
+    request.set_ContainerGroupIds(json.dumps(list(ids)))
+    request.add_query_param("MetricType", "summary")
     return _finished(request)
 
 

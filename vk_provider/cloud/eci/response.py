@@ -292,6 +292,12 @@ def group_id(answer: Any) -> str:
     return _text(_fold_map(answer).get("containergroupid"))
 
 
+def terminal_address(answer: Any) -> str:
+    """Where the session of ExecContainerCommand is, `ws://…` or `wss://…`; empty when it is missing. A secret."""
+    address = _text(_fold_map(answer).get("websocketuri"))
+    return address if address.startswith(("wss://", "ws://")) else ""
+
+
 def log_content(answer: Any) -> str:
     return _text(_fold_map(answer).get("content"))
 
