@@ -30,7 +30,7 @@ def canonical(text: object) -> str:
     whole = str(text)
     if whole[-1] == "i":
         return _binary(value)
-    if "e" in whole.lower().rstrip("E"):
+    if re.search(r"[eE][+-]?\d", whole):
         return _exponent(value)
     return _decimal(value)
 

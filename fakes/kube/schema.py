@@ -1,8 +1,9 @@
 """The fields of what is served: strictness, strategic merge and OpenAPI are all read from the table in `schema.txt`.
 
 One line there per type: `field:type` words. Types: s text, i whole number, n number, b boolean, q quantity,
-x number or text, t time, y base64 bytes, j anything; `[T]` list, `[T~key]` list merged by key (`[s~]`: as a set), `{T}` map; a capital
-names another line. `!` after a field: it must be given. A type without a line, or `*`, accepts any field.
+x number or text, t time, y base64 bytes, j anything; `[T]` list, `[T~key]` list merged by key (`[s~]`: as a set),
+`{T}` map; a capital names another line. `!` after a field: it must be given. A type without a line, or `*`, accepts
+any field.
 """
 
 import re
