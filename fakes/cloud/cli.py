@@ -89,7 +89,7 @@ async def serve(args: argparse.Namespace) -> None:
     """Run until cancelled. Raises SystemExit with a message when a file or a value cannot be used."""
     try:
         options = _options(args)
-    except (OSError, images.ImagesError, scenario.ScenarioError, ValueError) as error:
+    except (OSError, images.ImagesError, scenario.ScenarioError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
     try:
         async with run(options) as cloud:
@@ -99,7 +99,7 @@ async def serve(args: argparse.Namespace) -> None:
                 draft.replace(args.ready_file)
             print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
             await asyncio.Event().wait()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
 
 

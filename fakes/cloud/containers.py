@@ -79,7 +79,7 @@ class Containers:
         """Back to the first init container, as a restarted group; restart counts go on."""
         for container in group.everyone:
             container.turn += 1
-            container.launched = container.ready = False
+            container.launched = container.created = container.ready = False
             self._wait(container, "PodInitializing" if group.init_containers and not container.init else "")
             container.backoff_s = container.pull_backoff_s = 0.0
 
@@ -251,6 +251,7 @@ class Containers:
 def _count_run(container: Container) -> None:
     container.restarts += container.runs > 0
     container.runs += 1
+    container.created = True
 
 
 def _is_done(init: Container) -> bool:

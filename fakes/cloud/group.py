@@ -26,6 +26,7 @@ GROUP_TRANSITIONS: dict[tuple[str, str], str] = {
     (RUNNING, "some failed"): FAILED,
     (UPDATING, "all succeeded"): SUCCEEDED,
     (UPDATING, "some failed"): FAILED,
+    (UPDATING, "init failed"): FAILED,
     (PENDING, "deadline"): FAILED,
     (RUNNING, "deadline"): FAILED,
     (RESTARTING, "deadline"): FAILED,
@@ -117,6 +118,7 @@ class Container:
     restarts: int = 0
     runs: int = 0
     launched: bool = False  # its turn has come; it may still be pulling
+    created: bool = False  # it has run, or tried to, since the group was last Scheduling or Restarting
     active: bool = False  # the runtime has it: an exit will be reported
     ready: bool = False
     turn: int = 0

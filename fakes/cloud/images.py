@@ -13,7 +13,8 @@ The images file is TOML, a list of tables `[[image]]`:
 | env        | table of variables                                                                               |
 | user       | number, or `number:number`                                                                       |
 | workdir    | absolute path; default `/`                                                                       |
-| binds      | more host paths to be seen, read-only, at the same place                                         |
+| binds      | more host paths to be seen, read-only, at the same place; with the host's root also those that   |
+|            | env, entrypoint and command name are seen, even where a fresh /tmp or /run would hide them       |
 | pull_s     | seconds a pull takes; default 0.5                                                                |
 | size_bytes | what the event of the pull reports                                                               |
 | fail       | text: the pull fails with it                                                                     |
@@ -29,6 +30,8 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from fakes.cloud.sandbox import FRESH
 
 HOST = "host"
 
@@ -46,6 +49,13 @@ class Image:
     pull_s: float = 0.5
     size_bytes: int = 0
     fail: str = ""
+
+    def host_paths(self) -> list[str]:
+        """The host's paths the container must see beside its root: `binds`, and what its variables and words name."""
+        if self.root != HOST:
+            return list(self.binds)
+        texts = [*self.entrypoint, *self.command, *(part for value in self.env.values() for part in value.split(":"))]
+        return [*self.binds, *(text for text in texts if text.startswith("/") and text not in FRESH)]
 
     def matches(self, reference: str) -> bool:
         path, tag = split_reference(reference)

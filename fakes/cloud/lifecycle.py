@@ -45,6 +45,7 @@ class Settings:
     """Times in seconds of the service's clock."""
 
     start_delay_s: float = 1.0
+    update_s: float = 0.5  # how long a group is Updating
     release_s: float = 2.0  # from the last container's end to the disappearance of a deleted group
     max_pending_s: float = 240 * 60.0
     service_events: bool = False
@@ -114,7 +115,7 @@ class Lifecycle:
             self._runtime.update_files(group)
         for container in replaced:
             self.containers.replace(group, container, now)
-        self._timers.at(now + 0.5, lambda when: self._updated(group, when))
+        self._timers.at(now + self._settings.update_s, lambda when: self._updated(group, when))
 
     def reclaim(self, group: Group, now: float, *, notice_s: float = 0.0) -> None:
         """Take a spot instance back: a notice, then the end, status Expired."""
@@ -218,7 +219,7 @@ class Lifecycle:
             if not any(container.active for container in group.everyone):
                 self._stopped(group, now)
             return
-        if group.status == PENDING and all(container.runs for container in group.containers):
+        if group.status == PENDING and all(container.created for container in group.containers):
             self._move(group, "containers created", now)
         if any(init.state == TERMINATED and self._gave_up(group, init) for init in group.init_containers):
             self._stop(group, "init failed", now, grace_s=0.0)
@@ -256,7 +257,7 @@ class Lifecycle:
 
     def _updated(self, group: Group, now: float) -> None:
         if group.status == UPDATING:
-            created = all(container.runs for container in group.containers)
+            created = all(container.created for container in group.containers)
             self._move(group, "updated, running" if created else "updated, pending", now)
             self._settled(group, now)
             self.containers.advance(group, now)

@@ -237,7 +237,7 @@ class ProcessRuntime:
             uid=user,
             gid=container.spec.get("SecurityContextRunAsGroup", int(gid or uid or 0) if user else 0),
             read_only_root=security.get("ReadOnlyRootFilesystem", False),
-            binds=image.binds,
+            binds=image.host_paths(),
             capabilities=security.get("Capability", {}).get("Add", []),
         )
 

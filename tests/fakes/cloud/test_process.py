@@ -34,6 +34,11 @@ command = ["/bin/hello"]
 pull_s = 0
 
 [[image]]
+name = "library"
+env = {{ LIB = "/nowhere:{root}/lib" }}
+pull_s = 0
+
+[[image]]
 name = "private"
 fail = "401 Unauthorized"
 pull_s = 0
@@ -475,3 +480,13 @@ async def test_the_python_image_has_both_names(acs):
 async def test_no_file_of_the_runtime_is_open_inside(acs):
     _, log = await finish(acs, **shell("ls /proc/self/fd | tr '\\n' ' '"))
     assert log == "0 1 2 3 "
+
+
+@needs_bwrap
+async def test_what_an_image_s_variables_name_is_seen_even_below_tmp(acs, tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "module").write_text("here\n")
+    (tmp_path / "other").write_text("hidden\n")
+    _, log = await finish(acs, image="library", **shell("cat ${LIB#*:}/module; ls ${LIB#*:}/../other || echo not seen"))
+    assert log.startswith("here\n")
+    assert log.endswith("not seen\n")
