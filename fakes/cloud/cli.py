@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import resource
 import shutil
 import sys
@@ -28,6 +29,8 @@ from fakes.cloud.sandbox import working_bubblewrap
 from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
+
+_PREFIX = "fake-eci-"
 
 
 @dataclass(slots=True)
@@ -107,8 +110,8 @@ async def serve(args: argparse.Namespace) -> None:
 async def run(options: Options) -> AsyncIterator[Cloud]:
     """A fake cloud, listening while the context lasts. Nothing of it survives the end, nor a killed process."""
     _raise_file_limit()
-    temporary = None if options.state_dir else tempfile.mkdtemp(prefix="fake-eci-")
-    state_dir = options.state_dir or Path(str(temporary))
+    temporary = None if options.state_dir else _temporary_directory()
+    state_dir = options.state_dir or temporary or Path()
     clock = options.clock or Clock(speed=options.speed)
     timers = Timers(clock)
     runtime = _runtime(options, clock, timers, state_dir)
@@ -191,6 +194,15 @@ def _options(args: argparse.Namespace) -> Options:
     images.load(options.images)
     scenario.load(options.scenario)
     return options
+
+
+def _temporary_directory() -> Path:
+    """A new directory with our PID in its name; those that killed predecessors left behind are removed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 def _raise_file_limit() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -99,6 +100,22 @@ async def test_a_deleted_group_leaves_no_process_and_no_file(tmp_path):
             return not (tmp_path / "groups" / group_id).exists()
 
         await eventually(swept)
+
+
+async def test_what_a_killed_one_left_is_removed_by_the_next():
+    async with program("--runtime", "process") as (first, _):
+        first.kill()
+        await first.wait()
+    assert left_by(first.pid)
+    async with program("--runtime", "process") as (second, _):
+        assert not left_by(first.pid)
+        second.terminate()
+        await second.wait()
+    assert not left_by(second.pid)
+
+
+def left_by(pid):
+    return list(Path(tempfile.gettempdir()).glob(f"fake-eci-{pid}-*"))
 
 
 @pytest.mark.parametrize(
