@@ -22,11 +22,16 @@ from aiohttp import HttpVersion11, web
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
 from vk_provider.kubelet import auth
+from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
+from vk_provider.kubelet.exec import ExecServer
 from vk_provider.kubelet.logs import LogServer
+from vk_provider.kubelet.portforward import PortForwardServer
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
+from vk_provider.kubelet.run import RunServer
 from vk_provider.kubelet.target import FindPod
+from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import CONTENT_TYPE, Registry
 from vk_provider.model.instance import Instance, StateKind
 
@@ -40,7 +45,6 @@ Check = Callable[[], str]  # empty = healthy, else what is wrong
 KEEP_ALIVE_S = 90.0  # H1
 SHUTDOWN_S = 0.5  # aiohttp waits this long twice: for handlers to end by themselves, then for the cancelled ones
 PODS_AT_ONCE = 50
-NOT_CARRIED = ("exec", "attach", "portForward", "run")
 QUIET = ("/healthz", "/metrics", "/pods", "/runningpods", "/stats")  # read every few seconds: logged at debug level
 
 _caller: ContextVar[str] = ContextVar("caller")  # name of whom the request under way comes from, for the record
@@ -65,11 +69,13 @@ class KubeletServer:
         port: int = 10250,
         checks: Mapping[str, Check] | None = None,
         api_server_users: frozenset[str] = auth.API_SERVER_USERS,
+        stream_times: StreamTimes | None = None,
     ) -> None:
         """host: empty = every address, of both families where there are two. port: 0 = any free one.
 
         pods: by namespace and name; instance_of: by pod uid. checks: of `/healthz`, name → check.
         api_server_users: whose client certificates are the API server's own.
+        stream_times: how long exec, attach and port-forward wait for their clients; a kubelet's own by default.
         """
         self._all_pods = all_pods
         self._instance_of = instance_of
@@ -82,6 +88,11 @@ class KubeletServer:
         self._checks: Mapping[str, Check] = checks if checks is not None else dict.fromkeys(_CHECKS, _well)
         self._api_server_users = api_server_users
         self._logs = LogServer(pods=pods, instance_of=instance_of, cloud=cloud)
+        times = stream_times or StreamTimes()
+        self._exec = ExecServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
+        self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
+        self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times)
+        self._run = RunServer(pods=pods, instance_of=instance_of, cloud=cloud)
         self._runner: web.AppRunner | None = None
         self._requests = registry.counter(
             "vk_kubelet_http_requests_total", "Requests to the kubelet API, answered.", ("method", "path", "code")
@@ -133,9 +144,18 @@ class KubeletServer:
             ("/metrics", self._metrics),
         ):
             routes.add_get(path, handler, allow_head=False)
-        for name in NOT_CARRIED:
-            for method in ("GET", "POST"):
-                routes.add_route(method, f"/{name}/{{rest:.*}}", _not_carried)
+        for path, handler in (
+            ("/exec/{namespace}/{pod}/{container}", self._exec.handle),
+            ("/exec/{namespace}/{pod}/{uid}/{container}", self._exec.handle),
+            ("/attach/{namespace}/{pod}/{container}", self._attach.handle),
+            ("/attach/{namespace}/{pod}/{uid}/{container}", self._attach.handle),
+            ("/portForward/{namespace}/{pod}", self._port_forward.handle),
+            ("/portForward/{namespace}/{pod}/{uid}", self._port_forward.handle),
+        ):
+            routes.add_get(path, handler, allow_head=False)  # a WebSocket begins with GET, SPDY mostly with POST
+            routes.add_post(path, handler)
+        routes.add_post("/run/{namespace}/{pod}/{container}", self._run.handle)
+        routes.add_post("/run/{namespace}/{pod}/{uid}/{container}", self._run.handle)
         return app
 
     @web.middleware
@@ -247,10 +267,6 @@ async def _close_old_style(request: web.Request, response: web.StreamResponse) -
     """To HTTP/1.0 a stream ends with its connection, which aiohttp would keep open if the client asks for that."""
     if request.version < HttpVersion11:
         response.force_close()
-
-
-async def _not_carried(request: web.Request) -> web.Response:
-    raise RequestRefused(501, f"{_first_part(request).lstrip('/')} is not carried yet by this node")
 
 
 def _running(pod: Json, instance: Instance | None) -> Json | None:

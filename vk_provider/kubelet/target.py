@@ -83,6 +83,48 @@ def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: st
     return found
 
 
+def running_container(
+    names: Mapping[str, str], pods: FindPod, instance_of: Callable[[str], Instance | None]
+) -> tuple[str, str]:
+    """The instance and the running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
+
+    names: the parts of the path: namespace, pod, container and perhaps uid.
+    """
+    pod = find_pod(pods, names["namespace"], names["pod"], names.get("uid", ""))
+    require_container(pod, names["container"])
+    instance_id = running_instance_id(pod, instance_of(pod["metadata"]["uid"]), names["container"])
+    return instance_id, names["container"]
+
+
+def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
+    """The pod's IP. Raises RequestRefused 400 unless it is up: the address of an ended one may be another's now."""
+    name = quoted(pod["metadata"]["name"])
+    if instance is None or instance.status.is_ended:
+        raise RequestRefused(400, f"pod {name} is not running")
+    found = instance.ip or (pod.get("status") or {}).get("podIP", "")
+    if not found:
+        raise RequestRefused(400, f"pod {name} has no address yet")
+    return str(found)
+
+
+def running_instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
+    """The instance in which a container runs now. Raises RequestRefused 400 unless it does.
+
+    The first words are a kubelet's own, which tools look for.
+    """
+    looks = list(_looks(pod, instance, container))
+    reason = next((look.waiting for look in looks if look.waiting), "") or _NO_REASON_YET
+    if instance is not None and any(look.running for look in looks):
+        return instance.id
+    if any(look.waiting is not None for look in looks):
+        why = f"it is waiting to start: {_PULL_TROUBLE.get(reason, reason)}"
+    elif any(look.ended for look in looks):
+        why = "it has ended"
+    else:
+        why = "it does not run"
+    raise RequestRefused(400, f"container not found ({quoted(container)}): {why}")
+
+
 def quoted(name: str) -> str:
     """As the kubelet quotes names in its answers."""
     return json.dumps(name, ensure_ascii=False)

@@ -1,0 +1,48 @@
+"""`kubectl exec`: from a request to a command in the cloud. What can be refused is refused before the 101 (X3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from vk_provider.cloud.base import Cloud, Executes
+from vk_provider.kubelet import target
+from vk_provider.kubelet.command import Wanted, negotiate_command, serve
+from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.target import FindPod
+from vk_provider.kubelet.upgrade import StreamTimes, upgrading
+from vk_provider.model.instance import Instance
+
+START_TIMEOUT_S = 30.0
+
+
+class ExecServer:
+    """Answers `/exec`. Holds no state of its own: a session is its request and nothing outlives it."""
+
+    def __init__(
+        self, *, pods: FindPod, instance_of: Callable[[str], Instance | None], cloud: Cloud, times: StreamTimes
+    ) -> None:
+        self._pods = pods
+        self._instance_of = instance_of
+        self._cloud = cloud
+        self._times = times
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Raises RequestRefused, or CloudError when the cloud does not start the command."""
+        instance_id, container = target.running_container(request.match_info, self._pods, self._instance_of)
+        if not isinstance(self._cloud, Executes):
+            raise RequestRefused(501, "this node's cloud cannot run commands in containers")
+        wanted = Wanted.of_query(request.query)
+        command = request.query.getall("command", [])
+        if not command:
+            raise RequestRefused(400, "you must specify at least one command for the container")
+        agreed = negotiate_command(request)
+        if isinstance(agreed, web.Response):
+            return agreed
+        async with upgrading(request, agreed, self._times) as upgrade:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                session = await self._cloud.exec(instance_id, container, command, stdin=wanted.stdin, tty=wanted.tty)
+            await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times)
+        return upgrade.response
