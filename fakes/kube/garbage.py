@@ -13,6 +13,7 @@ from typing import Any
 
 from fakes.kube.api import Api, ApiError
 from fakes.kube.deletion import FOREGROUND, ORPHAN
+from fakes.kube.following import changes
 from fakes.kube.resources import STORED, Resource, by_kind
 
 Json = dict[str, Any]
@@ -45,7 +46,7 @@ class Collector:
             group.create_task(self._rounds())
 
     async def _follow(self, row: Resource) -> None:
-        async for event in self._api.watch(row.key, resource_version="0"):
+        async for event in changes(self._api, row.key):
             self._learn(row, event.type == "DELETED", event.object)
 
     def _learn(self, row: Resource, gone: bool, obj: Json) -> None:

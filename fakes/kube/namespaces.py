@@ -5,6 +5,7 @@ import contextlib
 import logging
 
 from fakes.kube.api import Api, ApiError
+from fakes.kube.following import changes
 from fakes.kube.resources import NAMESPACED
 
 _log = logging.getLogger(__name__)
@@ -34,28 +35,41 @@ def furnish(api: Api, namespace: str, root_ca: str) -> None:
 
 
 async def _furnish_all(api: Api, root_ca: str) -> None:
-    async for event in api.watch("namespaces", resource_version="0"):
+    async for event in changes(api, "namespaces"):
         if event.type == "ADDED":
             furnish(api, event.object["metadata"]["name"], root_ca)
 
 
 async def _restore(api: Api, resource: str, name: str, root_ca: str) -> None:
     """Bring back what somebody deleted from a namespace that lives on."""
-    async for event in api.watch(resource, resource_version="0", field_selector=f"metadata.name={name}"):
+    async for event in changes(api, resource, field_selector=f"metadata.name={name}"):
         if event.type == "DELETED":
             furnish(api, event.object["metadata"]["namespace"], root_ca)
 
 
 async def _finish_all(api: Api) -> None:
     """Empty namespaces being deleted. What is left, a pod in its grace period or a finalizer, is looked at again."""
-    _, version = api.list("namespaces")
-    place, _ = api.follow("namespaces", None, resource_version=version)
+    news = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_tell(api, news))
+        await _finish(api, news)
+
+
+async def _tell(api: Api, news: asyncio.Event) -> None:
+    async for _ in changes(api, "namespaces"):
+        news.set()
+
+
+async def _finish(api: Api, news: asyncio.Event) -> None:
     while True:
+        news.clear()  # before looking, so that no change falls between
         doomed = [
             item.object for item in api.page("namespaces").items if item.object["metadata"].get("deletionTimestamp")
         ]
         waiting = sum(0 if empty(api, item["metadata"]["name"]) else 1 for item in doomed)
-        await place.batch(_RETRY_S if waiting else None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_S if waiting else None):
+                await news.wait()
 
 
 def empty(api: Api, name: str) -> bool:
