@@ -1,8 +1,9 @@
 """`vk-provider show FILE.yaml`: what a manifest would become in the cloud, without a cloud or a cluster.
 
-What a cluster would add is put in as far as it decides the request: API defaults, and placeholders for what only a
-running cluster knows (uid, token). ConfigMaps and Secrets are taken from the same files; where they are not there,
-it is said, as the pod would wait for them.
+What a cluster would add is put in as far as it decides the request: defaults, the volume with the ServiceAccount's
+token, and placeholders for what only a running cluster knows (uid, token); addresses of Services are left out.
+ConfigMaps and Secrets are taken from the same files; where they are not there, it is said, as the pod would wait for
+them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ TEMPLATES = {
     "DaemonSet": ("spec", "template"),
 }
 UID = "00000000-0000-0000-0000-000000000000"
+TOKEN_VOLUME = "kube-api-access-xxxxx"  # noqa: S105 (a name)
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 (a path)
+TOKEN_SOURCES = (
+    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+)
 STAND_IN = "(token of the ServiceAccount, made for the pod)"
 
 
@@ -66,7 +74,11 @@ def shows(config: Config, documents: Sequence[Json]) -> Iterator[Shown]:
     found = _Objects(documents)
     for document in documents:
         for item in _items(document):
-            pod = pod_of(item)
+            try:
+                pod = pod_of(item)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                yield Shown(str(item.get("kind")), None, [_no_pod(error)])
+                continue
             if pod is not None:
                 yield _show(config, item, pod, found)
 
@@ -97,8 +109,31 @@ def pod_of(document: Json) -> Json | None:
             "annotations": inner.get("annotations") or {},
             **({"ownerReferences": [{"kind": kind, "controller": True}]} if kind == "DaemonSet" else {}),
         },
-        "spec": template.get("spec") or {},
+        "spec": _admitted(template.get("spec") or {}),
     }
+
+
+def _admitted(spec: Json) -> Json:
+    """The spec as the API server would store it: pull policies, and the token volume in every container (S23)."""
+    told = spec.get("automountServiceAccountToken") is not False
+    volume = {"name": TOKEN_VOLUME, "projected": {"defaultMode": 0o644, "sources": TOKEN_SOURCES}}
+    lists = {name: spec[name] for name in ("containers", "initContainers") if spec.get(name)}
+    return {
+        **spec,
+        "serviceAccountName": spec.get("serviceAccountName") or "default",
+        **{name: [_admitted_container(each, told=told) for each in found] for name, found in lists.items()},
+        **({"volumes": [*(spec.get("volumes") or ()), volume]} if told else {}),
+    }
+
+
+def _admitted_container(container: Json, *, told: bool) -> Json:
+    name, _, tag = str(container.get("image") or "").rpartition("/")[2].partition(":")
+    newest = tag in ("", "latest") and "@" not in name
+    mounts = list(container.get("volumeMounts") or ())
+    if told and all(mount.get("mountPath") != TOKEN_PATH for mount in mounts):
+        mounts.append({"name": TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True})
+    policy = container.get("imagePullPolicy") or ("Always" if newest else "IfNotPresent")
+    return {**container, "imagePullPolicy": policy, **({"volumeMounts": mounts} if mounts else {})}
 
 
 class _Objects:
@@ -108,7 +143,9 @@ class _Objects:
         self._known: dict[tuple[str, str, str], Json] = {}
         for document in documents:
             for item in _items(document):
-                meta = item.get("metadata") or {}
+                meta = item.get("metadata")
+                if not isinstance(meta, dict):
+                    continue
                 key = (str(item.get("kind")), str(meta.get("namespace") or "default"), str(meta.get("name")))
                 self._known[key] = _with_data(item)
 
@@ -130,7 +167,7 @@ class _Objects:
 def _with_data(item: Json) -> Json:
     """A Secret's `stringData` as the API server would store it."""
     plain = item.get("stringData")
-    if item.get("kind") != "Secret" or not plain:
+    if item.get("kind") != "Secret" or not isinstance(plain, dict):
         return item
     encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in plain.items()}
     return {**item, "data": {**(item.get("data") or {}), **encoded}}
@@ -148,7 +185,7 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
     except PodNotReady as error:
         return Shown(title, None, [f"would wait: {error} (give the file that has it, to see the request)"])
     except (ProviderError, ValueError, TypeError, KeyError, AttributeError) as error:
-        return Shown(title, None, [f"not a pod that an API server would take: {error}"])
+        return Shown(title, None, [_no_pod(error)])
     asked = ", ".join(
         part
         for part in (
@@ -158,6 +195,10 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
         if part
     )
     return Shown(title, draft, (), [f"asked for {asked or 'nothing, so the default size'}"])
+
+
+def _no_pod(error: Exception) -> str:
+    return f"not a pod that an API server would take: {error}"
 
 
 def _text(shown: Shown) -> str:
@@ -198,4 +239,6 @@ def _documents(file: str) -> list[Json]:
 
 
 def _items(document: Json) -> Sequence[Json]:
-    return document.get("items") or () if document.get("kind") == "List" else (document,)
+    if document.get("kind") != "List":
+        return (document,)
+    return [item for item in document.get("items") or () if isinstance(item, dict)]
