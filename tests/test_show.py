@@ -93,7 +93,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["Pod", "Job", "CronJob", "List", "ConfigMap", "Secret"]), JUNK, JUNK, JUNK)
 def test_whatever_stands_in_a_manifest_is_answered_in_words(kind, meta, spec, more):
     document = {"kind": kind, "metadata": meta, "spec": spec, "items": more, "stringData": more}

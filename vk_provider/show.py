@@ -241,4 +241,5 @@ def _documents(file: str) -> list[Json]:
 def _items(document: Json) -> Sequence[Json]:
     if document.get("kind") != "List":
         return (document,)
-    return [item for item in document.get("items") or () if isinstance(item, dict)]
+    items = document.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else ()
