@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = config.parse(flags=args, env=_environment(verb, file), **_toml(file))
         if verb == "show":
-            from vk_provider import show  # only this verb needs it
+            from vk_provider.show import main as show  # only this verb needs it
 
-            return show.main(settings, manifests)
+            return show(settings, manifests)
         return _run(settings)
     except ConfigError as error:
         _complain(error)
