@@ -6,12 +6,14 @@ import asyncio
 import logging
 import random
 import socket
+import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__
-from vk_provider.cloud.base import Cloud
+from vk_provider.cloud.base import Cloud, Measures
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
@@ -23,6 +25,7 @@ from vk_provider.control.plan import Node
 from vk_provider.control.pods import PodController
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.references import ReferenceReader
+from vk_provider.control.usage import UsageLoop
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
@@ -30,8 +33,11 @@ from vk_provider.kube.lease import NodeLease
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
-from vk_provider.kubelet import auth, certificates
+from vk_provider.kubelet import auth, certificates, configz
+from vk_provider.kubelet.counts import add_kubelet_counts
+from vk_provider.kubelet.figures import FigureBook
 from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.stats import Route, StatsPages
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
@@ -83,7 +89,9 @@ class Provider:
         self._reflector = Reflector(
             client, paths.pods(), self._pods, params={"fieldSelector": f"spec.nodeName={config.node_name}"}
         )
-        self._instances = InstanceStore(self._queue.add)
+        self._instances = InstanceStore(self._instance_changed)
+        self._figures = FigureBook(clock=time.monotonic, wall=time.time)
+        self._usage = self._usage_loop()
         self._address = config.node_ip or _own_address(client.server)
 
     async def run(self) -> None:
@@ -126,6 +134,8 @@ class Provider:
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
             tasks.create_task(poller.run(), name="instances")
+            if self._usage is not None:
+                tasks.create_task(self._usage.run(), name="usage")
             tasks.create_task(controller.run(self._config.workers), name="reconcile")
 
     # --- the parts ---
@@ -140,6 +150,23 @@ class Provider:
 
         settings = eci_settings(self._config)
         return EciCloud(settings, EciClient(settings, self._credentials, observe=observe))
+
+    def _usage_loop(self) -> UsageLoop | None:
+        """None: this cloud does not measure."""
+        if not isinstance(self._cloud, Measures):
+            return None
+        return UsageLoop(
+            cloud=self._cloud,
+            store=self._instances,
+            take=self._figures.take,
+            keep=self._figures.forget_all_but,
+            jitter=random.random,
+        )
+
+    def _instance_changed(self, uid: str) -> None:
+        self._queue.add(uid)
+        if self._usage is not None:
+            self._usage.wake()
 
     def _controller(self, poller: InstancePoller) -> PodController:
         config = self._config
@@ -202,7 +229,30 @@ class Provider:
             registry=self._registry,
             host=self._config.kubelet_bind,
             port=self._config.kubelet_port,
+            pages=self._pages(),
         )
+
+    def _pages(self) -> list[Route]:
+        config = self._config
+        add_kubelet_counts(
+            self._registry, node_name=config.node_name, all_pods=self._pods.values, instance_of=self._instance_of
+        )
+        stats = StatsPages(
+            node_name=config.node_name,
+            started_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            all_pods=self._pods.values,
+            instance_of=self._instance_of,
+            book=self._figures,
+            **({} if self._usage is None else {"settled": self._usage.settle}),
+        )
+        shown = configz.configuration(
+            port=config.kubelet_port,
+            max_pods=config.quota_pods,
+            cluster_dns=config.cluster_dns,
+            cluster_domain=config.cluster_domain,
+            anonymous=config.insecure_kubelet_api,
+        )
+        return [*stats.routes(), ("GET", "/configz", configz.page(shown))]
 
     def _tls(self) -> certificates.ServingTls:
         config = self._config

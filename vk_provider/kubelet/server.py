@@ -13,7 +13,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -26,10 +26,12 @@ from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.exec import ExecServer
+from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.portforward import PortForwardServer
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
 from vk_provider.kubelet.run import RunServer
+from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import CONTENT_TYPE, Registry
@@ -49,6 +51,7 @@ QUIET = ("/healthz", "/metrics", "/pods", "/runningpods", "/stats")  # read ever
 
 _caller: ContextVar[str] = ContextVar("caller")  # name of whom the request under way comes from, for the record
 _CHECKS = ("ping", "log", "syncloop")
+_SLIS = {"kubernetes_healthcheck": ("gauge", "1 if the check of /healthz passes, else 0.")}
 
 
 class KubeletServer:
@@ -70,12 +73,14 @@ class KubeletServer:
         checks: Mapping[str, Check] | None = None,
         api_server_users: frozenset[str] = auth.API_SERVER_USERS,
         stream_times: StreamTimes | None = None,
+        pages: Sequence[Route] = (),
     ) -> None:
         """host: empty = every address, of both families where there are two. port: 0 = any free one.
 
         pods: by namespace and name; instance_of: by pod uid. checks: of `/healthz`, name → check.
         api_server_users: whose client certificates are the API server's own.
         stream_times: how long exec, attach and port-forward wait for their clients; a kubelet's own by default.
+        pages: what is served besides, made elsewhere.
         """
         self._all_pods = all_pods
         self._instance_of = instance_of
@@ -93,6 +98,7 @@ class KubeletServer:
         self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
         self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times)
         self._run = RunServer(pods=pods, instance_of=instance_of, cloud=cloud)
+        self._pages = pages
         self._runner: web.AppRunner | None = None
         self._requests = registry.counter(
             "vk_kubelet_http_requests_total", "Requests to the kubelet API, answered.", ("method", "path", "code")
@@ -142,8 +148,11 @@ class KubeletServer:
             (r"/runningpods{slash:/?}", self._running_pods),
             ("/containerLogs/{namespace}/{pod}/{container}", self._logs.handle),
             ("/metrics", self._metrics),
+            ("/metrics/slis", self._slis),
         ):
             routes.add_get(path, handler, allow_head=False)
+        for method, path, page in self._pages:
+            routes.add_route(method, path, page)
         for path, handler in (
             ("/exec/{namespace}/{pod}/{container}", self._exec.handle),
             ("/exec/{namespace}/{pod}/{uid}/{container}", self._exec.handle),
@@ -257,6 +266,12 @@ class KubeletServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 -- all there is, always
         return web.Response(body=self._registry.exposition().encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _slis(self, request: web.Request) -> web.Response:  # noqa: ARG002 -- all there is, always
+        page = Page(_SLIS)
+        for name, check in self._checks.items():
+            page.add("kubernetes_healthcheck", labels(name=name, type="healthz"), int(not check()))
+        return web.Response(body=page.text().encode(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _well() -> str:
