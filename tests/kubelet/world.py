@@ -22,6 +22,7 @@ from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
 from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import (
     ContainerReport,
@@ -250,13 +251,14 @@ TERMINATED = ContainerState(StateKind.TERMINATED, reason="Completed", exit_code=
 
 
 def instance_of_pod(
-    pod: Json, state: ContainerState = RUNNING, last: ContainerState | None = None, *, name: str = "app"
+    pod: Json, state: ContainerState = RUNNING, last: ContainerState | None = None, *, name: str = "app", ip: str = ""
 ) -> Instance:
     meta = pod["metadata"]
     return Instance(
         id=f"eci-{meta['name']}",
         owner=Owner(namespace=meta["namespace"], name=meta["name"], uid=meta["uid"]),
         status=InstanceStatus.RUNNING,
+        ip=ip,
         containers=(ContainerReport(name=name, state=state, last_state=last, image="busybox"),),
     )
 
@@ -281,6 +283,7 @@ class World:
     key_pair: KeyPairSource | None = None
     read_client_ca: ClientCaSource | None = None
     server: KubeletServer | None = None
+    stream_times: StreamTimes | None = None
 
     def add(self, pod: Json, instance: Instance | None = None) -> None:
         self.pods.append(pod)
@@ -307,6 +310,7 @@ class World:
             host="127.0.0.1",
             port=0,
             checks=self.checks,
+            stream_times=self.stream_times,
         )
         await self.server.start()
         try:

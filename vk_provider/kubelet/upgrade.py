@@ -107,6 +107,7 @@ class _Taken(asyncio.Protocol):
             raise ClientLeft("the client left before the upgrade")
         self._below = request.protocol
         self._keeps_bytes = keeps_bytes
+        self._given_back = False
         self._transport = request.transport
         self._loop = asyncio.get_running_loop()
         self._chunks: deque[bytes] = deque()
@@ -122,16 +123,15 @@ class _Taken(asyncio.Protocol):
 
     def give_back(self) -> None:
         """Let aiohttp end the connection, or learn that it has ended; not at once, for that would cancel the caller."""
+        self._given_back = True
         if self.lost.is_set():
             self._loop.call_soon(self._below.connection_lost, self._error)
-        else:
-            self._transport.set_protocol(self._below)
 
     # --- called by the transport ---
 
     def data_received(self, data: bytes) -> None:
         self.touched = self._loop.time()
-        if not self._keeps_bytes:
+        if self._given_back or not self._keeps_bytes:
             self._below.data_received(data)
             return
         self._chunks.append(data)
@@ -142,9 +142,13 @@ class _Taken(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The transport closes itself then, and says so by `connection_lost`."""
+        if self._given_back:
+            self._below.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._error = exc
+        if self._given_back:
+            self._below.connection_lost(exc)
         self.lost.set()
         self._something.set()
         self._writable.set()
