@@ -27,6 +27,8 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
     """Raises ApiError 403 or 404; changes `obj`."""
     if row.namespaced:
         _namespace_lives(api, row, obj)
+    if row.kind == "Node":
+        _taint_until_ready(obj)
     if row.kind == "Service":
         allocate(obj, (item.object for item in api.store.objects("services")))
     if row.kind == "Pod":
@@ -46,6 +48,20 @@ def admit_update(row: Resource, obj: Json, subresource: str) -> None:
 def admit_delete(row: Resource, name: str) -> None:
     if row.kind == "Namespace" and name in PERMANENT_NAMESPACES:
         raise errors.forbidden("namespaces", "", name, "this namespace may not be deleted")
+
+
+def _taint_until_ready(node: Json) -> None:
+    """Nothing is placed on a new node before it is Ready; the node lifecycle controller lifts the taint.
+
+    A real server taints even a node that registers as Ready, and the controller then lifts it at once.
+    """
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    if any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions):
+        return
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    taints = node.setdefault("spec", {}).setdefault("taints", [])
+    if not any((item.get("key"), item.get("effect")) == tuple(taint.values()) for item in taints):
+        taints.append(taint)
 
 
 def _namespace_lives(api: "Api", row: Resource, obj: Json) -> None:

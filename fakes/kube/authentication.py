@@ -1,6 +1,6 @@
 """Who sent a request: a client certificate of our own authority, a bearer token, or nobody."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,25 @@ class Authenticator:
             return {"user": {}, "error": "[invalid bearer token, token lookup failed]"}
         user = User(bearer.username, bearer.groups, bearer.uid, bearer.extra)
         return {"authenticated": True, "user": user_info(user), "audiences": list(bearer.audiences)}
+
+
+def impersonated(headers: Mapping[str, str], groups: Sequence[str]) -> User | None:
+    """Whom a request wants to act as; None if it wants to be itself. groups: its Impersonate-Group headers.
+
+    A ServiceAccount brings its groups along unless others are named.
+    """
+    name = headers.get("Impersonate-User", "")
+    if not name:
+        return None
+    prefix = "impersonate-extra-"
+    extra = {
+        key.lower().removeprefix(prefix): [value] for key, value in headers.items() if key.lower().startswith(prefix)
+    }
+    named = list(groups)
+    parts = name.split(":")
+    if not named and len(parts) == 4 and parts[:2] == ["system", "serviceaccount"]:
+        named = ["system:serviceaccounts", f"system:serviceaccounts:{parts[2]}"]
+    return User(name, tuple(dict.fromkeys([*named, AUTHENTICATED])), headers.get("Impersonate-Uid", ""), extra)
 
 
 def certificate_user(certificate: Mapping[str, Any]) -> User | None:

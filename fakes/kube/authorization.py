@@ -115,6 +115,22 @@ def _any(allowed: Any, wanted: str) -> bool:
     return any(item in ("*", wanted) for item in allowed or ())
 
 
+def impersonations(user: User) -> Iterator[Deed]:
+    """What someone must be allowed to do in order to act as `user`."""
+    account = user.name.split(":")
+    if len(account) == 4 and account[:2] == ["system", "serviceaccount"]:
+        yield Deed(verb="impersonate", resource="serviceaccounts", namespace=account[2], name=account[3])
+    else:
+        yield Deed(verb="impersonate", resource="users", name=user.name)
+    for group in user.groups:
+        if group not in _IMPLIED:
+            yield Deed(verb="impersonate", resource="groups", name=group)
+
+
+_IMPLIED = frozenset({"system:authenticated", "system:serviceaccounts"})
+"""Groups that come with the name alone; asking for them in so many words changes nothing."""
+
+
 def refusal(user: User, deed: Deed) -> str:
     """The sentence a client is refused with."""
     if deed.path:

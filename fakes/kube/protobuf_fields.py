@@ -26,7 +26,7 @@ events.k8s.io/v1 Event=events.Event
 admissionregistration.k8s.io/v1 MutatingWebhookConfiguration ValidatingWebhookConfiguration
 policy/v1 PodDisruptionBudget Eviction
 policy/v1beta1 PodDisruptionBudget Eviction
-authentication.k8s.io/v1 TokenReview TokenRequest
+authentication.k8s.io/v1 TokenReview TokenRequest SelfSubjectReview
 authorization.k8s.io/v1 SubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview LocalSubjectAccessReview
 rbac.authorization.k8s.io/v1 Role RoleBinding ClusterRole ClusterRoleBinding
 certificates.k8s.io/v1 CertificateSigningRequest
@@ -454,6 +454,8 @@ TokenReviewSpec 1:token=s? 2:audiences=[s]
 UserInfo 1:username=s? 2:uid=s? 3:groups=[s] 4:extra={e}
 TokenReviewStatus 1:authenticated=b? 2:user=UserInfo 3:error=s? 4:audiences=[s]
 TokenReview 1:metadata=ObjectMeta 2:spec=TokenReviewSpec 3:status=TokenReviewStatus
+SelfSubjectReviewStatus 1:userInfo=UserInfo
+SelfSubjectReview 1:metadata=ObjectMeta 2:status=SelfSubjectReviewStatus
 BoundObjectReference 1:kind=s? 2:apiVersion=s? 3:name=s? 4:uid=s?
 TokenRequestSpec 1:audiences=[s] 3:boundObjectRef=BoundObjectReference 4:expirationSeconds=i
 TokenRequestStatus 1:token=s 2:expirationTimestamp=t

@@ -262,6 +262,13 @@ def _table() -> dict[str, Resource]:
             verbs=CREATE_ONLY,
         ),
         Resource(
+            kind="SelfSubjectReview",
+            plural="selfsubjectreviews",
+            group="authentication.k8s.io",
+            namespaced=False,
+            verbs=CREATE_ONLY,
+        ),
+        Resource(
             kind="SubjectAccessReview",
             plural="subjectaccessreviews",
             group="authorization.k8s.io",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fakes.kube import errors
-from fakes.kube.authentication import Authenticator, User
+from fakes.kube.authentication import Authenticator, User, user_info
 from fakes.kube.authorization import Authorizer, deed_of
 from fakes.kube.resources import Resource
 
@@ -23,6 +23,8 @@ class Reviews:
                 if not spec.get("token"):
                     raise errors.bad_request("token is required for TokenReview in authentication")
                 status = self._authenticator.review(body)
+            case "SelfSubjectReview":
+                status = {"userInfo": user_info(asker)}
             case "SelfSubjectAccessReview":
                 status = self._verdict(asker, spec)
             case "SelfSubjectRulesReview":

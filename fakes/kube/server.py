@@ -8,8 +8,8 @@ from aiohttp import web
 
 from fakes.kube import discovery, errors, openapi
 from fakes.kube.api import Api
-from fakes.kube.authentication import ANONYMOUS, Authenticator, User
-from fakes.kube.authorization import Authorizer, Deed, refusal
+from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
+from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
 from fakes.kube.deletion import Precondition
@@ -84,11 +84,20 @@ class Server:
         path = request.path.rstrip("/") or "/"
         if user is None or (user is ANONYMOUS and not path.startswith(_PUBLIC)):
             raise errors.unauthorized()
+        user = self._acting(user, request)
         asked = parse(request.method, request.rel_url.raw_path, request.query)
         self._authorize(user, asked, request, path)
         if asked is None:
             return self._path(request, path)
         return await self._resource(asked, user, request)
+
+    def _acting(self, user: User, request: web.Request) -> User:
+        """The user the request is to be judged as. Raises ApiError 403 when it may not act as another."""
+        other = impersonated(request.headers, request.headers.getall("Impersonate-Group", []))
+        for deed in impersonations(other) if other else ():
+            if not self._parts.authorizer.decide(user, deed).allowed:
+                raise errors.forbidden(deed.resource, "", deed.name, refusal(user, deed))
+        return other or user
 
     def _authorize(self, user: User, asked: Asked | None, request: web.Request, path: str) -> None:
         if asked is None:

@@ -28,6 +28,8 @@ def prepare_create(row: Resource, obj: Json, *, now: str) -> None:
         case "Job":
             _job_selector(obj)
             obj["status"] = {}
+        case "ReplicaSet" | "StatefulSet":
+            obj["status"] = {"replicas": 0}
         case "PersistentVolumeClaim":
             obj["status"] = {"phase": "Pending"}
         case "PersistentVolume":

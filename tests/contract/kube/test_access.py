@@ -178,3 +178,14 @@ def test_masters_need_no_rule(client: Client) -> None:
 def test_client_authority_is_published(client: Client) -> None:
     found = client.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication").body
     assert found["data"]["client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_acting_as_another(client: Client, robot: Client, core: str, space: str) -> None:
+    name = f"system:serviceaccount:{space}:default"
+    refused = client.get(f"{core}/pods", Impersonate_User=name)
+    assert (refused.status, f'User "{name}" cannot list resource "pods"' in refused.body["message"]) == (403, True)
+    allow(client, space, {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})
+    eventually(lambda: client.get(f"{core}/pods", Impersonate_User=name).status == 200)
+    assert client.get("/api/v1/nodes", Impersonate_User="x", Impersonate_Group="system:masters").status == 200
+    usurper = robot.get(f"{core}/pods", Impersonate_User="kubernetes-admin", Impersonate_Group="system:masters")
+    assert (usurper.status, "cannot impersonate resource" in usurper.body["message"]) == (403, True)

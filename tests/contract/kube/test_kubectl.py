@@ -269,6 +269,8 @@ def test_discovering(kubectl: Kubectl) -> None:
 
 def test_draining(kubectl: Kubectl, client: Client, core: str, node: str) -> None:
     client.create(f"{core}/pods", pod(nodeName=node))
+    made = kubectl.json("get", "node", node)["spec"]["taints"]
+    assert [taint["key"] for taint in made] == ["node.kubernetes.io/not-ready"]  # until a controller sees it Ready
     kubectl.run("cordon", node)
     assert "SchedulingDisabled" in kubectl.run("get", "node", node)
     kubectl.run("uncordon", node)
