@@ -13,11 +13,12 @@ Json = dict[str, Any]
 def configuration(
     *, port: int, max_pods: int, cluster_dns: tuple[str, ...], cluster_domain: str, anonymous: bool
 ) -> Json:
-    """KubeletConfiguration v1beta1, as far as it means anything here. anonymous: everybody is answered."""
+    """KubeletConfiguration v1beta1, as far as it means anything here. port: 0 = not chosen beforehand, and not told.
+    anonymous: everybody is answered."""
     return {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "port": port,
+        **({"port": port} if port else {}),
         "readOnlyPort": 0,
         "authentication": {
             "anonymous": {"enabled": anonymous},
