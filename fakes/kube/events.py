@@ -43,7 +43,9 @@ class Recorder:
         if not self._writable(namespace):
             return
         self._serial += 1
-        name = f"{reference.get('name', '')}.{int(self._api.clock().timestamp() * 1e6):x}{self._serial & 0xFFF:03x}"
+        # As client-go names them, by nanoseconds, so that lists keep events of one second in order, ours and others'.
+        moment_ns = int(self._api.clock().timestamp() * 1e6) * 1000 + self._serial % 1000
+        name = f"{reference.get('name', '')}.{moment_ns:x}"
         source = {"component": component} | ({"host": host} if host else {})
         event = {
             "apiVersion": "v1",
