@@ -708,29 +708,79 @@ async def test_after_a_relist_everything_goes_on():
 
 
 @in_no_time
-async def test_a_pod_deleted_after_a_create_without_an_answer_waits_until_the_cloud_was_asked():
-    """The instance may run; only an answer about this very uid lets the object go."""
+async def test_a_pod_deleted_after_a_create_without_an_answer_goes_only_when_the_cloud_was_asked_for_it():
+    """No listing shows the instance yet, and the next try failed before it reached the cloud."""
     world = World()
-    world.cloud.lose_next_answer = True
-    asked = []
-    find = world.cloud.find
+    create = world.cloud.create
 
-    async def finding(uid):
-        asked.append(uid)
-        return await find(uid)
+    async def losing(workload):
+        await create(workload)
+        raise CloudUnavailable("the answer was lost")
 
-    world.cloud.find = finding
+    async def nothing_new(window_s):
+        return []
+
+    async def nothing_counted():
+        return {}
+
+    world.cloud.create, world.cloud.changes, world.cloud.statuses = losing, nothing_new, nothing_counted
     async with world.running():
-        await asyncio.sleep(1.9)
-        world.cloud.hidden = {"eci-1"}
-        uid = world.kube.add_pod("web", spec=NEEDS_SECRET, policy="Always")
+        await asyncio.sleep(1)
         world.kube.add(SECRET, {"kind": "Secret", "data": {}})
+        uid = world.kube.add_pod("web", spec=NEEDS_SECRET, policy="Always")
         await world.until(lambda: world.cloud.created)
         world.kube.remove(SECRET)
-        await asyncio.sleep(12)
-        world.cloud.hidden = set()
+        await asyncio.sleep(30)
+        assert waiting(world, "web")["message"] == 'secret "key" not found'
+        assert "find" not in world.cloud.calls
         world.kube.delete_pod("web")
         await world.until(lambda: world.phase("web") == "gone")
-        assert asked == [uid] or "delete eci-1" in world.cloud.calls
+        assert "find" in world.cloud.calls
         assert exit_code(world.kube.removed[uid]) == 143
+    assert world.complaints() == []
+
+
+# --- start and mass ---
+
+
+@in_no_time
+async def test_before_the_cloud_was_listed_completely_nothing_is_created_or_deleted():
+    world = World()
+    async with world.running():
+        await served(world)
+    world.kube.add_pod("late", policy="Always")
+    world.cloud.fail = CloudUnavailable("not yet")
+    async with world.running():
+        await asyncio.sleep(300)
+        assert world.cloud.calls.count("create") == 1
+        assert [call for call in world.cloud.calls if call.startswith(("delete", "find"))] == []
+        assert world.phase("web") == "Running"
+        world.cloud.fail = None
+        await world.until(lambda: world.phase("late") == "Running")
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_thousand_that_go_at_once_hold_up_nobody_who_comes():
+    """Nobody runs who could bear witness, so that the cloud has to deny each of them by itself."""
+    world = World(cloud_latency_s=0.1, **{f"p{number}": Life(runs_s=1) for number in range(1000)})
+    async with world.running(workers=64):
+        for number in range(1000):
+            world.kube.add_pod(f"p{number}")
+        await world.until(lambda: world.statuses() == {"Succeeded": 1000})
+        for number in range(1000):
+            world.kube.delete_pod(f"p{number}")
+        await asyncio.sleep(3)
+        began = world.time_s
+        await served(world)
+        assert world.time_s - began < 15, "its start takes three seconds"
+        await asyncio.sleep(120)
+        deletes = [call for call in world.cloud.calls if call.startswith("delete")]
+        assert len(deletes) == 1000, "none is asked for twice"
+        gets = [
+            path
+            for method, path, _ in world.kube.seen
+            if method == "GET" and path.startswith("/api/v1/namespaces/web/pods/")
+        ]
+        assert len(gets) == 1000
     assert world.complaints() == []

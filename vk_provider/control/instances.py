@@ -23,6 +23,8 @@ MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so ove
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
 BATCH = 20
+AT_ONCE = 10  # questions about single instances, where no witness stands for many
+MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 
 
@@ -99,14 +101,14 @@ class InstancePoller:
         self._poll_interval_s = poll_interval_s
         self._sweep_interval_s = sweep_interval_s
         self._jitter = jitter
-        self._leaving: set[str] = set()  # ids whose deletion the cloud accepted: to be seen off by id
+        self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
         self._good_at: float | None = None  # loop time of the newest successful incremental look
         self.ready = asyncio.Event()
 
     def expect_departure(self, instance_id: str) -> None:
         """The cloud accepted its deletion: ask by id until it is gone, for no incremental answer says so."""
-        self._leaving.add(instance_id)
+        self._leaving[instance_id] = None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -200,8 +202,11 @@ class InstancePoller:
                 self._store.put(instance)
 
     async def _see_off(self) -> None:
-        await self._remove_if_gone([each for each in self._leaving if each in self._store])
-        self._leaving = {each for each in self._leaving if each in self._store}
+        turn = [each for each in self._leaving if each in self._store][:MOST_SEEN_OFF]
+        await self._remove_if_gone(turn)
+        for each in turn:
+            self._leaving.pop(each, None)
+        self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
 
     async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
         """Remove those that the cloud no longer has.
@@ -217,15 +222,28 @@ class InstancePoller:
                 self._store.put(instance)
             absent = [each for each in batch if each not in found]
             if not found:
-                absent = [each for each in absent if await self._denied(each)]
+                absent = await self._denied(absent)
             for instance_id in absent:
                 self._forget(instance_id)
 
-    async def _denied(self, instance_id: str) -> bool:
-        instance = self._store.get(instance_id)
-        if instance is None or not instance.containers:
-            return instance is not None and await self._cloud.is_gone(instance_id, "")
-        return await self._cloud.is_gone(instance_id, instance.containers[0].name)
+    async def _denied(self, instance_ids: Sequence[str]) -> list[str]:
+        """Those that the cloud, asked about each by itself, says it does not have."""
+        few = asyncio.Semaphore(AT_ONCE)
+
+        async def denied(instance_id: str) -> bool:
+            instance = self._store.get(instance_id)
+            if instance is None:
+                return False
+            async with few:
+                return await self._cloud.is_gone(
+                    instance_id, instance.containers[0].name if instance.containers else ""
+                )
+
+        answers = await asyncio.gather(*map(denied, instance_ids), return_exceptions=True)
+        failures = [each for each in answers if isinstance(each, BaseException)]
+        if failures:
+            raise failures[0]
+        return [each for each, is_denied in zip(instance_ids, answers, strict=True) if is_denied]
 
     def _witness(self, suspects: set[str]) -> str:
         """Some live instance that nobody deletes."""
@@ -240,7 +258,7 @@ class InstancePoller:
         if instance is None:
             return
         self._gone(instance)  # before the store says so: whoever looks must find the last states
-        self._leaving.discard(instance_id)
+        self._leaving.pop(instance_id, None)
         self._store.remove(instance_id)
         log.info("instance gone instance=%s pod=%s/%s", instance_id, instance.owner.namespace, instance.owner.name)
 
