@@ -22,6 +22,7 @@ from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
 from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import (
@@ -284,6 +285,7 @@ class World:
     read_client_ca: ClientCaSource | None = None
     server: KubeletServer | None = None
     stream_times: StreamTimes | None = None
+    pages: Sequence[Route] = ()
 
     def add(self, pod: Json, instance: Instance | None = None) -> None:
         self.pods.append(pod)
@@ -311,6 +313,7 @@ class World:
             port=0,
             checks=self.checks,
             stream_times=self.stream_times,
+            pages=self.pages,
         )
         await self.server.start()
         try:
