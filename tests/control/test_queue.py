@@ -87,3 +87,16 @@ async def test_ten_thousand_delayed_keys_cost_little(virtual_time):
         queue.add_after(str(number), 1 + number / 10_000)
     await asyncio.sleep(3)
     assert len(queue) == 10_000
+
+
+async def test_a_key_that_is_postponed_again_and_again_leaves_nothing_behind(virtual_time):
+    """A pod with a deadline in a month that changes every few seconds."""
+    queue = KeyedQueue()
+    for _ in range(10_000):
+        queue.add_after("a", 30 * 86_400)
+        queue.add("a")
+        queue.done(await queue.get())
+    queue.add_after("a", 5)
+    assert len(queue._heap) < 200
+    await queue.get()
+    assert virtual_time() == 5

@@ -10,6 +10,8 @@ import asyncio
 import heapq
 from collections import deque
 
+_FEW = 64
+
 
 class KeyedQueue:
     """First come, first served, with delays: of two times for one key the earlier wins."""
@@ -45,6 +47,9 @@ class KeyedQueue:
             return
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._due) + _FEW:  # mostly entries that `add` overtook
+            self._heap = [(at, each) for each, at in self._due.items()]
+            heapq.heapify(self._heap)
         self._arm()
 
     async def get(self) -> str:
