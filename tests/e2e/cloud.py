@@ -1,0 +1,77 @@
+"""The fake cloud as a process of its own, and what only its owner sees: instances and bills."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.contract.kube.client import eventually
+from tests.e2e.processes import Process
+
+ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
+
+
+class Cloud:
+    def __init__(self, directory: Path, *, images: str = "") -> None:
+        """images: TOML, as `--images` takes it."""
+        self._ready = directory / "cloud.ready"
+        images_file = directory / "images.toml"
+        images_file.write_text(images)
+        command = [sys.executable, "-m", "fakes", "cloud", "--runtime=process", f"--images={images_file}"]
+        command += ["--start-delay=0.3", "--release-delay=0.3", f"--ready-file={self._ready}"]
+        self.process = Process("cloud", command, directory=directory)
+        self.endpoint = ""
+
+    def start(self) -> None:
+        self.process.start()
+
+        def ready() -> bool:
+            assert self.process.runs, self.process.tail()
+            return self._ready.exists()
+
+        eventually(ready, within_s=30)
+        self.endpoint = str(json.loads(self._ready.read_text())["endpoint"])
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def instances(self, **tags: str) -> list[dict[str, Any]]:
+        """Those the cloud has now, with their bills; `vk_namespace="a"` picks by the tag vk-namespace."""
+        return _picked(self._get("state")["groups"], tags)
+
+    def ever(self, **tags: str) -> list[dict[str, Any]]:
+        """Those it has or had."""
+        return _picked(self._get("bill")["groups"], tags)
+
+    def of_pod(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """The one instance that this pod ever had."""
+        found = self.ever(vk_pod_uid=pod["metadata"]["uid"])
+        assert len(found) == 1, f"{pod['metadata']['name']} had {len(found)} instances"
+        return found[0]
+
+    def billed(self, **tags: str) -> list[str]:
+        """Ids of those that cost money now."""
+        return [each["id"] for each in self.instances(**tags) if each["billing"]]
+
+    def journal(self, since: int = 0) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self._get(f"journal?since={since}")["entries"]
+        return entries
+
+    def say(self, what: str, **body: Any) -> None:
+        """An order to the admin API: outage, faults, vanish, nostock …"""
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.endpoint}/_admin/{what}", data=data, headers={"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def _get(self, what: str) -> Any:
+        with urllib.request.urlopen(f"{self.endpoint}/_admin/{what}", timeout=10) as answer:
+            return json.load(answer)
+
+
+def _picked(groups: Sequence[dict[str, Any]], tags: dict[str, str]) -> list[dict[str, Any]]:
+    wanted = {name.replace("_", "-"): value for name, value in tags.items()}
+    return [each for each in groups if wanted.items() <= each["tags"].items()]

@@ -1,0 +1,139 @@
+"""The provider as deploy/ runs it: its ServiceAccount, its rights, its flags and its settings, and no more than those."""
+
+import json
+import socket
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.cloud import ACCESS_KEY, SECRET_KEY
+from tests.e2e.cluster import Cluster, condition, within
+from tests.e2e.processes import Process
+
+MANIFESTS = Path(__file__).parents[2] / "deploy" / "vk-provider.yaml"
+NAMESPACE, ACCOUNT = "vk-provider", "vk-provider"
+CONFIG_MOUNT = "/etc/vk-provider"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+Json = dict[str, Any]
+
+
+def manifests() -> list[Json]:
+    return [each for each in yaml.safe_load_all(MANIFESTS.read_text()) if each]
+
+
+def install(cluster: Cluster) -> None:
+    """Everything of deploy/, as its first lines say; but no pod of the provider, whose image nobody built here."""
+    if cluster.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+    wanted = manifests()
+    _of_kind(wanted, "Deployment")["spec"]["replicas"] = 0
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
+
+
+class Provider:
+    """One process and its node. flags: what a test needs beside those of deploy/."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        directory: Path,
+        *,
+        endpoint: str,
+        node: str,
+        account: str = ACCOUNT,
+        flags: Sequence[str] = (),
+    ) -> None:
+        self.node = node
+        self._cluster = cluster
+        self._port = _free_port(cluster.address)
+        folder = directory / node
+        folder.mkdir()
+        config = folder / "kubeconfig"
+        config.write_text(cluster.kubeconfig_of(cluster.token_of(account, namespace=NAMESPACE)))
+        deployed = manifests()
+        (folder / "vk-provider.toml").write_text(_settings(deployed, cluster_name=f"e2e-{node}"))
+        container = _of_kind(deployed, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        command = [
+            *(sys.executable, "-m", "vk_provider"),
+            *(word.replace(CONFIG_MOUNT, str(folder)) for word in container["args"]),
+            f"--node-name={node}",
+            f"--kubelet-port={self._port}",
+            f"--eci-endpoint={endpoint}",
+            "--poll-interval-s=0.5",
+            *flags,
+        ]
+        env = {
+            "KUBECONFIG": str(config),
+            "VK_NODE_IP": cluster.address,
+            "ECI_ACCESS_KEY": ACCESS_KEY,
+            "ECI_SECRET_KEY": SECRET_KEY,
+        }
+        self.process = Process("provider", command, directory=folder, env=env)
+
+    @property
+    def url(self) -> str:
+        """Of its kubelet API."""
+        return f"https://{self._cluster.address}:{self._port}"
+
+    def start(self, *, within_s: float = 40) -> None:
+        """Running, its node Ready and the node's heart beating since."""
+        began = time.time()
+        self.process.start()
+
+        def ready() -> bool:
+            assert self.process.runs, f"the provider ended with {self.process.exit_code}:\n{self.process.tail()}"
+            node = self._cluster.get(f"/api/v1/nodes/{self.node}")
+            return node is not None and condition(node, "Ready") == "True" and self.beat_at() >= began
+
+        within(within_s, ready, self.process.tail)
+
+    def beat_at(self) -> float:
+        """When its lease was renewed last, in Unix seconds; 0: there is none."""
+        lease = self._cluster.get(f"{LEASES}/{self.node}")
+        return stamp(lease["spec"]["renewTime"]) if lease else 0.0
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def remove(self) -> None:
+        """Stopped, and its node gone."""
+        self.process.stop()
+        self._cluster.delete(f"/api/v1/nodes/{self.node}")
+
+    def complaints(self) -> list[str]:
+        """Lines of its log that no good day has."""
+        lines = self.process.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if any(word in line for word in ("Traceback", " ERROR ", "forbidden"))]
+
+
+def stamp(text: str) -> float:
+    """Unix seconds of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _settings(deployed: Sequence[Json], *, cluster_name: str) -> str:
+    """The ConfigMap's file with the values that its reader is told to edit."""
+    text = _of_kind(deployed, "ConfigMap")["data"]["vk-provider.toml"]
+    settings = tomllib.loads(text) | {
+        "cluster_name": cluster_name,
+        "eci_vswitch": ["vsw-e2e"],
+        "eci_security_group": "sg-e2e",
+    }
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+
+
+def _of_kind(documents: Sequence[Json], kind: str) -> Json:
+    return next(each for each in documents if each["kind"] == kind)
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as trial:
+        trial.bind((address, 0))
+        return int(trial.getsockname()[1])
