@@ -20,7 +20,7 @@ from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.config import Config
 from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.control.node import NodeController
+from vk_provider.control.node import STAMP, NodeController
 from vk_provider.control.plan import Node
 from vk_provider.control.pods import PodController
 from vk_provider.control.queue import KeyedQueue
@@ -37,10 +37,12 @@ from vk_provider.kubelet import auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
 from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.translate import events
 from vk_provider.translate.node import NodeSpec, Taint
 from vk_provider.translate.objects import NodeContext
 
@@ -93,6 +95,7 @@ class Provider:
         self._figures = FigureBook(clock=time.monotonic, wall=time.time)
         self._usage = self._usage_loop()
         self._address = config.node_ip or _own_address(client.server)
+        self._certificate = self._signed_certificate()
 
     async def run(self) -> None:
         await self._prove_credentials()
@@ -133,6 +136,9 @@ class Provider:
             tasks.create_task(tls.run(), name="certificates")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
+            if self._certificate is not None:
+                renewing = self._certificate.run(changed=tls.look_now, tell=self._tell_node(node))
+                tasks.create_task(renewing, name="serving certificate")
             tasks.create_task(poller.run(), name="instances")
             if self._usage is not None:
                 tasks.create_task(self._usage.run(), name="usage")
@@ -254,10 +260,41 @@ class Provider:
         )
         return [*stats.routes(), ("GET", "/configz", configz.page(shown))]
 
+    def _signed_certificate(self) -> ServingCertificate | None:
+        """None: the settings name another."""
+        config = self._config
+        if config.tls_cert_file or config.serving_certificate != "csr":
+            return None
+        remedy = "ends when the cluster has signed one"
+        return ServingCertificate(
+            self._client,
+            config.node_name,
+            addresses=lambda: [self._address],
+            stand_in=certificates.self_signed(config.node_name, [self._address], remedy=remedy),
+            approve_own=config.approve_own_certificate,
+            jitter=random.random,
+        )
+
+    def _tell_node(self, node: NodeController) -> Tell:
+        """Events on our Node for what has no other place to be seen at."""
+
+        def tell(kind: str, reason: str, message: str) -> None:
+            target = events.involved({"metadata": {"name": self._config.node_name, "uid": node.uid}})
+            now = datetime.now(UTC).strftime(STAMP)
+            self._recorder.put(
+                events.own_event(
+                    target, type=kind, reason=reason, message=message, now=now, node=self._config.node_name
+                )
+            )
+
+        return tell
+
     def _tls(self) -> certificates.ServingTls:
         config = self._config
         if config.tls_cert_file:
             key_pair = certificates.key_pair_files(Path(config.tls_cert_file), Path(config.tls_key_file))
+        elif self._certificate is not None:
+            key_pair = self._certificate.current
         else:
             key_pair = certificates.self_signed(config.node_name, [self._address])
         if config.client_ca_file:

@@ -221,9 +221,24 @@ class Config:
     )
     kubelet_bind: str = setting("0.0.0.0", _address, "address that the kubelet API listens on")
     tls_cert_file: str = setting(
-        "", _text, "serving certificate of the kubelet API, PEM; empty = self-signed", env=("APISERVER_CERT_LOCATION",)
+        "",
+        _text,
+        "serving certificate of the kubelet API, PEM, read again when it changes; empty = see serving_certificate",
+        env=("APISERVER_CERT_LOCATION",),
     )
     tls_key_file: str = setting("", _text, "its private key, PEM", env=("APISERVER_KEY_LOCATION",))
+    serving_certificate: str = setting(
+        "csr",
+        _one_of("csr", "self-signed"),
+        "without a file: csr = signed by the cluster for kubernetes.io/kubelet-serving and renewed, self-signed until "
+        "somebody approves the request (kubectl certificate approve); self-signed = never asked for",
+    )
+    approve_own_certificate: bool = setting(
+        False,
+        _flag,
+        "approve our own certificate requests. Off, since who may do that can be given a certificate in the name of "
+        "any node; needs the rights that deploy/vk-provider.yaml shows as comments",
+    )
     client_ca_file: str = setting(
         "", _text, "CA of client certificates, PEM; empty = the cluster's, read from its ConfigMap"
     )
@@ -359,7 +374,9 @@ def _mixed(chosen: Mapping[str, Any]) -> list[str]:
         missing = "eci_secret_key" if chosen.get("eci_access_key") else "eci_access_key"
         faults.append(f"{flag_of(missing)}: an AccessKey has two halves; set {' or '.join(env_names(missing))}")
     if bool(chosen.get("tls_cert_file")) != bool(chosen.get("tls_key_file")):
-        faults.append("--tls-cert-file and --tls-key-file: give both, or none for a self-signed certificate")
+        faults.append("--tls-cert-file and --tls-key-file: give both, or none to have one made")
+    if chosen.get("tls_cert_file") and "serving_certificate" in chosen:
+        faults.append("--serving-certificate: --tls-cert-file says what to serve with; leave one of the two out")
     if not chosen.get("eci_region") and not chosen.get("eci_endpoint"):
         faults.append("--eci-region: say in which region to run; set ECI_REGION, for example cn-hangzhou")
     return faults

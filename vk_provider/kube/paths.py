@@ -84,6 +84,18 @@ def subject_access_reviews() -> str:
     return group("authorization.k8s.io/v1", "subjectaccessreviews")
 
 
+def certificate_signing_requests() -> str:
+    return group("certificates.k8s.io/v1", "certificatesigningrequests")
+
+
+def certificate_signing_request(name: str) -> str:
+    return group("certificates.k8s.io/v1", "certificatesigningrequests", name=_given(name))
+
+
+def certificate_signing_request_approval(name: str) -> str:
+    return group("certificates.k8s.io/v1", "certificatesigningrequests", name=_given(name), subresource="approval")
+
+
 def _join(root: str, resource: str, *, namespace: str, name: str, subresource: str) -> str:
     segments = ["namespaces", namespace, resource] if namespace else [resource]
     if name:

@@ -7,23 +7,22 @@ it, a connection that stands keeps its own, so a rotation breaks no stream. TLS 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vk_provider.errors import ConfigError, ProviderError
+from vk_provider.kubelet.signing_request import general_name, key_pem, new_key
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +61,21 @@ async def no_client_ca() -> str:
 
 
 def self_signed(
-    node_name: str, addresses: Sequence[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    node_name: str,
+    addresses: Sequence[str],
+    *,
+    remedy: str = "give certificate files to end this",
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> KeyPairSource:
     """A last resort: encrypted, but nobody can tell that it is us. Names the node and its addresses (A10).
 
-    Made anew when four fifths of its life are over; the key never leaves the memory.
+    Made anew when four fifths of its life are over; the key never leaves the memory. remedy: for the log.
     """
     log.warning(
         "serving with a self-signed certificate for %s: an API server with --kubelet-certificate-authority will refuse "
-        "logs and exec, metrics-server needs --kubelet-insecure-tls; give certificate files to end this",
+        "logs and exec, metrics-server needs --kubelet-insecure-tls; %s",
         ", ".join([node_name, *addresses]),
+        remedy,
     )
     made_at = now()
     pair = _make_self_signed(node_name, addresses, made_at)
@@ -87,7 +91,7 @@ def self_signed(
 
 
 def _make_self_signed(node_name: str, addresses: Sequence[str], now: datetime) -> KeyPair:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = new_key()
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
@@ -95,7 +99,7 @@ def _make_self_signed(node_name: str, addresses: Sequence[str], now: datetime) -
             x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node_name}"[:64]),
         ]
     )
-    names: list[x509.GeneralName] = [x509.DNSName(node_name), *map(_general_name, addresses)]
+    names: list[x509.GeneralName] = [x509.DNSName(node_name), *map(general_name, addresses)]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -109,17 +113,7 @@ def _make_self_signed(node_name: str, addresses: Sequence[str], now: datetime) -
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return KeyPair(
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-
-
-def _general_name(address: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(address))
-    except ValueError:
-        return x509.DNSName(address)
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), key_pem(key))
 
 
 class _Settings(ssl.SSLContext):
@@ -157,6 +151,7 @@ class ServingTls:
         self._read_key_pair = key_pair
         self._read_client_ca = client_ca
         self._loaded: tuple[KeyPair, str] | None = None
+        self._look_now = asyncio.Event()
 
     def trusts(self, connection: ssl.SSLObject) -> bool:
         """Whether the client certificate of a standing connection would be verified today as well.
@@ -191,10 +186,17 @@ class ServingTls:
         self._loaded = (pair, client_ca)
         return True
 
+    def look_now(self) -> None:
+        """A source has something new: do not wait for the next round."""
+        self._look_now.set()
+
     async def run(self, interval_s: float = REFRESH_S) -> None:
         """Refresh for ever."""
         while True:
-            await asyncio.sleep(interval_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await self._look_now.wait()
+            self._look_now.clear()  # before looking, so that no change falls between
             await self.refresh()
 
     async def _client_ca(self, before: str) -> str:

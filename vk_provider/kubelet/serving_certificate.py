@@ -1,0 +1,227 @@
+"""Our serving certificate, signed by the cluster: asked for, waited for, renewed in time.
+
+There is something to serve with at every moment: a self-signed stand-in until the first certificate is issued, then
+the newest that was. Keys are made here, one for each request, and never leave the memory.
+Source: kubelet-contract A8, A9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from vk_provider.backoff import Backoff
+from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
+from vk_provider.kube import paths
+from vk_provider.kube.client import KubeClient
+from vk_provider.kubelet import signing_request
+from vk_provider.kubelet.certificates import KeyPair, KeyPairSource
+from vk_provider.kubelet.signing_request import Outcome, Verdict
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+Tell = Callable[[str, str, str], None]  # an event on the node: (type, reason, message)
+
+NOT_ISSUED, ISSUED = "ServingCertificateNotIssued", "ServingCertificateIssued"
+TELL_AFTER_S = 60.0  # an approver that is there needs seconds; a person must be told
+PATIENCE = Backoff(first_s=900.0, most_s=4 * 3600.0, spread=0.0)  # then the request is made anew
+LOOKS = Backoff(first_s=1.0, most_s=10.0, spread=0.1)
+REFUSED_LOOK_S = 60.0  # nothing changes but that somebody deletes the request
+RETRY = Backoff(first_s=1.0, most_s=300.0)
+LOOK_AT_CLOCK_S = 60.0  # the wall clock may be set, and a machine may sleep
+LEAST_REST_S = 30.0  # even if a certificate has ended when it comes, as a wrong clock makes it look
+_REFUSED = (Verdict.DENIED, Verdict.FAILED)
+EARLIEST, LATEST = 0.7, 0.9  # of its life; between them at random, so that nodes made together do not renew together
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate of ours. addresses: those it is made out to."""
+
+    pair: KeyPair
+    since: datetime
+    until: datetime
+    addresses: tuple[str, ...]
+
+
+class ServingCertificate:
+    """Keeps a certificate of the signer kubernetes.io/kubelet-serving; `current` is what to serve with now.
+
+    addresses: where the API server dials us, asked again at each look. stand_in: until the first is issued.
+    approve_own: approve our own requests, which takes rights that are not ours by default (A8).
+    jitter: in [0, 1). clock: for the life of certificates only; waits are timed by the loop.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        node: str,
+        *,
+        addresses: Callable[[], Sequence[str]],
+        stand_in: KeyPairSource,
+        approve_own: bool = False,
+        jitter: Callable[[], float],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._node = node
+        self._name = signing_request.name_of(node)
+        self._addresses = addresses
+        self._stand_in = stand_in
+        self._approve_own = approve_own
+        self._jitter = jitter
+        self._clock = clock
+        self._issued: Issued | None = None
+        self._told = ""
+
+    def current(self) -> KeyPair:
+        return self._issued.pair if self._issued is not None else self._stand_in()
+
+    async def run(self, *, changed: Callable[[], None], tell: Tell) -> None:
+        """Get one and renew it, for ever. changed: called when `current` is another."""
+        attempts = 0  # since the last one that was issued
+        while True:
+            issued, asked_s = None, 0.0
+            try:
+                issued = await self._attempt(PATIENCE.delay(attempts), tell)
+            except KubeUnavailable as error:
+                asked_s = error.retry_after_s or 0.0
+                log.warning("cannot ask for a serving certificate now: %s", error)
+            except (KubeError, ValueError) as error:
+                self._complain(tell, f"cannot get a serving certificate: {error}")
+            if issued is not None:
+                attempts = 0
+                self._take(issued, tell)
+                changed()
+                await self._until_due(issued)
+            else:
+                await asyncio.sleep(max(RETRY.delay(attempts, jitter=self._jitter()), asked_s))
+                attempts += 1
+
+    async def _attempt(self, patience_s: float, tell: Tell) -> Issued | None:
+        """Ask, and wait. None: not signed in time, or the request was removed. Raises KubeError, ValueError."""
+        key, addresses = signing_request.new_key(), tuple(self._addresses())
+        request = await self._create(signing_request.body(self._node, addresses, key))
+        log.info("asked for a serving certificate request=%s addresses=%s", self._name, ",".join(addresses))
+        if self._approve_own:
+            await self._approve(request, tell)
+        return await self._answer(request, key, addresses, patience_s, tell)
+
+    async def _create(self, body: Json) -> Json:
+        """In the place of an older one of ours, whose key nobody has any more."""
+        try:
+            return await self._client.post(paths.certificate_signing_requests(), body)
+        except Conflict:
+            await self._remove_older()
+            return await self._client.post(paths.certificate_signing_requests(), body)
+
+    async def _remove_older(self) -> None:
+        path = paths.certificate_signing_request(self._name)
+        try:
+            meta = (await self._client.get(path))["metadata"]
+            same = {key: meta[key] for key in ("uid", "resourceVersion")}  # not one that was approved this moment
+            await self._client.delete(path, body={"preconditions": same})
+        except NotFound:
+            return
+
+    async def _approve(self, request: Json, tell: Tell) -> None:
+        body = signing_request.approved(request, by=f"the provider of node {self._node}")
+        try:
+            await self._client.put(paths.certificate_signing_request_approval(self._name), body)
+        except KubeError as error:
+            self._complain(tell, f"cannot approve the serving certificate's request {self._name}: {error}")
+
+    async def _answer(
+        self,
+        request: Json,
+        key: ec.EllipticCurvePrivateKey,
+        addresses: tuple[str, ...],
+        patience_s: float,
+        tell: Tell,
+    ) -> Issued | None:
+        loop = asyncio.get_running_loop()
+        asked_at, looks, before = loop.time(), 0, Verdict.PENDING
+        while (waited_s := loop.time() - asked_at) < patience_s:
+            await asyncio.sleep(_pause_s(before, looks, self._jitter()))
+            try:
+                outcome = await self._look(request)
+            except KubeUnavailable as error:
+                log.warning("cannot look at the certificate request=%s: %s", self._name, error)
+                looks += 1
+                continue
+            if outcome.verdict is Verdict.REMOVED:
+                log.info("somebody removed the certificate request=%s, asking anew", self._name)
+                return None
+            if outcome.verdict is Verdict.ISSUED:
+                since, until = signing_request.lifetime(outcome.certificate, key)
+                pair = KeyPair(outcome.certificate, signing_request.key_pem(key))
+                return Issued(pair, since, until, addresses)
+            if outcome.verdict in _REFUSED or waited_s >= TELL_AFTER_S:
+                self._complain(tell, _advice(outcome, self._name))
+            looks = looks + 1 if outcome.verdict is before else 0
+            before = outcome.verdict
+        return None
+
+    async def _look(self, request: Json) -> Outcome:
+        try:
+            found = await self._client.get(paths.certificate_signing_request(self._name))
+        except NotFound:
+            return Outcome(Verdict.REMOVED)
+        if found["metadata"]["uid"] != request["metadata"]["uid"]:
+            return Outcome(Verdict.REMOVED)
+        return signing_request.outcome_of(found)
+
+    async def _until_due(self, issued: Issued) -> None:
+        share = EARLIEST + (LATEST - EARLIEST) * self._jitter()
+        due = issued.since + (issued.until - issued.since) * share
+        log.info("the serving certificate is renewed at=%s", due.isoformat(timespec="seconds"))
+        while True:
+            left_s = (due - self._clock()).total_seconds()
+            await asyncio.sleep(min(max(left_s, LEAST_REST_S), LOOK_AT_CLOCK_S))
+            if self._clock() >= due or tuple(self._addresses()) != issued.addresses:
+                return
+
+    def _take(self, issued: Issued, tell: Tell) -> None:
+        self._issued = issued
+        log.info("serving certificate issued request=%s until=%s", self._name, issued.until.isoformat())
+        if self._told:
+            tell("Normal", ISSUED, "The cluster has signed the serving certificate of the kubelet API.")
+        self._told = ""
+
+    def _complain(self, tell: Tell, message: str) -> None:
+        """Once for each thing that is wrong, however often it is found."""
+        if message == self._told:
+            return
+        self._told = message
+        serving = "self-signed" if self._issued is None else f"the one until {self._issued.until:%Y-%m-%d %H:%M}Z"
+        log.warning("%s (serving with: %s)", message, serving)
+        tell("Warning", NOT_ISSUED, message)
+
+
+def _pause_s(verdict: Verdict, looks: int, jitter: float) -> float:
+    return REFUSED_LOOK_S if verdict in _REFUSED else LOOKS.delay(looks, jitter=jitter)
+
+
+def _advice(outcome: Outcome, name: str) -> str:
+    approve = f"kubectl certificate approve {name}"
+    match outcome.verdict:
+        case Verdict.APPROVED:
+            return (
+                f"request {name} is approved, but nobody signs it: the controller manager needs"
+                " --cluster-signing-cert-file and --cluster-signing-key-file"
+            )
+        case Verdict.DENIED | Verdict.FAILED as verdict:
+            told = f" ({outcome.message})" if outcome.message else ""
+            return (
+                f"request {name} for a serving certificate was {verdict.value}{told}; to have it made anew:"
+                f" kubectl delete csr {name}, and then: {approve}"
+            )
+        case _:
+            return f"request {name} for a serving certificate awaits approval: {approve}"
