@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Measures, describe_error
 from vk_provider.control.instances import InstanceStore
 from vk_provider.errors import CloudError
-from vk_provider.model.instance import Instance, InstanceStatus, StateKind
+from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.usage import InstanceUsage
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,12 @@ Runs = frozenset[tuple[str, int]]  # (container, restart count) of those that ru
 
 @dataclass(slots=True)
 class _Asked:
-    """One instance that was asked about. runs: what ran then. lacking: answers in a row that lacked some of it."""
+    """One instance that was asked about. runs: what ran then. lacking: answers in a row that lacked some of it.
 
+    same: an instance of which it is known that nothing has begun to run since.
+    """
+
+    same: Instance
     runs: Runs
     again_at: float  # loop time
     lacking: int = 0
@@ -118,7 +122,7 @@ class UsageLoop:
             if one.id not in found or not {name for name, _ in runs} <= found[one.id].containers.keys():
                 lacking = before.lacking + 1 if before is not None and before.runs == runs else 1
             wait_s = min(round_s, FIRST_FIGURES.delay(lacking - 1, jitter=self._jitter())) if lacking else round_s
-            self._asked[one.id] = _Asked(runs, now + wait_s, lacking)
+            self._asked[one.id] = _Asked(one, runs, now + wait_s, lacking)
         self._keep([one.id for one in self._store])
         self._take([(one, found[one.id]) for one in chosen if one.id in found])
 
@@ -143,10 +147,14 @@ class UsageLoop:
 
     def _is_new(self, instance: Instance) -> bool:
         asked = self._asked.get(instance.id)
-        return asked is None or not _runs(instance) <= asked.runs
+        if asked is None or asked.same is instance:
+            return asked is None
+        if _runs(instance) <= asked.runs:
+            asked.same = instance
+        return asked.same is not instance
 
     def _measurable(self) -> Sequence[Instance]:
-        return [one for one in self._store if one.status in _MEASURED and _runs(one)]
+        return [one for one in self._store if one.status in _MEASURED and any(_running(one))]
 
     def _round_s(self) -> float:
         return max(ROUND_S, len(self._asked) / PER_CALL * 60 / CALLS_PER_MINUTE)
@@ -158,7 +166,9 @@ class UsageLoop:
 
 
 def _runs(instance: Instance) -> Runs:
+    return frozenset((report.name, report.restart_count) for report in _running(instance))
+
+
+def _running(instance: Instance) -> Iterator[ContainerReport]:
     reports = (*instance.init_containers, *instance.containers)
-    return frozenset(
-        (report.name, report.restart_count) for report in reports if report.state.kind is StateKind.RUNNING
-    )
+    return (report for report in reports if report.state.kind is StateKind.RUNNING)
