@@ -427,6 +427,25 @@ async def test_an_instance_whose_pod_the_api_server_still_has_is_kept():
 
 
 @in_no_time
+async def test_a_name_that_the_cloud_cut_short_proves_nothing():
+    """A tag holds 128 characters and a pod's name up to 253: no pod answers to the first half of a name."""
+    world = World()
+    name = "x" * 200
+    async with world.running() as process:
+        uid = await served(world, name)
+        cut = Owner("c", "vk", "web", name[:128], uid)
+        world.cloud.set("eci-1", owner=cut)
+        process.instances.put(world.cloud.instances["eci-1"])
+        process.store.remove(uid)
+        await asyncio.sleep(60)
+        assert world.phase(name) == "Running"
+        assert set(world.cloud.instances) == {"eci-1"}
+        world.kube.delete_pod(name, grace_s=0)
+        await asyncio.sleep(60)
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_an_orphan_of_an_earlier_life_is_deleted_once_it_is_a_minute_old():
     world = World()
     async with world.running():

@@ -54,7 +54,7 @@ from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
-from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
+from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.translate import events
 from vk_provider.translate.workload import NodeContext, build
 
@@ -66,6 +66,7 @@ NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)  # c.2: a Secret 
 RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
 PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 LOOK_AGAIN_S = 10.0
+CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
@@ -277,10 +278,7 @@ class PodController:
     async def _delete_orphan(self, instance: Instance, record: PodRecord) -> None:
         """W7: only after a live look, never on the word of a cache."""
         owner = instance.owner
-        try:
-            pod = await self._client.get(paths.pod(owner.namespace, owner.name))
-        except NotFound:
-            pod = None
+        pod = await self._live_pod(owner)
         if pod is not None and pods.uid_of(pod) == owner.uid:
             if pod["spec"].get("nodeName") == self._node.name:
                 self._reflector.take(pod)  # the watch is behind
@@ -292,6 +290,17 @@ class PodController:
         await self._cloud.delete(instance.id)
         self._departing(instance, record)
         log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
+
+    async def _live_pod(self, owner: Owner) -> Json | None:
+        """The pod as the API server has it this moment, or a namesake, or None."""
+        if len(owner.name) >= CUT:
+            params = {"fieldSelector": f"spec.nodeName={self._node.name}"}
+            listed = (await self._client.get(paths.pods(owner.namespace), params=params)).get("items") or ()
+            return next((each for each in listed if pods.uid_of(each) == owner.uid), None)
+        try:
+            return await self._client.get(paths.pod(owner.namespace, owner.name))
+        except NotFound:
+            return None
 
     async def _patch(self, pod: Json, body: Json, record: PodRecord) -> None:
         key = pods.key_of(pod)
