@@ -163,13 +163,13 @@ def test_s6_binary_data_is_for_volumes_only() -> None:
 
 
 def test_s7_keys_that_are_no_names_are_left_out_and_told() -> None:
-    objects = Objects(secrets={("ns", "m"): secret(**{"b c": b"1", "9": b"1", "good.one": b"1", "-": b"1"})})
+    objects = Objects(secrets={("ns", "m"): secret(**{"b c": b"1", "9": b"1", "app.ini": b"1", "_good1": b"1"})})
     workload = translated(pod_of(env_from=({"secretRef": {"name": "m"}},)), objects)
-    assert dict(workload.containers[0].env) == {"good.one": "1", "-": "1"}
+    assert dict(workload.containers[0].env) == {"_good1": "1"}
     (notice,) = workload.notices
     assert (notice.reason, notice.container) == ("InvalidEnvironmentVariableNames", "c")
     assert notice.message == (
-        "Keys [9, b c] from the EnvFrom secret ns/m were skipped since they are considered invalid environment "
+        "Keys [9, app.ini, b c] from the EnvFrom secret ns/m were skipped since they are considered invalid environment "
         "variable names."
     )
 

@@ -16,7 +16,9 @@ from vk_provider.translate.resources import resource_value
 
 Value = str | FromPodIP
 
-_VARIABLE_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # up to Kubernetes 1.29; later ones allow nearly all
+# What clouds and shells take. Kubelets take dots and dashes too, so a ConfigMap of files may stand in an envFrom: its
+# keys are skipped and told, as kubelets up to 1.29 do with what they do not take, rather than the whole pod refused.
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_FROM_KINDS = (("configMapRef", Kind.CONFIG_MAP), ("secretRef", Kind.SECRET))
 _KEY_KINDS = (("configMapKeyRef", Kind.CONFIG_MAP), ("secretKeyRef", Kind.SECRET))
 
