@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
 
-.PHONY: help demo up test check format clean
+.PHONY: help demo up test e2e check format clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
 
 demo: $(VENV)/ready  ## the founding Job on a virtual node, live, in about a minute
 	@$(BIN)/python -m fakes demo
@@ -17,6 +17,12 @@ up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
 
 test: check  ## every check and every test
 	$(BIN)/python -m pytest
+
+# The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else it is built.
+e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which is built the first time
+	$(BIN)/python -m tests.e2e.build
+	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
+	$(BIN)/python -m pytest tests/e2e -vv --durations=10
 
 check: $(VENV)/dev-ready  ## lint, format, types, import contract
 	$(BIN)/ruff check $(PATHS)

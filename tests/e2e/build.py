@@ -19,6 +19,7 @@ from pathlib import Path
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SOURCE_PACKAGE, ETCD_PACKAGE = "kubernetes", "etcd-server"
 TOOLS = {"go": "golang-go", "jq": "jq", "rsync": "rsync", "dpkg-source": "dpkg-dev", "make": "make", "xz": "xz-utils"}
+ADVICE = f"name a folder with {', '.join(PROGRAMS)} in KUBEBUILDER_ASSETS"
 UNFINISHED = "being-built-"
 SYSTEM_SOURCES = Path("/etc/apt")
 
@@ -84,12 +85,15 @@ def _alone(cache: Path) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(f"e2e: {text}", flush=True)
+    sys.stdout.write(f"e2e: {text}\n")
+    sys.stdout.flush()
 
 
 def _need_tools() -> None:
     if shutil.which("apt-get") is None:
-        raise CannotBuild(f"no apt-get here to build from; name a folder with {', '.join(PROGRAMS)} in KUBEBUILDER_ASSETS")
+        raise CannotBuild(
+            f"no apt-get here to build from; name a folder with {', '.join(PROGRAMS)} in KUBEBUILDER_ASSETS"
+        )
     packages = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if not packages:
         return
@@ -178,7 +182,7 @@ def _compile(work: Path, result: Path) -> None:
     if not (source / "vendor").is_dir() or (source / "go.work").exists():
         raise CannotBuild(
             "this system's source package of Kubernetes is not of the kind that is built here (Debian 12's is);"
-            f" name a folder with {', '.join(PROGRAMS)} in KUBEBUILDER_ASSETS"
+            f" {ADVICE}"
         )
     env = {
         **os.environ,
@@ -197,7 +201,9 @@ def _compile(work: Path, result: Path) -> None:
 
 def _run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
     """Silent unless it fails. Raises CannotBuild with the end of what it said."""
-    done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         raise CannotBuild(f"{' '.join(command[:2])} … failed with code {done.returncode}:\n{said}")
@@ -210,7 +216,7 @@ def main() -> int:
     try:
         _say(f"control plane from {programs()}")
     except CannotBuild as error:
-        print(f"e2e: {error}", file=sys.stderr)
+        sys.stderr.write(f"e2e: {error}\n")
         return 2
     return 0
 

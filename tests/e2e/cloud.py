@@ -20,7 +20,7 @@ class Cloud:
         images_file = directory / "images.toml"
         images_file.write_text(images)
         command = [sys.executable, "-m", "fakes", "cloud", "--runtime=process", f"--images={images_file}"]
-        command += ["--start-delay=0.3", "--release-delay=0.3", f"--ready-file={self._ready}"]
+        command += ["--start-delay=0.3", f"--ready-file={self._ready}"]
         self.process = Process("cloud", command, directory=directory)
         self.endpoint = ""
 

@@ -48,7 +48,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def start(self) -> None:
-        """All parts, and wait until the API server is ready. Raises AssertionError with the log of a part that is not."""
+        """All parts, once the API server is ready. Fails with the log of the part that does not start."""
         self._directory.mkdir(parents=True, exist_ok=True)
         self._write_keys()
         self._write_kubeconfig(self.kubeconfig, self._authority.client("kubernetes-admin", ["system:masters"]))
@@ -76,9 +76,7 @@ class ControlPlane:
     def _start(self, name: str, flags: Mapping[str, object]) -> None:
         absent = OPTIONAL - _flags_of(self._programs / name)
         given = [f"--{flag}={_spelled(value)}" for flag, value in flags.items() if flag not in absent]
-        part = Process(
-            name, [str(self._programs / name), *given], directory=self._directory, dies_by=signal.SIGKILL
-        )
+        part = Process(name, [str(self._programs / name), *given], directory=self._directory, dies_by=signal.SIGKILL)
         self._parts[name] = part
         part.start()
 

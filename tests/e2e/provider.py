@@ -1,4 +1,4 @@
-"""The provider as deploy/ runs it: its ServiceAccount, its rights, its flags and its settings, and no more than those."""
+"""The provider as deploy/ runs it: its ServiceAccount, its rights, its flags and its settings."""
 
 import json
 import socket

@@ -1,5 +1,7 @@
 """Pods that go: in order, by force, behind our back, with their namespace, and with a namesake in their place."""
 
+from collections.abc import Callable
+
 from tests.e2e.cloud import Cloud
 from tests.e2e.cluster import Cluster, Space, within
 from tests.e2e.manifests import FOR_EVER, Json, pod
@@ -49,14 +51,18 @@ def test_deletion_before_it_started_leaves_nothing(space: Space, node: str, clou
 
 
 def test_forced_deletion_frees_the_instance(space: Space, node: str, cloud: Cloud) -> None:
-    space.create(pod("forced", STUBBORN, node=node, terminationGracePeriodSeconds=600))
+    space.create(pod("forced", STUBBORN, node=node))
     space.when_ready("forced")
     space.kubectl("delete", "pod", "forced", "--force", "--grace-period=0")
     space.when_gone("Pod", "forced", within_s=5)
     within(30, lambda: not cloud.instances(vk_namespace=space.name))
 
 
-def test_deletions_while_the_provider_is_down(space: Space, own: Provider, cloud: Cloud) -> None:
+def test_deletions_while_the_provider_is_down(
+    space: Space, make_provider: Callable[..., Provider], cloud: Cloud
+) -> None:
+    own = make_provider("--orphan-age-s=0", "--sweep-interval-s=5")
+    own.start()
     for name in ("polite", "forced", "kept"):
         space.create(pod(name, FOR_EVER, node=own.node))
     for name in ("polite", "forced", "kept"):
