@@ -1,7 +1,4 @@
-"""One question to a running container: a command's exit code, an open port, an HTTP status.
-
-Containers of the process runtime share this machine's network, so a port is asked for on the loopback address.
-"""
+"""One question to a running container: a command's exit code, an open port, an HTTP status."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,21 +9,20 @@ from fakes.cloud.parameters import Json
 from fakes.cloud.runtime import ExecResult
 
 Run = Callable[[Sequence[str]], Awaitable[ExecResult]]
-HOST = "127.0.0.1"
 
 
-async def failure(probe: Json, run: Run, timeout_s: float) -> str:
-    """Why the check failed, as a kubelet words it; empty when it passed."""
+async def failure(probe: Json, run: Run, host: str, timeout_s: float) -> str:
+    """Why the check failed, as a kubelet words it; empty when it passed. host: where the container's ports are."""
     try:
         async with asyncio.timeout(timeout_s):
             if "Exec" in probe:
                 result = await run(probe["Exec"].get("Command", []))
                 return "" if result.code == 0 else result.output.decode(errors="replace") or f"exit code {result.code}"
             if "TcpSocket" in probe:
-                _, writer = await asyncio.open_connection(HOST, probe["TcpSocket"].get("Port", 0))
+                _, writer = await asyncio.open_connection(host, probe["TcpSocket"].get("Port", 0))
                 await _close(writer)
                 return ""
-            status = await _http_status(probe["HttpGet"])
+            status = await _http_status(probe["HttpGet"], host)
             return "" if 200 <= status < 400 else f"HTTP probe failed with statuscode: {status}"
     except TimeoutError:
         return "context deadline exceeded"
@@ -34,13 +30,13 @@ async def failure(probe: Json, run: Run, timeout_s: float) -> str:
         return str(error)
 
 
-async def _http_status(get: Json) -> int:
+async def _http_status(get: Json, host: str) -> int:
     """The status of a GET over plain HTTP. Raises ValueError when the answer is none."""
     port = get.get("Port", 80)
-    reader, writer = await asyncio.open_connection(HOST, port)
+    reader, writer = await asyncio.open_connection(host, port)
     try:
         path = get.get("Path") or "/"
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\nUser-Agent: kube-probe/1\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nUser-Agent: kube-probe/1\r\n\r\n".encode())
         words = (await reader.readline()).split()
         if len(words) < 2 or not words[0].startswith(b"HTTP/"):
             raise ValueError("the answer is not HTTP")

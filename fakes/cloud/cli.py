@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from fakes.cloud.faults import Faults
 from fakes.cloud.journal import Journal
 from fakes.cloud.lifecycle import Settings
 from fakes.cloud.limits import RateLimits
+from fakes.cloud.network import Network
 from fakes.cloud.runtime import Runtime
 from fakes.cloud.runtime_process import ProcessRuntime
 from fakes.cloud.runtime_simulated import SimulatedRuntime
@@ -29,8 +30,14 @@ from fakes.cloud.sandbox import working_bubblewrap
 from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
+from fakes.cloud.store import CIDR
 
 _PREFIX = "fake-eci-"
+_NETWORK_HELP = (
+    "runtime process: netns gives each group a network of its own, so that its address can be dialled from this "
+    "machine; host leaves the address on paper and runs containers on this machine's network; auto is netns where "
+    "this user may have it (default: %(default)s)"
+)
 
 
 @dataclass(slots=True)
@@ -45,7 +52,8 @@ class Options:
     access_key_id: str = "testid"
     access_key_secret: str = "testsecret"
     region: str = "cn-hangzhou"
-    cidr: str = "10.64.0.0/12"
+    cidr: str | None = None  # None: with networks of the groups' own a free one, else CIDR
+    network: str = "auto"  # or netns, host
     quota_cpu: float = 100_000.0
     speed: float = 1.0
     rate_limits: bool = True
@@ -63,6 +71,7 @@ class Cloud:
     endpoint: str
     service: Service
     server: Server
+    network: Network | None  # None: the groups' addresses are on paper only
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--access-key-id", default="testid", help="the key that is known (default: %(default)s)")
     add("--access-key-secret", default="testsecret", help="its secret (default: %(default)s)")
     add("--region", default="cn-hangzhou", help="the region served (default: %(default)s)")
-    add("--cidr", default="10.64.0.0/12", help="where the groups' addresses come from (default: %(default)s)")
+    add("--network", choices=("auto", "netns", "host"), default="auto", help=_NETWORK_HELP)
+    add("--cidr", help=f"where the groups' addresses come from (default: {CIDR}; for netns a free part of it)")
     add("--quota-cpu", type=float, default=100_000.0, metavar="N", help="vCPU of all groups (default: %(default)g)")
     add("--start-delay", type=float, default=1.0, metavar="S", help="seconds of Scheduling (default: %(default)g)")
     add("--release-delay", type=float, default=2.0, metavar="S", help="seconds from end to gone (default: %(default)g)")
@@ -110,39 +120,41 @@ async def serve(args: argparse.Namespace) -> None:
 async def run(options: Options) -> AsyncIterator[Cloud]:
     """A fake cloud, listening while the context lasts. Nothing of it survives the end, nor a killed process."""
     _raise_file_limit()
-    temporary = None if options.state_dir else _temporary_directory()
-    state_dir = options.state_dir or temporary or Path()
-    clock = options.clock or Clock(speed=options.speed)
-    timers = Timers(clock)
-    runtime = _runtime(options, clock, timers, state_dir)
-    journal = Journal(clock, options.journal)
-    service = Service(
-        timers,
-        runtime,
-        settings=options.settings,
-        region=options.region,
-        quota_cpu=options.quota_cpu,
-        cidr=options.cidr,
-        journal=journal,
-    )
-    verifier = Verifier([Credential(options.access_key_id, options.access_key_secret)])
-    server = Server(service, verifier, limits=RateLimits(enabled=options.rate_limits), faults=Faults())
-    ticking = asyncio.create_task(timers.run())
-    runner = _web_runner(server)
-    try:
+    async with AsyncExitStack() as stack:
+        state_dir = options.state_dir or _temporary_directory(stack)
+        clock = options.clock or Clock(speed=options.speed)
+        timers = Timers(clock)
+        network = _network(options)
+        if network:
+            stack.callback(network.close)
+        runtime = _runtime(options, clock, timers, state_dir, network)
+        stack.push_async_callback(runtime.close)
+        journal = Journal(clock, options.journal)
+        stack.callback(journal.close)
+        service = Service(
+            timers,
+            runtime,
+            settings=options.settings,
+            region=options.region,
+            quota_cpu=options.quota_cpu,
+            cidr=network.cidr if network else options.cidr or CIDR,
+            journal=journal,
+        )
+        verifier = Verifier([Credential(options.access_key_id, options.access_key_secret)])
+        server = Server(service, verifier, limits=RateLimits(enabled=options.rate_limits), faults=Faults())
+        ticking = asyncio.create_task(timers.run())
+        stack.push_async_callback(_cancel, ticking)
+        runner = _web_runner(server)
+        stack.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await site.start()
-        port = runner.addresses[0][1]
-        yield Cloud(f"http://{options.host}:{port}", service, server)
-    finally:
-        await runner.cleanup()
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
-        await runtime.close()
-        journal.close()
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+        yield Cloud(f"http://{options.host}:{runner.addresses[0][1]}", service, server, network)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _web_runner(server: Server) -> web.AppRunner:
@@ -158,7 +170,20 @@ def _web_runner(server: Server) -> web.AppRunner:
     )
 
 
-def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path) -> Runtime:
+def _network(options: Options) -> Network | None:
+    if options.runtime != "process" or options.network == "host":
+        return None
+    try:
+        return Network(options.cidr)
+    except OSError as error:
+        why = f"groups can have no networks of their own here ({error.strerror or error})"
+        if options.network == "netns":
+            raise OSError(why) from error
+        print(f"fakes cloud: {why}; their addresses are on paper only", file=sys.stderr)
+        return None
+
+
+def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path, network: Network | None) -> Runtime:
     if options.runtime == "simulated":
         return SimulatedRuntime(timers, scenario.load(options.scenario))
     known = [*images.load(options.images), *images.built_in(state_dir / "bin")]
@@ -167,7 +192,7 @@ def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path) ->
         print(
             "fakes cloud: bubblewrap is not there or does not work; containers run as plain processes", file=sys.stderr
         )
-    return ProcessRuntime(clock, known, state_dir, bwrap=bwrap)
+    return ProcessRuntime(clock, known, state_dir, bwrap=bwrap, network=network)
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -181,6 +206,7 @@ def _options(args: argparse.Namespace) -> Options:
         access_key_secret=args.access_key_secret,
         region=args.region,
         cidr=args.cidr,
+        network=args.network,
         quota_cpu=args.quota_cpu,
         speed=args.speed,
         rate_limits=args.rate_limits,
@@ -196,13 +222,15 @@ def _options(args: argparse.Namespace) -> Options:
     return options
 
 
-def _temporary_directory() -> Path:
+def _temporary_directory(stack: AsyncExitStack) -> Path:
     """A new directory with our PID in its name; those that killed predecessors left behind are removed."""
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         pid = old.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    stack.callback(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def _raise_file_limit() -> None:

@@ -27,20 +27,23 @@ STDOUT, STDERR = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Where to go. pid: the container's first process, as this machine numbers it."""
+    """Where to go. pid: the container's first process, as this machine numbers it. linked: it has its own network."""
 
     pid: int
     box: Sandbox
     sandboxed: bool
+    linked: bool
 
     def arguments(self, command: Sequence[str], *, tty: bool) -> list[str]:
         """The words to run on this machine. With tty, standard input becomes the command's own terminal."""
         setsid = [_program("setsid"), "--ctty"] if tty else []
+        network = ["--net"] if self.linked else []
+        enter = [_program("nsenter"), "--target", str(self.pid)] if self.sandboxed or self.linked else []
         if not self.sandboxed:
-            return [*setsid, *(rewrite(word, self.box.mounts) for word in command)]
-        enter = [_program("nsenter"), "--target", str(self.pid)]
+            there = [*enter, *network, "--"] if self.linked else []
+            return [*there, *setsid, *(rewrite(word, self.box.mounts) for word in command)]
         own = ["--user", "--preserve-credentials"] if self._has_user_namespace() else []
-        view = ["--mount", "--ipc", "--uts", "--wd"]
+        view = ["--mount", "--ipc", "--uts", *network, "--wd"]
         if not tty:
             return [*enter, *own, *view, "--pid", "--", *command]
         # A shell sets its terminal's process group, so the session has to begin among the container's own PIDs, but

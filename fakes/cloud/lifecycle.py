@@ -280,6 +280,8 @@ class Lifecycle:
         if self._settings.service_events and group.pending_at is not None:
             group.events.normal(now, "StopCharge", STOP_CHARGE, source=SERVICE)
         self._store.end(group)
+        if group.runtime_data is not None:
+            self._runtime.ended(group)
 
     def _vanish(self, group: Group, now: float, what: str | None) -> None:
         if group.status == GONE:

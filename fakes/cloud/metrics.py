@@ -4,7 +4,7 @@ The service's clock may be moved, but a rate is per second of it, as everything 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,19 @@ class Sample:
     memory_bytes: int
 
 
-def record(group: Group, at: float, parts: Sequence[tuple[Container, Sample]]) -> Json:
-    """One record of a group. `at` is our own key, in epoch seconds; the API layer replaces it by a timestamp."""
+def record(
+    group: Group, at: float, parts: Sequence[tuple[Container, Sample]], traffic: Mapping[str, int] | None = None
+) -> Json:
+    """One record of a group. `at` is our own key, in epoch seconds; the API layer replaces it by a timestamp.
+
+    traffic: what went through the group's network, by the names of the API; what is not in it counts as none.
+    """
     memory = sum(sample.memory_bytes for _, sample in parts)
     return {
         "at": at,
         "CPU": _cpu(sum(s.rate_ns for _, s in parts), sum(s.cpu_ns for _, s in parts), group.cpu),
         "Memory": _memory(memory, group.memory_gib),
-        "Network": {"Interfaces": [{"Name": "eth0", **dict.fromkeys(_NETWORK, 0)}]},
+        "Network": {"Interfaces": [{"Name": "eth0", **dict.fromkeys(_NETWORK, 0), **(traffic or {})}]},
         "Disk": [{"Device": "/dev/vda", "ReadBytes": 0, "WriteBytes": 0, "ReadIO": 0, "WriteIO": 0}],
         "Filesystem": [
             {"FsName": "/dev/root", "Category": "System", "Capacity": 30 * GIB, "Available": 29 * GIB, "Usage": GIB}

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.cloud.group import Exit
 from fakes.cloud.logs import RunLog
 from fakes.cloud.metrics import children, tree
+from fakes.cloud.network import Link
 from fakes.cloud.sandbox import Sandbox, bubblewrap_arguments, rewrite
 
 _READ_BYTES = 64 << 10
@@ -27,11 +28,15 @@ _LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run and in which view. bwrap: path of bubblewrap, or None for plain processes."""
+    """What to run and in which view.
+
+    bwrap: path of bubblewrap, or None for plain processes. link: the network to run in, or None for this machine's.
+    """
 
     words: Sequence[str]
     box: Sandbox
     bwrap: str | None
+    link: Link | None = None
 
 
 class Process:
@@ -67,16 +72,17 @@ class Process:
         self._info, info = os.pipe2(os.O_CLOEXEC)
         words, passed = self._arguments(info)
         try:
-            self._popen = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=dict(self._environment()),
-                cwd="/" if self._command.bwrap else self._plain_workdir(),
-                pass_fds=passed,
-                start_new_session=True,
-            )
+            with self._command.link.entered() if self._command.link else nullcontext():
+                self._popen = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=dict(self._environment()),
+                    cwd="/" if self._command.bwrap else self._plain_workdir(),
+                    pass_fds=passed,
+                    start_new_session=True,
+                )
         finally:
             for file in {output, info, *passed}:
                 os.close(file)

@@ -83,6 +83,9 @@ class Runtime(Protocol):
     def clear_scratch(self, group: Group) -> None:
         """Empty the emptyDir volumes; nothing of the group runs."""
 
+    def ended(self, group: Group) -> None:
+        """Nothing of the group runs or will run again; its address may soon be another's."""
+
     def release(self, group: Group) -> None:
         """Kill what still runs, at once, and forget the group."""
 

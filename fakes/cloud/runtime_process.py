@@ -1,10 +1,10 @@
 # ruff: noqa: ARG002 - both runtimes have the methods that `runtime.Runtime` asks for, needed or not
 """A runtime that runs the containers' commands on this machine, each in its own sandbox.
 
-What it cannot give: a network of their own (containers share this machine's), limits of vCPU and memory, and a
-writable image (a container may write to its `/tmp`, `/run`, its volumes, and new top-level entries only).
-Without bubblewrap they are plain processes: mount paths in the words and variables are rewritten to where the files
-are, and nothing is hidden.
+What it cannot give: limits of vCPU and memory, and a writable image (a container may write to its `/tmp`, `/run`, its
+volumes, and new top-level entries only). Without bubblewrap they are plain processes: mount paths in the words and
+variables are rewritten to where the files are, and nothing is hidden. Without a network of the groups' own their
+containers share this machine's: ports are this machine's, and a group's address is on paper only.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from fakes.cloud.errors import ApiError
 from fakes.cloud.group import CONTAINER_RUNNING, WAITING, Container, Exit, Group
 from fakes.cloud.images import HOST, Image
 from fakes.cloud.metrics import Sample, record, usage
+from fakes.cloud.network import Link, Network, Traffic
 from fakes.cloud.parameters import Json
 from fakes.cloud.process import Command, Process
 from fakes.cloud.runtime import Checked, ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
@@ -31,28 +32,33 @@ STARTING_AT_ONCE = 4
 _RUNS_KEPT = 2
 _SAMPLES_KEPT = 50
 _SAMPLE_S = 1.0
+_LOOPBACK = "127.0.0.1"
 
 
 class _Place:
     """What the runtime keeps of a group."""
 
-    __slots__ = ("doomed", "files", "processes", "samples")
+    __slots__ = ("doomed", "files", "link", "processes", "samples")
 
     def __init__(self, files: GroupFiles) -> None:
         self.files = files
         self.processes: dict[str, Process | None] = {}  # by container; None while it waits for its turn to start
         self.samples: deque[Json] = deque(maxlen=_SAMPLES_KEPT)
         self.doomed = False
+        self.link: asyncio.Future[Link] | None = None  # None also where groups have no network of their own
 
 
 class ProcessRuntime:
-    """state_dir: where logs and volumes go. bwrap: None runs plain processes."""
+    """state_dir: where logs and volumes go. bwrap: None runs plain processes. network: None = this machine's."""
 
-    def __init__(self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None) -> None:
+    def __init__(
+        self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None, network: Network | None
+    ) -> None:
         self._clock = clock
         self._images = image_list
         self._state_dir = state_dir
         self._bwrap = bwrap
+        self._network = network
         self._queue: deque[tuple[Group, Container, Started, Exited]] = deque()
         self._starting = 0
         self._places: dict[str, _Place] = {}
@@ -76,12 +82,16 @@ class ProcessRuntime:
         return -1.0
 
     def prepare(self, group: Group) -> None:
-        files = GroupFiles(self._state_dir / "groups" / group.id, self._state_dir / "shared")
+        linked = self._network is not None
+        files = GroupFiles(self._state_dir / "groups" / group.id, self._state_dir / "shared", linked=linked)
         files.create(group)
-        group.runtime_data = self._places[group.id] = _Place(files)
+        group.runtime_data = self._places[group.id] = place = _Place(files)
+        self._connect(group, place)
 
     def start(self, group: Group, container: Container, now: float, *, started: Started, exited: Exited) -> None:
-        self._place(group).processes[container.name] = None
+        place = self._place(group)
+        place.processes[container.name] = None
+        self._connect(group, place)
         self._queue.append((group, container, started, exited))
         self._start_next()
 
@@ -99,6 +109,9 @@ class ProcessRuntime:
 
     def clear_scratch(self, group: Group) -> None:
         self._place(group).files.clear_scratch(group)
+
+    def ended(self, group: Group) -> None:
+        self._disconnect(self._place(group))
 
     def release(self, group: Group) -> None:
         place = self._place(group)
@@ -128,7 +141,8 @@ class ProcessRuntime:
         if not place.samples or now - place.samples[-1]["at"] >= _SAMPLE_S:
             parts = [(item, self._measure(place, item, now)) for item in group.containers]
             if any(sample is not None for _, sample in parts):
-                place.samples.append(record(group, now, [(item, sample) for item, sample in parts if sample]))
+                measured = [(item, sample) for item, sample in parts if sample]
+                place.samples.append(record(group, now, measured, self._traffic(place)))
         return list(place.samples)
 
     def check(self, group: Group, container: Container, probe: Json, *, timeout_s: float, done: Checked) -> None:
@@ -136,7 +150,8 @@ class ProcessRuntime:
             async def run(command: Sequence[str]) -> ExecResult:
                 return await self.exec(group, container, command, timeout_s=timeout_s)
 
-            error = await checks.failure(probe, run, timeout_s / self._clock.speed)
+            host = group.ip if self._network else _LOOPBACK
+            error = await checks.failure(probe, run, host, timeout_s / self._clock.speed)
             done(self._clock.now(), error)
 
         task = asyncio.create_task(ask())
@@ -171,8 +186,28 @@ class ProcessRuntime:
         return any(process is not None for place in self._places.values() for process in place.processes.values())
 
     def _start_next(self) -> None:
-        while self._queue and self._starting < STARTING_AT_ONCE:
-            self._spawn(*self._queue.popleft())
+        while self._starting < STARTING_AT_ONCE:
+            entry = next((entry for entry in self._queue if self._is_linked(entry[0])), None)
+            if entry is None:
+                break
+            self._queue.remove(entry)
+            self._spawn(*entry)
+
+    def _is_linked(self, group: Group) -> bool:
+        link = self._place(group).link
+        return link is None or link.done()
+
+    def _connect(self, group: Group, place: _Place) -> None:
+        """Ask for a group's network, again if it could not be made."""
+        if self._network is None or (place.link and not (place.link.done() and place.link.exception())):
+            return
+        place.link = self._network.connect(group.ip)
+        place.link.add_done_callback(lambda _: self._start_next())
+
+    def _disconnect(self, place: _Place) -> None:
+        if self._network is not None and place.link is not None:
+            self._network.disconnect(place.link)
+            place.link = None
 
     def _spawn(self, group: Group, container: Container, started: Started, exited: Exited) -> None:
         place = self._place(group)
@@ -181,6 +216,9 @@ class ProcessRuntime:
             self._over(group, container, exited, _start_error(f"image {container.image} is not known any more"))
             return
         words = _words(image, container)
+        if place.link and (broken := place.link.exception()):
+            self._over(group, container, exited, _start_error(f"failed to set up the network of the sandbox: {broken}"))
+            return
         try:
             box = self._box(place, group, container, image)
         except OSError as error:
@@ -195,6 +233,7 @@ class ProcessRuntime:
             return
         self._starting += 1
         waiting = True
+        link = place.link.result() if place.link else None
 
         def ready() -> None:
             nonlocal waiting
@@ -215,7 +254,7 @@ class ProcessRuntime:
         logs.remove(place.files.log(container, run - _RUNS_KEPT))
         log = logs.RunLog(place.files.log(container, run))
         process = Process(
-            Command(words, box, self._bwrap), log, now=self._clock.now, on_started=on_started, on_exit=on_exit
+            Command(words, box, self._bwrap, link), log, now=self._clock.now, on_started=on_started, on_exit=on_exit
         )
         place.processes[container.name] = process
         try:
@@ -252,6 +291,7 @@ class ProcessRuntime:
     def _sweep(self, group_id: str, place: _Place) -> None:
         """Remove a forgotten group's files once nothing of it runs."""
         if place.doomed and not place.processes:
+            self._disconnect(place)
             self._places.pop(group_id, None)
             self._sweeper.submit(shutil.rmtree, place.files.root, ignore_errors=True)
 
@@ -274,7 +314,12 @@ class ProcessRuntime:
         if process is None or image is None or not process.pid or container.state != CONTAINER_RUNNING:
             raise ApiError("IncorrectStatus", f"The container {container.name} is not running.")
         box = self._box(self._place(group), group, container, image)
-        return execution.Inside(process.pid, box, sandboxed=self._bwrap is not None)
+        return execution.Inside(process.pid, box, sandboxed=self._bwrap is not None, linked=self._network is not None)
+
+    def _traffic(self, place: _Place) -> Traffic:
+        if self._network is None or place.link is None or not place.link.done() or place.link.exception():
+            return {}
+        return self._network.traffic(place.link.result())
 
     def _place(self, group: Group) -> _Place:
         place = group.runtime_data

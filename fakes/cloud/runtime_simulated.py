@@ -74,6 +74,9 @@ class SimulatedRuntime:
     def clear_scratch(self, group: Group) -> None:
         """There is none."""
 
+    def ended(self, group: Group) -> None:
+        """There is no network."""
+
     def release(self, group: Group) -> None:
         for container in group.everyone:
             timer, _ = self._running.pop((group.id, container.name), (None, None))

@@ -21,7 +21,7 @@ from fakes.cloud.journal import Journal
 from fakes.cloud.lifecycle import Lifecycle, Settings
 from fakes.cloud.parameters import Json, decode, require
 from fakes.cloud.runtime import Runtime
-from fakes.cloud.store import Store
+from fakes.cloud.store import CIDR, Store
 
 TOKEN_REMEMBERED_S = 24 * 3600.0
 _COMMON = frozenset(
@@ -67,7 +67,7 @@ class Service:
         settings: Settings | None = None,
         region: str = "cn-hangzhou",
         quota_cpu: float = 100_000.0,
-        cidr: str = "10.64.0.0/12",
+        cidr: str = CIDR,
         journal: Journal | None = None,
     ) -> None:
         self.timers = timers

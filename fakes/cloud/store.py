@@ -16,6 +16,7 @@ RETAIN_ALL_S = 3600.0
 RETAIN_NEWEST = 100
 RETAIN_SCHEDULE_FAILED_S = 24 * 3600.0
 MAX_VIEWS = 32
+CIDR = "10.64.0.0/12"
 _OWN_ADDRESSES = 10  # the first of a subnet are the cloud's
 
 
@@ -43,7 +44,7 @@ class View:
 class Store:
     """One writer, `lifecycle`; many readers. cidr: where the groups' addresses come from."""
 
-    def __init__(self, cidr: str = "10.64.0.0/12") -> None:
+    def __init__(self, cidr: str = CIDR) -> None:
         self._by_id: dict[str, Group] = {}
         self._by_seq: dict[int, Group] = {}
         self._by_change: dict[int, Group] = {}

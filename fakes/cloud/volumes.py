@@ -12,11 +12,15 @@ from fakes.cloud.validation import file_bytes
 
 
 class GroupFiles:
-    """Lays out and finds the files of one group. shared: where network file systems live, beyond any group."""
+    """Lays out and finds the files of one group.
 
-    def __init__(self, root: Path, shared: Path) -> None:
+    shared: where network file systems live, beyond any group. linked: the group's address is real.
+    """
+
+    def __init__(self, root: Path, shared: Path, *, linked: bool) -> None:
         self.root = root
         self._shared = shared
+        self._linked = linked
 
     def create(self, group: Group) -> None:
         for name in ("volumes", "etc", "logs"):
@@ -26,7 +30,7 @@ class GroupFiles:
             if volume["Type"] != "ConfigFileVolume":
                 self._volume_path(volume).chmod(0o777)
         self.write_config_files(group)
-        for name, text in _etc_files(group).items():
+        for name, text in _etc_files(group, self._linked).items():
             (self.root / "etc" / name).write_text(text)
 
     def write_config_files(self, group: Group) -> None:
@@ -84,13 +88,14 @@ def _write_config(folder: Path, config: Json) -> None:
 
 
 def hostname(group: Group) -> str:
-    return str(group.spec.get("HostName") or group.name)[:63]
+    return str(group.spec.get("HostName") or group.name)[:63].rstrip("-.")
 
 
-def _etc_files(group: Group) -> dict[str, str]:
-    # The container shares this machine's network, so its own name must lead back here, not to its address on paper.
+def _etc_files(group: Group, linked: bool) -> dict[str, str]:
     name = hostname(group)
-    hosts = f"127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    # On this machine's network its own name must lead back here, not to its address on paper.
+    names, own = ("localhost", f"{group.ip}\t{name}\n") if linked else (f"localhost {name}", "")
+    hosts = f"127.0.0.1\t{names}\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}"
     for alias in group.spec.get("HostAliase", []):
         hosts += f"{alias['Ip']}\t{' '.join(alias.get('Hostname', []))}\n"
     return {"hosts": hosts, "hostname": f"{name}\n", "resolv.conf": _resolver(group)}

@@ -433,7 +433,7 @@ async def test_liveness_restarts(acs):
 @pytest.mark.parametrize("kind", ["TcpSocket__Port", "HttpGet__Port"])
 async def test_readiness_by_port(acs, kind, unused_tcp_port_of_nobody):
     port = unused_tcp_port_of_nobody
-    serve = f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+    serve = f"import http.server as h; h.HTTPServer(('', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
     words = {"Container__1__Command__1": "python3", "Container__1__Command__2": "-c", "Container__1__Command__3": serve}
     probe = {f"Container__1__ReadinessProbe__{kind}": port, "Container__1__ReadinessProbe__PeriodSeconds": 1}
     group_id = await create(acs, image="python:3.11", **words, **probe)
