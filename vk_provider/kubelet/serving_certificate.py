@@ -220,7 +220,7 @@ def _advice(outcome: Outcome, name: str) -> str:
         case Verdict.DENIED | Verdict.FAILED as verdict:
             told = f" ({outcome.message})" if outcome.message else ""
             return (
-                f"request {name} for a serving certificate was {verdict.value}{told}; to have it made anew:"
+                f"request {name} for a serving certificate: {verdict.value}{told}; to have it made anew:"
                 f" kubectl delete csr {name}, and then: {approve}"
             )
         case _:

@@ -69,7 +69,8 @@ def body(node: str, addresses: Sequence[str], key: ec.EllipticCurvePrivateKey) -
         "spec": {
             "request": base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode(),
             "signerName": SIGNER,
-            "usages": ["digital signature", "server auth"],
+            # EC keys encipher none, yet servers before 1.27 insist on it, and later ones allow it.
+            "usages": ["digital signature", "key encipherment", "server auth"],
         },
     }
 
