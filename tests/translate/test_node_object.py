@@ -156,6 +156,18 @@ def test_a_cloud_outage_is_not_the_nodes():
     ] == ("Unknown")
 
 
+@pytest.mark.parametrize("cloud", [UP, CloudHealth(False, "CloudAPIDenied", "the access key is unknown")])
+def test_a_restart_is_no_news_of_the_cloud(cloud):
+    """N27: until the new process has tried for itself, what the last one found stays, with its time."""
+    node = {**stored(), "status": node_status(SPEC, previous=stored(), now=NOW, cloud=cloud)}
+    restarted = node_status(SPEC, previous=node, now=LATER, cloud=CloudHealth(None))
+    assert condition(restarted, "CloudAPIAvailable") == {
+        **condition(node["status"], "CloudAPIAvailable"),
+        "lastHeartbeatTime": LATER,
+    }
+    assert not differs(node, restarted)
+
+
 def test_faults_make_it_not_ready():
     """N12"""
     got = node_status(SPEC, previous=stored(), now=LATER, cloud=UP, faults=["no port", "no certificate"])

@@ -182,8 +182,9 @@ def _conditions(previous: Json | None, now: str, cloud: CloudHealth, faults: Seq
         if faults
         else ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
     )
-    wanted = [*((type_, "False", reason, text) for type_, reason, text in _HEALTHY), _cloud_condition(cloud), ready]
     known = _known_conditions(previous)
+    told = _cloud_condition(cloud, known.get(CLOUD_CONDITION, {}))
+    wanted = [*((type_, "False", reason, text) for type_, reason, text in _HEALTHY), told, ready]
     return [
         {
             "type": type_,
@@ -197,8 +198,11 @@ def _conditions(previous: Json | None, now: str, cloud: CloudHealth, faults: Seq
     ]
 
 
-def _cloud_condition(cloud: CloudHealth) -> tuple[str, str, str, str]:
+def _cloud_condition(cloud: CloudHealth, known: Json) -> tuple[str, str, str, str]:
+    """Until we have tried, what our predecessor found still stands: a restart is no news of the cloud (N27)."""
     if cloud.ok is None:
+        if known.get("status"):
+            return CLOUD_CONDITION, known["status"], str(known.get("reason") or ""), str(known.get("message") or "")
         return CLOUD_CONDITION, "Unknown", cloud.reason or "CloudAPINotTried", cloud.message
     if cloud.ok:
         return CLOUD_CONDITION, "True", cloud.reason or "CloudAPIAnswers", cloud.message
