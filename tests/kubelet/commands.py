@@ -95,11 +95,8 @@ class LocalSession:
         queue: asyncio.Queue[tuple[Channel, bytes]] = asyncio.Queue(maxsize=4)
 
         async def pump(channel: Channel, reader: asyncio.StreamReader) -> None:
-            try:
-                while data := await reader.read(64 * 1024):
-                    await queue.put((channel, data))
-            except OSError:
-                pass  # a terminal whose last user has gone
+            while data := await reader.read(64 * 1024):
+                await queue.put((channel, data))
             await queue.put((channel, b""))
 
         async with asyncio.TaskGroup() as tasks:
@@ -142,6 +139,13 @@ async def _start_pipes(command: Sequence[str], *, stdin: bool, secret: bool) -> 
     return LocalSession(process, process.stdin, readers, secret=secret)
 
 
+class _TerminalReader(asyncio.StreamReaderProtocol):
+    """A terminal whose last user has gone reads as an error, which to everybody else is its end."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(None)
+
+
 async def _start_tty(command: Sequence[str], *, stdin: bool, secret: bool) -> LocalSession:
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -150,7 +154,7 @@ async def _start_tty(command: Sequence[str], *, stdin: bool, secret: bool) -> Lo
     os.close(theirs)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(ours), "rb", 0))
+    await loop.connect_read_pipe(lambda: _TerminalReader(reader), os.fdopen(os.dup(ours), "rb", 0))
     transport, protocol = await loop.connect_write_pipe(
         lambda: asyncio.streams.FlowControlMixin(loop=loop), os.fdopen(os.dup(ours), "wb", 0)
     )

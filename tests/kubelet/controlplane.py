@@ -89,7 +89,7 @@ async def _prepare(world: Streaming, url: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(url, headers=headers, connector=aiohttp.TCPConnector(ssl=context)) as session:
         async with asyncio.timeout(START_S):
-            while not await _is_ready(session):
+            while not await _is_ready(session):  # noqa: ASYNC110 -- of another process
                 await asyncio.sleep(0.1)
         node = {"metadata": {"name": "virtual"}}
         status = {
