@@ -94,6 +94,7 @@ def provider(cluster: Cluster, cloud: Cloud, directory: Path) -> Iterator[Provid
         yield provider
         within(60, lambda: not cloud.instances(vk_node=NODE), lambda: cloud.instances(vk_node=NODE))
         assert provider.complaints() == []
+        assert provider.missing_rights() == []
     finally:
         provider.remove()
 

@@ -1,6 +1,7 @@
 """The provider as deploy/ runs it: its ServiceAccount, its rights, its flags and its settings."""
 
 import json
+import re
 import socket
 import sys
 import time
@@ -20,6 +21,10 @@ MANIFESTS = Path(__file__).parents[2] / "deploy" / "vk-provider.yaml"
 NAMESPACE, ACCOUNT = "vk-provider", "vk-provider"
 CONFIG_MOUNT = "/etc/vk-provider"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+REFUSED = re.compile(
+    r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)" (?:at the cluster scope|in the namespace "([^"]+)")'
+)
 
 Json = dict[str, Any]
 
@@ -52,6 +57,7 @@ class Provider:
     ) -> None:
         self.node = node
         self._cluster = cluster
+        self._account = account
         self._port = _free_port(cluster.address)
         folder = directory / node
         folder.mkdir()
@@ -109,8 +115,22 @@ class Provider:
 
     def complaints(self) -> list[str]:
         """Lines of its log that no good day has."""
-        lines = self.process.log.read_text(errors="replace").splitlines()
-        return [line for line in lines if any(word in line for word in ("Traceback", " ERROR ", "forbidden"))]
+        return [line for line in self._said() if "Traceback" in line or " ERROR " in line]
+
+    def missing_rights(self) -> list[str]:
+        """What it was refused and may not do now either: an API server that has just started refuses much at first."""
+        refused = {match.groups(default="") for line in self._said() if (match := REFUSED.search(line))}
+        return [" ".join(each) for each in sorted(refused) if not self._may(*each)]
+
+    def _may(self, verb: str, resource: str, group: str, namespace: str) -> bool:
+        resource, _, sub = resource.partition("/")
+        attributes = {"verb": verb, "resource": resource, "subresource": sub, "group": group, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:{NAMESPACE}:{self._account}", "resourceAttributes": attributes}
+        answer = self._cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+        return bool(answer["status"]["allowed"])
+
+    def _said(self) -> list[str]:
+        return self.process.log.read_text(errors="replace").splitlines()
 
 
 def stamp(text: str) -> float:

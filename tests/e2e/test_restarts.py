@@ -11,8 +11,8 @@ from tests.e2e.controlplane import ControlPlane
 from tests.e2e.manifests import FOR_EVER, Json, pod
 from tests.e2e.provider import Provider
 
-BURST = 40
-KILLS = 6
+EACH = 8  # pods between two kills
+KILLS = 8
 
 
 def test_orderly_restart_goes_unnoticed(cluster: Cluster, space: Space, own: Provider, cloud: Cloud) -> None:
@@ -43,20 +43,22 @@ def test_orderly_restart_goes_unnoticed(cluster: Cluster, space: Space, own: Pro
 def test_killed_again_and_again_during_a_burst(space: Space, own: Provider, cloud: Cloud) -> None:
     """Every pod comes to its right end, and had one instance."""
     chance = random.Random(7)
-    for index in range(BURST):
-        space.create(pod(f"p{index}", f"sleep 1; echo {index}; exit {index % 2}", node=own.node))
-    for _ in range(KILLS):
-        deadline = time.monotonic() + chance.uniform(0.7, 3.0)
+    for number in range(KILLS):
+        for index in range(number * EACH, (number + 1) * EACH):
+            space.create(pod(f"p{index}", f"sleep 1; echo {index}; exit {index % 2}", node=own.node))
+        deadline = time.monotonic() + chance.uniform(0.3, 3.0)
         within(5, lambda until=deadline: time.monotonic() > until)
         own.process.kill()
         own.process.start()
+    own.process.kill()
+    own.start()
 
     def ended() -> bool:
         return all(each["status"].get("phase") in ("Succeeded", "Failed") for each in space.pods())
 
     within(120, ended, lambda: {each["metadata"]["name"]: each["status"].get("phase") for each in space.pods()})
     pods = space.pods()
-    assert len(pods) == BURST
+    assert len(pods) == EACH * KILLS
     for each in pods:
         index = int(each["metadata"]["name"][1:])
         assert each["status"]["phase"] == ("Failed" if index % 2 else "Succeeded")
