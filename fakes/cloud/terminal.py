@@ -1,8 +1,9 @@
 """ExecContainerCommand: the command at once (Sync), or a WebSocket with one channel byte before each message.
 
 Channels: 0 stdin, 1 stdout, 2 stderr, 3 the end as Kubernetes reports it, 4 resize as `{"Width":80,"Height":24}`.
-Sub-protocol `v4.channel.k8s.io` sends a Status object on channel 3, `channel.k8s.io` a text, and a client that asks
-for none gets nothing there: the socket is closed when the command has ended.
+Sub-protocols `v5.channel.k8s.io` and `v4.channel.k8s.io` send a Status object on channel 3, `channel.k8s.io` a text,
+and a client that asks for none gets nothing there: the socket is closed when the command has ended. Only v5 has a word
+for the end of input: a message of the bytes 255 and 0.
 """
 
 import asyncio
@@ -21,8 +22,9 @@ from fakes.cloud.parameters import Json, decode, require
 from fakes.cloud.runtime import ExecProcess
 from fakes.cloud.service import Service
 
-STDIN, ERROR, RESIZE = 0, 3, 4
-PROTOCOLS = ("v4.channel.k8s.io", "channel.k8s.io")
+STDIN, ERROR, RESIZE, CLOSE = 0, 3, 4, 255
+V5 = "v5.channel.k8s.io"
+PROTOCOLS = (V5, "v4.channel.k8s.io", "channel.k8s.io")
 SESSION_S = 30.0
 SYNC_TIMEOUT_S = 30.0
 SESSIONS_KEPT = 1000
@@ -116,11 +118,13 @@ async def _listen(socket: web.WebSocketResponse, process: ExecProcess) -> None:
                 process.resize(columns=int(size["Width"]), rows=int(size["Height"]))
             except (ValueError, KeyError, TypeError):
                 continue  # a size that is none changes nothing
+        elif data == bytes([CLOSE, STDIN]) and socket.ws_protocol == V5:
+            process.close_stdin()
     process.kill()
 
 
 async def _report(socket: web.WebSocketResponse, status: Json) -> None:
-    if socket.ws_protocol == "v4.channel.k8s.io":
+    if socket.ws_protocol in PROTOCOLS[:2]:
         await socket.send_bytes(bytes([ERROR]) + json.dumps(status).encode())
     elif socket.ws_protocol == "channel.k8s.io" and status["status"] != "Success":
         await socket.send_bytes(bytes([ERROR]) + status["message"].encode())
