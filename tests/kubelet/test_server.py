@@ -111,7 +111,7 @@ async def test_websocket_exec_needs_create_unless_the_api_server_asks(world: Wor
             403,
             "Forbidden (user=reader, verb=create, resource=nodes, subresource(s)=[proxy])",
         )
-        assert (await answer(api_server, "/exec/web/api-0/app"))[0] == 501
+        assert await answer(api_server, "/exec/web/api-0/app") == (404, 'pod "api-0" does not exist')
 
 
 async def test_without_an_authorizer_nothing_is_done(world: World) -> None:
@@ -148,14 +148,6 @@ async def test_the_open_mode_is_open_and_says_so(world: World, caplog: pytest.Lo
 
 
 # --- what paths answer -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["exec", "attach", "portForward", "run"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_what_is_not_carried_is_named(world: World, name: str, method: str) -> None:
-    async with world.serving(), world.api_server() as api_server:
-        status, text = await answer(api_server, f"/{name}/web/api-0/app?command=id", method)
-    assert (status, text) == (501, f"{name} is not carried yet by this node")
 
 
 @pytest.mark.parametrize(

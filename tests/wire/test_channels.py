@@ -212,6 +212,8 @@ def test_a_code_that_no_process_has_is_a_failure_without_a_code(exit_code: int |
 
 def test_the_cloud_s_own_words_go_before_ours() -> None:
     assert status_of(None, "ECI does not tell")["message"] == "ECI does not tell"
+    told = "command terminated with non-zero exit code: Error executing in container: 7"
+    assert status_of(7, told)["message"] == told
     assert as_text(failure("no such thing")) == b"no such thing"
     assert as_text(status_of(0)) == b""
 

@@ -12,6 +12,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _HIGHEST = 255  # clients hand a code to their own exit, which keeps eight bits: 256 would become a success
+_NON_ZERO = "command terminated with non-zero exit code"  # a cloud may pass on a kubelet's message, which says so too
 UNKNOWN = "the exit code of the command is not known"
 
 
@@ -22,10 +23,11 @@ def status_of(exit_code: int | None, message: str = "") -> Json:
     if exit_code is None or not 0 < exit_code <= _HIGHEST:
         known = "" if exit_code is None else f": {exit_code} is none that a process can have"
         return failure(message or UNKNOWN + known)
+    words = message if message.startswith(_NON_ZERO) else f"{_NON_ZERO}: {message or f'exit status {exit_code}'}"
     return {
         "metadata": {},
         "status": "Failure",
-        "message": f"command terminated with non-zero exit code: {message or f'exit status {exit_code}'}",
+        "message": words,
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(exit_code)}]},
     }
