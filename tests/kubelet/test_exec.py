@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vk_provider.errors import CloudUnavailable, InstanceGone
-from vk_provider.kubelet.upgrade import StreamTimes
+from vk_provider.kubelet.link import StreamTimes
 from vk_provider.model.instance import ContainerState, StateKind
 
 from .commands import Streaming

@@ -21,9 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
+from vk_provider.kubelet.link import StreamTimes
 from vk_provider.kubelet.server import KubeletServer
 from vk_provider.kubelet.stats import Route
-from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import (
     ContainerReport,

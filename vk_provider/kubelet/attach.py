@@ -14,9 +14,10 @@ from aiohttp import web
 from vk_provider.cloud.base import Channel, Cloud, ExecResult, LogOptions
 from vk_provider.kubelet import target
 from vk_provider.kubelet.command import Wanted, negotiate_command, serve
+from vk_provider.kubelet.link import StreamTimes
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.kubelet.target import FindPod
-from vk_provider.kubelet.upgrade import StreamTimes, upgrading
+from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
 
 _FROM_NOW_ON = LogOptions(follow=True, tail=0)

@@ -17,18 +17,9 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Channel, ExecSession
 from vk_provider.errors import ProviderError
+from vk_provider.kubelet.link import REPLY_BUFFER_BYTES, ClientLeft, Link, MessageLink, StreamTimes
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
-from vk_provider.kubelet.upgrade import (
-    REPLY_BUFFER_BYTES,
-    Agreed,
-    ClientLeft,
-    Link,
-    MessageLink,
-    SpdyUpgrade,
-    StreamTimes,
-    WebSocketUpgrade,
-    negotiate,
-)
+from vk_provider.kubelet.upgrade import Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate
 from vk_provider.wire import channels, messages
 from vk_provider.wire.channels import CommandEvent, Input, InputEnded, Left, Name, Ready, Resized, SpdyCommand
 from vk_provider.wire.exit_status import Json, failure, status_of

@@ -10,9 +10,10 @@ from aiohttp import web
 from vk_provider.cloud.base import Cloud, Executes
 from vk_provider.kubelet import target
 from vk_provider.kubelet.command import Wanted, negotiate_command, serve
+from vk_provider.kubelet.link import StreamTimes
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.kubelet.target import FindPod
-from vk_provider.kubelet.upgrade import StreamTimes, upgrading
+from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
 
 START_TIMEOUT_S = 30.0

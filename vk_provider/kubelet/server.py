@@ -27,13 +27,13 @@ from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavai
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.exec import ExecServer
 from vk_provider.kubelet.exposition import Page, labels
+from vk_provider.kubelet.link import StreamTimes
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.portforward import PortForwardServer
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
 from vk_provider.kubelet.run import RunServer
 from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.target import FindPod
-from vk_provider.kubelet.upgrade import StreamTimes
 from vk_provider.metrics import CONTENT_TYPE, Registry
 from vk_provider.model.instance import Instance, StateKind
 
