@@ -124,13 +124,13 @@ async def run(options: Options) -> AsyncIterator[Cloud]:
         state_dir = options.state_dir or _temporary_directory(stack)
         clock = options.clock or Clock(speed=options.speed)
         timers = Timers(clock)
+        journal = Journal(clock, options.journal)
+        stack.callback(journal.close)
         network = _network(options)
         if network:
             stack.callback(network.close)
         runtime = _runtime(options, clock, timers, state_dir, network)
         stack.push_async_callback(runtime.close)
-        journal = Journal(clock, options.journal)
-        stack.callback(journal.close)
         service = Service(
             timers,
             runtime,

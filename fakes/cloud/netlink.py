@@ -21,9 +21,12 @@ _REQUEST, _ACK, _DUMP, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 _ERROR, _DONE = 2, 3
 _NEW_LINK, _DELETE_LINK, _GET_LINK, _SET_LINK = 16, 17, 18, 19
 _NEW_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 24, 26
+_NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
+_RULE_FROM_LINK, _RULE_PRIORITY, _UNREACHABLE, _AFTER_LOCAL = 3, 6, 7, 32000
 _LINK_ADDRESS, _LINK_NAME, _LINK_MASTER, _LINK_INFO, _LINK_ALIAS, _LINK_FAMILIES = 1, 3, 10, 18, 20, 26
 _LINK_GROUP, _LINK_NAMESPACE = 27, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_INET_SETTINGS, _FORWARDING = 1, 1
 _INET6_HOW_TO_NAME_ITSELF, _NOT_AT_ALL = 8, b"\x01"
 _IFF_UP = 1
 _ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS, _NO_ROUTE = 1, 2, 8, 0x200
@@ -85,6 +88,15 @@ class Kernel:
             target = dict(_attributes(body[12:])).get(_ROUTE_TO)
             if body[0] == socket.AF_INET and length and target is not None:
                 found.append(IPv4Network((target, length), strict=False))
+        return found
+
+    def refusals(self) -> list[str]:
+        """Names of the links of all rules like `refuse_to_forward`'s, whether the links are there or not."""
+        found = []
+        for body in self._dump(_GET_RULE, _rule_head()):
+            named = dict(_attributes(body[12:]))
+            if body[7] == _UNREACHABLE and named.get(_RULE_PRIORITY) == _number(_AFTER_LOCAL):
+                found.append(_text(named.get(_RULE_FROM_LINK, b"")))
         return found
 
     def _dump(self, kind: int, body: bytes) -> Iterator[bytes]:
@@ -149,6 +161,21 @@ def up_quietly(index: int = 0, name: str = "") -> tuple[Message, ...]:
     )
 
 
+def refuse_to_forward(name: str, index: int) -> tuple[Message, ...]:
+    """What comes in by this link is for this machine or refused with an answer, whatever else this machine forwards.
+
+    The rule outlives the link. A link that forwards nothing at all would answer nothing.
+    """
+    settings = _attribute(_INET_SETTINGS, _attribute(_FORWARDING, _number(1)))
+    inet = _attribute(_LINK_FAMILIES, _attribute(socket.AF_INET, settings))
+    return Message(_NEW_RULE, _CREATE | _EXCL, _refusal(name)), Message(_SET_LINK, 0, _link(index) + inet)
+
+
+def delete_refusal(name: str) -> Message:
+    """ENOENT when there is none."""
+    return Message(_DELETE_RULE, 0, _refusal(name))
+
+
 def delete_link(index: int) -> Message:
     return Message(_DELETE_LINK, 0, _link(index))
 
@@ -180,7 +207,16 @@ def new_route(index: int, to: IPv4Network, via: IPv4Address | None = None) -> Me
 
 
 def is_missing(error: OSError) -> bool:
-    return error.errno == errno.ENODEV
+    return error.errno in (errno.ENODEV, errno.ENOENT)
+
+
+def _rule_head(action: int = 0) -> bytes:
+    return struct.pack("BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, action, 0)
+
+
+def _refusal(name: str) -> bytes:
+    body = _rule_head(_UNREACHABLE) + _attribute(_RULE_FROM_LINK, _zero(name))
+    return body + _attribute(_RULE_PRIORITY, _number(_AFTER_LOCAL))
 
 
 def _link(index: int = 0, *, up: bool = False) -> bytes:

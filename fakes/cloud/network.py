@@ -1,11 +1,13 @@
 """A network for the groups of one fake cloud: a bridge of this machine, and for each group a namespace linked to it.
 
 A group's address can be dialled from this machine and from the other groups of the same cloud; groups reach every
-address of this machine but loopback's. Nothing is forwarded further: a group reaches no other machine.
+address of this machine but loopback's. Nothing is forwarded further: a group that asks for another machine is told at
+once that there is no way.
 
 A namespace has no name: it is there while this process holds it open or something runs in it, so that the kernel
-removes it, and both ends of its link, however this process ends. Only a bridge can be left behind; the next fake cloud
-removes it. A bridge is known by its name and alias, and its owner holds a socket of the same name while it lives.
+removes it, and both ends of its link, however this process ends. Only a bridge and its routing rule can be left
+behind; the next fake cloud removes them. A bridge is known by its name and alias, and its owner holds a socket of the
+same name while it lives.
 """
 
 import asyncio
@@ -71,11 +73,11 @@ class Network:
     """
 
     def __init__(self, cidr: str | None = None) -> None:
-        """cidr: exactly this network, instead of the first free one. Must run where no other thread enters a link.
+        """cidr: exactly this network, instead of the first free one.
 
         Raises OSError when this machine or this user cannot have such a network, or the one asked for is taken.
         """
-        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._kernel = Kernel()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="network")
@@ -119,7 +121,7 @@ class Network:
         """What went through a link so far, as its group counts it; empty when it is gone."""
         read_at, counters = self._counters
         if time.monotonic() - read_at > _COUNTERS_KEPT_S:
-            counters = _counters(Path("/proc/self/net/dev").read_text())
+            counters = _counters(Path("/proc/thread-self/net/dev").read_text())
             self._counters = (time.monotonic(), counters)
         return counters.get(link.name, {})
 
@@ -130,7 +132,7 @@ class Network:
             link.close()
         self._links.clear()
         if self._bridge:
-            _remove(self._kernel, self._bridge)
+            _remove(self._kernel, self.bridge, self._bridge)
             self._bridge = 0
         self._kernel.close()
         self._lock.close()
@@ -145,7 +147,7 @@ class Network:
         hardware = b"\x02\x01" + os.urandom(4)
         self._kernel.ask(*netlink.new_bridge(name, alias=_ALIAS, hardware=hardware))
         self._bridge = socket.if_nametoindex(name)
-        self._kernel.ask(*netlink.up_quietly(self._bridge))
+        self._kernel.ask(*netlink.refuse_to_forward(name, self._bridge), *netlink.up_quietly(self._bridge))
         taken = self._kernel.routes()
         for addresses in [_ipv4(cidr)] if cidr else _grid():
             if any(addresses.overlaps(other) for other in taken):
@@ -232,19 +234,22 @@ def _ipv4(cidr: str) -> IPv4Network:
 
 
 def _sweep(kernel: Kernel) -> None:
-    """Remove the bridges whose owners have died."""
-    for link in kernel.links():
-        if link.alias == _ALIAS and _NAME.fullmatch(link.name):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as lock:
-                try:
-                    lock.bind(f"\0{link.name}")
-                except OSError:
-                    continue  # it lives, or another one is removing it
-                _remove(kernel, link.index)
+    """Remove the bridges whose owners have died, and rules whose bridges have gone."""
+    ours = {link.name: link.index for link in kernel.links() if link.alias == _ALIAS and _NAME.fullmatch(link.name)}
+    orphans = {name for name in kernel.refusals() if _NAME.fullmatch(name)}
+    for name in ours.keys() | orphans:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as lock:
+            try:
+                lock.bind(f"\0{name}")
+            except OSError:
+                continue  # it lives, or another one is removing it
+            _remove(kernel, name, ours.get(name, 0))
 
 
-def _remove(kernel: Kernel, bridge: int) -> None:
-    for message in (netlink.delete_links(_GROUP_BASE + bridge), netlink.delete_link(bridge)):
+def _remove(kernel: Kernel, name: str, bridge: int) -> None:
+    """bridge: its index, or 0 when only the rule is left."""
+    links = [netlink.delete_links(_GROUP_BASE + bridge), netlink.delete_link(bridge)] if bridge else []
+    for message in (*links, netlink.delete_refusal(name)):
         try:
             kernel.ask(message)
         except OSError as error:
