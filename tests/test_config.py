@@ -79,6 +79,15 @@ def test_every_fault_is_told_at_once_and_names_its_place():
     assert len(found) == 8
 
 
+def test_one_serving_certificate_is_asked_for():
+    files = {"tls_cert_file": "tls.crt", "tls_key_file": "tls.key"}
+    assert parse().serving_certificate == "csr"
+    assert not parse().approve_own_certificate
+    assert parse(flags=files).tls_cert_file == "tls.crt"
+    [fault] = faults(flags={**files, "serving_certificate": "self-signed"})
+    assert fault.startswith("--serving-certificate: --tls-cert-file says what to serve with")
+
+
 def test_a_secret_is_not_repeated_in_a_fault():
     assert "hunter2" not in "\n".join(faults(toml="eci_secret_key = 12345\neci_access_key = 'hunter2'"))
 

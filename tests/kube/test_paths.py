@@ -20,6 +20,10 @@ from vk_provider.kube.proxy import proxy_for
         (paths.service_account_token("a", "b"), "/api/v1/namespaces/a/serviceaccounts/b/token"),
         (paths.event("web", "p.17a"), "/api/v1/namespaces/web/events/p.17a"),
         (paths.secret("a/../b", "x?y#z%"), "/api/v1/namespaces/a%2F..%2Fb/secrets/x%3Fy%23z%25"),
+        (
+            paths.certificate_signing_request_approval("kubelet-serving-vk"),
+            "/apis/certificates.k8s.io/v1/certificatesigningrequests/kubelet-serving-vk/approval",
+        ),
         (paths.token_reviews(), "/apis/authentication.k8s.io/v1/tokenreviews"),
     ],
 )
@@ -33,6 +37,7 @@ def test_paths(path, expected):
         pytest.param(lambda: paths.pod("web", ""), id="no name"),
         pytest.param(lambda: paths.pod("", "api-0"), id="no namespace"),
         pytest.param(lambda: paths.node(""), id="no node"),
+        pytest.param(lambda: paths.certificate_signing_request(""), id="no certificate request"),
         pytest.param(lambda: paths.core("pods", namespace="web", subresource="status"), id="part of nothing"),
         pytest.param(lambda: paths.secret("..", "x"), id="a step up"),
     ],

@@ -45,10 +45,10 @@ DEADLINE_S = 5.0
 
 
 class Authority:
-    """A certificate authority made for one test."""
+    """A certificate authority made for one test. key: PEM; empty = a new one."""
 
-    def __init__(self, name: str = "test-ca") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, name: str = "test-ca", *, key: bytes = b"") -> None:
+        self._key = _key_from(key) if key else ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._certificate = (
             _builder(self._name, self._name, self._key, days=10)
@@ -93,6 +93,12 @@ def _builder(
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + (valid_for or timedelta(days=days)))
     )
+
+
+def _key_from(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

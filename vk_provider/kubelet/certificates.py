@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL
 
 from vk_provider.errors import ConfigError, ProviderError
+from vk_provider.kubelet.handshake import ServerConnection, server_context
 from vk_provider.kubelet.signing_request import general_name, key_pem, new_key
 
 log = logging.getLogger(__name__)
@@ -116,10 +117,20 @@ def _make_self_signed(node_name: str, addresses: Sequence[str], now: datetime) -
     return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), key_pem(key))
 
 
-class _Settings(ssl.SSLContext):
+@dataclass(frozen=True, slots=True)
+class _Settings:
     """One generation of settings. issuers: the client CAs that it verifies against, as PEM blocks."""
 
-    issuers: frozenset[str] = frozenset()
+    context: SSL.Context
+    issuers: frozenset[str]
+
+
+class _Connection(ServerConnection):
+    """settings: what it was made under."""
+
+    def __init__(self, settings: _Settings, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        super().__init__(settings.context, incoming, outgoing)
+        self.settings = settings
 
 
 class _Newest(ssl.SSLContext):
@@ -128,17 +139,19 @@ class _Newest(ssl.SSLContext):
     Loading a certificate into a context that is in use would do for ours, but a client CA can never be taken out again.
     """
 
-    newest: _Settings
+    newest: _Settings | None = None
 
     def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
+        server_side: bool = False,  # noqa: ARG002 -- it always is
+        server_hostname: str | bytes | None = None,  # noqa: ARG002 -- is for clients
+        session: ssl.SSLSession | None = None,  # noqa: ARG002 -- likewise
     ) -> ssl.SSLObject:
-        return self.newest.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        if self.newest is None:
+            raise ssl.SSLError("no certificate is loaded yet")
+        return cast("ssl.SSLObject", _Connection(self.newest, incoming, outgoing))  # in all that asyncio asks of it
 
 
 class ServingTls:
@@ -147,19 +160,20 @@ class ServingTls:
     def __init__(self, key_pair: KeyPairSource, client_ca: ClientCaSource = no_client_ca) -> None:
         self.context: ssl.SSLContext = (newest := _Newest(ssl.PROTOCOL_TLS_SERVER))
         self._newest = newest
-        self._newest.newest = _Settings(ssl.PROTOCOL_TLS_SERVER)
         self._read_key_pair = key_pair
         self._read_client_ca = client_ca
         self._loaded: tuple[KeyPair, str] | None = None
         self._look_now = asyncio.Event()
 
-    def trusts(self, connection: ssl.SSLObject) -> bool:
+    def trusts(self, connection: object) -> bool:
         """Whether the client certificate of a standing connection would be verified today as well.
 
-        True unless a CA that the connection was made under has been taken away since.
+        connection: its `ssl_object`. True unless a CA that it was made under has been taken away since.
         """
-        made_under = connection.context
-        return isinstance(made_under, _Settings) and made_under.issuers <= self._newest.newest.issuers
+        newest = self._newest.newest
+        return (
+            isinstance(connection, _Connection) and newest is not None and connection.settings.issuers <= newest.issuers
+        )
 
     async def refresh(self) -> bool:
         """Look at both sources and take over what changed; True if anything did.
@@ -174,7 +188,7 @@ class ServingTls:
             if (pair, client_ca) == self._loaded:
                 return False
             settings = _settings(pair, client_ca)
-        except (OSError, ValueError) as error:  # SSLError is an OSError
+        except (OSError, ValueError) as error:
             if before_pair is None:
                 raise ConfigError([f"the kubelet API's certificate or client CA cannot be used: {error}"]) from error
             log.warning("keeping the certificates that are loaded, the new ones cannot be used: %s", error)
@@ -209,41 +223,10 @@ class ServingTls:
 
 
 def _settings(pair: KeyPair, client_ca: str) -> _Settings:
-    """Raises OSError or ValueError when certificate and key do not fit or the CA is no PEM."""
-    settings = _Settings(ssl.PROTOCOL_TLS_SERVER)
-    settings.minimum_version = ssl.TLSVersion.TLSv1_2
-    settings.set_alpn_protocols(["http/1.1"])
-    with _as_files(pair) as (certificate, key):
-        settings.load_cert_chain(certificate, key, password=_no_password)
-    settings.issuers = frozenset(_pem_blocks(client_ca))
-    if client_ca.strip():
-        settings.load_verify_locations(cadata=client_ca)
-        settings.verify_mode = ssl.CERT_OPTIONAL  # asked for, not demanded: a bearer token will do (A2)
-    return settings
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted; give one that is not")  # OpenSSL would ask at the terminal
-
-
-@contextmanager
-def _as_files(pair: KeyPair) -> Iterator[tuple[str, str]]:
-    """Paths under which OpenSSL can read the pair: in memory where the system can, so that the key meets no disk."""
-    if hasattr(os, "memfd_create"):
-        with (
-            os.fdopen(os.memfd_create("certificate"), "wb") as certificate,
-            os.fdopen(os.memfd_create("key"), "wb") as key,
-        ):
-            for file, content in ((certificate, pair.certificate), (key, pair.key)):
-                file.write(content)
-                file.flush()
-            yield f"/proc/self/fd/{certificate.fileno()}", f"/proc/self/fd/{key.fileno()}"
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder, "certificate"), Path(folder, "key")
-        paths[0].write_bytes(pair.certificate)
-        paths[1].write_bytes(pair.key)
-        yield str(paths[0]), str(paths[1])
+    """Raises ValueError when certificate and key do not fit or the CA is no PEM."""
+    authorities = x509.load_pem_x509_certificates(client_ca.encode()) if client_ca.strip() else []
+    context = server_context(pair.certificate, pair.key, authorities)
+    return _Settings(context, frozenset(_pem_blocks(client_ca)))
 
 
 def _pem_blocks(text: str) -> list[str]:

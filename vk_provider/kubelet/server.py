@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
@@ -235,10 +234,8 @@ class KubeletServer:
         return await handler(request)
 
     def _credentials(self, request: web.Request) -> Credentials:
-        connection = request.get_extra_info("ssl_object")
-        certificate = request.get_extra_info("peercert")
-        if not isinstance(connection, ssl.SSLObject) or not self._tls.trusts(connection):
-            certificate = None
+        trusted = self._tls.trusts(request.get_extra_info("ssl_object"))
+        certificate = request.get_extra_info("peercert") if trusted else None
         return Credentials(certificate, request.headers.get("Authorization", ""))
 
     # --- what is served here ----------------------------------------------------------------------------------------

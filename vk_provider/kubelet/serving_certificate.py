@@ -181,7 +181,7 @@ class ServingCertificate:
     async def _until_due(self, issued: Issued) -> None:
         share = EARLIEST + (LATEST - EARLIEST) * self._jitter()
         due = issued.since + (issued.until - issued.since) * share
-        log.info("the serving certificate is renewed at=%s", due.isoformat(timespec="seconds"))
+        log.info("the serving certificate will be renewed at=%s", due.isoformat(timespec="seconds"))
         while True:
             left_s = (due - self._clock()).total_seconds()
             await asyncio.sleep(min(max(left_s, LEAST_REST_S), LOOK_AT_CLOCK_S))
