@@ -276,12 +276,8 @@ class Recorder:
         self.sent["created"] += 1
 
     async def _found(self, series: Series, event: Json) -> None:
-        """It is there: we posted it and lost the answer, or a predecessor did. Only a higher count is news."""
-        if series.count == 1:
-            return
-        present = await self._client.get(paths.event(series.namespace, series.name))
-        series.on_server = int(present.get("count") or 1)
-        if series.count > series.on_server:
+        """It is there: we posted it and lost the answer, or a predecessor did. Counts only rise: ours is no lower."""
+        if series.count > 1:
             await self._recount(series, event)
 
     async def _recount(self, series: Series, event: Json) -> None:
