@@ -66,7 +66,7 @@ def cluster(plane: ControlPlane | None, directory: Path) -> Iterator[Cluster]:
     else:
         config = flattened(Path(os.environ["VK_E2E_KUBECONFIG"]), directory / "kubeconfig")
         cluster = Cluster(config, address=os.environ.get("VK_E2E_NODE_IP", "127.0.0.1"))
-    workers = Workers(cluster, ["worker-1", "worker-2"], cpu="4", memory="8Gi")
+    workers = Workers(cluster, [f"worker-{uuid.uuid4().hex[:6]}" for _ in range(2)], cpu="4", memory="8Gi")
     workers.start()
     providers.install(cluster)
     yield cluster
