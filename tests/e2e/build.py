@@ -188,6 +188,7 @@ def _compile(work: Path, result: Path) -> None:
         **os.environ,
         "GOPATH": str(work / "gopath"),
         "GOCACHE": str(work / "gocache"),
+        "GOTMPDIR": str(work),
         "GO111MODULE": "off",
         "GOFLAGS": "",
         "CGO_ENABLED": "0",

@@ -150,7 +150,7 @@ class Exercise:
         space.create({"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}})
         space.create({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"b": "2"}})
         space.create(
-            pod("reads", 'echo "$A" "$KUBERNETES_SERVICE_PORT"; cat /s/b', node=node, **READS),
+            pod("reads", 'echo "$A" "$KUBERNETES_SERVICE_PORT"; test -s /t/token && cat /s/b', node=node, **READS),
             pod("runs", FOR_EVER, node=node),
             pod("lost", FOR_EVER, node=node),
             pod("waits", node=node, volumes=[{"name": "v", "secret": {"secretName": "none"}}], container=MOUNT),
@@ -195,8 +195,14 @@ class Exercise:
 
 MOUNT: Json = {"volumeMounts": [{"name": "v", "mountPath": "/s"}]}
 READS: Json = {
-    "volumes": [{"name": "v", "secret": {"secretName": "s"}}],
-    "container": {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "a"}}}], **MOUNT},
+    "volumes": [
+        {"name": "v", "secret": {"secretName": "s"}},
+        {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+    ],
+    "container": {
+        "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "a"}}}],
+        "volumeMounts": [*MOUNT["volumeMounts"], {"name": "t", "mountPath": "/t"}],
+    },
 }
 
 
