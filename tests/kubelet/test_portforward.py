@@ -131,13 +131,13 @@ async def test_a_client_that_gives_connections_up(world: Streaming) -> None:
 
 
 async def test_a_port_that_reads_nothing_holds_up_the_client(world: Streaming) -> None:
-    got = asyncio.Event()
+    got, forever = asyncio.Event(), asyncio.Event()  # a task that waits for an event nobody holds is collected
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got.set()
         await reader.read(1)
         try:
-            await asyncio.Event().wait()
+            await forever.wait()
         finally:
             writer.close()
 
