@@ -98,6 +98,7 @@ async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: st
         f"--eci-endpoint={endpoint}",
         "--eci-region=cn-hangzhou",
         "--cluster-name=local",
+        "--serving-certificate=self-signed",  # the embedded cluster signs none
         *settings.provider_arguments,
     ]
     keys = {"ECI_ACCESS_KEY": ACCESS_KEY, "ECI_SECRET_KEY": SECRET_KEY}
