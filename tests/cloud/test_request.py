@@ -221,6 +221,13 @@ def test_decimal(value, text):
             request.delete("eci-1"), "DeleteContainerGroup", "POST", {"ContainerGroupId": "eci-1"}, id="delete"
         ),
         pytest.param(
+            request.delete("eci-1", force=True),
+            "DeleteContainerGroup",
+            "POST",
+            {"ContainerGroupId": "eci-1", "Force": "true"},
+            id="delete at once",
+        ),
+        pytest.param(
             request.describe_groups(ids=["a", "b"]),
             "DescribeContainerGroups",
             "GET",

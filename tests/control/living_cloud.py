@@ -66,7 +66,7 @@ class LivingCloud(MemoryCloud):
         made = self._tokens[workload.owner.uid, workload.replaces]
         return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0)
 
-    async def delete(self, instance_id: str) -> bool:
+    async def delete(self, instance_id: str, *, force: bool = False) -> bool:
         self._enter(f"delete {instance_id}")
         instance = self.instances.get(instance_id)
         if instance is None:

@@ -55,7 +55,7 @@ class MemoryCloud:
             raise CloudUnavailable("the answer was lost")
         return self.instances[self._tokens[token]]
 
-    async def delete(self, instance_id: str) -> bool:
+    async def delete(self, instance_id: str, *, force: bool = False) -> bool:
         self._enter(f"delete {instance_id}")
         if instance_id not in self.instances:
             return False

@@ -106,7 +106,7 @@ async def test_a_deleted_instance_is_seen_off_by_the_next_look():
     world = await World(instance("a"), instance("b")).listed()
     await world.cloud.delete("a")
     world.poller.expect_departure("a")
-    await world.poller.poll()
+    await world.poller.see_off()
     assert (world.ids(), world.gone) == ({"b"}, ["a"])
 
 
@@ -115,10 +115,10 @@ async def test_a_terminating_instance_stays_until_it_is_gone():
     world.cloud.vanish_on_delete = False
     await world.cloud.delete("a")
     world.poller.expect_departure("a")
-    await world.poller.poll()
+    await world.poller.see_off()
     assert world.store.get("a").status is InstanceStatus.TERMINATING
     del world.cloud.instances["a"]
-    await world.poller.poll()
+    await world.poller.see_off()
     assert world.gone == ["a"]
 
 
@@ -129,7 +129,7 @@ async def test_departures_are_asked_for_twenty_at_a_time():
         await world.cloud.delete(each.id)
         world.poller.expect_departure(each.id)
     world.cloud.calls.clear()
-    await world.poller.poll()
+    await world.poller.see_off()
     assert world.ids() == {"stays"}
     assert world.cloud.calls.count("describe") == 6
 

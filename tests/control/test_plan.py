@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.translate.status_world import Server
 from vk_provider.control.plan import (
     DELETE_AGAIN_S,
+    GRACE_SLACK_S,
     SETTLED_S,
     Create,
     DeleteInstance,
@@ -257,12 +258,22 @@ def test_an_accepted_delete_without_effect_is_asked_for_again():
     assert isinstance(settled(before, [RUNNING], record, later)[1], DeleteInstance)
 
 
-def test_a_terminating_instance_is_left_to_its_grace():
+def test_a_terminating_instance_is_left_to_its_grace_and_then_ended():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
     stopping = replace(RUNNING, status=InstanceStatus.TERMINATING)
-    later = Now(wall=WALL, loop_s=1000.0 + 10 * DELETE_AGAIN_S)
-    assert isinstance(settled(before, [stopping], PodRecord(deletes={"eci-1": 1000.0}), later)[1], Wait)
+
+    def after(seconds, record, **changes):
+        subject = {**before, "metadata": {**before["metadata"], **changes}}
+        return settled(subject, [stopping], record, Now(wall=WALL, loop_s=1000.0 + seconds))[1]
+
+    record = PodRecord(deletes={"eci-1": 1000.0})
+    ended = DeleteInstance(stopping, "its grace is over", force=True)
+    assert after(0, record) == Wait(30 + GRACE_SLACK_S)
+    assert after(30 + GRACE_SLACK_S, record) == ended
+    assert after(1 + GRACE_SLACK_S, record, deletionGracePeriodSeconds=1) == ended, "a grace may be shortened"
+    forced = PodRecord(deletes={"eci-1": 1000.0}, forced="eci-1")
+    assert after(600, forced) == Wait(DELETE_AGAIN_S), "once is enough while it is going"
 
 
 def past_deadline():

@@ -382,21 +382,22 @@ async def test_while_it_stops_it_is_not_ready():
 
 
 @in_no_time
-async def test_a_deletion_that_shows_no_effect_is_asked_for_again_after_a_minute():
+async def test_a_deletion_that_shows_no_effect_is_forced_after_its_grace_and_asked_for_again():
     world = World()
     asked = []
     delete = world.cloud.delete
 
-    async def deaf(instance_id):
-        asked.append(world.time_s)
-        return True if len(asked) < 3 else await delete(instance_id)
+    async def deaf(instance_id, *, force):
+        asked.append((world.time_s, force))
+        return True if len(asked) < 3 else await delete(instance_id, force=force)
 
     world.cloud.delete = deaf
     async with world.running():
         await served(world)
         world.kube.delete_pod("web")
         await world.until(lambda: world.phase("web") == "gone")
-    assert [round(later - asked[0]) for later in asked] == [0, 60, 120]
+    began_s = asked[0][0]
+    assert [(round(time_s - began_s), force) for time_s, force in asked] == [(0, False), (35, True), (95, False)]
     assert world.complaints() == []
 
 

@@ -187,7 +187,7 @@ class SmallCloud:
     async def create(self, workload: Workload) -> Instance:
         raise NotImplementedError
 
-    async def delete(self, instance_id: str) -> None:
+    async def delete(self, instance_id: str, *, force: bool = False) -> None:
         raise NotImplementedError
 
     async def list(self) -> Sequence[Instance]:

@@ -47,8 +47,11 @@ class Cloud(Protocol):
         """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…"""
         ...
 
-    async def delete(self, instance_id: str) -> bool:
-        """Ask it to stop, gracefully; it may stay listed as TERMINATING a while. False = the cloud has no such one."""
+    async def delete(self, instance_id: str, *, force: bool = False) -> bool:
+        """Ask it to stop, with the grace it was made with; it may stay listed as TERMINATING a while.
+
+        force: without any grace. False = the cloud has no such one.
+        """
         ...
 
     async def is_gone(self, instance_id: str, container: str) -> bool:

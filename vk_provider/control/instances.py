@@ -23,6 +23,7 @@ MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so ove
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
 BATCH = 20
+DEPARTURE_S = 0.5
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
@@ -115,6 +116,7 @@ class InstancePoller:
             await self._forever(self._first_list, until=self.ready)
             tasks.create_task(self._every(self._poll_interval_s, self.poll), name="poll")
             tasks.create_task(self._every(self._sweep_interval_s, self.sweep), name="sweep")
+            tasks.create_task(self._see_off_for_ever(), name="departures")
 
     async def _first_list(self) -> None:
         began = asyncio.get_running_loop().time()
@@ -172,7 +174,6 @@ class InstancePoller:
                     self._store.put(merge(known, report))
             await self._refresh(unknown)
         self._good_at = began
-        await self._see_off()
 
     async def sweep(self) -> None:
         """Count everything: take in what no incremental look showed, and find out what is missing."""
@@ -201,7 +202,16 @@ class InstancePoller:
             for instance in (await self._cloud.describe(instance_ids)).values():
                 self._store.put(instance)
 
-    async def _see_off(self) -> None:
+    async def _see_off_for_ever(self) -> None:
+        """Oftener than anything else is asked: the last states of a container can be seen for seconds only."""
+        failures = 0
+        while True:
+            await asyncio.sleep(DEPARTURE_S if not failures else RETRY.delay(failures, jitter=self._jitter()))
+            if self._leaving:  # else nothing is asked, and nothing learnt of the cloud's health
+                failures = 0 if await self._guarded(self.see_off) else failures + 1
+
+    async def see_off(self) -> None:
+        """Ask about those whose deletion was accepted, in turns."""
         turn = [each for each in self._leaving if each in self._store][:MOST_SEEN_OFF]
         await self._remove_if_gone(turn)
         for each in turn:

@@ -35,6 +35,7 @@ from vk_provider.translate import status
 Json = dict[str, Any]
 
 SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
+GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
 DAEMON_REFUSAL = Problem(
@@ -90,11 +91,15 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class DeleteInstance:
-    """Ask the cloud to stop it. killing: tell the user, for containers that run are being stopped."""
+    """Ask the cloud to stop it. killing: tell the user, for containers that run are being stopped.
+
+    force: at once; its grace is over.
+    """
 
     instance: Instance
     why: str
     killing: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +193,18 @@ def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Nod
         return _final(pod, instance, node, now)
     if _deletable(instance, record, now):
         return DeleteInstance(instance, "the pod is being deleted", killing=True)
+    left_s = DELETE_AGAIN_S if record.forced == instance.id else _grace_left_s(pod, instance, record, now)
+    if left_s <= 0:
+        return DeleteInstance(instance, "its grace is over", force=True)
     body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
-    return Patch(body) if body is not None else Wait(DELETE_AGAIN_S)
+    return Patch(body) if body is not None else Wait(min(left_s, DELETE_AGAIN_S))
+
+
+def _grace_left_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
+    """Seconds until an instance that was asked to go has had the grace of the pod's deletion, which may be shorter than
+    the one it was made with, and may be shortened on the way. By our own clock, so that no skew takes any of it."""
+    grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return record.deletes.get(instance.id, now.loop_s) + grace_s + GRACE_SLACK_S - now.loop_s
 
 
 def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:

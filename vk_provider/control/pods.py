@@ -187,8 +187,8 @@ class PodController:
                 raise AssertionError(f"{action} without a pod")
             case Create(replaces):
                 await self._create(pod, record, replaces)
-            case DeleteInstance(instance, why, killing):
-                await self._delete_instance(pod, instance, record, why=why, killing=killing)
+            case DeleteInstance():
+                await self._delete_instance(pod, action, record)
             case Patch() if now.loop_s < record.patch_at_s:
                 self._queue.add_after(uid, record.patch_at_s - now.loop_s)
             case Patch(body, problem):
@@ -249,19 +249,19 @@ class PodController:
         self._warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
         log.warning("not created pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
 
-    async def _delete_instance(
-        self, pod: Json, instance: Instance, record: PodRecord, *, why: str, killing: bool
-    ) -> None:
-        key = pods.key_of(pod)
+    async def _delete_instance(self, pod: Json, action: DeleteInstance, record: PodRecord) -> None:
+        key, instance = pods.key_of(pod), action.instance
         try:
-            existed = await self._cloud.delete(instance.id)
+            existed = await self._cloud.delete(instance.id, force=action.force)
         except CloudError as error:
             self._warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {error}")
             raise
+        if action.force:
+            record.forced = instance.id
         self._departing(instance, record)
-        log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, why)
-        if killing:
-            self._announce_killing(pod, instance, why)
+        log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, action.why)
+        if action.killing:
+            self._announce_killing(pod, instance, action.why)
 
     def _departing(self, instance: Instance, record: PodRecord) -> None:
         record.deletes[instance.id] = asyncio.get_running_loop().time()
@@ -287,7 +287,7 @@ class PodController:
                     "instance=%s is of pod=%s/%s, which is bound elsewhere", instance.id, owner.namespace, owner.name
                 )
             return
-        await self._cloud.delete(instance.id)
+        await self._cloud.delete(instance.id, force=True)  # P35: nobody waits for its end any more
         self._departing(instance, record)
         log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
 

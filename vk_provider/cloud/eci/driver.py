@@ -83,10 +83,10 @@ class EciCloud:
             request_id=error.request_id,
         ) from error
 
-    async def delete(self, instance_id: str) -> bool:
+    async def delete(self, instance_id: str, *, force: bool = False) -> bool:
         self._starting.pop(instance_id, None)
         try:
-            await self._client.call(request.delete(instance_id))
+            await self._client.call(request.delete(instance_id, force=force))
         except InstanceGone:
             return False
         return True

@@ -278,10 +278,12 @@ def _too_big(volume: Volume, file: File) -> str:
 # --- the other calls --------------------------------------------------------------------------------------------------
 
 
-def delete(group_id: str) -> EciRequest:
+def delete(group_id: str, *, force: bool = False) -> EciRequest:
     request = DeleteContainerGroupRequest()
     request.set_method("POST")
     request.set_ContainerGroupId(group_id)
+    if force:
+        request.add_query_param("Force", "true")
     return _finished(request)
 
 
