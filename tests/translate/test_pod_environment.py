@@ -169,8 +169,8 @@ def test_s7_keys_that_are_no_names_are_left_out_and_told() -> None:
     (notice,) = workload.notices
     assert (notice.reason, notice.container) == ("InvalidEnvironmentVariableNames", "c")
     assert notice.message == (
-        "Keys [9, app.ini, b c] from the EnvFrom secret ns/m were skipped since they are considered invalid environment "
-        "variable names."
+        "Keys [9, app.ini, b c] from the EnvFrom secret ns/m were skipped since they are considered invalid "
+        "environment variable names."
     )
 
 
