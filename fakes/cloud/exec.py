@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.cloud.errors import ApiError
-from fakes.cloud.metrics import tree
+from fakes.cloud.metrics import children
 from fakes.cloud.runtime import ExecResult
 from fakes.cloud.sandbox import Sandbox, rewrite
 
@@ -68,11 +68,22 @@ def _program(name: str) -> str:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """End a command and all it started; it may have left its session."""
-    if process.returncode is None:
-        for pid in tree(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    """End a command and all it started; it may have left its session.
+
+    Each is stopped before its children are read: of one that dies the kernel shows none, and they would live on.
+    """
+    if process.returncode is not None:
+        return
+    found, waiting = [], [process.pid]
+    while waiting:
+        pid = waiting.pop()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            found.append(pid)
+            waiting += children(pid)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def run(inside: Inside, command: Sequence[str], *, timeout_s: float) -> ExecResult:

@@ -21,7 +21,7 @@ from .world import Authority, World, client_context, container_status, instance_
 PATHS = ("/healthz", "/pods", "/containerLogs/web/api-0/app", "/exec/web/api-0/app?command=id", "/nowhere")
 
 
-NOISE = b"\x00"  # no record of TLS begins so; one that might would be waited for, for a minute
+NOISE = b"\x00\x00"  # no version of TLS: what might be a record would be waited for, for a minute
 
 
 def kinds(world: World) -> dict[str, KeyPair]:

@@ -29,18 +29,22 @@ class World:
 
     async def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """What kubectl prints. Raises AssertionError with its words when it fails."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self.start_kubectl(*arguments)
+        output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 120)
+        text = output.decode()
+        assert not check or process.returncode == 0, f"kubectl {' '.join(arguments)}: {text}"
+        return text
+
+    async def start_kubectl(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             os.environ.get("KUBECTL", "kubectl"),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, "KUBECONFIG": str(self.local.kubeconfig)},
+            limit=2**20,
         )
-        output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 120)
-        text = output.decode()
-        assert not check or process.returncode == 0, f"kubectl {' '.join(arguments)}: {text}"
-        return text
 
     async def apply(self, *documents: dict) -> None:
         await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))

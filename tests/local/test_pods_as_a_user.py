@@ -19,9 +19,7 @@ SIX = ["Scheduled", "SuccessfulMountVolume", "Pulling", "Pulled", "Created", "St
 
 async def test_a_pods_life_seen_through_kubectl(world):
     """apply, watch, follow the log while the process writes, describe, delete: one life from end to end."""
-    watching = asyncio.ensure_future(
-        world.kubectl("-n", "vk", "get", "pods", "-w", "--request-timeout=12s", check=False)
-    )
+    watching = await world.start_kubectl("-n", "vk", "get", "pods", "-w")
     script = "echo out; echo err >&2; for i in 1 2 3 4; do echo line $i; sleep 0.7; done; exit 3"
     await world.apply(pod("life", script))
     await world.phase("life", "Running")
@@ -41,7 +39,8 @@ async def test_a_pods_life_seen_through_kubectl(world):
 
     await world.kubectl("-n", "vk", "delete", "pod", "life")
     await world.until_gone(seen["metadata"]["uid"])
-    table = await watching
+    watching.terminate()
+    table = (await watching.communicate())[0].decode()
     for status in ("Pending", "ContainerCreating", "Running", "Error"):
         assert status in table
 
@@ -72,13 +71,16 @@ async def test_log_options(world):
 
 
 async def test_a_log_longer_than_the_clouds_window_comes_whole_when_followed(world):
-    """ECI gives at most 2,000 lines a call."""
-    await world.apply(
-        pod("long", "i=0; while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; [ $((i%500)) = 0 ] && sleep 0.6; done")
-    )
+    """ECI gives at most 2,000 lines a call. The writer begins when the follower is there."""
+    write = "while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; [ $((i%250)) = 0 ] && sleep 0.4; done"
+    await world.apply(pod("long", f"echo ready; while [ ! -e /tmp/go ]; do sleep 0.1; done; i=0; {write}; true"))
     await world.phase("long", "Running")
-    followed = await world.kubectl("-n", "vk", "logs", "-f", "long")
-    assert followed.splitlines() == [f"line {number}" for number in range(1, 6001)]
+    follower = await world.start_kubectl("-n", "vk", "logs", "-f", "long")
+    assert follower.stdout is not None
+    assert await asyncio.wait_for(follower.stdout.readline(), 30) == b"ready\n"
+    await world.kubectl("-n", "vk", "exec", "long", "--", "touch", "/tmp/go")
+    rest, _ = await asyncio.wait_for(follower.communicate(), 90)
+    assert rest.decode().splitlines() == [f"line {number}" for number in range(1, 6001)]
 
 
 async def test_restarts_previous_logs_and_back_off(world):
@@ -141,11 +143,12 @@ async def test_files_environment_and_init_containers_reach_the_process(world):
 async def test_deletion_gives_the_process_its_grace(world):
     await world.apply(pod("tidy", "trap 'echo tidied; exit 7' TERM; echo up; while :; do sleep 0.1; done"))
     await world.phase("tidy", "Running")
-    followed = asyncio.ensure_future(world.kubectl("-n", "vk", "logs", "-f", "tidy", check=False))
+    follower = await world.start_kubectl("-n", "vk", "logs", "-f", "tidy")
+    assert follower.stdout is not None
+    assert await asyncio.wait_for(follower.stdout.readline(), 30) == b"up\n"
     uid = (await world.pod("tidy"))["metadata"]["uid"]
-    await asyncio.sleep(1.5)  # the follower is connected and has seen the first line
     await world.kubectl("-n", "vk", "delete", "pod", "tidy", "--grace-period=20")
-    assert "tidied" in await followed
+    assert (await follower.communicate())[0] == b"tidied\n"
     assert "Killing" in [event["reason"] for event in await world.events(uid)]
     await world.until_gone(uid)
 
