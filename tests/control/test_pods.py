@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -261,6 +262,26 @@ async def test_a_pod_that_cannot_be_carried_fails_with_every_field_and_others_go
         await asyncio.sleep(600)
         assert [each.owner.name for each in world.cloud.created] == ["web"]
     assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_replica_set_of_pods_that_cannot_be_carried_does_not_fill_the_cluster():
+    """It makes a new pod the moment one fails; so the first fails at once, and the others slower and slower."""
+    world = World()
+    owner = [{"kind": "ReplicaSet", "name": "odd", "uid": "rs-1", "controller": True}]
+    async with world.running(workers=1):
+        failed_at = []
+        for number in range(5):
+            name = f"odd-{number}"
+            world.kube.add_pod(name, spec={"hostNetwork": True}, ownerReferences=owner)
+            await asyncio.sleep(1)
+            state = world.kube.pod(name)["status"]
+            shown = "spec.hostNetwork" in str(state), bool(world.kube.events("UnsupportedPod"))
+            assert shown == (True, True), "its user sees why, though it has not failed yet"
+            await world.until(lambda name=name: world.phase(name) == "Failed")
+            failed_at.append(world.time_s)
+        waits = [round(later - earlier) for earlier, later in pairwise(failed_at)]
+    assert waits == [10, 20, 40, 80]
 
 
 @in_no_time

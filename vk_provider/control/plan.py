@@ -252,6 +252,9 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if pods.is_daemon(pod):
         return _refuse_daemon(pod, node, now)
     if record.refusal is not None:
+        wait_s = record.refuse_at_s - now.loop_s
+        if wait_s > 0:
+            return _announce(pod, record.refusal, node, now) or Wait(wait_s)
         return _refuse(pod, record.refusal, node, now)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0:
@@ -285,8 +288,13 @@ def _refuse_daemon(pod: Json, node: Node, now: Now) -> Action:
     """a.5: failing it would make its controller try again and again, so by default it stays Pending, with a reason."""
     if node.fail_daemon_pods:
         return _refuse(pod, DAEMON_REFUSAL, node, now)
-    patch = _report(pod, DAEMON_REFUSAL, node, now)
-    return replace(patch, problem=DAEMON_REFUSAL) if patch is not None else Nothing()
+    return _announce(pod, DAEMON_REFUSAL, node, now) or Nothing()
+
+
+def _announce(pod: Json, refusal: Problem, node: Node, now: Now) -> Patch | None:
+    """Shown on the pod, and told by an event; None when that is done."""
+    patch = _report(pod, refusal, node, now)
+    return replace(patch, problem=refusal) if patch is not None else None
 
 
 def _refuse(pod: Json, refusal: Problem, node: Node, now: Now) -> Action:

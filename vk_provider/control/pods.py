@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.pace import RefusalPace
 from vk_provider.control.plan import (
     Create,
     DeleteInstance,
@@ -111,6 +112,7 @@ class PodController:
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
+        self._pace = RefusalPace()
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
         self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
 
@@ -211,14 +213,10 @@ class PodController:
             record.created = True
             instance = await self._cloud.create(workload)
         except UnsupportedPod as error:
-            record.created = False
-            record.refusal = Problem(error.reason, str(error))
-            self._queue.add(key.uid)
+            self._refuse(pod, record, Problem(error.reason, str(error)))
             return
         except CloudRefused as error:
-            record.created = False
-            record.refusal = Problem("ProviderFailed", str(error))
-            self._queue.add(key.uid)
+            self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
         except (PodNotReady, CloudError) as error:
             record.created = uncertain or isinstance(error, CloudUnavailable)
@@ -234,6 +232,12 @@ class PodController:
             record.replaced += 1
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
+        record.created = False
+        record.refusal = refusal
+        record.refuse_at_s = self._pace.due_s(pod, asyncio.get_running_loop().time())
+        self._queue.add(pods.uid_of(pod))
 
     def _postpone(self, pod: Json, record: PodRecord, error: PodNotReady | CloudError) -> None:
         """The pod stays Pending, says why, and is tried again."""

@@ -33,6 +33,7 @@ class PodRecord:
     patch_at_s: float = 0.0  # loop time before which no further one is sent
     problem: Problem | None = None
     refusal: Problem | None = None  # never to be created
+    refuse_at_s: float = 0.0  # loop time from which on it is failed for that; until then it only says so
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
