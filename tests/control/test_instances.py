@@ -157,6 +157,21 @@ async def test_wrong_credentials_are_told_apart_from_an_outage():
     assert (world.poller.health.ok, world.poller.health.reason) == (False, "CloudAPIDenied")
 
 
+async def test_an_answer_that_nobody_understands_is_a_trouble_of_the_cloud_and_ends_nothing(virtual_time, caplog):
+    world = await World(instance("a")).listed()
+    understood, world.cloud.changes = world.cloud.changes, None
+    task = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(50)
+    assert world.poller.health.reason == "CloudAnswerNotUnderstood"
+    assert caplog.text.count("Traceback") == 1, "the trace once, not at every try"
+    world.cloud.changes = understood
+    await asyncio.sleep(60)
+    assert world.poller.health.reason == "CloudAPIAnswers"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_after_a_gap_longer_than_the_clouds_memory_everything_is_listed(virtual_time):
     world = await World(instance("a")).listed()
     await asyncio.sleep(4000)

@@ -314,6 +314,10 @@ async def test_a_bug_in_one_pods_way_does_not_stop_the_others():
         await served(world)
         await asyncio.sleep(300)
         assert world.phase("bug") == "Pending"
+        (told,) = world.kube.events("FailedSync")
+        assert told["involvedObject"]["name"] == "bug"
+        assert "RuntimeError" in told["message"]
+        assert "no rule foresaw this" not in told["message"], "what a bug says may hold what nobody should read"
         world.kube.delete_pod("bug")
         await world.until(lambda: world.phase("bug") == "gone")
     assert world.complaints() == []
@@ -656,6 +660,8 @@ async def test_a_status_that_is_refused_for_ever_backs_off_is_told_and_hides_no_
         assert len(world.kube.bodies("PATCH", "/pods/odd/")) - before < 80, "once a minute in the end"
         assert [each["involvedObject"]["name"] for each in world.kube.events("BackOff")] == ["odd"]
         assert re.search("again.*spec is odd", caplog.text)
+        (told,) = world.kube.events("FailedSync")
+        assert "the API server refuses this pod's status: spec is odd" in told["message"]
         world.kube.trouble = lambda *_: None
         await world.until(lambda: world.phase("odd") == "Running" or world.phase("odd") == "Failed", within_s=61)
 

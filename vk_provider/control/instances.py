@@ -151,6 +151,18 @@ class InstancePoller:
                 log.warning("cloud trouble reason=%s: %s", self.health.reason, describe_error(error))
                 self._health_changed()
             return False
+        except (
+            Exception
+        ) as error:  # an answer of a kind that nobody foresaw must not end the process, and with it all pods
+            self.health = CloudHealth(
+                ok=False,
+                reason="CloudAnswerNotUnderstood",
+                message=f"an answer of the cloud could not be read ({type(error).__name__}); see the provider's log",
+            )
+            if self.health != before:
+                log.exception("cloud trouble reason=%s", self.health.reason)
+                self._health_changed()
+            return False
         self.health = CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers")
         if self.health != before:
             log.info("cloud answers")

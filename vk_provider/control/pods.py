@@ -69,6 +69,7 @@ PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 LOOK_AGAIN_S = 10.0
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
+INVALID = 422
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
 
@@ -141,9 +142,10 @@ class PodController:
                 await self._reconcile(uid)
             except ProviderError as error:
                 self._failed(uid, error)
-            except Exception:
+            except Exception as error:
                 log.exception("reconcile failed uid=%s", uid)
                 self._failed(uid, None)
+                self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
             finally:
                 self._queue.done(uid)
 
@@ -156,6 +158,13 @@ class PodController:
             log.warning("reconcile will be tried again uid=%s in_s=%.1f: %s", uid, delay_s, describe_error(error))
         self._failures.add(error=type(error).__name__ if error is not None else "bug")
         self._queue.add_after(uid, delay_s)
+        if isinstance(error, KubeError) and error.status == INVALID:
+            self._tell_failed_sync(uid, f"the API server refuses this pod's status: {error}")
+
+    def _tell_failed_sync(self, uid: str, message: str) -> None:
+        pod = self._store.get(uid)
+        if pod is not None:
+            self._warn(pod, "FailedSync", message)
 
     def _record(self, uid: str) -> PodRecord:
         return self._records.setdefault(uid, PodRecord())
