@@ -1,4 +1,4 @@
-"""How to be let in: server, TLS and headers, kept fresh. The only place that uses kubernetes_asyncio, for tokens.
+"""How to be let in: server, TLS and headers, kept fresh.
 
 Nothing here is ever logged but names of files and fields.
 """
@@ -6,24 +6,23 @@ Nothing here is ever logged but names of files and fields.
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
-
-from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config.config_exception import ConfigException
-from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
-from kubernetes_asyncio.config.kube_config import KubeConfigLoader
 
 from vk_provider.errors import ConfigError, KubeUnavailable
 from vk_provider.kube.kubeconfig import Target, read_target
 from vk_provider.kube.proxy import proxy_for
 from vk_provider.kube.tls import TlsMaterial, client_context
+
+if TYPE_CHECKING:
+    from vk_provider.kube.plugins import PluginUser
 
 log = logging.getLogger(__name__)
 
@@ -129,51 +128,41 @@ class KubeconfigCredentials(_Renewing):
         self._context_name = context
         self._environ = environ
         self._target: Target | None = None
-        self._loader: KubeConfigLoader | None = None
+        self._plugin: PluginUser | None = None
 
     async def _load(self, *, anew: bool) -> Access:
-        if anew or self._target is None or self._loader is None:
+        if anew or self._target is None:
             self._target = await asyncio.to_thread(read_target, self._paths, self._context_name)
-            self._loader = KubeConfigLoader(_only(self._target), active_context="it", config_base_path="")
+            self._plugin = _plugin(self._target)
         target = self._target
-        settings = await self._authenticate(target, self._loader)
-        self._look_again_at = _now() + _CHECK_S if self._may_change(target, self._loader) else float("inf")
+        authorization, pair = await self._authenticate(target)
+        self._look_again_at = _now() + _CHECK_S if self._may_change(target) else float("inf")
         return Access(
             server=target.server,
-            headers=(*_authorization(settings), *target.impersonate),
-            tls=self._tls_for(target, settings) if target.server.startswith("https:") else None,
+            headers=(*_header(authorization), *target.impersonate),
+            tls=self._tls_for(target, pair) if target.server.startswith("https:") else None,
             server_name=target.server_name,
             proxy=target.proxy or proxy_for(target.server, self._environ),
         )
 
-    async def _authenticate(self, target: Target, loader: KubeConfigLoader) -> Configuration:
-        settings = Configuration()
+    async def _authenticate(self, target: Target) -> tuple[str, tuple[bytes, bytes] | None]:
         try:
+            if self._plugin is None:
+                return await asyncio.to_thread(_written, target.user), None
             async with asyncio.timeout(_PLUGIN_S):
-                await loader.load_and_set(settings)
-        # The loader calls plugins, opens files and parses answers, and lets through whatever these raise.
+                return await self._plugin.authorization()
+        # The loader of plugins calls programs, opens files and parses answers, and lets through whatever these raise.
         except Exception as error:
             told = str(error) or type(error).__name__
             raise ConfigError([f"kubeconfig {target.source}: the user cannot be authenticated: {told}"]) from error
-        return settings
 
-    @staticmethod
-    def _may_change(target: Target, loader: KubeConfigLoader) -> bool:
-        """A plugin that names no expiry is asked again on a 401 only, as kubectl does."""
-        if "exec" in target.user:
-            return hasattr(loader, "exec_plugin_expiry")
-        return "tokenFile" in target.user or "auth-provider" in target.user
+    def _may_change(self, target: Target) -> bool:
+        return "tokenFile" in target.user if self._plugin is None else self._plugin.may_change
 
-    def _tls_for(self, target: Target, settings: Configuration) -> ssl.SSLContext:
-        material = target.tls
+    def _tls_for(self, target: Target, pair: tuple[bytes, bytes] | None) -> ssl.SSLContext:
+        """pair: the certificate and key that an exec plugin gave."""
+        material = target.tls if pair is None else replace(target.tls, certificate=pair[0], key=pair[1])
         try:
-            if settings.cert_file:  # an exec plugin gave a certificate
-                material = TlsMaterial(
-                    ca=material.ca,
-                    certificate=Path(settings.cert_file).read_bytes(),
-                    key=Path(str(settings.key_file)).read_bytes(),
-                    insecure=material.insecure,
-                )
             return self._context(material)
         except (OSError, ValueError) as error:
             what = f"certificate-authority, client-certificate or client-key cannot be used: {error}"
@@ -189,49 +178,62 @@ class InClusterCredentials(_Renewing):
         self._directory = directory
 
     async def _load(self, *, anew: bool) -> Access:  # noqa: ARG002 (both files are always read)
-        settings, ca = await asyncio.to_thread(self._read)
+        token, ca = await asyncio.to_thread(self._read)
         self._look_again_at = _now() + _CHECK_S
         try:
             context = self._context(TlsMaterial(ca=ca))
         except (OSError, ValueError) as error:
             raise ConfigError([f"{self._directory / 'ca.crt'}: is no CA certificate: {error}"]) from error
+        host = self._environ["KUBERNETES_SERVICE_HOST"]
+        server = f"https://{f'[{host}]' if ':' in host else host}:{self._environ['KUBERNETES_SERVICE_PORT']}"
         return Access(
-            server=str(settings.host),
-            headers=tuple(_authorization(settings)),
+            server=server,
+            headers=tuple(_header(f"Bearer {token}")),
             tls=context,
-            proxy=proxy_for(str(settings.host), self._environ),
+            proxy=proxy_for(server, self._environ),
         )
 
-    def _read(self) -> tuple[Configuration, bytes]:
+    def _read(self) -> tuple[str, bytes]:
+        """The token and the CA."""
         for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
             if not self._environ.get(name):
                 raise ConfigError([f"no kubeconfig is given and this is no pod ({name} is not set): name a kubeconfig"])
-        token, ca = self._directory / "token", self._directory / "ca.crt"
-        settings = Configuration()
+        files = self._directory / "token", self._directory / "ca.crt"
         try:
-            InClusterConfigLoader(
-                token_filename=str(token), cert_filename=str(ca), try_refresh_token=False, environ=dict(self._environ)
-            ).load_and_set(settings)
-            return settings, ca.read_bytes()
-        except (ConfigException, OSError) as error:
-            what = f"{error}; is automountServiceAccountToken false?"
-            raise ConfigError([f"the ServiceAccount of this pod ({token}, {ca}) cannot be used: {what}"]) from error
+            token, ca = (file.read_bytes() for file in files)
+            told = "is empty" if not token.strip() or not ca else ""
+        except OSError as error:
+            token, ca, told = b"", b"", str(error)
+        if told:
+            what = f"{told}; is automountServiceAccountToken false?"
+            raise ConfigError([f"the ServiceAccount of this pod ({files[0]}, {files[1]}) cannot be used: {what}"])
+        return token.decode().strip(), ca
 
 
-def _only(target: Target) -> dict[str, object]:
-    """The one context that the token loader is to see. It gets no TLS fields: it would leave keys in files."""
-    return {
-        "current-context": "it",
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "clusters": [{"name": "it", "cluster": {"server": target.server}}],
-        "users": [{"name": "it", "user": dict(target.user)}],
-    }
+def _plugin(target: Target) -> PluginUser | None:
+    """None: all that is to be known of the user stands in the kubeconfig or in a file that it names."""
+    if not target.user.keys() & {"exec", "auth-provider"}:
+        return None
+    from vk_provider.kube.plugins import PluginUser  # large, and few need it
+
+    return PluginUser(target)
 
 
-def _authorization(settings: Configuration) -> list[tuple[str, str]]:
+def _written(user: Mapping[str, object]) -> str:
+    """The header's value of a user whose secrets are given; a token goes before a password. Empty: there is none."""
+    token = str(user.get("token") or "")
+    if not token and user.get("tokenFile"):
+        token = Path(str(user["tokenFile"])).read_text()
     # A file's last line end is not part of a token, and no header may hold it.
-    token = str(settings.api_key.get("BearerToken") or "").strip()
-    return [("Authorization", token)] if token else []
+    if token.strip():
+        return f"Bearer {token.strip()}"
+    if "username" in user and "password" in user:
+        return "Basic " + base64.b64encode(f"{user['username']}:{user['password']}".encode()).decode()
+    return ""
+
+
+def _header(authorization: str) -> list[tuple[str, str]]:
+    return [("Authorization", authorization.strip())] if authorization.strip() else []
 
 
 def shown(server: str) -> str:
