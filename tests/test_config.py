@@ -126,3 +126,15 @@ def test_every_setting_has_a_flag_a_variable_and_a_text():
         assert config.flag_of(name).startswith("--")
         assert about["env"][0] == f"VK_{name.upper()}"
         assert len(about["text"]) > 4
+
+
+def test_limits_of_the_account_that_a_ticket_has_raised():
+    text = "CreateContainerGroup=3000, DeleteContainerGroup=2500"
+    wanted = {"CreateContainerGroup": 3000, "DeleteContainerGroup": 2500}
+    assert parse(env={**REGION, "VK_ECI_CALLS_PER_MINUTE": text}).eci_calls_per_minute == wanted
+    assert parse(toml="[eci_calls_per_minute]\nCreateContainerGroup = 3000").eci_calls_per_minute == {
+        "CreateContainerGroup": 3000
+    }
+    for wrong in ("create=3", "CreateContainerGroup=0", "CreateContainerGroup"):
+        (fault,) = faults(flags={"eci_calls_per_minute": wrong})
+        assert "--eci-calls-per-minute" in fault

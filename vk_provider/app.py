@@ -82,6 +82,7 @@ class Provider:
         self._lease_client = lease_client
         self._registry = Registry()
         add_process_metrics(self._registry)
+        self._count_requests(client, events_client, lease_client)
         self._credentials = _credentials(config)
         self._cloud = self._eci()
         self._recorder = Recorder(events_client)
@@ -143,6 +144,13 @@ class Provider:
             if self._usage is not None:
                 tasks.create_task(self._usage.run(), name="usage")
             tasks.create_task(controller.run(self._config.workers), name="reconcile")
+
+    def _count_requests(self, *clients: KubeClient) -> None:
+        requests = self._registry.counter(
+            "vk_kube_requests_total", "Requests to the API server, answered or not.", ("verb", "resource", "code")
+        )
+        for client in clients:
+            client.observe = lambda verb, resource, code: requests.add(verb=verb, resource=resource, code=code)
 
     # --- the parts ---
 
@@ -361,6 +369,7 @@ def eci_settings(config: Config) -> EciSettings:
         security_group_id=config.eci_security_group,
         zone_id=config.eci_zone,
         resource_group_id=config.eci_resource_group,
+        per_minute=config.eci_calls_per_minute,
     )
 
 

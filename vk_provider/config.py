@@ -106,6 +106,16 @@ def _labels(raw: Any) -> Mapping[str, str]:
     return labels
 
 
+def _limits(raw: Any) -> Mapping[str, int]:
+    pairs = raw.items() if isinstance(raw, Mapping) else [part.partition("=")[::2] for part in _list(raw)]
+    limits: dict[str, int] = {}
+    for action, count in pairs:
+        if not re.fullmatch(r"[A-Z][A-Za-z]+", str(action)):
+            raise ValueError(f"{action!r} is no name of an ECI call; write CreateContainerGroup=3000")
+        limits[str(action)] = _integer(1, 1_000_000)(count)
+    return limits
+
+
 def _quantity(raw: Any) -> str:
     if quantity.parse(raw) <= 0:
         raise ValueError("expected more than nothing")
@@ -260,6 +270,12 @@ class Config:
     eci_security_group: str = setting("", _text, "security group", env=("ECI_SECURITY_GROUP",))
     eci_zone: str = setting("", _text, "zone; empty = chosen by the cloud")
     eci_resource_group: str = setting("", _text, "resource group", env=("ALIYUN_RESOURCEGROUP_ID",))
+
+    eci_calls_per_minute: Mapping[str, int] = setting(
+        {},
+        _limits,
+        "limits that a ticket has raised, as CreateContainerGroup=3000,DeleteContainerGroup=3000; others as published",
+    )
 
     # --- pace
     poll_interval_s: float = setting(

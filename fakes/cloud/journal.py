@@ -37,7 +37,8 @@ class Journal:
 
     def _add(self, **entry: object) -> None:
         self._count += 1
-        full = {"number": self._count, "at": iso_time(self._clock.now()), **entry}
+        now = self._clock.now()
+        full = {"number": self._count, "at": iso_time(now), "when": round(now, 3), **entry}
         self._entries.append(full)
         if self._file is not None:
             self._file.write(json.dumps(full) + "\n")

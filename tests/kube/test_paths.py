@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vk_provider.kube import paths
-from vk_provider.kube.lanes import Lane, lane_of
+from vk_provider.kube.lanes import Lane, kind_of, lane_of
 from vk_provider.kube.proxy import proxy_for
 
 
@@ -88,3 +88,20 @@ def test_lanes(method, path, lane):
 )
 def test_proxy(server, environ, expected):
     assert proxy_for(server, environ) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "params", "expected"),
+    [
+        ("PATCH", paths.pod_status("web", "a"), None, ("patch", "pods/status")),
+        ("GET", paths.pods(), None, ("list", "pods")),
+        ("GET", paths.pods(), {"watch": "true"}, ("watch", "pods")),
+        ("GET", paths.pod("web", "a"), None, ("get", "pods")),
+        ("POST", paths.events("web"), None, ("create", "events")),
+        ("PUT", paths.lease("kube-node-lease", "vk"), None, ("update", "leases")),
+        ("POST", paths.service_account_token("web", "a"), None, ("create", "serviceaccounts/token")),
+        ("GET", paths.VERSION, None, ("get", "/version")),
+    ],
+)
+def test_requests_are_counted_in_the_words_of_the_api(method, path, params, expected):
+    assert kind_of(method, path, params) == expected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from yarl import URL
 from vk_provider.errors import KubeError, KubeUnavailable
 from vk_provider.kube.answers import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
-from vk_provider.kube.lanes import AT_ONCE, Lane, lane_of
+from vk_provider.kube.lanes import AT_ONCE, Lane, kind_of, lane_of
 from vk_provider.kube.lines import LineSplitter
 
 Json = dict[str, Any]
@@ -33,8 +33,17 @@ _OPEN_S = 30.0  # a server sends the head of a watch at once, however quiet the 
 _PROBE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a vanished peer shows after a minute
 
 
+Observe = Callable[[str, str, str], object]
+
+
+def _unobserved(verb: str, resource: str, code: str) -> None:
+    """For callers without metrics."""
+
+
 class KubeClient:
     """One session to one API server. timeout_s bounds a call as a whole, waiting for its lane included.
+
+    observe: told of each request: verb, resource (as `pods/status`), HTTP status or what went wrong.
 
     Whoever must not wait for others (the lease) has a client of its own.
     """
@@ -43,6 +52,7 @@ class KubeClient:
         self, credentials: Credentials, access: Access, *, user_agent: str, at_once: Mapping[Lane, int] = AT_ONCE
     ) -> None:
         self.server = shown(access.server)
+        self.observe: Observe = _unobserved
         self._credentials = credentials
         self._lanes = {lane: asyncio.Semaphore(count) for lane, count in at_once.items()}
         self._session = aiohttp.ClientSession(
@@ -179,17 +189,23 @@ class KubeClient:
         headers = CIMultiDict(access.headers)
         if data is not None:
             headers["Content-Type"] = content_type
-        return await self._session.request(
-            method,
-            url,
-            params=params,
-            data=data,
-            headers=headers,
-            ssl=access.tls if access.tls is not None else True,
-            server_hostname=access.server_name,
-            proxy=access.proxy,
-            allow_redirects=False,  # to where, the server would decide, and our token would go along
-        )
+        code = "none"
+        try:
+            response = await self._session.request(
+                method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                ssl=access.tls if access.tls is not None else True,
+                server_hostname=access.server_name,
+                proxy=access.proxy,
+                allow_redirects=False,  # to where, the server would decide, and our token would go along
+            )
+            code = str(response.status)
+        finally:
+            self.observe(*kind_of(method, path, params), code)
+        return response
 
 
 async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float) -> AsyncIterator[Json]:

@@ -36,13 +36,23 @@ _BY_RESOURCE = {
 
 
 def lane_of(method: str, path: str) -> Lane:
-    return _BY_RESOURCE.get(_resource(path), Lane.READS if method == "GET" else Lane.WRITES)
+    return _BY_RESOURCE.get(_parts(path)[0], Lane.READS if method == "GET" else Lane.WRITES)
 
 
-def _resource(path: str) -> str:
-    """`pods` of /api/v1/namespaces/web/pods/events; empty for paths that name no resource."""
+def kind_of(method: str, path: str, params: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """Verb and resource of a request in the API's own words, as ("patch", "pods/status"); for counting."""
+    kind, name, sub = _parts(path)
+    verb = {"POST": "create", "PUT": "update"}.get(method, method.lower())
+    if method == "GET" and kind and not name:
+        verb = "watch" if (params or {}).get("watch") == "true" else "list"
+    return verb, f"{kind}/{sub}" if sub else kind or path
+
+
+def _parts(path: str) -> tuple[str, str, str]:
+    """`pods`, name and subresource of /api/v1/namespaces/web/pods/events/log; empty for what is not named."""
     segments = path.strip("/").split("/")
     rest = segments[2:] if segments[0] == "api" else segments[3:]
     if len(rest) > 2 and rest[0] == "namespaces":
         rest = rest[2:]
-    return rest[0] if rest else ""
+    kind, name, sub = (*rest, "", "", "")[:3]
+    return kind, name, sub

@@ -79,7 +79,7 @@ class EciClient:
         self._now = now
         self._new_nonce = new_nonce
         self._jitter = jitter
-        self._limits = Limits(PER_MINUTE, default=UNPUBLISHED)
+        self._limits = Limits({**PER_MINUTE, **settings.per_minute}, default=UNPUBLISHED)
         self._budget = RetryBudget()
         self._session: aiohttp.ClientSession | None = None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from vk_provider.errors import ConfigError
@@ -27,6 +27,8 @@ class EciSettings:
     security_group_id: str = ""
     zone_id: str = ""
     resource_group_id: str = ""
+    # Calls per minute by API name, where a ticket has raised what is published.
+    per_minute: Mapping[str, int] = field(default_factory=dict)
 
     # A call that never acted costs a connect; one that acted is told apart only by its answer, hence the longer read.
     connect_timeout_s: float = 5.0
