@@ -159,6 +159,19 @@ class EciServer:
             raise Fault(404, "InvalidParameter.NotFound")
         return {}
 
+    def _UpdateContainerGroup(self, parameters: Json) -> Json:
+        """Takes the volumes' part, and says when there is nothing new in it."""
+        group = self.groups.get(parameters["ContainerGroupId"])
+        if group is None:
+            raise Fault(404, "InvalidParameter.NotFound")
+        if group["Status"] not in ("Pending", "Running"):
+            raise Fault(400, "IncorrectStatus")
+        volumes = {name: value for name, value in parameters.items() if name.startswith("Volume.")}
+        if group.get("volumes") == volumes:
+            raise Fault(400, "NoNeedUpdate")
+        group["volumes"] = volumes
+        return {}
+
     def _selected(self, parameters: Json) -> list[Json]:
         ids = json.loads(parameters.get("ContainerGroupIds", "[]"))
         assert len(ids) <= 20

@@ -9,8 +9,9 @@ import pytest
 from tests.cloud.eciserver import EciServer
 from tests.cloud.workloads import EVERYTHING, PI, owner
 from vk_provider.cloud.eci import tags
-from vk_provider.errors import CloudUnavailable, OutOfCapacity, UnsupportedPod
+from vk_provider.errors import CloudUnavailable, InstanceGone, OutOfCapacity, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus
+from vk_provider.model.workload import File, Volume
 
 
 def add(eci: EciServer, number: int, *, node: str = "virtual-kubelet", **members):
@@ -206,3 +207,40 @@ async def test_an_instance_looks_the_same_whichever_call_describes_it(eci, cloud
         assert listed.conditions[0].type == "ContainerInstanceCreated"
     assert eci.count("DescribeContainerGroupStatus") == 1
     assert (await cloud.describe(["eci-0001"]))["eci-0001"] == listed
+
+
+CONFIG = (Volume("cfg", files=(File("a", b"1"),)),)
+
+
+async def test_files_are_updated_in_one_call_and_that_they_are_so_already_is_success(eci, cloud):
+    group = add(eci, 1, Status="Running")
+    await cloud.update_files("eci-0001", CONFIG)
+    await cloud.update_files("eci-0001", CONFIG)
+    assert group["volumes"]["Volume.1.ConfigFileVolume.ConfigFileToPath.1.Content"] == "MQ=="
+    assert eci.count("UpdateContainerGroup") == 2
+
+
+async def test_an_update_whose_answer_is_lost_is_found_done(eci, cloud):
+    add(eci, 1, Status="Running")
+    eci.hang_up("UpdateContainerGroup", after_acting=True)
+    await cloud.update_files("eci-0001", CONFIG)
+
+
+@pytest.mark.parametrize("status", ["Updating", "Restarting", "Succeeded", "Terminating"])
+async def test_an_instance_that_cannot_be_updated_now_is_left_for_later(eci, cloud, status):
+    group = add(eci, 1, Status=status)
+    with pytest.raises(CloudUnavailable, match="IncorrectStatus"):
+        await cloud.update_files("eci-0001", CONFIG)
+    assert "volumes" not in group
+
+
+async def test_an_update_of_what_is_gone_says_so(eci, cloud):
+    with pytest.raises(InstanceGone):
+        await cloud.update_files("eci-0001", CONFIG)
+
+
+async def test_an_update_that_eci_cannot_hold_is_never_sent(eci, cloud):
+    add(eci, 1, Status="Running")
+    with pytest.raises(UnsupportedPod, match="32769 bytes"):
+        await cloud.update_files("eci-0001", (Volume("cfg", files=(File("a", bytes(32769)),)),))
+    assert eci.calls == []

@@ -266,3 +266,36 @@ def test_decimal(value, text):
 )
 def test_the_other_calls(asked, action, method, query):
     assert (asked.action, asked.method, dict(asked.query), dict(asked.body)) == (action, method, query, {})
+
+
+def test_an_update_gives_all_volumes_and_nothing_else():
+    them = (
+        Volume("cfg", files=(File("a", b"1", 0o600),)),
+        Volume("none", files=()),
+        Volume("tmp", empty_dir=EmptyDir("Memory", 64)),
+    )
+    asked = request.update_volumes("eci-1", them)
+    assert asked.action == "UpdateContainerGroup"
+    assert asked.query == {"ContainerGroupId": "eci-1", "UpdateType": "IncrementalUpdate"}
+    assert asked.body == {
+        "Volume.1.Name": "cfg",
+        "Volume.1.Type": "ConfigFileVolume",
+        "Volume.1.ConfigFileVolume.ConfigFileToPath.1.Path": "a",
+        "Volume.1.ConfigFileVolume.ConfigFileToPath.1.Content": "MQ==",
+        "Volume.1.ConfigFileVolume.ConfigFileToPath.1.Mode": "0600",
+        "Volume.2.Name": "none",
+        "Volume.2.Type": "ConfigFileVolume",
+        "Volume.2.ConfigFileVolume.ConfigFileToPath.1.Path": ".empty",
+        "Volume.2.ConfigFileVolume.ConfigFileToPath.1.Content": "bm8gZmlsZXMK",
+        "Volume.2.ConfigFileVolume.ConfigFileToPath.1.Mode": "0644",
+        "Volume.3.Name": "tmp",
+        "Volume.3.Type": "EmptyDirVolume",
+        "Volume.3.EmptyDirVolume.Medium": "memory",
+        "Volume.3.EmptyDirVolume.SizeLimit": "64Mi",
+    }
+
+
+def test_an_update_spells_its_volumes_as_the_create_did():
+    created, _ = request.create(replace(NOTHING_ASKED, volumes=EVERYTHING.volumes), BARE)
+    volumes_of = {name: value for name, value in created.body.items() if name.startswith("Volume.")}
+    assert request.update_volumes("eci-1", EVERYTHING.volumes).body == volumes_of

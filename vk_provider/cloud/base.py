@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
-from vk_provider.model.workload import Workload
+from vk_provider.model.workload import Volume, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,10 @@ class Cloud(Protocol):
     """All a cloud must do to carry pods. Every method may raise CloudError or a kind of it; none retries for ever."""
 
     async def create(self, workload: Workload) -> Instance:
-        """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…"""
+        """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…
+
+        An answer with a `created_at` is an instance that an earlier call made, maybe with other files in it.
+        """
         ...
 
     async def delete(self, instance_id: str, *, force: bool = False) -> bool:
@@ -153,6 +156,18 @@ class Executes(Protocol):
         self, instance_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
         """Start a command. Raises CloudError before anything has run, or InstanceGone."""
+        ...
+
+
+@runtime_checkable
+class Updates(Protocol):
+    async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
+        """Make the files that a running instance shows these. That it shows them already is success.
+
+        volumes: every volume of the pod, in the order of its creation, so that the answer is the same whether a cloud
+        takes the list for the whole or for a part. Raises UnsupportedPod for what it cannot hold, CloudUnavailable
+        while another change of the instance is under way, InstanceGone; the files are then as they were.
+        """
         ...
 
 

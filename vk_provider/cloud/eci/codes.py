@@ -25,10 +25,13 @@ SUCCESSES = frozenset({"DryRunOperation", "DryRun.Success"})
 NONCE_USED = "SignatureNonceUsed"
 TOKEN_EXPIRED = "InvalidSecurityToken.Expired"  # noqa: S105 - a code, no secret
 IDEMPOTENT_MISMATCH = "IdempotentParameterMismatch"
+NO_NEED = "NoNeedUpdate"
 NOT_FOUND = "NotFound"  # the end of every code that says so
 
 # Calls about one group by id; only there does "not found" speak of the group.
-ABOUT_ONE_GROUP = frozenset({"DeleteContainerGroup", "DescribeContainerLog", "ExecContainerCommand"})
+ABOUT_ONE_GROUP = frozenset(
+    {"DeleteContainerGroup", "DescribeContainerLog", "ExecContainerCommand", "UpdateContainerGroup"}
+)
 
 _EXACT: Mapping[str, ErrorClass] = {
     NONCE_USED: CloudUnavailable,  # the next try brings a new nonce
@@ -76,6 +79,8 @@ _BY_PREFIX: Sequence[tuple[str, ErrorClass]] = (
 _BY_ACTION: Mapping[tuple[str, str], ErrorClass] = {
     ("DeleteContainerGroup", "IncorrectStatus"): CloudUnavailable,  # a change is under way: again in a moment
     ("DeleteContainerGroup", "OperationConflict"): CloudUnavailable,
+    ("UpdateContainerGroup", "IncorrectStatus"): CloudUnavailable,  # a change is under way, or it has ended: look again
+    ("UpdateContainerGroup", "OperationConflict"): CloudUnavailable,
 }
 
 # What a person can do about it; first match by prefix.

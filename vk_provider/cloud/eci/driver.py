@@ -21,7 +21,7 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
-from vk_provider.model.workload import Workload
+from vk_provider.model.workload import Volume, Workload
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
@@ -90,6 +90,13 @@ class EciCloud:
         except InstanceGone:
             return False
         return True
+
+    async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
+        try:
+            await self._client.call(request.update_volumes(instance_id, volumes))
+        except CloudRefused as error:
+            if error.code != codes.NO_NEED:
+                raise
 
     async def is_gone(self, instance_id: str, container: str) -> bool:
         """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an

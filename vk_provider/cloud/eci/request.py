@@ -57,6 +57,8 @@ _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # later, so that nobody pays for ever.
 DEADLINE_BACKSTOP_S = 60
 
+_NO_FILES = File(".empty", b"no files\n")
+
 _IN_BODY = re.compile(r"(Container|InitContainer|Volume)\.|Command$")
 
 
@@ -197,21 +199,26 @@ def _set_volumes(request: Any, volumes: Sequence[Volume]) -> None:
         if volume.empty_dir is not None and volume.empty_dir.size_mib is not None:
             # With its unit: a bare number would be read as GiB by one reading of the docs and as bytes by the other.
             request.add_query_param(f"Volume.{number}.EmptyDirVolume.SizeLimit", f"{volume.empty_dir.size_mib}Mi")
-        for position, file in enumerate(volume.files or (), 1):
+        for position, file in enumerate(_shown(volume), 1):
             prefix = f"Volume.{number}.ConfigFileVolume.ConfigFileToPath.{position}"
             request.add_query_param(f"{prefix}.Mode", f"{file.mode:04o}")
 
 
+def _shown(volume: Volume) -> Sequence[File]:
+    """The volume's files; one that says nothing where there is none (yet). Files may come later by an update, and no
+    update is known to make them of another kind of volume, nor is an empty list known to be taken."""
+    return (_NO_FILES,) if volume.files is not None and not volume.files else volume.files or ()
+
+
 def _volume(volume: Volume) -> Json:
-    if volume.files:
+    if volume.files is not None:
         return {
             "Name": volume.name,
             "Type": "ConfigFileVolume",
             "ConfigFileVolume.ConfigFileToPaths": [
-                {"Path": file.path, "Content": base64.b64encode(file.content).decode()} for file in volume.files
+                {"Path": file.path, "Content": base64.b64encode(file.content).decode()} for file in _shown(volume)
             ],
         }
-    # A volume of files without any file is an empty directory for a kubelet too (kubelet-contract S20).
     memory = volume.empty_dir is not None and volume.empty_dir.medium.lower() == "memory"
     return {"Name": volume.name, "Type": "EmptyDirVolume", "EmptyDirVolume.Medium": "memory" if memory else None}
 
@@ -272,6 +279,33 @@ def _too_big(volume: Volume, file: File) -> str:
     return (
         f"file {file.path!r} of volume {volume.name!r} has {len(file.content)} bytes; "
         f"ECI takes at most {MAX_FILE_BYTES} a file: put it into the image or on a file system"
+    )
+
+
+# --- update -----------------------------------------------------------------------------------------------------------
+
+
+def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
+    """UpdateContainerGroup that gives a group's files new contents and touches nothing else.
+
+    IncrementalUpdate leaves alone what is not given; whether a list that is given stands for the whole one or is
+    merged by name is not documented, so all volumes are sent. Raises UnsupportedPod naming what ECI cannot hold.
+    """
+    refusals = [
+        refusal
+        for index, volume in enumerate(volumes)
+        for refusal in _volume_refusals(volume, f"spec.volumes[{index}]")
+    ]
+    if refusals:
+        raise UnsupportedPod(refusals)
+    # A create's volumes are spelt the same, and the vendor's class for updates lacks some of their kinds.
+    spelling = CreateContainerGroupRequest()
+    _set_volumes(spelling, volumes)
+    return EciRequest(
+        action="UpdateContainerGroup",
+        method="POST",
+        query={"ContainerGroupId": group_id, "UpdateType": "IncrementalUpdate"},
+        body=_finished(spelling).body,
     )
 
 
