@@ -99,11 +99,6 @@ def volume(**source: Any) -> Json:
         (pod_of(container={"restartPolicy": "Never"}), "spec.containers[0].restartPolicy"),
         (pod_of(container={"restartPolicyRules": [{}]}), "spec.containers[0].restartPolicyRules"),
         (pod_of(container={"unheardOf": 0}), "spec.containers[0].unheardOf"),
-        (pod_of(container={"securityContext": {"runAsUser": 0}}), "spec.containers[0].securityContext.runAsUser"),
-        (
-            pod_of(container={"securityContext": {"allowPrivilegeEscalation": False}}),
-            "spec.containers[0].securityContext.allowPrivilegeEscalation",
-        ),
         (
             pod_of(container={"resources": {"requests": {"example.com/x": 1}}}),
             "spec.containers[0].resources.requests[example.com/x]",
@@ -123,16 +118,10 @@ def volume(**source: Any) -> Json:
             pod_of({"initContainers": [{"name": "s", "image": "i", "livenessProbe": {}}]}),
             "spec.initContainers[0].livenessProbe",
         ),
-        (pod_of({"ephemeralContainers": [{"name": "d"}]}), "spec.ephemeralContainers"),
         (pod_of({"containers": []}), "spec.containers"),
         (pod_of({"resources": {"limits": {"cpu": "1"}}}), "spec.resources"),
-        (pod_of({"hostnameOverride": "x"}), "spec.hostnameOverride"),
         (pod_of({"overhead": {"example.com/x": "1"}}), "spec.overhead[example.com/x]"),
-        (pod_of({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}), "spec.securityContext.sysctls"),
-        (
-            pod_of({"securityContext": {"supplementalGroupsPolicy": "Strict"}}),
-            "spec.securityContext.supplementalGroupsPolicy",
-        ),
+        (pod_of({"hostAliases": [{"ip": "web", "hostnames": ["a"]}]}), "spec.hostAliases[0].ip"),
         (
             pod_of(annotations={"k8s.aliyun.com/eci-eip-instanceid": "eip-1"}),
             "metadata.annotations[k8s.aliyun.com/eci-eip-instanceid]",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vk_provider.model.instance import Owner
+from vk_provider.model.security import Security
 
 Json = dict[str, Any]
 
@@ -74,6 +75,17 @@ class Container:
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
+    security: Security = field(default_factory=Security)
+    termination_path: str = ""  # of the file with its last words; empty = /dev/termination-log
+    termination_policy: str = ""  # empty = File
+
+
+@dataclass(frozen=True, slots=True)
+class HostAlias:
+    """One line of /etc/hosts."""
+
+    ip: str
+    hostnames: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,9 @@ class Workload:
     termination_grace_s: int = 30
     active_deadline_s: int | None = None
     hostname: str = ""
+    host_aliases: Sequence[HostAlias] = ()
+    share_process_namespace: bool = False
+    sysctls: Sequence[tuple[str, str]] = ()  # name and value
     dns: Dns | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them

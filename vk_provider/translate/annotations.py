@@ -86,7 +86,9 @@ _APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 
 def annotation_rule(annotations: object) -> Rule:
     """The rule for a pod's annotations. It depends on them, as AppArmor's keys end with a container's name."""
-    apparmor = Refused("AppArmor profiles are not carried yet on the virtual node; leave it out", ("unconfined",))
+    apparmor = Refused(
+        "there is no host on which a profile's file could lie; leave it out", (*EMPTY, "unconfined", "runtime/default")
+    )
     keys = annotations if isinstance(annotations, Mapping) else {}
     special: dict[str, Rule] = {key: apparmor for key in keys if str(key).startswith(_APPARMOR_PREFIX)}
     return Entries(Value(Type.TEXT), {**_REFUSED, **special})

@@ -19,10 +19,12 @@ from vk_provider.translate.rules import (
     Type,
     Value,
     inside,
+    is_address,
     names_file,
     not_negative,
     one_of,
 )
+from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
 
 TEXT = Value(Type.TEXT)
 FLAG = Value(Type.FLAG)
@@ -138,31 +140,6 @@ _MOUNT = Object(
     },
     required=("name", "mountPath"),
 )
-_CAPABILITIES = Object({"add": _not_yet("capabilities are"), "drop": _not_yet("dropping capabilities is")})
-_SECURITY = "security settings are"
-_CONTAINER_SECURITY = Object(
-    {
-        "privileged": _never("an instance gives no host to have privileges on", "leave it out"),
-        "allowPrivilegeEscalation": Refused(
-            "not carried yet on the virtual node, and dropping it would weaken the pod; leave it out", unless=(True,)
-        ),
-        "capabilities": _CAPABILITIES,
-        "procMount": Refused("only Default is carried; leave it out", unless=(*EMPTY, "Default")),
-        **dict.fromkeys(
-            (
-                "appArmorProfile",
-                "readOnlyRootFilesystem",
-                "runAsGroup",
-                "runAsNonRoot",
-                "runAsUser",
-                "seLinuxOptions",
-                "seccompProfile",
-                "windowsOptions",
-            ),
-            _not_yet(_SECURITY),
-        ),
-    }
-)
 _PROBE = Refused(
     "probes are not carried yet on the virtual node, and a pod must not be called healthy unasked; leave it out",
     unless=(),
@@ -190,16 +167,10 @@ def _container(restart_policy: Rule) -> Object:
             "readinessProbe": _PROBE,
             "startupProbe": _PROBE,
             "lifecycle": _not_yet("lifecycle hooks are"),
-            "terminationMessagePath": Refused(
-                "termination messages are not carried yet on the virtual node; leave it out",
-                unless=("", "/dev/termination-log"),
-            ),
-            "terminationMessagePolicy": Refused(
-                "termination messages are not carried yet on the virtual node; leave it out or say File",
-                unless=("", "File"),
-            ),
+            "terminationMessagePath": TEXT,
+            "terminationMessagePolicy": Value(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
             "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
-            "securityContext": _CONTAINER_SECURITY,
+            "securityContext": CONTAINER_SECURITY,
             "stdin": FLAG,
             "stdinOnce": FLAG,
             "tty": FLAG,
@@ -286,28 +257,7 @@ VOLUME_SOURCES = frozenset(_VOLUME.fields) - {"name"}
 
 # --- the pod --------------------------------------------------------------------------------------------------------
 
-_POD_SECURITY = Object(
-    {
-        "fsGroupChangePolicy": Harmless("acts only together with fsGroup"),
-        "seLinuxChangePolicy": Harmless("acts only together with seLinuxOptions"),
-        "supplementalGroupsPolicy": Refused("only Merge is carried; leave it out", unless=(*EMPTY, "Merge")),
-        "sysctls": _not_yet("kernel settings are"),
-        **dict.fromkeys(
-            (
-                "appArmorProfile",
-                "fsGroup",
-                "runAsGroup",
-                "runAsNonRoot",
-                "runAsUser",
-                "seLinuxOptions",
-                "seccompProfile",
-                "supplementalGroups",
-                "windowsOptions",
-            ),
-            _not_yet(_SECURITY),
-        ),
-    }
-)
+_HOST_ALIAS = Object({"ip": Value(Type.TEXT, is_address), "hostnames": TEXTS}, required=("ip",))
 _DNS_OPTION = Object({"name": TEXT, "value": TEXT}, required=("name",))
 _HOST_SHARING = _never("an instance shares no host with other pods", "leave it out")
 
@@ -315,7 +265,7 @@ _SPEC = Object(
     {
         "containers": Each(_APP_CONTAINER),
         "initContainers": Each(_INIT_CONTAINER),
-        "ephemeralContainers": _never("a running instance takes no further container", "debug with kubectl exec"),
+        "ephemeralContainers": Harmless("each gets a status that says why it does not start; the others go on"),
         "volumes": Each(_VOLUME),
         "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),
         "terminationGracePeriodSeconds": WHOLE,
@@ -323,9 +273,9 @@ _SPEC = Object(
         "dnsPolicy": Value(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
         "dnsConfig": Object({"nameservers": TEXTS, "searches": TEXTS, "options": Each(_DNS_OPTION)}),
         "hostname": TEXT,
-        "subdomain": Harmless("the cluster's resolver makes the name, from the pod's address"),
-        "setHostnameAsFQDN": _not_yet("a full domain name as host name is"),
-        "hostnameOverride": _not_yet("a host name beside the pod's own is", "use hostname"),
+        "subdomain": TEXT,
+        "setHostnameAsFQDN": FLAG,
+        "hostnameOverride": TEXT,
         "enableServiceLinks": FLAG,
         "serviceAccountName": TEXT,
         "serviceAccount": Harmless("the old name of serviceAccountName"),
@@ -335,13 +285,10 @@ _SPEC = Object(
         "hostNetwork": _HOST_SHARING,
         "hostPID": _HOST_SHARING,
         "hostIPC": _HOST_SHARING,
-        "hostUsers": Refused(
-            "a user namespace is not carried yet, although every instance is a machine of its own; leave it out",
-            unless=(True,),
-        ),
-        "shareProcessNamespace": _not_yet("a shared process namespace is"),
-        "securityContext": _POD_SECURITY,
-        "hostAliases": _not_yet("further lines in /etc/hosts are", "use a name server that knows the names"),
+        "hostUsers": HOST_USERS,
+        "shareProcessNamespace": FLAG,
+        "securityContext": POD_SECURITY,
+        "hostAliases": Each(_HOST_ALIAS),
         "readinessGates": Harmless("they are looked at when the pod's status is made"),
         "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
         "os": Object({"name": Value(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),

@@ -6,6 +6,7 @@ adds tomorrow is never dropped without a word. A null is the same as an absent f
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,14 @@ def names_file(value: object) -> str:
     if text.startswith("..") or not text.strip("./"):
         return "must name a file, and not begin with `..`"
     return inside(value)
+
+
+def is_address(value: object) -> str:
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return f"{value} is no IP address"
+    return ""
 
 
 def not_negative(value: object) -> str:

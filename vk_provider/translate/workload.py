@@ -12,11 +12,12 @@ from vk_provider.errors import UnsupportedPod
 from vk_provider.model.instance import Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.workload import Container, Mount, Notice, Port, Workload
-from vk_provider.translate import environment, volumes
+from vk_provider.translate import environment, security, volumes
 from vk_provider.translate.annotations import for_driver
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import expand
+from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.objects import Kind, NodeContext, Objects, References, TokenRequest
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.resources import container_cpu, container_memory_gib, pod_cpu, pod_memory_gib
@@ -26,7 +27,7 @@ from vk_provider.translate.volumes import VolumeBuilder
 __all__ = ["NodeContext", "Objects", "References", "TokenRequest", "build", "references"]
 
 DEFAULT_GRACE_S = 30
-MAX_HOSTNAME = 63
+DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 
 
 def references(pod: Json) -> References:
@@ -87,7 +88,7 @@ class _Assembly:
     def workload(self) -> Workload:
         dns, dns_notices = resolver(self._pod, self._namespace, self._context)
         mounted = volumes.mounted_volumes(self._pod)
-        built = tuple(self._volumes.build(volume) for volume in mounted)
+        built = tuple(security.readable(self._volumes.build(volume), self._pod) for volume in mounted)
         read_only = {volume["name"] for volume in mounted if volumes.holds_files(volume)}
         init_containers = tuple(self._container(item, read_only) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
@@ -101,10 +102,13 @@ class _Assembly:
             restart_policy=self._spec.get("restartPolicy") or "Always",
             termination_grace_s=_grace_s(self._spec),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
-            hostname=_hostname(self._pod),
+            hostname=hostname(self._pod, self._namespace, self._context.cluster_domain),
+            host_aliases=host_aliases(self._pod),
+            share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
+            sysctls=security.sysctls(self._pod),
             dns=dns,
             annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
-            notices=(*dns_notices, *self._notices),
+            notices=(*dns_notices, *self._notices, *security.notices(self._pod)),
         )
 
     def _owner(self) -> Owner:
@@ -137,6 +141,9 @@ class _Assembly:
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),
+            security=security.of_container(self._pod, container),
+            termination_path=_unless(container.get("terminationMessagePath"), DEFAULT_TERMINATION_PATH),
+            termination_policy=_unless(container.get("terminationMessagePolicy"), "File"),
         )
 
 
@@ -179,6 +186,5 @@ def _grace_s(spec: Json) -> int:
     return int(stated) if stated >= 0 else 1  # a negative one means at once, which is written as one second
 
 
-def _hostname(pod: Json) -> str:
-    name = pod["spec"].get("hostname") or pod["metadata"]["name"]
-    return str(name)[:MAX_HOSTNAME].rstrip("-.")
+def _unless(stated: str | None, default: str) -> str:
+    return "" if stated in (None, default) else str(stated)

@@ -30,7 +30,7 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 
 from vk_provider.cloud.base import Draft
-from vk_provider.cloud.eci import identity, sizes, tags
+from vk_provider.cloud.eci import identity, security, sizes, tags
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.workload import Container, File, FromPodIP, Volume, Workload
@@ -59,7 +59,7 @@ DEADLINE_BACKSTOP_S = 60
 
 _NO_FILES = File(".empty", b"no files\n")
 
-_IN_BODY = re.compile(r"(Container|InitContainer|Volume)\.|Command$")
+_IN_BODY = re.compile(r"(Container|InitContainer|Volume|HostAliase)\.|Command$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes
     _add_environment_references(request, "Container", workload.containers)
     _add_environment_references(request, "InitContainer", workload.init_containers)
     _set_volumes(request, workload.volumes)
+    for name, value in security.parameters(workload):
+        request.add_query_param(name, value)
     return _finished(request), size
 
 
@@ -243,6 +245,7 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
         yield Refusal("spec.volumes", f"{len(workload.volumes)} volumes; an instance holds at most {MAX_VOLUMES}")
     for index, volume in enumerate(workload.volumes):
         yield from _volume_refusals(volume, f"spec.volumes[{index}]")
+    yield from security.refusals(workload)
 
 
 def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:

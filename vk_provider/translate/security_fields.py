@@ -1,0 +1,96 @@
+"""The rules for a pod's security settings (contract S35): which are carried, which only harden, which cannot be.
+
+Every instance is a virtual machine of one pod, so nothing inside it stands between one pod and another. Therefore:
+what asks for more rights than an instance gives is refused, for the pod would not work; what takes rights away inside
+the instance, and cannot be taken, lets the pod run and is told by one event (`security.notices`): nearly every modern
+chart sets these, and the machine's own wall stands instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vk_provider.translate.rules import EMPTY, Each, Harmless, Object, Refused, Rule, Type, Value, one_of
+
+# What container runtimes leave to root without being asked. Without NET_RAW, which this cloud gives by ticket only.
+GIVEN_CAPABILITIES = frozenset(
+    {
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    }
+)
+ADDABLE_CAPABILITIES = frozenset({"NET_ADMIN", "NET_RAW"})
+_MAX_ID = 2**31 - 1
+
+_FLAG = Value(Type.FLAG)
+_TEXT = Value(Type.TEXT)
+
+
+def capability(name: str) -> str:
+    """As the table spells it: upper case, without `CAP_`."""
+    return name.upper().removeprefix("CAP_")
+
+
+def _can_be_added(value: object) -> str:
+    if capability(str(value)) in GIVEN_CAPABILITIES | ADDABLE_CAPABILITIES:
+        return ""
+    return f"{value} cannot be had, only {', '.join(sorted(ADDABLE_CAPABILITIES))} beside the usual ones; leave it out"
+
+
+def _is_id(value: object) -> str:
+    return "" if isinstance(value, int) and 0 <= value <= _MAX_ID else f"must be between 0 and {_MAX_ID}"
+
+
+_ID = Value(Type.WHOLE, _is_id)
+_PROFILE = Object(
+    {
+        "type": Value(
+            Type.TEXT,
+            one_of("RuntimeDefault", "Unconfined", instead="there is no host on which a profile's file could lie"),
+        ),
+        "localhostProfile": Refused("there is no host on which a profile's file could lie; leave it out"),
+    }
+)
+_SHARED: Mapping[str, Rule] = {
+    "appArmorProfile": _PROFILE,
+    "runAsGroup": _ID,
+    "runAsNonRoot": _FLAG,
+    "runAsUser": _ID,
+    "seLinuxOptions": Object(dict.fromkeys(("level", "role", "type", "user"), _TEXT)),
+    "seccompProfile": _PROFILE,
+    "windowsOptions": Harmless("says something of Windows only, and the virtual node runs Linux"),
+}
+CONTAINER_SECURITY = Object(
+    {
+        **_SHARED,
+        "allowPrivilegeEscalation": _FLAG,
+        "capabilities": Object({"add": Each(Value(Type.TEXT, _can_be_added)), "drop": Each(_TEXT)}),
+        "privileged": Refused("an instance gives no host to have privileges on; leave it out"),
+        "procMount": Refused("only Default is carried; leave it out", unless=(*EMPTY, "Default")),
+        "readOnlyRootFilesystem": _FLAG,
+    }
+)
+POD_SECURITY = Object(
+    {
+        **_SHARED,
+        "fsGroup": _ID,
+        "fsGroupChangePolicy": Harmless("says when owners of files are changed, and here they never are"),
+        "seLinuxChangePolicy": Harmless("acts only where SELinux does"),
+        "supplementalGroups": Each(_ID),
+        # A kubelet whose runtime cannot do it refuses the pod too.
+        "supplementalGroupsPolicy": Refused("only Merge is carried; leave it out", unless=(*EMPTY, "Merge")),
+        "sysctls": Each(Object({"name": _TEXT, "value": _TEXT}, required=("name",))),
+    }
+)
+HOST_USERS = Harmless("the only host an instance has is a machine of its own, so nobody else's users are on it")
