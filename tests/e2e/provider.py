@@ -43,7 +43,7 @@ def install(cluster: Cluster) -> None:
 
 
 class Provider:
-    """One process and its node. flags: what a test needs beside those of deploy/."""
+    """One process and its node. port: of its kubelet API, 0: any. flags: what a test needs beside those of deploy/."""
 
     def __init__(
         self,
@@ -53,12 +53,13 @@ class Provider:
         endpoint: str,
         node: str,
         account: str = ACCOUNT,
+        port: int = 0,
         flags: Sequence[str] = (),
     ) -> None:
         self.node = node
         self._cluster = cluster
         self._account = account
-        self._port = _free_port(cluster.address)
+        self._port = port or _free_port(cluster.address)
         folder = directory / node
         folder.mkdir()
         config = folder / "kubeconfig"

@@ -197,6 +197,9 @@ async def test_runningpods_has_what_really_runs(world: World) -> None:
     for name, state in (("on", RUNNING), ("off", TERMINATED)):
         world.add(pod := pod_named(name), instance_of_pod(pod, state))
     world.add(pod_named("unstarted"))
+    leaving = pod_named("leaving")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:30Z"
+    world.add(leaving, instance_of_pod(leaving, RUNNING))
     async with world.serving(), world.api_server() as api_server:
         items = json.loads((await answer(api_server, "/runningpods/"))[1])["items"]
     assert items == [

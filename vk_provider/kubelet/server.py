@@ -282,8 +282,12 @@ async def _close_old_style(request: web.Request, response: web.StreamResponse) -
 
 
 def _running(pod: Json, instance: Instance | None) -> Json | None:
-    """What really runs of a pod, in the few fields that a kubelet tells of it; None if nothing does."""
-    if instance is None:
+    """What really runs of a pod, in the few fields that a kubelet tells of it; None if nothing does.
+
+    A pod that is told to end runs no more, although its last words may take a while: who reads this to see that a
+    deletion has reached the node (as the suite of the Go library for virtual nodes) does so a second later.
+    """
+    if instance is None or "deletionTimestamp" in pod["metadata"]:
         return None
     reports = (*instance.init_containers, *instance.containers)
     running = [report for report in reports if report.state.kind is StateKind.RUNNING]
