@@ -35,13 +35,19 @@ OPTIONAL = frozenset({"port", "unsafe-no-fsync"})  # flags that not every versio
 
 
 class ControlPlane:
-    """directory: everything it writes. address: that of this machine, for nodes and webhooks."""
+    """directory: everything it writes. address: that of this machine, for nodes and webhooks.
 
-    def __init__(self, programs: Path, directory: Path, *, address: str, bare: bool = False) -> None:
+    verifies_kubelets: the API server believes a node's kubelet API only with a certificate of the cluster's authority.
+    """
+
+    def __init__(
+        self, programs: Path, directory: Path, *, address: str, bare: bool = False, verifies_kubelets: bool = False
+    ) -> None:
         self._programs = programs
         self._directory = directory
         self.address = address
         self._bare = bare
+        self._verifies_kubelets = verifies_kubelets
         self._authority = Authority()
         self._etcd_port, self._peer_port, self._port = _free_ports(3)
         self._parts: dict[str, Process] = {}
@@ -95,7 +101,9 @@ class ControlPlane:
     def _api_server_flags(self) -> Mapping[str, object]:
         serving = self._pair("apiserver", self._authority.server(["127.0.0.1", self.address]))
         kubelet_client = self._pair("kubelet-client", self._authority.client("kube-apiserver-kubelet-client"))
+        believed = {"kubelet-certificate-authority": self._directory / "ca.crt"} if self._verifies_kubelets else {}
         return {
+            **believed,
             "etcd-servers": f"http://127.0.0.1:{self._etcd_port}",
             "bind-address": "127.0.0.1",
             "advertise-address": self.address,

@@ -3,12 +3,37 @@
 import base64
 import socket
 import ssl
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
+from tests.e2e import build
+from tests.e2e import provider as providers
+from tests.e2e.cloud import Cloud
 from tests.e2e.cluster import Cluster, within
+from tests.e2e.conftest import make_space
+from tests.e2e.controlplane import ControlPlane
+from tests.e2e.manifests import FOR_EVER, pod
 from tests.e2e.provider import Provider
+
+
+@pytest.fixture(scope="module")
+def strict(plane: ControlPlane | None, directory: Path) -> Iterator[Cluster]:
+    """A second cluster, whose API server verifies what kubelets show."""
+    if plane is None:
+        pytest.skip("the cluster's API server is not ours to set up")
+    second = ControlPlane(build.programs(), directory / "strict", address=plane.address, verifies_kubelets=True)
+    try:
+        second.start()
+        cluster = Cluster(second.kubeconfig, address=second.address)
+        providers.install(cluster)
+        yield cluster
+    finally:
+        second.stop()
 
 
 def is_the_cluster_s(cluster: Cluster, provider: Provider) -> bool:
@@ -33,3 +58,24 @@ def test_the_cluster_signs_the_certificate_once_it_is_approved(cluster: Cluster,
     within(30, lambda: cluster.get(f"/apis/certificates.k8s.io/v1/certificatesigningrequests/{name}"))
     cluster.kubectl("certificate", "approve", name)
     within(40, lambda: is_the_cluster_s(cluster, own))
+
+
+def test_an_api_server_that_verifies_believes_the_signed_one_only(
+    strict: Cluster, cloud: Cloud, directory: Path, kubectl: str
+) -> None:
+    provider = Provider(strict, directory, endpoint=cloud.endpoint, node=f"vk-{uuid.uuid4().hex[:6]}")
+    provider.start()
+    with make_space(strict) as space:
+        space.create(pod("p", f"echo said; {FOR_EVER}", node=provider.node))
+        space.when_ready("p")
+        words = ("--namespace", space.name)
+        refused = strict.run_kubectl(*words, "logs", "p", program=kubectl)
+        assert refused.returncode != 0
+        assert "x509" in refused.stderr
+        strict.kubectl("certificate", "approve", f"kubelet-serving-{provider.node}")
+        within(40, lambda: strict.run_kubectl(*words, "logs", "p", program=kubectl).stdout == "said\n")
+        done = strict.run_kubectl(*words, "exec", "p", "--", "sh", "-c", "echo out; exit 7", program=kubectl)
+        assert (done.returncode, done.stdout) == (7, "out\n")
+        space.delete("Pod", "p")
+        space.when_gone("Pod", "p")
+    provider.remove()
