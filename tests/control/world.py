@@ -114,7 +114,7 @@ class Process:
             recorder=self.recorder,
             references=ReferenceReader(kube),
             node=Node(name="vk", host_ip="10.0.0.1"),
-            context=NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1"),
+            context=world.context,
             metrics=Registry(),
             jitter=lambda: jitter,
             clock=world.now,
@@ -138,10 +138,13 @@ class Process:
 
 
 class World:
+    """kube, cloud: what a process is linked to. A subclass may put other ones of their kinds there."""
+
     def __init__(self, *, kube_latency_s: float = 0.0, cloud_latency_s: float = 0.0, **lives: Life) -> None:
         self.kube = MemoryKube(clock=self.now)
-        self.cloud = LivingCloud(self.now, **lives)
+        self.cloud: Any = LivingCloud(self.now, **lives)
         self.kube_latency_s, self.cloud_latency_s = kube_latency_s, cloud_latency_s
+        self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
         self.health: list[Any] = []
         self._loop = asyncio.get_running_loop()
 

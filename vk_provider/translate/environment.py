@@ -141,8 +141,9 @@ def _text(content: bytes, kind: Kind, key: ObjectKey, entry: str, container: Jso
 
 
 def _skipped(entries: list[str], kind: Kind, key: ObjectKey, container: Json) -> Notice:
+    word = "configMap" if kind is Kind.CONFIG_MAP else "secret"  # as a kubelet spells it here, and only here (S7)
     message = (
-        f"Keys [{', '.join(entries)}] from the EnvFrom {kind.noun} {key[0]}/{key[1]} were skipped since they are "
+        f"Keys [{', '.join(entries)}] from the EnvFrom {word} {key[0]}/{key[1]} were skipped since they are "
         "considered invalid environment variable names."
     )
     return Notice("InvalidEnvironmentVariableNames", message, container["name"])

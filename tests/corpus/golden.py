@@ -1,0 +1,146 @@
+"""What must become of a manifest, as the text beside it: `python -m tests.corpus.golden [part of a name ...]`.
+
+request: the parameters of CreateContainerGroup by their wire names, but for those that are as in every request of this
+corpus (`_usual`); null: the request does not have what is usual. Contents of files are shown decoded, since base64
+hides what a reviewer has to see. refused: field by field. The lives tell statuses and events, see `life`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tests.corpus.life import Story, story
+from tests.corpus.manifests import Case, Life, cases, default_life
+from vk_provider import show
+from vk_provider.errors import UnsupportedPod
+from vk_provider.translate.workload import references
+
+Json = dict[str, Any]
+
+# Signature, time and the like: of the call, not of the pod.
+_OF_THE_CALL = {
+    *("Action", "Version", "Format", "RegionId", "Timestamp", "AccessKeyId", "SecurityToken"),
+    *("Signature", "SignatureMethod", "SignatureNonce", "SignatureType", "SignatureVersion"),
+}
+_REFUSED = Life("is refused", until_s=15.0)
+
+
+def golden(case: Case) -> tuple[str, list[Story]]:
+    """The text, and the stories it was made of."""
+    told: list[Json] = []
+    stories: list[Story] = []
+    for pod in case.pods:
+        one, lived = _golden(case, pod)
+        told.append(one)
+        stories += lived
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n", stories
+
+
+def _golden(case: Case, pod: Json) -> tuple[Json, list[Story]]:
+    meta = pod["metadata"]
+    told: Json = {"pod": f"{meta['namespace']}/{meta['name']}"}
+    lives = list(case.lives)
+    first = story(case, pod, lives[0]) if lives else None
+    refused = _refusals(pod)
+    if not lives:
+        lives = [_REFUSED if refused else default_life(pod)]
+    stories = [first or story(case, pod, lives[0]), *(story(case, pod, life) for life in lives[1:])]
+    if refused:
+        told["refused"] = refused
+    requests = [parameters for each in stories for parameters in each.requests]
+    if requests:
+        told["request"] = _unusual(_shown(requests[0]), _usual(meta))
+    for life, each in zip(lives, stories, strict=True):
+        told[life.name] = {
+            "statuses": each.statuses,
+            "events": each.events,
+            **({"updates": [_unusual(_shown(update), {}) for update in each.updates]} if each.updates else {}),
+        }
+    return told, stories
+
+
+def _refusals(pod: Json) -> list[str]:
+    """Field by field: what the pod itself says that is not carried. What only the cloud's limits forbid shows in the
+    life."""
+    try:
+        references(pod)
+    except UnsupportedPod as error:
+        return [str(each) for each in error.refusals]
+    return []
+
+
+def _shown(parameters: Mapping[str, str]) -> Json:
+    return {name: _readable(name, value) for name, value in parameters.items() if name not in _OF_THE_CALL}
+
+
+def _usual(meta: Json) -> Json:
+    """What every request has unless its pod says otherwise."""
+    tags = {
+        "vk-cluster": "corpus",
+        "vk-node": "vk",
+        "vk-namespace": meta["namespace"],
+        "vk-pod": meta["name"],
+        "vk-pod-uid": show.UID,
+    }
+    searches = (f"{meta['namespace']}.svc.cluster.local", "svc.cluster.local", "cluster.local")
+    return {
+        **{f"Tag.{number}.Key": key for number, key in enumerate(tags, 1)},
+        **{f"Tag.{number}.Value": value for number, value in enumerate(tags.values(), 1)},
+        "ClientToken": "f60f55ba7161940c7873604b514202352c4c0f7de755863916f1edf0c6f757a4",
+        "ContainerGroupName": f"{meta['namespace']}-{meta['name']}",
+        "HostName": meta["name"],
+        "VSwitchId": "vsw-a,vsw-b",
+        "ScheduleStrategy": "VSwitchOrdered",
+        "SecurityGroupId": "sg-a",
+        "DnsPolicy": "None",
+        "DnsConfig.NameServer.1": "10.96.0.10",
+        **{f"DnsConfig.Search.{number}": domain for number, domain in enumerate(searches, 1)},
+        "DnsConfig.Option.1.Name": "ndots",
+        "DnsConfig.Option.1.Value": "5",
+        "TerminationGracePeriodSeconds": "30",
+        "RestartPolicy": "Always",
+    }
+
+
+def unusual(parameters: Mapping[str, str], told: Json) -> Json:
+    """As the `request` of the golden `told`, of parameters that did not go over the wire."""
+    namespace, name = told["pod"].split("/")
+    return _unusual(_shown(parameters), _usual({"namespace": namespace, "name": name}))
+
+
+def _unusual(parameters: Json, usual: Json) -> Json:
+    missing: Json = {name: None for name in usual if name not in parameters}
+    found = {name: value for name, value in parameters.items() if usual.get(name) != value}
+    return dict(sorted({**found, **missing}.items(), key=_by_numbers))
+
+
+def _by_numbers(item: tuple[str, Any]) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in item[0].split(".")]
+
+
+def _readable(name: str, value: str) -> str:
+    if not name.endswith(".Content"):
+        return value
+    content = base64.b64decode(value, validate=True)
+    assert base64.b64encode(content).decode() == value, f"{name}: another spelling of base64"
+    try:
+        return f"text: {content.decode()}" if len(content) < 2000 else f"{len(content)} bytes"
+    except UnicodeDecodeError:
+        return f"base64: {value}"
+
+
+def main(parts: list[str]) -> None:
+    for case in cases():
+        if not parts or any(part in case.name for part in parts):
+            text, _ = golden(case)
+            if not case.golden.exists() or case.golden.read_text() != text:
+                case.golden.write_text(text)
+                sys.stdout.write(f"{case.name}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
