@@ -10,6 +10,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -85,11 +86,19 @@ class _Log(logging.Handler):
 
 
 class CorpusKube(MemoryKube):
-    """Remembers every status a pod had; its tokens say nothing that changes."""
+    """Remembers every status a pod had; its tokens say nothing that changes. over: the pod has ended, or is gone."""
 
     def __init__(self, *, clock: Any) -> None:
         super().__init__(clock=clock)
         self.statuses: list[Json] = []
+        self.over = asyncio.Event()
+
+    def _changed(self, path: str, kind: str) -> Json:
+        item = super()._changed(path, kind)
+        has_ended = (item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if "/pods/" in path and (kind == "DELETED" or (has_ended and "deletionTimestamp" not in item["metadata"])):
+            self.over.set()
+        return item
 
     async def post(self, path: str, body: Json, **more: Any) -> Json:
         answer = await super().post(path, body, **more)
@@ -137,8 +146,9 @@ async def _played(case: Case, pod: Json, life: Life) -> Story:
     happening = asyncio.create_task(_happen(case, kube, world.stand_in, life, path))
     with _Log() as log:
         async with world.running():
-            while world.time_s < life.until_s and not _is_over(kube, path):
-                await asyncio.sleep(0.25)  # noqa: ASYNC110 - of the story's time, which costs none
+            with suppress(TimeoutError):
+                async with asyncio.timeout(life.until_s):
+                    await kube.over.wait()
             await asyncio.sleep(SOON_S)
     for task in (ticking, happening):
         task.cancel()
@@ -192,13 +202,6 @@ def _bound(pod: Json, world: World) -> Json:
     stamp = world.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     bound = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": stamp}
     return {**copy.deepcopy(pod), "status": {"phase": "Pending", "conditions": [bound]}}
-
-
-def _is_over(kube: CorpusKube, path: str) -> bool:
-    pod = kube.objects.get(path)
-    return pod is None or (
-        pod["status"]["phase"] in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
-    )
 
 
 def _id(item: Json) -> str:
