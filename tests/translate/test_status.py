@@ -299,19 +299,27 @@ def test_image_is_the_specs_until_the_cloud_resolves_it():
 
 
 @pytest.mark.parametrize(
-    ("probes", "flag", "ready", "started"),
+    ("probes", "said", "ready", "started"),
     [
-        pytest.param([], False, True, True, id="no probe: runs = ready"),
-        pytest.param(["readinessProbe"], False, False, True, id="readiness not yet"),
-        pytest.param(["readinessProbe"], True, True, True, id="readiness"),
-        pytest.param(["startupProbe"], False, False, False, id="startup not yet"),
-        pytest.param(["startupProbe"], True, True, True, id="startup"),
+        pytest.param([], {"ready": False}, True, True, id="no probe: runs = ready"),
+        pytest.param(["readinessProbe"], {"ready": False}, False, True, id="readiness not yet"),
+        pytest.param(["readinessProbe"], {"ready": True}, True, True, id="readiness"),
+        pytest.param(["startupProbe"], {"ready": True}, False, False, id="startup not asked yet"),
+        pytest.param(["startupProbe"], {"ready": True, "started": False}, False, False, id="startup not yet"),
+        pytest.param(["startupProbe"], {"started": True}, True, True, id="startup"),
+        pytest.param(["startupProbe", "readinessProbe"], {"started": True}, False, True, id="startup, not readiness"),
+        pytest.param(["startupProbe", "readinessProbe"], {"ready": True}, False, False, id="readiness before startup"),
+        pytest.param(["grpc"], {"ready": True}, False, True, id="the cloud cannot know: not asked yet"),
+        pytest.param(["grpc"], {"answers": False}, False, True, id="our own readiness, not yet"),
+        pytest.param(["grpc"], {"answers": True}, True, True, id="our own readiness"),
     ],
 )
-def test_ready(probes, flag, ready, started):
-    """P13"""
-    target = pod(containers=[{"name": "c", **{probe: {"exec": {"command": ["true"]}} for probe in probes}}])
-    got = mirror(target, instance("Running", run(ready=flag)))
+def test_ready(probes, said, ready, started):
+    """P13, S37"""
+    asked = {probe: {"exec": {"command": ["true"]}} for probe in probes if probe != "grpc"}
+    asked |= {"readinessProbe": {"grpc": {"port": 80}}} if "grpc" in probes else {}
+    target = pod(containers=[{"name": "c", **asked}])
+    got = mirror(target, instance("Running", run(**said)))
     assert (entry(got)["ready"], entry(got)["started"]) == (ready, started)
     assert condition(got, "Ready")["status"] == str(ready)
 

@@ -12,6 +12,7 @@ process may die on any line: the next look starts from the same two truths.
 | live                      | never placed            | create another in its place; then it is one too many        |
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
+| live, only sidecars left  | present                 | let the cloud end them, else stop it                        |
 | live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
 | deleting                  | runs                    | delete it; keep reporting                                   |
 | deleting                  | ended                   | patch the last states, delete it                            |
@@ -30,13 +31,14 @@ from typing import Any
 from vk_provider.control.record import PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
-from vk_provider.translate import status
+from vk_provider.translate import probes, status
 
 Json = dict[str, Any]
 
 SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
+SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
 DAEMON_REFUSAL = Problem(
     "DaemonSetNotSupported",
@@ -191,6 +193,10 @@ def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Nod
         return _final(pod, record.last, node, now)
     if status.all_stopped(instance):
         return _final(pod, instance, node, now)
+    sleep_s = 0.0 if instance.id in record.deletes else _sleep_s(pod, instance, record, now)
+    if sleep_s > 0:
+        body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
+        return Patch(body) if body is not None else Wait(sleep_s)
     if _deletable(instance, record, now):
         return DeleteInstance(instance, "the pod is being deleted", killing=True)
     left_s = DELETE_AGAIN_S if record.forced == instance.id else _grace_left_s(pod, instance, record, now)
@@ -198,6 +204,14 @@ def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Nod
         return DeleteInstance(instance, "its grace is over", force=True)
     body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
     return Patch(body) if body is not None else Wait(min(left_s, DELETE_AGAIN_S))
+
+
+def _sleep_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
+    """Seconds that are left of the pod's preStop sleep; none where nothing runs, and never beyond the grace."""
+    if instance.status is not InstanceStatus.RUNNING or record.leaving_s is None:
+        return 0.0
+    grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return record.leaving_s + min(probes.stop_delay_s(pod), grace_s) - now.loop_s
 
 
 def _grace_left_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
@@ -232,9 +246,26 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     body = status.patch(pod, desired, annotations=_notes(pod, instance))
     if body is not None:
         return Patch(body)
+    if record.alone_s is not None:
+        return _alone(pod, instance, record, now)
     if instance.status.is_ended:
         return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
     return Wait(-overdue_s) if overdue_s is not None and overdue_s < 0 else Nothing()
+
+
+def _alone(pod: Json, instance: Instance, record: PodRecord, now: Now) -> Action:
+    """P45: its work is done while sidecars run. The cloud ends those by itself; where it does not, we do."""
+    left_s = (record.alone_s or 0.0) + SIDECARS_S + _grace_s(pod) - now.loop_s
+    if left_s > 0:
+        return Wait(left_s)
+    if _deletable(instance, record, now):
+        return DeleteInstance(instance, "only sidecars are left", killing=True)
+    return Wait(DELETE_AGAIN_S)
+
+
+def _grace_s(pod: Json) -> float:
+    stated = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30.0 if stated is None else float(stated)
 
 
 def _overdue(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:

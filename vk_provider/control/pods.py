@@ -56,7 +56,7 @@ from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
-from vk_provider.translate import events
+from vk_provider.translate import events, status
 from vk_provider.translate.workload import NodeContext, build
 
 Json = dict[str, Any]
@@ -181,7 +181,7 @@ class PodController:
         if pod is not None:
             record.seen = True
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
-        _take_note(record, instances, now)
+        _take_note(record, pod, instances, now)
         if pod is not None and instances:
             self._mirror_events(pod, instances, record)
         action = plan(pod, instances, record, node=self._node, now=now)
@@ -412,8 +412,13 @@ class PodController:
             self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
 
 
-def _take_note(record: PodRecord, instances: Sequence[Instance], now: Now) -> None:
-    """What the sight of the instances settles."""
+def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:
+    """What the sight of the pod and its instances settles."""
+    instance = primary(pod, instances)[0] if pod is not None else None
+    alone = pod is not None and instance is not None and status.only_sidecars_left(pod, instance)
+    record.alone_s = None if not alone else now.loop_s if record.alone_s is None else record.alone_s
+    if record.leaving_s is None and pod is not None and pods.is_deleting(pod):
+        record.leaving_s = now.loop_s
     if instances:
         record.absent = record.created = False
     record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}

@@ -38,6 +38,8 @@ class PodRecord:
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
     ended_s: float | None = None  # loop time at which its instance was first seen ended
+    alone_s: float | None = None  # loop time at which only sidecars were first seen to run
+    leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
     deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
     mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored

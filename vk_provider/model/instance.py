@@ -57,7 +57,10 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class ContainerReport:
-    """What the cloud says of one container. last_state: the previous run, if there was one."""
+    """What the cloud says of one container. last_state: the previous run, if there was one.
+
+    started, answers: what the provider's own startup and readiness probes say; None = not asked (yet).
+    """
 
     name: str
     state: ContainerState
@@ -67,6 +70,8 @@ class ContainerReport:
     image: str = ""
     image_id: str = ""
     container_id: str = ""
+    started: bool | None = None
+    answers: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ Json = dict[str, Any]
 
 INSTANCE_ID_ANNOTATION = "k8s.aliyun.com/eci-instance-id"
 INSTANCE_SPEC_ANNOTATION = "k8s.aliyun.com/eci-instance-spec"  # the billed size, as "2-4Gi"
+SIDECAR_VARIABLE = "ECI_CONTAINER_TYPE"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -76,3 +77,25 @@ def containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:
 def init_containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:
     containers: Sequence[Json] = pod["spec"].get("initContainers") or ()
     return containers
+
+
+def is_sidecar(container: Json) -> bool:
+    """Of an init container: it keeps running beside the others."""
+    return container.get("restartPolicy") == "Always"
+
+
+def is_marked_sidecar(container: Json) -> bool:
+    """Of an app container: its environment says, in ECI's own words, that it ends with the others."""
+    return any(
+        each.get("name") == SIDECAR_VARIABLE and each.get("value") == "sidecar" for each in container.get("env") or ()
+    )
+
+
+def named_port(container: Json, port: int | str) -> int | None:
+    """The number of a port that is given by number or by the name of one of the container's; None = there is none."""
+    if isinstance(port, int):
+        return port if 1 <= port <= 65535 else None
+    for each in container.get("ports") or ():
+        if each.get("name") == port:
+            return int(each["containerPort"])
+    return named_port(container, int(port)) if port.isascii() and port.isdecimal() else None

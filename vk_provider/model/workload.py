@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vk_provider.model.instance import Owner
+from vk_provider.model.probe import Handler, Probe
 from vk_provider.model.security import Security
 
 Json = dict[str, Any]
@@ -59,7 +60,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container, its words already expanded. cpu in vCPU and memory_gib in GiB; None = the pod does not say."""
+    """One container, its words already expanded. cpu in vCPU and memory_gib in GiB; None = the pod does not say.
+
+    sidecar: it does not keep the others from being all there is to do. liveness, readiness: what the cloud asks.
+    """
 
     name: str
     image: str
@@ -78,6 +82,11 @@ class Container:
     security: Security = field(default_factory=Security)
     termination_path: str = ""  # of the file with its last words; empty = /dev/termination-log
     termination_policy: str = ""  # empty = File
+    sidecar: bool = False
+    liveness: Probe | None = None
+    readiness: Probe | None = None
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ class Notice:
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
-    None where nothing in the pod says it, so that the cloud's default applies."""
+    None where nothing in the pod says it, so that the cloud's default applies. Sidecars are the first `containers`."""
 
     owner: Owner
     containers: Sequence[Container]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vk_provider.model.instance import CloudCondition
-from vk_provider.model.pod import Json, containers_of, init_containers_of
-from vk_provider.translate.container_status import by_name, ended, has_started, is_sidecar
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
+from vk_provider.translate.container_status import by_name, ended, has_started
 
 OWNED_TYPES = frozenset(
     {

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
-from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar
 from vk_provider.translate import conditions, container_status
-from vk_provider.translate.container_status import Scene, by_name, has_started, is_sidecar
+from vk_provider.translate.container_status import Scene, by_name, has_started
 
 
 def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], list[Json]]:
-    """What the cloud reports of each container, or what is known of it already."""
-    status = pod.get("status") or {}
+    """What the cloud reports of each container, or what is known of it already.
 
-    def entries(specs: Sequence[Json], reports: Sequence[ContainerReport], field: str) -> list[Json]:
-        known, seen = by_name(status.get(field)), {report.name: report for report in reports}
+    A sidecar of the pod is one more container to the cloud, so it is looked for by name in either of its lists.
+    """
+    status = pod.get("status") or {}
+    seen: dict[str, ContainerReport] = {each.name: each for each in (*instance.init_containers, *instance.containers)}
+
+    def entries(specs: Sequence[Json], field: str) -> list[Json]:
+        known = by_name(status.get(field))
         return [
             container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene) for spec in specs
         ]
 
     return lawful(
         pod,
-        entries(init_containers_of(pod), instance.init_containers, "initContainerStatuses"),
-        entries(containers_of(pod), instance.containers, "containerStatuses"),
+        entries(init_containers_of(pod), "initContainerStatuses"),
+        entries(containers_of(pod), "containerStatuses"),
     )
 
 
@@ -91,3 +95,9 @@ def without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
     sidecars = {spec["name"] for spec in init_containers_of(pod) if is_sidecar(spec)}
     done = {"state": {"terminated": {"exitCode": 0}}, "started": True}
     return [{**entry, **done} if entry["name"] in sidecars else entry for entry in inits]
+
+
+def counted(pod: Json, apps: Sequence[Json]) -> list[Json]:
+    """The app entries by which the pod succeeds or fails: a container marked as sidecar has no say beside others."""
+    marked = {spec["name"] for spec in containers_of(pod) if is_marked_sidecar(spec)}
+    return [entry for entry in apps if entry["name"] not in marked] or list(apps)

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vk_provider.model.instance import ContainerReport, ContainerState, InstanceStatus, StateKind
-from vk_provider.model.pod import Json, init_containers_of
+from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.translate.probes import health
 
 CONTAINER_CREATING = "ContainerCreating"
 POD_INITIALIZING = "PodInitializing"
@@ -53,11 +54,6 @@ class Scene:
 
 
 # --- named reads ----------------------------------------------------------------------------------------------------
-
-
-def is_sidecar(container: Json) -> bool:
-    """Of an init container: it keeps running beside the others."""
-    return container.get("restartPolicy") == "Always"
 
 
 def restart_policy(pod: Json) -> str:
@@ -192,7 +188,7 @@ def _from_report(container: Json, report: ContainerReport, previous: Json, scene
     if not has_started(entry):
         return entry  # the image stays as the pod spells it: a resolved name alone is no news
     entry["started"] = _is_started(container, report, previous, same_run=same_run)
-    entry["ready"] = _is_ready(container, report, entry, scene)
+    entry["ready"] = _is_ready(container, report, previous, entry, scene)
     entry["image"] = report.image or container.get("image", "")
     entry["imageID"] = report.image_id or previous.get("imageID") or ""
     entry["containerID"] = container_id
@@ -280,16 +276,25 @@ def _is_started(container: Json, report: ContainerReport, previous: Json, *, sam
         return False
     if not container.get("startupProbe"):
         return True
-    return report.ready or (same_run and is_running(previous) and bool(previous.get("started")))
+    if report.started is not None:
+        return report.started
+    return same_run and is_running(previous) and bool(previous.get("started"))
 
 
-def _is_ready(container: Json, report: ContainerReport, entry: Json, scene: Scene) -> bool:
+def _is_ready(container: Json, report: ContainerReport, previous: Json, entry: Json, scene: Scene) -> bool:
+    """P13, S37: what nobody has asked yet stays as it was in the same run, and is a no in a new one."""
     if _is_done_init(container, entry, scene):
         return True
-    if report.state.kind is not StateKind.RUNNING or _is_plain_init(container, scene):
+    if report.state.kind is not StateKind.RUNNING or _is_plain_init(container, scene) or not entry["started"]:
         return False
-    # Without a probe a container is ready as soon as it runs, however late the cloud's own flag comes.
-    return report.ready if container.get("readinessProbe") or container.get("startupProbe") else True
+    if not container.get("readinessProbe"):
+        return True  # as soon as it runs, however late the cloud's own flag comes
+    if health(scene.pod, container).duties.readiness is None:
+        return report.ready
+    if report.answers is not None:
+        return report.answers
+    same_run = entry["restartCount"] == previous.get("restartCount")
+    return same_run and is_running(previous) and bool(previous.get("ready"))
 
 
 def _is_plain_init(container: Json, scene: Scene) -> bool:

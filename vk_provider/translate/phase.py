@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vk_provider.model.instance import StateKind
-from vk_provider.model.pod import Json, init_containers_of
+from vk_provider.model.pod import Json, init_containers_of, is_sidecar
 from vk_provider.translate.conditions import is_done
+from vk_provider.translate.container_lists import counted
 from vk_provider.translate.container_status import (
     by_name,
     ended,
     ended_before,
     has_started,
     is_running,
-    is_sidecar,
     restart_policy,
     state_of,
 )
@@ -54,7 +54,7 @@ def _derived(pod: Json, inits: dict[str, Json], apps: Sequence[Json], *, final: 
         return RUNNING
     if not final and policy == "Always":
         return RUNNING
-    if all_succeeded(apps):
+    if all_succeeded(counted(pod, apps)):
         return SUCCEEDED
     return FAILED if final or policy == "Never" else RUNNING
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
+from vk_provider.translate.probe_fields import LIFECYCLE, PROBE
 from vk_provider.translate.rules import (
     EMPTY,
     Each,
@@ -140,10 +141,7 @@ _MOUNT = Object(
     },
     required=("name", "mountPath"),
 )
-_PROBE = Refused(
-    "probes are not carried yet on the virtual node, and a pod must not be called healthy unasked; leave it out",
-    unless=(),
-)
+_ONE_POLICY = "an instance has one restart policy for all its containers"
 
 
 def _container(restart_policy: Rule) -> Object:
@@ -160,13 +158,13 @@ def _container(restart_policy: Rule) -> Object:
             "resources": _RESOURCES,
             "resizePolicy": Harmless("acts on a resize only, and the virtual node offers none"),
             "restartPolicy": restart_policy,
-            "restartPolicyRules": _not_yet("restart rules are", "use the restartPolicy of the pod"),
+            "restartPolicyRules": _never(_ONE_POLICY, "use the restartPolicy of the pod"),
             "volumeMounts": Each(_MOUNT),
             "volumeDevices": _not_yet("block devices are", "mount a volume"),
-            "livenessProbe": _PROBE,
-            "readinessProbe": _PROBE,
-            "startupProbe": _PROBE,
-            "lifecycle": _not_yet("lifecycle hooks are"),
+            "livenessProbe": PROBE,
+            "readinessProbe": PROBE,
+            "startupProbe": PROBE,
+            "lifecycle": LIFECYCLE,
             "terminationMessagePath": TEXT,
             "terminationMessagePolicy": Value(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
             "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
@@ -179,9 +177,9 @@ def _container(restart_policy: Rule) -> Object:
     )
 
 
-_APP_CONTAINER = _container(_not_yet("a restart policy of one container is", "use the restartPolicy of the pod"))
+_APP_CONTAINER = _container(_never(_ONE_POLICY, "use the restartPolicy of the pod"))
 _INIT_CONTAINER = _container(
-    _not_yet("a sidecar (an init container that keeps running) is", "make it an ordinary container")
+    Value(Type.TEXT, one_of("Always", instead="without it the pod's own policy holds"))  # which makes it a sidecar
 )
 
 # --- volumes --------------------------------------------------------------------------------------------------------

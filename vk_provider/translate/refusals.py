@@ -14,6 +14,7 @@ from vk_provider.translate.annotations import annotation_rule
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
 from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
+from vk_provider.translate.probe_fields import health_refusals
 from vk_provider.translate.resources import FREE_STORAGE_GIB, exceeds_storage, states_storage
 from vk_provider.translate.rules import walk
 
@@ -147,4 +148,5 @@ _CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
     _uses_of_the_address,
     _storage_beyond_the_free,
     _resolver_settings,
+    health_refusals,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
-from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.model.quantity import GIB, ceil_div, parse
 
 FREE_STORAGE_GIB = 30  # temporary storage that an instance has without asking (eci.md 5.3)
@@ -21,7 +21,10 @@ def container_memory_gib(container: Json) -> float | None:
 
 
 def pod_cpu(pod: Json) -> float | None:
-    """vCPU the pod needs: all its containers together, or its largest init container; None when none says anything."""
+    """vCPU the pod needs: all that run together, or its largest init container; None when none says anything.
+
+    Sidecars run together with the containers, and come after every other init container (`probe_fields`).
+    """
     return _number(_need(pod, "cpu", _size))
 
 
@@ -69,8 +72,9 @@ def _stated(container: Json, group: str, resource: str) -> Fraction | None:
 
 
 def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None]) -> Fraction | None:
-    together = _present(size(container, resource) for container in containers_of(pod))
-    in_turn = _present(size(container, resource) for container in init_containers_of(pod))
+    inits = init_containers_of(pod)
+    together = _present(size(container, resource) for container in (*filter(is_sidecar, inits), *containers_of(pod)))
+    in_turn = _present(size(container, resource) for container in inits if not is_sidecar(container))
     if not together and not in_turn:
         return None
     overhead = parse((pod["spec"].get("overhead") or {}).get(resource) or 0)

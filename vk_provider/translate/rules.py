@@ -29,6 +29,7 @@ class Type(Enum):
     FLAG = "true or false"
     WHOLE = "a whole number"
     QUANTITY = "a quantity such as 500m, 2 or 1Gi"
+    PORT = "a port's number or name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,8 @@ def _is(type_: Type, value: object) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case Type.QUANTITY:
             return isinstance(value, str | int | float) and _parses(value)
+        case Type.PORT:
+            return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _parses(value: str | int | float) -> bool:

@@ -15,7 +15,15 @@ from datetime import datetime
 from enum import Enum, auto
 
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, phase_of
+from vk_provider.model.pod import (
+    Json,
+    containers_of,
+    init_containers_of,
+    is_deleting,
+    is_marked_sidecar,
+    is_sidecar,
+    phase_of,
+)
 from vk_provider.translate import conditions, container_lists, container_status
 from vk_provider.translate.container_status import Scene, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
@@ -97,10 +105,17 @@ def had_run(pod: Json) -> bool:
 
 def only_sidecars_left(pod: Json, instance: Instance) -> bool:
     """All app containers are done for good while a sidecar runs: the instance has to be stopped (P45)."""
-    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=""))
-    if any(is_running(entry) for entry in apps) or not any(is_running(entry) for entry in inits):
+    if instance.status is not InstanceStatus.RUNNING or not has_sidecar(pod):
         return False
-    return phase(pod, container_lists.without_sidecars(pod, inits), apps, final=False) in (SUCCEEDED, FAILED)
+    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=""))
+    main = container_lists.counted(pod, apps)
+    if any(is_running(entry) for entry in main) or not any(is_running(entry) for entry in [*inits, *apps]):
+        return False
+    return phase(pod, container_lists.without_sidecars(pod, inits), main, final=False) in (SUCCEEDED, FAILED)
+
+
+def has_sidecar(pod: Json) -> bool:
+    return any(map(is_sidecar, init_containers_of(pod))) or any(map(is_marked_sidecar, containers_of(pod)))
 
 
 # --- whole statuses -------------------------------------------------------------------------------------------------
@@ -292,7 +307,7 @@ def _ended(
         return inits, apps, _live_phase(pod) if derived == PENDING else derived, "", ""
     well = instance.status is InstanceStatus.SUCCEEDED
     inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well)
-    if well and all_succeeded(apps):
+    if well and all_succeeded(container_lists.counted(pod, apps)):
         return inits, apps, SUCCEEDED, "", ""
     return inits, apps, FAILED, PROVIDER_FAILED, _why(instance, f"the cloud reports the instance as {instance.status}")
 

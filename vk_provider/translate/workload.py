@@ -6,13 +6,13 @@ with all of it named at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.instance import Owner
-from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.model.workload import Container, Mount, Notice, Port, Workload
-from vk_provider.translate import environment, security, volumes
+from vk_provider.translate import environment, probes, security, volumes
 from vk_provider.translate.annotations import for_driver
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
@@ -28,6 +28,7 @@ __all__ = ["NodeContext", "Objects", "References", "TokenRequest", "build", "ref
 
 DEFAULT_GRACE_S = 30
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
+LEAST_AFTER_HOOK_S = 2  # what a kubelet leaves a container after its hook, however long that took
 
 
 def references(pod: Json) -> References:
@@ -90,17 +91,17 @@ class _Assembly:
         mounted = volumes.mounted_volumes(self._pod)
         built = tuple(security.readable(self._volumes.build(volume), self._pod) for volume in mounted)
         read_only = {volume["name"] for volume in mounted if volumes.holds_files(volume)}
-        init_containers = tuple(self._container(item, read_only) for item in init_containers_of(self._pod))
+        inits = tuple((item, self._container(item, read_only)) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
         return Workload(
             owner=self._owner(),
-            containers=containers,
-            init_containers=init_containers,
+            containers=(*(made for item, made in inits if is_sidecar(item)), *containers),
+            init_containers=tuple(made for item, made in inits if not is_sidecar(item)),
             volumes=built,
             cpu=pod_cpu(self._pod),
             memory_gib=pod_memory_gib(self._pod),
             restart_policy=self._spec.get("restartPolicy") or "Always",
-            termination_grace_s=_grace_s(self._spec),
+            termination_grace_s=_grace_s(self._pod),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
             hostname=hostname(self._pod, self._namespace, self._context.cluster_domain),
             host_aliases=host_aliases(self._pod),
@@ -124,6 +125,8 @@ class _Assembly:
     def _container(self, container: Json, read_only: set[str]) -> Container:
         variables = self._environments.build(container)
         self._notices.extend(variables.notices)
+        health = probes.health(self._pod, container)
+        self._notices.extend(_health_notices(self._pod, container, health))
         return Container(
             name=container["name"],
             image=container["image"],
@@ -144,6 +147,11 @@ class _Assembly:
             security=security.of_container(self._pod, container),
             termination_path=_unless(container.get("terminationMessagePath"), DEFAULT_TERMINATION_PATH),
             termination_policy=_unless(container.get("terminationMessagePolicy"), "File"),
+            sidecar=is_sidecar(container),
+            liveness=health.liveness,
+            readiness=health.readiness,
+            post_start=probes.hook(container, "postStart"),
+            pre_stop=probes.hook(container, "preStop"),
         )
 
 
@@ -179,11 +187,32 @@ def _mount(mount: Json, read_only: set[str]) -> Mount:
     )
 
 
-def _grace_s(spec: Json) -> int:
-    stated = spec.get("terminationGracePeriodSeconds")
-    if stated is None:
-        return DEFAULT_GRACE_S
-    return int(stated) if stated >= 0 else 1  # a negative one means at once, which is written as one second
+def _grace_s(pod: Json) -> int:
+    """What is left of the grace period for the cloud once the provider has slept for the pod's hook."""
+    stated = pod["spec"].get("terminationGracePeriodSeconds")
+    grace_s = DEFAULT_GRACE_S if stated is None else int(stated)
+    if grace_s < 0:
+        return 1  # at once, which is written as one second
+    slept_s = probes.stop_delay_s(pod)
+    return max(grace_s - slept_s, min(grace_s, LEAST_AFTER_HOOK_S)) if slept_s else grace_s
+
+
+def _health_notices(pod: Json, container: Json, health: probes.Health) -> Iterator[Notice]:
+    """Where a probe is carried in another way than a kubelet's."""
+    if health.delayed and health.liveness is not None:
+        yield Notice(
+            "LivenessProbeDelayed",
+            f"Liveness probe begins {health.liveness.initial_delay_s}s after the start, which is when the time that"
+            " startupProbe allows has passed: the cloud knows no startup probe",
+            container["name"],
+        )
+    if health.duties.startup is not None and not probes.restarts_alone(pod):
+        yield Notice(
+            "StartupProbeRestartsAll",
+            "should startupProbe fail for good, the whole instance is restarted, with all containers and emptyDir"
+            " volumes anew: the cloud restarts no single container on request",
+            container["name"],
+        )
 
 
 def _unless(stated: str | None, default: str) -> str:

@@ -30,9 +30,10 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 
 from vk_provider.cloud.base import Draft
-from vk_provider.cloud.eci import identity, security, sizes, tags
+from vk_provider.cloud.eci import health, identity, security, sizes, tags
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
+from vk_provider.model.pod import SIDECAR_VARIABLE
 from vk_provider.model.workload import Container, File, FromPodIP, Volume, Workload
 
 Json = dict[str, Any]
@@ -95,7 +96,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes
     _set_life(request, workload)
     request.set_Cpu(size.cpu)
     request.set_Memory(size.memory_gib)
-    request.set_Containers([{**_container(item), **_console(item)} for item in workload.containers])
+    request.set_Containers([{**_container(item), **_console(item), **health.of(item)} for item in workload.containers])
     request.set_InitContainers([_container(item) for item in workload.init_containers])
     _add_environment_references(request, "Container", workload.containers)
     _add_environment_references(request, "InitContainer", workload.init_containers)
@@ -164,7 +165,8 @@ def _container(container: Container) -> Json:
         "WorkingDir": container.working_dir or None,
         "ImagePullPolicy": container.image_pull_policy or None,
         "EnvironmentVars": [
-            {"Key": key, "Value": None if isinstance(value, FromPodIP) else value} for key, value in container.env
+            {"Key": key, "Value": None if isinstance(value, FromPodIP) else value}
+            for key, value in _variables(container)
         ],
         "Ports": [{"Protocol": port.protocol, "Port": port.number} for port in container.ports],
         "VolumeMounts": [
@@ -179,6 +181,13 @@ def _container(container: Container) -> Json:
     }
 
 
+def _variables(container: Container) -> Sequence[tuple[str, str | FromPodIP]]:
+    """A sidecar says so in its environment: it then ends with the others (eci.md 5.2)."""
+    if not container.sidecar:
+        return container.env
+    return (*(each for each in container.env if each[0] != SIDECAR_VARIABLE), (SIDECAR_VARIABLE, "sidecar"))
+
+
 def _console(container: Container) -> Json:
     return {
         "Stdin": container.stdin or None,
@@ -189,7 +198,7 @@ def _console(container: Container) -> Json:
 
 def _add_environment_references(request: Any, kind: str, containers: Sequence[Container]) -> None:
     for number, container in enumerate(containers, 1):
-        for position, (_, value) in enumerate(container.env, 1):
+        for position, (_, value) in enumerate(_variables(container), 1):
             if isinstance(value, FromPodIP):
                 name = f"{kind}.{number}.EnvironmentVar.{position}.FieldRef.FieldPath"
                 request.add_query_param(name, "status.podIP")
@@ -237,8 +246,8 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
     ):
         if len(containers) > MAX_CONTAINERS:
             yield Refusal(path, f"{len(containers)} containers; an instance holds at most {MAX_CONTAINERS}")
-        for index, container in enumerate(containers):
-            yield from _container_refusals(container, f"{path}[{index}]")
+    for place, container in _with_places(workload):
+        yield from _container_refusals(container, place)
     if total == 0:
         yield Refusal("spec.containers", "there is no container to run")
     if len(workload.volumes) > MAX_VOLUMES:
@@ -246,6 +255,15 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
     for index, volume in enumerate(workload.volumes):
         yield from _volume_refusals(volume, f"spec.volumes[{index}]")
     yield from security.refusals(workload)
+
+
+def _with_places(workload: Workload) -> Iterator[tuple[str, Container]]:
+    """Every container with its place in the pod, where sidecars stand behind the other init containers."""
+    sidecars = [each for each in workload.containers if each.sidecar]
+    for index, container in enumerate((*workload.init_containers, *sidecars)):
+        yield f"spec.initContainers[{index}]", container
+    for index, container in enumerate(workload.containers[len(sidecars) :]):
+        yield f"spec.containers[{index}]", container
 
 
 def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
@@ -256,8 +274,10 @@ def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
             f"{path}.command",
             f"{len(container.command)} items; ECI takes at most {MAX_COMMAND_ITEMS}: put them into one `sh -c` text",
         )
-    if len(container.env) > MAX_ENV:
-        yield Refusal(f"{path}.env", f"{len(container.env)} variables; ECI takes at most {MAX_ENV}")
+    count = len(_variables(container))
+    if count > MAX_ENV:
+        yield Refusal(f"{path}.env", f"{count} variables; ECI takes at most {MAX_ENV}")
+    yield from health.refusals(container, path)
     for key, _ in container.env:
         if not _ENV_KEY.fullmatch(key):
             yield Refusal(

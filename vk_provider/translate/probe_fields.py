@@ -1,0 +1,167 @@
+"""The fields of probes and lifecycle hooks, and the rules about them that need more than one field.
+
+Who asks a carried probe, and what happens when the answer is no, stands in `probes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vk_provider.errors import Refusal
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
+from vk_provider.translate import probes
+from vk_provider.translate.rules import Each, Object, Refused, Rule, Type, Value, one_of
+
+_TEXT = Value(Type.TEXT)
+_WHOLE = Value(Type.WHOLE)
+_PORT = Value(Type.PORT)
+_SCHEME = Value(Type.TEXT, one_of("HTTP", "HTTPS"))
+_EXEC = Object({"command": Each(_TEXT)}, required=("command",))
+_HEADERS = Each(Object({"name": _TEXT, "value": _TEXT}, required=("name",)))
+_ELSEWHERE = Refused("a probe asks the pod at its own address; leave it out", unless=("",))
+
+PROBE: Rule = Object(
+    {
+        "exec": _EXEC,
+        "httpGet": Object(
+            {"path": _TEXT, "port": _PORT, "host": _ELSEWHERE, "scheme": _SCHEME, "httpHeaders": _HEADERS},
+            required=("port",),
+        ),
+        "tcpSocket": Object({"port": _PORT, "host": _ELSEWHERE}, required=("port",)),
+        "grpc": Object({"port": _WHOLE, "service": _TEXT}, required=("port",)),
+        "initialDelaySeconds": _WHOLE,
+        "periodSeconds": _WHOLE,
+        "timeoutSeconds": _WHOLE,
+        "successThreshold": _WHOLE,
+        "failureThreshold": _WHOLE,
+        "terminationGracePeriodSeconds": _WHOLE,
+    }
+)
+_HOOK_HANDLERS = {
+    "exec": _EXEC,
+    "httpGet": Object(
+        {"path": _TEXT, "port": _PORT, "host": _TEXT, "scheme": _SCHEME, "httpHeaders": _HEADERS}, required=("port",)
+    ),
+    "tcpSocket": Object({"port": _PORT, "host": _TEXT}, required=("port",)),
+}
+LIFECYCLE: Rule = Object(
+    {
+        "postStart": Object(
+            {
+                **_HOOK_HANDLERS,
+                "sleep": Refused(
+                    "the cloud cannot hold up what comes after a container's start; let the container sleep by itself",
+                    unless=(),
+                ),
+            }
+        ),
+        "preStop": Object({**_HOOK_HANDLERS, "sleep": Object({"seconds": _WHOLE})}),
+        "stopSignal": Refused(
+            "the cloud stops a container with SIGTERM or as its image says; set STOPSIGNAL in the image",
+            unless=("", "SIGTERM"),
+        ),
+    }
+)
+NO_INIT_PROBE = Refused(
+    "an init container runs to its end before others start, so that nobody asks after its health; leave it out",
+    unless=(),
+)
+
+
+def health_refusals(pod: Json) -> Iterator[Refusal]:
+    """Of a pod in which every field has its proper type."""
+    yield from _sidecars_out_of_turn(pod)
+    if not any("readinessProbe" in each and not each["readinessProbe"] for each in containers_of(pod)):
+        yield from _not_asked_yet(pod)
+    for path, container in _with_paths(pod):
+        if path.startswith("spec.initContainers") and not is_sidecar(container):
+            yield from _of_an_init(container, path)
+            continue
+        for kind in ("liveness", "readiness", "startup"):
+            stated = container.get(f"{kind}Probe")
+            if stated is not None:
+                yield from _of_probe(pod, container, kind, f"{path}.{kind}Probe")
+        for name, stated in (container.get("lifecycle") or {}).items():
+            if name in ("postStart", "preStop") and stated:
+                yield from _of_handlers(container, stated, f"{path}.lifecycle.{name}")
+
+
+def _not_asked_yet(pod: Json) -> Iterator[Refusal]:
+    for name in probes.duties(pod):
+        yield Refusal("spec.containers", f"the probes of {name} are not all carried yet on the virtual node")
+
+
+def _with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
+    for field, containers in (("initContainers", init_containers_of(pod)), ("containers", containers_of(pod))):
+        for index, container in enumerate(containers):
+            yield f"spec.{field}[{index}]", container
+
+
+def _sidecars_out_of_turn(pod: Json) -> Iterator[Refusal]:
+    inits = init_containers_of(pod)
+    last = max((index for index, each in enumerate(inits) if not is_sidecar(each)), default=-1)
+    for index, each in enumerate(inits[: last + 1]):
+        if is_sidecar(each):
+            yield Refusal(
+                f"spec.initContainers[{index}].restartPolicy",
+                "the cloud starts sidecars together with the containers, so none runs while init container"
+                f" {inits[last]['name']} does; put the sidecars last",
+            )
+
+
+def _of_an_init(container: Json, path: str) -> Iterator[Refusal]:
+    for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+        if container.get(field) is not None:
+            yield Refusal(f"{path}.{field}", NO_INIT_PROBE.reason)
+
+
+def _of_probe(pod: Json, container: Json, kind: str, path: str) -> Iterator[Refusal]:
+    stated = container[f"{kind}Probe"]
+    faults = list(_of_handlers(container, stated, path))
+    yield from faults
+    grace_s = stated.get("terminationGracePeriodSeconds")
+    if grace_s is not None and grace_s != pod["spec"].get("terminationGracePeriodSeconds", 30):
+        yield Refusal(
+            f"{path}.terminationGracePeriodSeconds", "an instance has one grace period, that of the pod; leave it out"
+        )
+    if kind == "startup":
+        yield from _of_startup(pod, container, path)
+    if kind == "liveness" and not faults and not probes.restarts_alone(pod):
+        yield from _of_liveness(container, path)
+
+
+def _of_handlers(container: Json, stated: Json, path: str) -> Iterator[Refusal]:
+    handlers = [name for name in probes.HANDLERS if stated.get(name) is not None]
+    if len(handlers) != 1:
+        yield Refusal(path, f"must say one way to ask or act, and says {' and '.join(handlers) or 'none'}")
+        return
+    if handlers[0] in ("httpGet", "tcpSocket"):
+        port = stated[handlers[0]]["port"]
+        if named_port(container, port) is None:
+            yield Refusal(f"{path}.{handlers[0]}.port", f"the container has no port {port}")
+
+
+def _of_startup(pod: Json, container: Json, path: str) -> Iterator[Refusal]:
+    if is_sidecar(container):
+        yield Refusal(
+            path,
+            "the cloud starts a sidecar together with the containers, so nothing would wait for it; leave it out, and"
+            " let the containers try until it answers",
+        )
+    elif pod["spec"].get("restartPolicy") == "Never" and not probes.restarts_alone(pod):
+        yield Refusal(
+            path,
+            "the cloud cannot end one container of several that nobody restarts; leave it out, or use one container",
+        )
+
+
+def _of_liveness(container: Json, path: str) -> Iterator[Refusal]:
+    asked = probes.probe(container, "livenessProbe")
+    if asked is None or probes.is_clouds(asked.handler):
+        return
+    field = "grpc" if container["livenessProbe"].get("grpc") else "httpGet.httpHeaders"
+    yield Refusal(
+        f"{path}.{field}",
+        "the cloud cannot ask this, and the provider, which could, restarts only whole instances: that would take other"
+        " containers or emptyDir volumes along; use exec, tcpSocket, or httpGet without headers",
+    )

@@ -1,0 +1,149 @@
+"""A container's probes and hooks, and who asks what: the cloud where it can, the provider where it cannot.
+
+ECI asks readiness and liveness by command, plain HTTP GET or TCP, from inside the instance, and restarts a container
+that fails. It has no startup probe, no gRPC and no HTTP headers (eci.md 2.1). So:
+
+| probe                                     | who asks                                                                |
+|-------------------------------------------|-------------------------------------------------------------------------|
+| readiness                                 | the cloud; the provider for gRPC and for headers                        |
+| startup                                   | the provider; readiness counts only once it has succeeded               |
+| liveness                                  | the cloud                                                               |
+| liveness by gRPC, with headers            | the provider where a restart hits that container alone, else refused    |
+| liveness beside a startup probe           | the same, else the cloud, from the end of the whole startup window on   |
+
+A restart that the provider has to cause is one of the whole instance: every container and every emptyDir begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
+from vk_provider.model.probe import Duties, Exec, Grpc, Handler, HttpGet, Probe, TcpSocket
+
+NOTHING = Duties()
+HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The probes of one container, by who asks them. delayed: the cloud's liveness probe waits for a startup window."""
+
+    readiness: Probe | None = None
+    liveness: Probe | None = None
+    duties: Duties = NOTHING
+    delayed: bool = False
+
+
+def health(pod: Json, container: Json) -> Health:
+    startup, readiness, liveness = (probe(container, f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
+    ours = Duties(
+        startup=startup,
+        readiness=None if readiness is None or is_clouds(readiness.handler) else readiness,
+        liveness=liveness if liveness is not None and _is_our_liveness(pod, startup, liveness) else None,
+    )
+    left = liveness if ours.liveness is None else None
+    if left is not None and startup is not None:
+        left = replace(left, initial_delay_s=max(left.initial_delay_s, window_s(startup)))
+    return Health(
+        readiness=readiness if ours.readiness is None else None,
+        liveness=left,
+        duties=ours,
+        delayed=left is not None and startup is not None,
+    )
+
+
+def duties(pod: Json) -> Mapping[str, Duties]:
+    """What the provider has to ask, by container; those without a question are left out."""
+    running = [*(each for each in init_containers_of(pod) if is_sidecar(each)), *containers_of(pod)]
+    found = {each["name"]: health(pod, each).duties for each in running if has_probes(each)}
+    return {name: each for name, each in found.items() if each}
+
+
+def has_probes(container: Json) -> bool:
+    return any(container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
+
+
+def _is_our_liveness(pod: Json, startup: Probe | None, liveness: Probe) -> bool:
+    return restarts_alone(pod) and (startup is not None or not is_clouds(liveness.handler))
+
+
+def restarts_alone(pod: Json) -> bool:
+    """Whether a restart of the whole instance is one of its only container, and loses no file that should stay."""
+    if len(containers_of(pod)) != 1 or any(is_sidecar(each) for each in init_containers_of(pod)):
+        return False
+    if pod["spec"].get("restartPolicy") == "Never":
+        return True  # what is ended so is not begun again
+    return not any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ())
+
+
+def is_clouds(handler: Handler) -> bool:
+    """Whether the cloud can ask it."""
+    return not isinstance(handler, Grpc) and not (isinstance(handler, HttpGet) and handler.headers)
+
+
+def window_s(startup: Probe) -> int:
+    """How long a container may take to start, by its startup probe."""
+    return startup.initial_delay_s + startup.period_s * startup.failure_threshold + startup.timeout_s
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def hook(container: Json, name: str) -> Handler | None:
+    """name: postStart or preStop. None also for a sleep, which is nothing that the cloud could do."""
+    return handler(container, (container.get("lifecycle") or {}).get(name) or {})
+
+
+def stop_delay_s(pod: Json) -> int:
+    """Seconds that the pod sleeps before it is stopped: the longest preStop sleep, within its grace period.
+
+    The cloud has no such hook, so the provider asks for the end that much later.
+    """
+    seconds = [_sleep_s(each) for each in (*init_containers_of(pod), *containers_of(pod))]
+    return max(0, *seconds)
+
+
+def _sleep_s(container: Json) -> int:
+    pre_stop = (container.get("lifecycle") or {}).get("preStop") or {}
+    return int((pre_stop.get("sleep") or {}).get("seconds") or 0)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def probe(container: Json, field: str) -> Probe | None:
+    """With Kubernetes' defaults, which an API server has written out already."""
+    stated = container.get(field) or {}
+    asked = handler(container, stated)
+    if asked is None:
+        return None
+    return Probe(
+        handler=asked,
+        initial_delay_s=stated.get("initialDelaySeconds") or 0,
+        period_s=stated.get("periodSeconds") or 10,
+        timeout_s=stated.get("timeoutSeconds") or 1,
+        success_threshold=stated.get("successThreshold") or 1,
+        failure_threshold=stated.get("failureThreshold") or 3,
+    )
+
+
+def handler(container: Json, stated: Json) -> Handler | None:
+    if stated.get("exec"):
+        return Exec(tuple(stated["exec"].get("command") or ()))
+    if stated.get("httpGet"):
+        get = stated["httpGet"]
+        return HttpGet(
+            port=named_port(container, get["port"]) or 0,
+            path=get.get("path") or "/",
+            scheme=get.get("scheme") or "HTTP",
+            host=get.get("host") or "",
+            headers=tuple((each["name"], each.get("value") or "") for each in get.get("httpHeaders") or ()),
+        )
+    if stated.get("tcpSocket"):
+        socket = stated["tcpSocket"]
+        return TcpSocket(port=named_port(container, socket["port"]) or 0, host=socket.get("host") or "")
+    if stated.get("grpc"):
+        return Grpc(port=stated["grpc"]["port"], service=stated["grpc"].get("service") or "")
+    return None
