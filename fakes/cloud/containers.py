@@ -117,7 +117,7 @@ class Containers:
         if present and policy != "Always":
             message = f'Container image "{container.image}" already present on machine'
             group.events.normal(now, "Pulled", message)
-            self._create(group, container, now)
+            self._create(group, container, pull, now)
             return
         if not container.runs:
             self._wait(container, "ContainerCreating")
@@ -144,7 +144,7 @@ class Containers:
             f"Image size: {pull.size_bytes} bytes."
         )
         group.events.normal(now, "Pulled", message)
-        self._create(group, container, now)
+        self._create(group, container, pull, now)
 
     def _pull_failed(self, group: Group, container: Container, error: str, now: float) -> None:
         image = container.image
@@ -170,7 +170,10 @@ class Containers:
         container.timer = self._timers.at(now + 1.0, back_off)
         self.advance(group, now)
 
-    def _create(self, group: Group, container: Container, now: float) -> None:
+    def _create(self, group: Group, container: Container, pull: Pull, now: float) -> None:
+        if pull.config_error:
+            self._cannot_create(group, container, pull.config_error, now)
+            return
         group.events.normal(now, "Created", f"Created container: {container.name}")
         container.active = True
         turn = container.turn
@@ -185,6 +188,18 @@ class Containers:
 
         self._changed(group, now)
         self._runtime.start(group, container, now, started=started, exited=exited)
+
+    def _cannot_create(self, group: Group, container: Container, error: str, now: float) -> None:
+        group.events.warning(now, "Failed", f"Error: {error}")
+        self._wait(container, "CreateContainerConfigError", error)
+        self._changed(group, now)
+        turn = container.turn
+
+        def again(when: float) -> None:
+            if container.turn == turn:
+                self._begin(group, container, when)
+
+        container.timer = self._timers.at(now + BACKOFF_FIRST_S, again)
 
     def _started(self, group: Group, container: Container, now: float) -> None:
         self._move(container, "started")

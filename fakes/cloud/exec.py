@@ -19,7 +19,7 @@ from pathlib import Path
 from fakes.cloud.errors import ApiError
 from fakes.cloud.metrics import children
 from fakes.cloud.runtime import ExecResult
-from fakes.cloud.sandbox import Sandbox, rewrite
+from fakes.cloud.sandbox import Sandbox, become, rewrite
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 STDOUT, STDERR = 1, 2
@@ -44,12 +44,13 @@ class Inside:
             return [*there, *setsid, *(rewrite(word, self.box.mounts) for word in command)]
         own = ["--user", "--preserve-credentials"] if self._has_user_namespace() else []
         view = ["--mount", "--ipc", "--uts", *network, "--wd"]
+        words = [*become(self.box), *command]
         if not tty:
-            return [*enter, *own, *view, "--pid", "--", *command]
+            return [*enter, *own, *view, "--pid", "--", *words]
         # A shell sets its terminal's process group, so the session has to begin among the container's own PIDs, but
         # with this machine's setsid, since an image may have none.
         first = [] if os.geteuid() == 0 else own
-        return [*enter, *first, "--pid", "--", *setsid, *enter, *([] if first else own), *view, "--", *command]
+        return [*enter, *first, "--pid", "--", *setsid, *enter, *([] if first else own), *view, "--", *words]
 
     def environment(self) -> dict[str, str]:
         if self.sandboxed:

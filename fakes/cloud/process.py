@@ -19,7 +19,7 @@ from fakes.cloud.group import Exit
 from fakes.cloud.logs import RunLog
 from fakes.cloud.metrics import children, tree
 from fakes.cloud.network import Link
-from fakes.cloud.sandbox import Sandbox, bubblewrap_arguments, rewrite
+from fakes.cloud.sandbox import Sandbox, become, bubblewrap_arguments, rewrite
 
 _READ_BYTES = 64 << 10
 _RETRY_S = 0.05
@@ -69,6 +69,8 @@ class Process:
     def spawn(self) -> None:
         """Raises OSError when this machine can start no more."""
         self._output, output = os.pipe2(os.O_CLOEXEC)
+        if os.geteuid() == 0:
+            os.fchown(output, self._command.box.uid, self._command.box.gid)  # for those who open /dev/stdout by name
         self._info, info = os.pipe2(os.O_CLOEXEC)
         words, passed = self._arguments(info)
         try:
@@ -146,7 +148,7 @@ class Process:
         options = os.memfd_create("bwrap-options")
         os.write(options, b"".join(os.fsencode(word) + b"\0" for word in bubblewrap_arguments(box, info_fd=info)))
         os.lseek(options, 0, os.SEEK_SET)
-        return [self._command.bwrap, "--args", str(options), "--", *words], (info, options)
+        return [self._command.bwrap, "--args", str(options), "--", *become(box), *words], (info, options)
 
     def _environment(self) -> Mapping[str, str]:
         box = self._command.box

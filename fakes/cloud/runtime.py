@@ -14,11 +14,15 @@ Checked = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What pulling an image comes to. error: the text of the failure, or empty."""
+    """What pulling an image comes to. error: the text of the failure, or empty.
+
+    config_error: why no container can be made of the image as it is asked for, or empty.
+    """
 
     seconds: float
     error: str = ""
     size_bytes: int = 0
+    config_error: str = ""
     retries_help: bool = False  # the failure is said to be passing: the next try succeeds
 
 

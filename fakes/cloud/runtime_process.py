@@ -1,10 +1,11 @@
 # ruff: noqa: ARG002 - both runtimes have the methods that `runtime.Runtime` asks for, needed or not
 """A runtime that runs the containers' commands on this machine, each in its own sandbox.
 
-What it cannot give: limits of vCPU and memory, and a writable image (a container may write to its `/tmp`, `/run`, its
-volumes, and new top-level entries only). Without bubblewrap they are plain processes: mount paths in the words and
-variables are rewritten to where the files are, and nothing is hidden. Without a network of the groups' own their
-containers share this machine's: ports are this machine's, and a group's address is on paper only.
+What it cannot give: limits of vCPU and memory, one view of the processes of several containers, kernel settings beyond
+those of the network, and a writable image (a container may write to its `/tmp`, `/run`, its volumes, and new top-level
+entries only). Without bubblewrap they are plain processes: mount paths in the words and variables are rewritten to
+where the files are, and nothing is hidden. Without a network of the groups' own their containers share this machine's:
+ports are this machine's, and a group's address is on paper only.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import shutil
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from fakes.cloud import checks, images, logs
@@ -32,6 +35,7 @@ STARTING_AT_ONCE = 4
 _RUNS_KEPT = 2
 _SAMPLES_KEPT = 50
 _SAMPLE_S = 1.0
+_LAST_WORDS_BYTES = 4096
 _LOOPBACK = "127.0.0.1"
 
 
@@ -76,7 +80,7 @@ class ProcessRuntime:
                 f'failed to resolve reference "{reference}": {reference}: not found'
             )
             return Pull(0.5, error)
-        return Pull(image.pull_s, image.fail, image.size_bytes)
+        return Pull(image.pull_s, image.fail, image.size_bytes, _config_error(image, container))
 
     def start_delay(self, group: Group) -> float:
         return -1.0
@@ -231,9 +235,14 @@ class ProcessRuntime:
             message = f'exec: "{words[0]}": executable file not found in $PATH: unknown'
             self._over(group, container, exited, _start_error(message))
             return
+        link = place.link.result() if place.link else None
+        try:
+            _set_kernel(group, link)
+        except OSError as error:
+            self._over(group, container, exited, _start_error(f"failed to set kernel settings: {error}"))
+            return
         self._starting += 1
         waiting = True
-        link = place.link.result() if place.link else None
 
         def ready() -> None:
             nonlocal waiting
@@ -248,11 +257,14 @@ class ProcessRuntime:
 
         def on_exit(end: Exit) -> None:
             ready()
+            if not end.message:
+                end = replace(end, message=_read_start(place.files.last_words(container)))
             self._over(group, container, exited, end)
 
         run = container.runs + 1
         logs.remove(place.files.log(container, run - _RUNS_KEPT))
         log = logs.RunLog(place.files.log(container, run))
+        place.files.last_words(container).write_bytes(b"")
         process = Process(
             Command(words, box, self._bwrap, link), log, now=self._clock.now, on_started=on_started, on_exit=on_exit
         )
@@ -265,8 +277,9 @@ class ProcessRuntime:
 
     def _box(self, place: _Place, group: Group, container: Container, image: Image) -> Sandbox:
         security = container.spec.get("SecurityContext", {})
-        uid, _, gid = image.user.partition(":")
-        user = security.get("RunAsUser", int(uid or 0))
+        _, _, gid = image.user.partition(":")
+        user = _user(image, container)
+        own_group = int(gid or image.user or 0) if user and "RunAsUser" not in security else 0
         return Sandbox(
             root=Path("/" if image.root == HOST else image.root),
             mounts=list(place.files.mounts(group, container)),
@@ -274,7 +287,7 @@ class ProcessRuntime:
             workdir=container.spec.get("WorkingDir") or image.workdir or "/",
             hostname=hostname(group),
             uid=user,
-            gid=container.spec.get("SecurityContextRunAsGroup", int(gid or uid or 0) if user else 0),
+            gid=container.spec.get("SecurityContextRunAsGroup", own_group),
             read_only_root=security.get("ReadOnlyRootFilesystem", False),
             binds=image.host_paths(),
             capabilities=security.get("Capability", {}).get("Add", []),
@@ -325,6 +338,39 @@ class ProcessRuntime:
         place = group.runtime_data
         assert isinstance(place, _Place)
         return place
+
+
+def _set_kernel(group: Group, link: Link | None) -> None:
+    """Kernel settings of a network namespace; others would be this machine's own and are only checked by name."""
+    settings = [
+        *group.spec.get("SecurityContext", {}).get("Sysctl", []),
+        *group.spec.get("HostSecurityContext", {}).get("Sysctl", []),
+    ]
+    if link is None or not settings:
+        return
+    with link.entered():
+        for item in settings:
+            if item["Name"].startswith("net."):
+                path = item["Name"].translate(str.maketrans("./", "/."))
+                Path("/proc/sys", path).write_text(item.get("Value", ""))
+
+
+def _user(image: Image, container: Container) -> int:
+    uid, _, _ = image.user.partition(":")
+    return int(container.spec.get("SecurityContext", {}).get("RunAsUser", int(uid or 0)))
+
+
+def _config_error(image: Image, container: Container) -> str:
+    if container.spec.get("SecurityContextRunAsNonRoot") and _user(image, container) == 0:
+        return f"container has runAsNonRoot and image will run as root (container: {container.name})"
+    return ""
+
+
+def _read_start(path: Path) -> str:
+    """What a container said about its end, as much of it as is kept."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(_LAST_WORDS_BYTES).decode(errors="replace")
+    return ""
 
 
 def _environment(group: Group, container: Container, image: Image) -> dict[str, str]:

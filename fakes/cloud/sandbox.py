@@ -14,6 +14,7 @@ from pathlib import Path
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FRESH = ("/tmp", "/run", "/var/tmp")
+_SETPRIV = "/usr/bin/setpriv"
 _REPLACED = frozenset({"/tmp", "/run", "/proc", "/dev"})
 # What container runtimes leave to root inside a container.
 _CAPABILITIES = [
@@ -92,6 +93,20 @@ def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:
     ]
 
 
+def become(box: Sandbox) -> list[str]:
+    """What goes before a command in the view, so that it runs as its user: with this user's own rights to files.
+
+    Where that cannot be had, the view has a user namespace, in which it is only called so.
+    """
+    if not _switches_user(box):
+        return []
+    return [_SETPRIV, "--reuid", str(box.uid), "--regid", str(box.gid), "--clear-groups", "--"]
+
+
+def _switches_user(box: Sandbox) -> bool:
+    return os.geteuid() == 0 and (box.uid, box.gid) != (0, 0) and Path(f"{box.root}{_SETPRIV}").is_file()
+
+
 def resolve(root: Path, path: str) -> str:
     """Where a container's path really is, following the links inside its root. Missing parts stay as they are."""
     done: list[str] = []
@@ -133,7 +148,7 @@ def _on_host(box: Sandbox, path: str) -> Path:
 
 
 def _identity(box: Sandbox) -> Iterator[str]:
-    if os.geteuid() == 0 and (box.uid, box.gid) == (0, 0):
+    if os.geteuid() == 0 and ((box.uid, box.gid) == (0, 0) or _switches_user(box)):
         # True root, so that it may serve port 80; without what would let it out.
         yield from ("--cap-drop", "ALL")
         for name in (*_CAPABILITIES, *box.capabilities):

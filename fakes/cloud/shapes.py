@@ -85,6 +85,7 @@ GROUP: Shape = {
     "DnsConfig": {"NameServer": [str], "Search": [str], "Option": [NAME_VALUE]},
     "HostAliase": [{"Ip": str, "Hostname": [str]}],
     "SecurityContext": {"Sysctl": [NAME_VALUE]},
+    "HostSecurityContext": {"Sysctl": [NAME_VALUE]},
     "ShareProcessNamespace": bool,
     "ImageRegistryCredential": [{"Server": str, "UserName": str, "Password": str}],
     "RamRoleName": str,

@@ -28,6 +28,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DnsPolicy": ("Default", "None"),
 }
 VOLUME_TYPES = ("EmptyDirVolume", "ConfigFileVolume", "NFSVolume", "FlexVolume", "HostPathVolume", "DiskVolume")
+# The exceptions under `net.` are published nowhere, so none is made.
+HOST_SYSCTL = re.compile(r"kernel\.(shm(?!_rmid_forced$)|msg)[a-z_]+|kernel\.sem|fs\.mqueue\.[a-z_]+|net\.[\w.\-/]+")
+MAX_ID = 2**31 - 1
 SAFE_SYSCTLS = ("net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start")
 
 
@@ -142,9 +145,13 @@ def _check_network(group: Json) -> None:
     for number, alias in enumerate(group.get("HostAliase", []), 1):
         if not alias.get("Ip"):
             raise missing(f"HostAliase.{number}.Ip")
+        _count(alias, "Hostname", 50, f"HostAliase.{number}")
     for number, sysctl in enumerate(group.get("SecurityContext", {}).get("Sysctl", []), 1):
         if sysctl.get("Name") not in SAFE_SYSCTLS:
             raise invalid(f"SecurityContext.Sysctl.{number}.Name", f"one of {', '.join(SAFE_SYSCTLS)}")
+    for number, sysctl in enumerate(group.get("HostSecurityContext", {}).get("Sysctl", []), 1):
+        if not HOST_SYSCTL.fullmatch(sysctl.get("Name", "")):
+            raise invalid(f"HostSecurityContext.Sysctl.{number}.Name", "kernel.shm*, msg*, sem, fs.mqueue.* or net.*")
 
 
 def _check_volumes(group: Json) -> None:
@@ -223,12 +230,29 @@ def _check_container(container: Json, label: str, volumes: set[str]) -> None:
     for add in container.get("SecurityContext", {}).get("Capability", {}).get("Add", []):
         if add not in ("NET_ADMIN", "NET_RAW"):
             raise invalid(f"{label}.SecurityContext.Capability.Add", "only NET_ADMIN and NET_RAW can be added")
+    _check_ids(container, label)
     _check_environment(container.get("EnvironmentVar", []), label)
     _check_mounts(container.get("VolumeMount", []), label, volumes)
     _check_ports(container.get("Port", []), label)
     for kind in ("LivenessProbe", "ReadinessProbe"):
         if container.get(kind):
             _check_probe(container[kind], f"{label}.{kind}", liveness=kind == "LivenessProbe")
+
+
+def _check_ids(container: Json, label: str) -> None:
+    security = container.get("SecurityContext", {})
+    ids = {
+        "SecurityContext.RunAsUser": security.get("RunAsUser", 0),
+        "SecurityContextRunAsGroup": container.get("SecurityContextRunAsGroup", 0),
+    }
+    for name, number in ids.items():
+        if not 0 <= number <= MAX_ID:
+            raise out_of_range(f"{label}.{name}", f"0 to {MAX_ID}")
+    if not security.get("ReadOnlyRootFilesystem", True):
+        raise invalid(f"{label}.SecurityContext.ReadOnlyRootFilesystem", "only true")
+    if not container.get("TerminationMessagePath", "/").startswith("/"):
+        raise invalid(f"{label}.TerminationMessagePath", "an absolute path")
+    _one_of(container, "TerminationMessagePolicy", ("File", "FallbackToLogsOnError"), label)
 
 
 def _check_environment(variables: list[Json], label: str) -> None:

@@ -10,6 +10,8 @@ from fakes.cloud.parameters import Json
 from fakes.cloud.sandbox import Mount
 from fakes.cloud.validation import file_bytes
 
+TERMINATION_PATH = "/dev/termination-log"
+
 
 class GroupFiles:
     """Lays out and finds the files of one group.
@@ -29,6 +31,9 @@ class GroupFiles:
             self._volume_path(volume).mkdir(parents=True, exist_ok=True)
             if volume["Type"] != "ConfigFileVolume":
                 self._volume_path(volume).chmod(0o777)
+        for container in group.everyone:
+            self.last_words(container).touch()
+            self.last_words(container).chmod(0o666)
         self.write_config_files(group)
         for name, text in _etc_files(group, self._linked).items():
             (self.root / "etc" / name).write_text(text)
@@ -52,9 +57,15 @@ class GroupFiles:
     def log(self, container: Container, run: int) -> Path:
         return self.root / "logs" / f"{container.name}.{run}.log"
 
+    def last_words(self, container: Container) -> Path:
+        """The file in which a container may say why it ends."""
+        return self.root / "etc" / f"termination.{container.name}"
+
     def mounts(self, group: Group, container: Container) -> Iterator[Mount]:
         for name in ("hosts", "hostname", "resolv.conf"):
             yield Mount(self.root / "etc" / name, f"/etc/{name}", read_only=True)
+        path = container.spec.get("TerminationMessagePath") or TERMINATION_PATH
+        yield Mount(self.last_words(container), path, read_only=False)
         volumes = {volume["Name"]: volume for volume in group.spec.get("Volume", [])}
         for mount in container.spec.get("VolumeMount", []):
             volume = volumes[mount["Name"]]

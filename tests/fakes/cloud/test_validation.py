@@ -32,6 +32,26 @@ def many(prefix, count, **members):
         pytest.param({"Container__1__Image": None}, "MissingParameter", id="container without an image"),
         pytest.param({"Container__1__Image": "i" * 256}, "InvalidParameter.LengthExceeded", id="image too long"),
         pytest.param({"RestartPolicy": "Sometimes"}, "InvalidParameter", id="restart policy"),
+        pytest.param(
+            {"HostSecurityContext__Sysctl__1__Name": "kernel.shm_rmid_forced"}, "InvalidParameter", id="kernel setting"
+        ),
+        pytest.param(
+            {"SecurityContext__Sysctl__1__Name": "net.core.somaxconn"}, "InvalidParameter", id="unsafe kernel setting"
+        ),
+        pytest.param({"HostAliase__1__Hostname__1": "a"}, "MissingParameter", id="host without address"),
+        pytest.param(
+            {"HostAliase__1__Ip": "1.1.1.1"} | {f"HostAliase__1__Hostname__{n}": "a" for n in range(1, 52)},
+            "InvalidParameter.LengthExceeded",
+            id="51 names of a host",
+        ),
+        pytest.param(
+            {"Container__1__SecurityContextRunAsGroup": "-1"}, "InvalidParameter.ValueExceeded", id="negative group"
+        ),
+        pytest.param(
+            {"Container__1__SecurityContext__ReadOnlyRootFilesystem": "false"}, "InvalidParameter", id="writable root"
+        ),
+        pytest.param({"Container__1__TerminationMessagePath": "x"}, "InvalidParameter", id="last words"),
+        pytest.param({"Container__1__TerminationMessagePolicy": "Never"}, "InvalidParameter", id="last words' policy"),
         pytest.param(SECOND | {"Container__2__Name": "web"}, "InvalidParameter.DuplicatedName", id="two of a name"),
         pytest.param(
             {"InitContainer__1__Name": "web", "InitContainer__1__Image": "i"},
