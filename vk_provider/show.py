@@ -12,7 +12,7 @@ import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from vk_provider.cloud.eci import request
 from vk_provider.config import Config
 from vk_provider.errors import ConfigError, PodNotReady, ProviderError, UnsupportedPod
 from vk_provider.model import pod as pods
+from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.objects import Objects
 from vk_provider.translate.workload import build, references
 
@@ -137,7 +138,7 @@ def _admitted_container(container: Json, *, told: bool) -> Json:
 
 
 class _Objects:
-    """The ConfigMaps and Secrets among the documents."""
+    """What the documents hold beside pods and can be referred to."""
 
     def __init__(self, documents: Iterable[Json]) -> None:
         self._known: dict[tuple[str, str, str], Json] = {}
@@ -148,20 +149,58 @@ class _Objects:
                     continue
                 key = (str(item.get("kind")), str(meta.get("namespace") or "default"), str(meta.get("name")))
                 self._known[key] = _with_data(item)
+        self._bind()
 
     def of(self, pod: Json) -> Objects:
         wanted = references(pod)
-        return Objects(
+        found = Objects(
             config_maps={key: self._config_map(key) for key in wanted.config_maps},
             secrets={key: self._known.get(("Secret", *key)) for key in wanted.secrets},
             tokens=dict.fromkeys(wanted.tokens, STAND_IN),
             services=[],
         )
+        return self._with_storage(found, wanted.claims) if wanted.claims else found
+
+    def _with_storage(self, found: Objects, keys: Iterable[tuple[str, str]]) -> Objects:
+        claims = {key: self._known.get(("PersistentVolumeClaim", *key)) for key in keys}
+        names = {name for claim in claims.values() if (name := volume_name(claim))}
+        found = replace(
+            found,
+            claims=claims,
+            persistent_volumes={name: self._known.get(("PersistentVolume", "default", name)) for name in names},
+        )
+        secrets = {key: self._known.get(("Secret", *key)) for key in secret_keys(found)}
+        return replace(found, secrets={**found.secrets, **secrets})
+
+    def _bind(self) -> None:
+        """Claims and the volumes that either side names for the other, bound as a cluster would bind them."""
+        for (kind, _, name), volume in list(self._known.items()):
+            if kind != "PersistentVolume":
+                continue
+            spec = _object(volume.get("spec"))
+            named = _object(spec.get("claimRef"))
+            for (other, namespace, claim_name), claim in list(self._known.items()):
+                wanted = _object(claim.get("spec"))
+                chosen = (named.get("namespace"), named.get("name")) == (namespace, claim_name)
+                if other == "PersistentVolumeClaim" and (chosen or wanted.get("volumeName") == name):
+                    meta = {**(claim.get("metadata") or {}), "uid": claim_name}
+                    self._known[other, namespace, claim_name] = {
+                        **claim,
+                        "metadata": meta,
+                        "spec": {**wanted, "volumeName": name},
+                        "status": {"phase": "Bound"},
+                    }
+                    reference = {"namespace": namespace, "name": claim_name, "uid": claim_name}
+                    self._known[kind, "default", name] = {**volume, "spec": {**spec, "claimRef": reference}}
 
     def _config_map(self, key: tuple[str, str]) -> Json | None:
         if key[1] == "kube-root-ca.crt":
             return {"metadata": {"name": key[1]}, "data": {"ca.crt": "(CA of the cluster)"}}
         return self._known.get(("ConfigMap", *key))
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _with_data(item: Json) -> Json:

@@ -86,8 +86,10 @@ MANY = tuple(Container(f"c{number}", "busybox") for number in range(21))
             id="volumes",
         ),
         pytest.param(
-            volumes(Volume("a", empty_dir=EmptyDir()), Volume("cfg", files=(File("x", bytes(32 * 1024 + 1)),))),
-            "spec.volumes[1]",
+            volumes(
+                Volume("a", empty_dir=EmptyDir()), Volume("cfg", files=(File("x", bytes(32 * 1024 + 1)),), index=3)
+            ),
+            "spec.volumes[3]",
             "file 'x' of volume 'cfg' has 32769 bytes",
             id="file",
         ),

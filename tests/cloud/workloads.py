@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.model.instance import Owner
-from vk_provider.model.workload import Container, Dns, EmptyDir, File, FromPodIP, Mount, Port, Volume, Workload
+from vk_provider.model.workload import (
+    Container,
+    Dns,
+    EmptyDir,
+    File,
+    Flex,
+    FromPodIP,
+    Mount,
+    Nfs,
+    Port,
+    Volume,
+    Workload,
+)
 
 SETTINGS = EciSettings(
     region="cn-hangzhou",
@@ -92,4 +104,25 @@ EVERYTHING = Workload(
 
 NOTHING_ASKED = Workload(owner=owner("bare"), containers=(Container("main", "busybox"),))
 
-CASES = {"pi": (PI, SETTINGS), "everything": (EVERYTHING, SETTINGS), "nothing_asked": (NOTHING_ASKED, BARE)}
+STORAGE = Workload(
+    owner=owner("db-0"),
+    containers=(
+        Container(
+            "db",
+            "postgres:16",
+            mounts=(Mount("data", "/data", sub_path="pg"), Mount("share", "/share", read_only=True)),
+        ),
+    ),
+    volumes=(
+        Volume("data", flex=Flex("alicloud/disk", "ext4", {"volumeId": "d-1"})),
+        Volume("share", nfs=Nfs("nas.example.com", "/a", read_only=True)),
+        Volume("bucket", flex=Flex("alicloud/oss", options={"akId": "id", "akSecret": "hush", "bucket": "bücket"})),
+    ),
+)
+
+CASES = {
+    "storage": (STORAGE, BARE),
+    "pi": (PI, SETTINGS),
+    "everything": (EVERYTHING, SETTINGS),
+    "nothing_asked": (NOTHING_ASKED, BARE),
+}

@@ -198,3 +198,47 @@ async def test_secrets_are_not_held_for_longer_than_they_are_fresh():
     await asyncio.sleep(3600)
     await reader.read(pod(secrets=()))
     assert PATH not in reader._cache
+
+
+CLAIM = "/api/v1/namespaces/web/persistentvolumeclaims/data"
+VOLUME = "/api/v1/persistentvolumes/pv-1"
+LOGIN = "/api/v1/namespaces/kube-system/secrets/oss"
+
+
+def claimer():
+    source = {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}
+    made = pod(secrets=(), volumes=[source])
+    made["spec"]["containers"][0]["volumeMounts"] = [{"name": "d", "mountPath": "/d"}]
+    return made
+
+
+@in_no_time
+async def test_a_claim_is_followed_to_its_volume_and_the_secret_that_one_names():
+    kube, reader = world()
+    kube.objects[CLAIM] = {"spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}
+    login = {"nodePublishSecretRef": {"namespace": "kube-system", "name": "oss"}}
+    kube.objects[VOLUME] = {"metadata": {"name": "pv-1"}, "spec": {"csi": login}}
+    kube.objects[LOGIN] = {"data": {}}
+    found = await reader.read(claimer())
+    assert found.claims == {("web", "data"): kube.objects[CLAIM]}
+    assert found.persistent_volumes == {"pv-1": kube.objects[VOLUME]}
+    assert found.secrets == {("kube-system", "oss"): {"data": {}}}
+    assert [path for path, _ in kube.gets if "services" not in path] == [CLAIM, VOLUME, LOGIN]
+
+
+@in_no_time
+async def test_behind_a_claim_that_is_not_bound_nothing_is_looked_for():
+    kube, reader = world()
+    kube.objects[CLAIM] = {"spec": {"volumeName": "pv-1"}, "status": {"phase": "Pending"}}
+    assert (await reader.read(claimer())).persistent_volumes == {}
+    assert kube.count("persistentvolumes") == 0
+
+
+@in_no_time
+async def test_a_volume_that_cannot_be_read_leaves_the_pod_waiting():
+    kube, reader = world()
+    kube.objects[CLAIM] = {"spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}
+    await reader.read(claimer())
+    kube.fail = KubeError("forbidden", status=403)
+    with pytest.raises(PodNotReady, match="forbidden"):
+        await reader.read(claimer())

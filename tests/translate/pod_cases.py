@@ -15,6 +15,7 @@ import yaml
 
 from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.workload import FromPodIP
+from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.workload import NodeContext, Objects, References, build, references
 
 DATA = Path(__file__).parent.parent / "data" / "translate"
@@ -35,10 +36,15 @@ def load(case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def fetch(wanted: References, objects: Sequence[dict[str, Any]]) -> Objects:
     """What a session with the API server would bring, were `objects` all there is."""
-    found = {(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]): item for item in objects}
+    found = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item for item in objects}
+    claims = {key: found.get(("PersistentVolumeClaim", *key)) for key in wanted.claims}
+    volumes = {name: found.get(("PersistentVolume", None, name)) for name in map(volume_name, claims.values())}
+    logins = secret_keys(Objects(persistent_volumes=volumes))
     return Objects(
         config_maps={key: found.get(("ConfigMap", *key)) for key in wanted.config_maps},
-        secrets={key: found.get(("Secret", *key)) for key in wanted.secrets},
+        secrets={key: found.get(("Secret", *key)) for key in {*wanted.secrets, *logins}},
+        claims=claims,
+        persistent_volumes=volumes,
         tokens={request: f"token for {request.audience or 'the API server'}" for request in wanted.tokens},
         services=[
             item

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vk_provider.errors import KubeError, NotFound, PodNotReady
 from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
+from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.objects import Objects, References, TokenRequest
 from vk_provider.translate.workload import references
 
@@ -38,16 +40,29 @@ class ReferenceReader:
                     key: tasks.create_task(self._object(paths.config_map(*key))) for key in wanted.config_maps
                 }
                 secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in wanted.secrets}
+                claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in wanted.claims}
                 services = [tasks.create_task(self._services(each)) for each in sorted(wanted.service_namespaces)]
                 tokens = {request: tasks.create_task(self._token(pod, request)) for request in wanted.tokens}
+            found = Objects(
+                config_maps={key: task.result() for key, task in config_maps.items()},
+                secrets={key: task.result() for key, task in secrets.items()},
+                claims={key: task.result() for key, task in claims.items()},
+                services=[service for task in services for service in task.result()],
+                tokens={request: task.result() for request, task in tokens.items()},
+            )
+            return await self._with_storage(found) if wanted.claims else found
         except ExceptionGroup as failures:
             raise _not_ready(failures) from None
-        return Objects(
-            config_maps={key: task.result() for key, task in config_maps.items()},
-            secrets={key: task.result() for key, task in secrets.items()},
-            services=[service for task in services for service in task.result()],
-            tokens={request: task.result() for request, task in tokens.items()},
-        )
+
+    async def _with_storage(self, found: Objects) -> Objects:
+        """And what stands behind the claims, step by step: the volumes they are bound to, the Secrets those name."""
+        names = {name for claim in found.claims.values() if (name := volume_name(claim))}
+        async with asyncio.TaskGroup() as tasks:
+            volumes = {name: tasks.create_task(self._object(paths.persistent_volume(name))) for name in names}
+        found = replace(found, persistent_volumes={name: task.result() for name, task in volumes.items()})
+        async with asyncio.TaskGroup() as tasks:
+            secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in set(secret_keys(found))}
+        return replace(found, secrets={**found.secrets, **{key: task.result() for key, task in secrets.items()}})
 
     async def _object(self, path: str) -> Json | None:
         async def fetch() -> Json | None:

@@ -56,6 +56,14 @@ def secret(namespace: str, name: str) -> str:
     return core("secrets", namespace=_given(namespace), name=_given(name))
 
 
+def claim(namespace: str, name: str) -> str:
+    return core("persistentvolumeclaims", namespace=_given(namespace), name=_given(name))
+
+
+def persistent_volume(name: str) -> str:
+    return core("persistentvolumes", name=_given(name))
+
+
 def service_account_token(namespace: str, name: str) -> str:
     return core("serviceaccounts", namespace=_given(namespace), name=_given(name), subresource="token")
 

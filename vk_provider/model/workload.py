@@ -31,12 +31,45 @@ class EmptyDir:
 
 
 @dataclass(frozen=True, slots=True)
+class Nfs:
+    """A directory that a file server exports, mounted as the cloud mounts one by default."""
+
+    server: str
+    path: str = "/"
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flex:
+    """Storage beyond the instance that a driver of the cloud attaches.
+
+    driver: as `alicloud/disk`. options: what that driver takes; they may hold keys, so they are never shown.
+    """
+
+    driver: str
+    fs_type: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume with all its content. `files` for configMap, secret, projected and downwardAPI; else `empty_dir`."""
+    """One volume with all its content: just one of the four. `files` for configMap, secret, projected and downwardAPI.
+
+    index: its place in the pod's list, where those that nobody mounts stand too.
+    """
 
     name: str
     files: Sequence[File] | None = None
     empty_dir: EmptyDir | None = None
+    nfs: Nfs | None = None
+    flex: Flex | None = None
+    index: int = 0
+
+    @property
+    def is_read_only(self) -> bool:
+        """However it is mounted: files are objects of the API, and storage may be offered for reading only."""
+        return self.files is not None or any(each is not None and each.read_only for each in (self.nfs, self.flex))
 
 
 @dataclass(frozen=True, slots=True)

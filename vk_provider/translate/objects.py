@@ -31,10 +31,12 @@ class References:
 
     service_namespaces: where Services must be listed. `default` is always among them, since every container is told
     where the Service `kubernetes` is (S11); the pod's own is when the pod wants service links.
+    claims: PersistentVolumeClaims. What stands behind them is found by following them: `further`.
     """
 
     config_maps: frozenset[ObjectKey] = frozenset()
     secrets: frozenset[ObjectKey] = frozenset()
+    claims: frozenset[ObjectKey] = frozenset()
     tokens: frozenset[TokenRequest] = frozenset()
     service_namespaces: frozenset[str] = frozenset()
 
@@ -72,11 +74,14 @@ class Kind(Enum):
 class Objects:
     """Everything `References` named, as found. None, or no entry: it does not exist.
 
-    services: of all namespaces asked for, in any order; further ones do no harm.
+    services: of all namespaces asked for, in any order; further ones do no harm. persistent_volumes: by name, those
+    that the claims are bound to; the secrets that these name are among `secrets`.
     """
 
     config_maps: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
     secrets: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
+    claims: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
+    persistent_volumes: Mapping[str, Json | None] = field(default_factory=dict)
     tokens: Mapping[TokenRequest, str] = field(default_factory=dict)
     services: Sequence[Json] = ()
 

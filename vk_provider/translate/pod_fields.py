@@ -26,6 +26,7 @@ from vk_provider.translate.rules import (
     one_of,
 )
 from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
+from vk_provider.translate.storage import DRIVERS, NAS_CSI, OSS_CSI
 
 TEXT = Value(Type.TEXT)
 FLAG = Value(Type.FLAG)
@@ -202,12 +203,59 @@ _PROJECTION = Object(
         "podCertificate": _not_yet("pod certificates are", "put the certificate into a Secret"),
     }
 )
-_NETWORK_DISK = Refused(
-    "storage outside the pod is not carried yet on the virtual node; use emptyDir, or fetch the data in the container",
-    unless=(),
+_LOGIN = Object({"name": TEXT}, required=("name",))
+_NFS = Object({"server": TEXT, "path": TEXT, "readOnly": FLAG}, required=("server", "path"))
+_CLAIM = Object({"claimName": TEXT, "readOnly": FLAG}, required=("claimName",))
+_CLAIM_SPEC = Object(
+    {
+        "volumeMode": Value(Type.TEXT, one_of("Filesystem", instead="no container can be given a block device")),
+        **dict.fromkeys(
+            (
+                "accessModes",
+                "dataSource",
+                "dataSourceRef",
+                "resources",
+                "selector",
+                "storageClassName",
+                "volumeAttributesClassName",
+                "volumeName",
+            ),
+            Harmless("the cluster makes a claim of it, which is looked at when it is bound"),
+        ),
+    }
+)
+_EPHEMERAL = Object(
+    {
+        "volumeClaimTemplate": Object({"metadata": Harmless("the claim's own"), "spec": _CLAIM_SPEC}),
+        "readOnly": FLAG,
+    }
+)
+_INLINE_DRIVER = one_of(
+    NAS_CSI, OSS_CSI, instead="use a PersistentVolumeClaim, or for what an object of the cluster holds a Secret"
+)
+_INLINE_CSI = Object(
+    {
+        "driver": Value(Type.TEXT, _INLINE_DRIVER),
+        "fsType": TEXT,
+        "readOnly": FLAG,
+        "volumeAttributes": TEXT_MAP,
+        "nodePublishSecretRef": _LOGIN,
+    },
+    required=("driver",),
+)
+_FLEX = Object(
+    {
+        "driver": Value(Type.TEXT, one_of(*DRIVERS, instead="use a PersistentVolumeClaim")),
+        "fsType": TEXT,
+        "readOnly": FLAG,
+        "options": TEXT_MAP,
+        "secretRef": _LOGIN,
+    },
+    required=("driver",),
 )
 _FOREIGN_DISK = Refused(
-    "this kind of storage does not exist in the cloud; use emptyDir, or fetch the data in the container", unless=()
+    "this kind of storage does not exist in the cloud; use nfs or a PersistentVolumeClaim of a disk, NAS or OSS",
+    unless=(),
 )
 _VOLUME = Object(
     {
@@ -225,7 +273,11 @@ _VOLUME = Object(
         ),
         "gitRepo": Refused("clone the repository in an init container into an emptyDir instead", unless=()),
         "image": Refused("image volumes are not carried yet; copy the files in an init container", unless=()),
-        **dict.fromkeys(("persistentVolumeClaim", "ephemeral", "nfs", "csi", "flexVolume"), _NETWORK_DISK),
+        "persistentVolumeClaim": _CLAIM,
+        "ephemeral": _EPHEMERAL,
+        "nfs": _NFS,
+        "csi": _INLINE_CSI,
+        "flexVolume": _FLEX,
         **dict.fromkeys(
             (
                 "awsElasticBlockStore",

@@ -1,4 +1,4 @@
-"""Volumes of a pod with all their content, laid out as a kubelet does (contract S20 to S26).
+"""Volumes of a pod with all their content, laid out as a kubelet does (contract S20 to S28).
 
 Only volumes that some container mounts are looked at: a kubelet sets up no others, so what those name may be missing.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import ceil_div, parse
-from vk_provider.model.workload import EmptyDir, File, Volume
+from vk_provider.model.workload import EmptyDir, File, Flex, Nfs, Volume
+from vk_provider.translate import claims, storage
 from vk_provider.translate.fieldrefs import service_account, volume_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, TokenRequest
 from vk_provider.translate.resources import resource_value
@@ -36,7 +37,10 @@ def holds_files(volume: Json) -> bool:
 
 
 def object_keys(volume: Json, namespace: str) -> Iterator[tuple[Kind, ObjectKey]]:
-    """Every ConfigMap and Secret that the volume shows, optional ones among them."""
+    """Every ConfigMap and Secret that the volume shows or logs in with, optional ones among them."""
+    login = storage.secret_of_inline(volume, namespace)
+    if login is not None:
+        yield Kind.SECRET, login
     for projection in _projections(volume):
         for field, kind in _KINDS:
             if projection.get(field) is not None:
@@ -60,9 +64,20 @@ class VolumeBuilder:
     context: NodeContext
 
     def build(self, volume: Json) -> Volume:
-        """The volume, its files sorted by path. Raises PodNotReady, naming everything in it that is missing."""
-        if not holds_files(volume):
-            return Volume(volume["name"], empty_dir=_empty_dir(volume.get("emptyDir") or {}))
+        """The volume. Raises PodNotReady, naming everything in it that is missing, and UnsupportedPod."""
+        name, index = volume["name"], self.pod["spec"]["volumes"].index(volume)
+        if holds_files(volume):
+            return Volume(name, files=self.files(volume), index=index)
+        field = f"spec.volumes[{index}]"
+        claim = claims.claim_of(volume, self.pod["metadata"]["name"], self.namespace)
+        if claim is not None:
+            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field), index)
+        if storage.is_inline(volume):
+            return _stored(name, storage.inline(volume, self.objects, field, self.namespace), index)
+        return Volume(name, empty_dir=_empty_dir(volume.get("emptyDir") or {}), index=index)
+
+    def files(self, volume: Json) -> Sequence[File]:
+        """What a volume of files holds now, sorted by path. Raises PodNotReady, naming everything that is missing."""
         files: dict[str, File] = {}
         faults: list[str] = []
         for projection in _projections(volume):
@@ -70,7 +85,7 @@ class VolumeBuilder:
                 files[file.path] = file
         if faults:
             raise _not_ready(volume, faults)
-        return Volume(volume["name"], files=tuple(files[path] for path in sorted(files)))
+        return tuple(files[path] for path in sorted(files))
 
     def _files(self, volume: Json, projection: Json, faults: list[str]) -> Iterator[File]:
         """The files of one source; what is missing goes to `faults`, so that all of it is known at once."""
@@ -149,6 +164,12 @@ def _token_request(volume: Json, source: Json, pod: Json, namespace: str) -> Tok
 def _empty_dir(source: Json) -> EmptyDir:
     limit = parse(source.get("sizeLimit") or 0)  # zero is no limit
     return EmptyDir(medium=source.get("medium") or "", size_mib=ceil_div(limit, _MIB) if limit else None)
+
+
+def _stored(name: str, what: Nfs | Flex, index: int) -> Volume:
+    if isinstance(what, Nfs):
+        return Volume(name, nfs=what, index=index)
+    return Volume(name, flex=what, index=index)
 
 
 def _clean(path: str) -> str:

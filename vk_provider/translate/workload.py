@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from vk_provider.errors import UnsupportedPod
+from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
-from vk_provider.model.workload import Container, Mount, Notice, Port, Workload
-from vk_provider.translate import environment, probes, security, volumes
+from vk_provider.model.workload import Container, Mount, Notice, Port, Volume, Workload
+from vk_provider.translate import claims, environment, probes, security, volumes
 from vk_provider.translate.annotations import for_driver
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
@@ -42,6 +42,11 @@ def references(pod: Json) -> References:
     return References(
         config_maps=frozenset(key for kind, key in keys if kind is Kind.CONFIG_MAP),
         secrets=frozenset(key for kind, key in keys if kind is Kind.SECRET),
+        claims=frozenset(
+            key
+            for volume in volumes.mounted_volumes(pod)
+            if (key := claims.claim_of(volume, pod["metadata"]["name"], namespace)) is not None
+        ),
         tokens=frozenset(
             request
             for volume in volumes.mounted_volumes(pod)
@@ -88,9 +93,8 @@ class _Assembly:
 
     def workload(self) -> Workload:
         dns, dns_notices = resolver(self._pod, self._namespace, self._context)
-        mounted = volumes.mounted_volumes(self._pod)
-        built = tuple(security.readable(self._volumes.build(volume), self._pod) for volume in mounted)
-        read_only = {volume["name"] for volume in mounted if volumes.holds_files(volume)}
+        built = self._built_volumes()
+        read_only = {volume.name for volume in built if volume.is_read_only}
         inits = tuple((item, self._container(item, read_only)) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
         return Workload(
@@ -111,6 +115,19 @@ class _Assembly:
             annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
             notices=(*dns_notices, *self._notices, *security.notices(self._pod)),
         )
+
+    def _built_volumes(self) -> Sequence[Volume]:
+        """All of them, or everything about them that is refused."""
+        built: list[Volume] = []
+        found: list[Refusal] = []
+        for volume in volumes.mounted_volumes(self._pod):
+            try:
+                built.append(security.readable(self._volumes.build(volume), self._pod))
+            except UnsupportedPod as error:
+                found.extend(error.refusals)
+        if found:
+            raise UnsupportedPod(found)
+        return tuple(built)
 
     def _owner(self) -> Owner:
         meta = self._pod["metadata"]
