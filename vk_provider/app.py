@@ -7,24 +7,27 @@ import logging
 import random
 import socket
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__
-from vk_provider.cloud.base import Cloud, Measures
+from vk_provider.cloud.base import Cloud, Measures, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.config import Config
 from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.live import PER_MINUTE, LiveConfiguration
 from vk_provider.control.node import STAMP, NodeController
-from vk_provider.control.plan import Node
+from vk_provider.control.plan import Node, primary
 from vk_provider.control.pods import PodController
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.references import ReferenceReader
+from vk_provider.control.sources import SourceWatcher
 from vk_provider.control.usage import UsageLoop
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
 from vk_provider.kube import paths
@@ -128,7 +131,9 @@ class Provider:
             sweep_interval_s=self._config.sweep_interval_s,
             jitter=random.random,
         )
-        controller = self._controller(poller)
+        references = ReferenceReader(self._client)
+        live = self._live(references, lambda: controller)
+        controller = self._controller(poller, references, live)
         node.watch_health(lambda: poller.health)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.run(), name="lease")
@@ -144,6 +149,8 @@ class Provider:
             if self._usage is not None:
                 tasks.create_task(self._usage.run(), name="usage")
             tasks.create_task(controller.run(self._config.workers), name="reconcile")
+            if live is not None:
+                tasks.create_task(live.run(), name="live configuration")
 
     def _count_requests(self, *clients: KubeClient) -> None:
         requests = self._registry.counter(
@@ -182,7 +189,30 @@ class Provider:
         if self._usage is not None:
             self._usage.wake()
 
-    def _controller(self, poller: InstancePoller) -> PodController:
+    def _live(self, references: ReferenceReader, controller: Callable[[], PodController]) -> LiveConfiguration | None:
+        """None: it is switched off, or this cloud cannot do it."""
+        if not self._config.live_configuration or not isinstance(self._cloud, Updates):
+            return None
+        raised = self._config.eci_calls_per_minute.get("UpdateContainerGroup", 0)
+        return LiveConfiguration(
+            cloud=self._cloud,
+            references=references,
+            sources=SourceWatcher(self._client, changed=self._queue.add, stale=references.forget, jitter=random.random),
+            context=node_context(self._config, self._address),
+            metrics=self._registry,
+            pod_of=self._pods.get,
+            instance_of=lambda pod: primary(pod, self._instances.of(pods.uid_of(pod)))[0],
+            look=self._queue.add,
+            doubt=lambda pod: controller().confirm(pod),
+            warn=lambda pod, reason, message: controller().warn(pod, reason, message),
+            clock=lambda: datetime.now(UTC),
+            jitter=random.random,
+            per_minute=max(1, raised * 4 // 5) if raised else PER_MINUTE,
+        )
+
+    def _controller(
+        self, poller: InstancePoller, references: ReferenceReader, live: LiveConfiguration | None
+    ) -> PodController:
         config = self._config
         return PodController(
             client=self._client,
@@ -192,7 +222,8 @@ class Provider:
             poller=poller,
             queue=self._queue,
             recorder=self._recorder,
-            references=ReferenceReader(self._client),
+            references=references,
+            live=live,
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,

@@ -287,6 +287,13 @@ class Config:
     orphan_age_s: float = setting(
         60.0, _seconds(0, 3600), "an instance without a pod is deleted only when it is at least so old"
     )
+    live_configuration: bool = setting(
+        True,
+        _flag,
+        "bring changes of ConfigMaps, Secrets and labels, and renewed tokens, to the files of running instances. It is "
+        "not known whether ECI restarts containers for that; off = files stay as they were, and tokens expire. Per "
+        'pod: annotation virtual-kubelet.io/live-configuration: "false"',
+    )
     workers: int = setting(64, _integer(1, 1000), "pods worked on at the same time")
 
     # --- the log

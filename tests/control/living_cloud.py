@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tests.control.memory_cloud import MemoryCloud
+from vk_provider.errors import CloudUnavailable, InstanceGone
 from vk_provider.model.instance import (
     CloudCondition,
     CloudEvent,
@@ -19,7 +20,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
-from vk_provider.model.workload import Workload
+from vk_provider.model.workload import Volume, Workload
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -48,6 +49,9 @@ class LivingCloud(MemoryCloud):
         self.starts: Counter[str] = Counter()
         self.unplaced: Counter[str] = Counter()
         self.created_at_s: list[float] = []
+        self.files: dict[str, dict[str, str]] = {}  # instance id → "volume/path" → text
+        self.updates: list[tuple[str, float]] = []  # instance id, loop time
+        self.update_s = 0.5
         self._clock = clock
         self._specs: dict[str, tuple[Workload, Life]] = {}
 
@@ -65,6 +69,22 @@ class LivingCloud(MemoryCloud):
                 self._born(f"eci-{len(self._tokens)}", workload)
         made = self._tokens[workload.owner.uid, workload.replaces]
         return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0)
+
+    async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
+        self._enter(f"update {instance_id}")
+        if instance_id not in self.instances:
+            raise InstanceGone(f"no {instance_id}")
+        if not self._is(instance_id, InstanceStatus.PENDING, InstanceStatus.RUNNING):
+            raise CloudUnavailable("IncorrectStatus")
+        before = self.instances[instance_id].status
+        self.updates.append((instance_id, asyncio.get_running_loop().time()))
+        self.files[instance_id] = _texts(volumes)
+        self.set(instance_id, status=InstanceStatus.UPDATING)
+        self._later(self.update_s, lambda: self._updated(instance_id, before))
+
+    def _updated(self, instance_id: str, before: InstanceStatus) -> None:
+        if self._is(instance_id, InstanceStatus.UPDATING):
+            self.set(instance_id, status=before)
 
     async def delete(self, instance_id: str, *, force: bool = False) -> bool:
         self._enter(f"delete {instance_id}")
@@ -104,6 +124,7 @@ class LivingCloud(MemoryCloud):
         life = self.life_of(workload.owner.name)
         uid = workload.owner.uid
         self._specs[instance_id] = (workload, life)
+        self.files[instance_id] = _texts(workload.volumes)
         self.created_at_s.append(asyncio.get_running_loop().time())
         names = [each.name for each in workload.containers]
         waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING)) for name in names)
@@ -135,7 +156,7 @@ class LivingCloud(MemoryCloud):
             self.set(instance_id, status=InstanceStatus.RUNNING, ip="10.0.9.9")
 
     def _end(self, instance_id: str, code: int) -> None:
-        if self._is(instance_id, InstanceStatus.RUNNING):
+        if self._is(instance_id, InstanceStatus.RUNNING, InstanceStatus.UPDATING):
             self._terminated(instance_id, code)
             status = InstanceStatus.FAILED if code else InstanceStatus.SUCCEEDED
             self.set(instance_id, status=status, ended_at=self._stamp())
@@ -165,3 +186,7 @@ class LivingCloud(MemoryCloud):
 
     def _stamp(self) -> str:
         return self._clock().strftime(STAMP)
+
+
+def _texts(volumes: Sequence[Volume]) -> dict[str, str]:
+    return {f"{each.name}/{file.path}": file.content.decode() for each in volumes for file in each.files or ()}

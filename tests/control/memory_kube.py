@@ -1,4 +1,5 @@
-"""An API server in memory, with the methods of KubeClient: pods, nodes, events, tokens, and a watch of pods.
+"""An API server in memory, with the methods of KubeClient: pods, nodes, events, tokens, and watches of pods and of
+single ConfigMaps and Secrets.
 
 It merges pods/status its own way (`status_world.Server`) and refuses what the real one refuses. What no client may ever
 do, as taking a terminal phase back, stands in `wrongs` afterwards.
@@ -21,6 +22,7 @@ from vk_provider.errors import Conflict, Gone, KubeError, NotFound
 Json = dict[str, Any]
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _POD = re.compile(r"^/api/v1/namespaces/[^/]+/pods/[^/]+$")
+_SOURCE = re.compile(r"^/api/v1/namespaces/[^/]+/(configmaps|secrets)/[^/]+$")
 _KINDS = re.compile(r"/(pods|events|nodes|services|configmaps|secrets|serviceaccounts)(/|$)")
 
 
@@ -42,7 +44,7 @@ class MemoryKube:
         self._clock = clock
         self._version = 1
         self._uids = 0
-        self._log: list[tuple[int, str, Json]] = []
+        self._log: list[tuple[int, str, str, Json]] = []  # version, path, kind, object
         self._news: asyncio.Event = asyncio.Event()
         self._forgotten = 0  # versions up to this one cannot be watched from any more
 
@@ -135,7 +137,7 @@ class MemoryKube:
     ) -> Json:
         self._enter("POST", path, body)
         if path.endswith("/token"):
-            return {"status": {"token": f"token-{len(self.seen)}"}}
+            return self._token(body)
         full = f"{path}/{body['metadata']['name']}"
         if full in self.objects:
             raise Conflict(f"{full} exists", status=409, reason="AlreadyExists")
@@ -185,19 +187,43 @@ class MemoryKube:
     async def stream(
         self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float
     ) -> AsyncIterator[AsyncIterator[Json]]:
+        params = params or {}
         self._enter("WATCH", path, None)
-        yield self._lines(int((params or {})["resourceVersion"]))
+        name = params.get("fieldSelector", "").removeprefix("metadata.name=")
+        if "resourceVersion" not in params:
+            yield self._of_one(f"{path}/{name}")
+        else:
+            yield self._lines(int(params["resourceVersion"]), lambda each: _POD.match(each) is not None)
 
     # --- inside
 
-    async def _lines(self, since: int) -> AsyncIterator[Json]:
+    async def _of_one(self, path: str) -> AsyncIterator[Json]:
+        """As it is, then its changes."""
+        since = self._version
+        if path in self.objects:
+            yield {"type": "ADDED", "object": copy.deepcopy(self.objects[path])}
+        async for line in self._lines(since, lambda each: each == path):
+            yield line
+
+    def _token(self, body: Json) -> Json:
+        """Only for a pod that is there. Its text says when it ends, so that whoever uses it can tell."""
+        bound, life_s = body["spec"]["boundObjectRef"], body["spec"]["expirationSeconds"]
+        uids = {pod["metadata"]["uid"] for pod in self.pods()}
+        if bound["uid"] not in uids:
+            raise NotFound(f"pods {bound['name']} not found", status=404)
+        ends = self._clock() + timedelta(seconds=life_s)
+        return {"spec": {"expirationSeconds": life_s}, "status": {"token": ends.strftime(STAMP)}}
+
+    async def _lines(self, since: int, wanted: Callable[[str], bool]) -> AsyncIterator[Json]:
         position = next((i for i, entry in enumerate(self._log) if entry[0] > since), len(self._log))
         while True:
             if self._forgotten > since:
                 raise Gone("too old", status=410)
             while position < len(self._log):
-                version, kind, item = self._log[position]
+                version, path, kind, item = self._log[position]
                 position, since = position + 1, version
+                if not wanted(path):
+                    continue
                 if self.watch_lag_s:
                     await asyncio.sleep(self.watch_lag_s)
                 yield {"type": kind, "object": copy.deepcopy(item)}
@@ -262,8 +288,8 @@ class MemoryKube:
         self._version += 1
         item = self.objects[path] = copy.deepcopy(self.objects[path])
         item["metadata"]["resourceVersion"] = str(self._version)
-        if _POD.match(path):
-            self._log.append((self._version, kind, item))
+        if _POD.match(path) or _SOURCE.match(path):
+            self._log.append((self._version, path, kind, item))
             self._news.set()
             self._news = asyncio.Event()
         return item

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.translate.status_world import Server
+from vk_provider.control.moment import Now
 from vk_provider.control.plan import (
     DELETE_AGAIN_S,
     GRACE_SLACK_S,
@@ -19,7 +20,6 @@ from vk_provider.control.plan import (
     Look,
     Node,
     Nothing,
-    Now,
     Patch,
     Wait,
     plan,

@@ -12,10 +12,12 @@ from typing import Any
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.control.plan import Node
+from vk_provider.control.live import LiveConfiguration
+from vk_provider.control.plan import Node, primary
 from vk_provider.control.pods import PodController
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.references import ReferenceReader
+from vk_provider.control.sources import SourceWatcher
 from vk_provider.kube import paths
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -104,6 +106,29 @@ class Process:
             sweep_interval_s=30.0,
             jitter=lambda: jitter,
         )
+        references = ReferenceReader(kube)
+        self.sources = SourceWatcher(
+            kube,
+            changed=self.queue.add,
+            stale=references.forget,
+            jitter=lambda: jitter,
+            watch_s=lambda: 1e6,
+            most_watches=world.most_watches,
+        )
+        self.live = LiveConfiguration(
+            cloud=cloud,
+            references=references,
+            sources=self.sources,
+            context=world.context,
+            metrics=Registry(),
+            pod_of=self.store.get,
+            instance_of=lambda pod: primary(pod, self.instances.of(pods.uid_of(pod)))[0],
+            look=self.queue.add,
+            doubt=lambda pod: self.controller.confirm(pod),
+            warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
+            clock=world.now,
+            jitter=lambda: jitter,
+        )
         self.controller = PodController(
             client=kube,
             cloud=cloud,
@@ -112,7 +137,8 @@ class Process:
             poller=self.poller,
             queue=self.queue,
             recorder=self.recorder,
-            references=ReferenceReader(kube),
+            references=references,
+            live=self.live,
             node=Node(name="vk", host_ip="10.0.0.1"),
             context=world.context,
             metrics=Registry(),
@@ -127,6 +153,7 @@ class Process:
             tasks.create_task(self.poller.run())
             tasks.create_task(self.recorder.run())
             tasks.create_task(self.controller.run(workers))
+            tasks.create_task(self.live.run())
 
     async def end(self) -> None:
         """Kill -9: nothing that is still to be done gets done."""
@@ -146,6 +173,7 @@ class World:
         self.kube_latency_s, self.cloud_latency_s = kube_latency_s, cloud_latency_s
         self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
         self.health: list[Any] = []
+        self.most_watches = 200
         self._loop = asyncio.get_running_loop()
 
     def now(self) -> datetime:

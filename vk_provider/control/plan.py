@@ -11,6 +11,7 @@ process may die on any line: the next look starts from the same two truths.
 | live                      | none, had one           | vanished: Failed                                            |
 | live                      | never placed            | create another in its place; then it is one too many        |
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
+| live                      | shows outdated files    | give it new ones (`freshness`)                              |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
 | live, only sidecars left  | present                 | let the cloud end them, else stop it                        |
 | live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
@@ -28,6 +29,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vk_provider.control import freshness
+from vk_provider.control.moment import Now
 from vk_provider.control.record import PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
@@ -45,18 +48,6 @@ DAEMON_REFUSAL = Problem(
     "a virtual node has no machine for a DaemonSet pod to serve; keep the DaemonSet away from it with a required node"
     " affinity on type NotIn [virtual-kubelet]",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """The moment of a decision. wall: UTC; loop_s: the loop's clock, for intervals; stamp: wall as RFC 3339."""
-
-    wall: datetime
-    loop_s: float
-
-    @property
-    def stamp(self) -> str:
-        return self.wall.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +118,16 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """Give the instance new files, when its turn comes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finalize:
     """Remove the pod object: grace 0, uid as precondition."""
 
 
-Action = Nothing | Wait | Create | DeleteInstance | DeleteOrphan | Patch | Look | Finalize
+Action = Nothing | Wait | Create | DeleteInstance | DeleteOrphan | Patch | Look | Refresh | Finalize
 
 
 def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, node: Node, now: Now) -> Action:
@@ -232,7 +228,9 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
         return _absent(pod, record, node, now)
     if instance.status is NEVER_PLACED:
         body = status.patch(
-            pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip), annotations=_notes(pod, instance)
+            pod,
+            status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip),
+            annotations=_notes(pod, instance, record),
         )
         if body is not None:
             return Patch(body)  # its user sees why, before another is tried
@@ -243,14 +241,28 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
         return _overdue(pod, instance, record, node, now)
     settled = record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S
     desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=settled)
-    body = status.patch(pod, desired, annotations=_notes(pod, instance))
+    body = status.patch(pod, desired, annotations=_notes(pod, instance, record))
     if body is not None:
         return Patch(body)
     if record.alone_s is not None:
         return _alone(pod, instance, record, now)
     if instance.status.is_ended:
         return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
-    return Wait(-overdue_s) if overdue_s is not None and overdue_s < 0 else Nothing()
+    return _renewed(pod, instance, record, -overdue_s if overdue_s is not None else None, now)
+
+
+def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | None, now: Now) -> Action:
+    """What the files of a running instance want. left_s: until the pod's deadline, None = it has none."""
+    waits = [left_s] if left_s is not None and left_s > 0 else []
+    if record.live is not None:
+        match freshness.decide(pods.uid_of(pod), instance, record.live, now):
+            case freshness.Update():
+                return Refresh()
+            case freshness.Later(seconds):
+                waits.append(seconds)
+            case freshness.Fresh():
+                pass
+    return Wait(min(waits)) if waits else Nothing()
 
 
 def _alone(pod: Json, instance: Instance, record: PodRecord, now: Now) -> Action:
@@ -351,17 +363,17 @@ def _report(pod: Json, problem: Problem | None, node: Node, now: Now) -> Patch |
     return Patch(body) if body is not None else None
 
 
-def _notes(pod: Json, instance: Instance) -> dict[str, str]:
-    """The annotations that say which instance is this pod's: our memory of it across restarts."""
-    size = f"{instance.cpu:g}-{instance.memory_gib:g}Gi"
-    return (
-        {}
-        if pods.instance_id_of(pod) == instance.id
-        else {
-            pods.INSTANCE_ID_ANNOTATION: instance.id,
-            **({pods.INSTANCE_SPEC_ANNOTATION: size} if instance.cpu else {}),
-        }
-    )
+def _notes(pod: Json, instance: Instance, record: PodRecord) -> dict[str, str]:
+    """The annotations that say which instance is this pod's and what is in it: our memory of it across restarts."""
+    notes = {}
+    if pods.instance_id_of(pod) != instance.id:
+        notes[pods.INSTANCE_ID_ANNOTATION] = instance.id
+        if instance.cpu:
+            notes[pods.INSTANCE_SPEC_ANNOTATION] = f"{instance.cpu:g}-{instance.memory_gib:g}Gi"
+    content = record.live.has if record.live is not None else None
+    if content is not None and content.instance_id == instance.id and content.text() != pods.live_content_of(pod):
+        notes[pods.LIVE_CONTENT_ANNOTATION] = content.text()
+    return notes
 
 
 def _deletable(instance: Instance, record: PodRecord, now: Now) -> bool:

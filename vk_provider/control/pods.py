@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.live import LiveConfiguration
+from vk_provider.control.moment import Now
 from vk_provider.control.pace import RefusalPace
 from vk_provider.control.plan import (
     Create,
@@ -25,8 +27,8 @@ from vk_provider.control.plan import (
     Look,
     Node,
     Nothing,
-    Now,
     Patch,
+    Refresh,
     Wait,
     plan,
     primary,
@@ -97,8 +99,10 @@ class PodController:
         context: NodeContext,
         metrics: Registry,
         jitter: Jitter,
+        live: LiveConfiguration | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """live: None leaves the files of running instances as they are."""
         self._client = client
         self._cloud = cloud
         self._reflector = pods_seen
@@ -110,6 +114,7 @@ class PodController:
         self._references = references
         self._node = node
         self._context = context
+        self._live = live
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
@@ -164,7 +169,7 @@ class PodController:
     def _tell_failed_sync(self, uid: str, message: str) -> None:
         pod = self._store.get(uid)
         if pod is not None:
-            self._warn(pod, "FailedSync", message)
+            self.warn(pod, "FailedSync", message)
 
     def _record(self, uid: str) -> PodRecord:
         return self._records.setdefault(uid, PodRecord())
@@ -174,6 +179,8 @@ class PodController:
     async def _reconcile(self, uid: str) -> None:
         pod = self._store.get(uid)
         instances = self._instances.of(uid)
+        if pod is None and self._live is not None:
+            self._live.forget(uid)
         if pod is None and not instances:
             self._records.pop(uid, None)
             return
@@ -184,6 +191,8 @@ class PodController:
         _take_note(record, pod, instances, now)
         if pod is not None and instances:
             self._mirror_events(pod, instances, record)
+        if pod is not None and self._live is not None:
+            record.live = self._live.see(pod, primary(pod, instances)[0])
         action = plan(pod, instances, record, node=self._node, now=now)
         self._actions.add(action=type(action).__name__)
         match action:
@@ -205,9 +214,13 @@ class PodController:
             case Patch(body, problem):
                 await self._patch(pod, body, record)
                 if problem is not None:
-                    self._warn(pod, problem.reason, problem.message)
+                    self.warn(pod, problem.reason, problem.message)
             case Look(instance_id):
                 await self._look(pod, instance_id, record)
+            case Refresh():
+                record.patches = 0
+                if self._live is not None:
+                    self._live.refresh(uid)
             case Finalize():
                 await self._finalize(pod)
         record.failures = 0
@@ -216,6 +229,7 @@ class PodController:
         key = pods.key_of(pod)
         began = time.monotonic()
         uncertain = record.created
+        asked_at = self._clock()
         try:
             objects = await self._references.read(pod)
             workload = replace(build(pod, objects, self._context), replaces=replaces)
@@ -234,11 +248,13 @@ class PodController:
         record.problem, record.created, record.attempts = None, False, 0
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
-                self._warn(pod, notice.reason, notice.message, container=notice.container)
+                self.warn(pod, notice.reason, notice.message, container=notice.container)
         if replaces:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
+        if self._live is not None:
+            self._live.created(pod, instance, objects, asked_at)
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
@@ -259,7 +275,7 @@ class PodController:
         record.retry_at_s = asyncio.get_running_loop().time() + delay_s
         self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
         prefix = "Error: " if event_reason == "Failed" and isinstance(error, PodNotReady) else ""
-        self._warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
+        self.warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
         log.warning("not created pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
 
     async def _delete_instance(self, pod: Json, action: DeleteInstance, record: PodRecord) -> None:
@@ -267,7 +283,7 @@ class PodController:
         try:
             existed = await self._cloud.delete(instance.id, force=action.force)
         except CloudError as error:
-            self._warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {error}")
+            self.warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {error}")
             raise
         if action.force:
             record.forced = instance.id
@@ -335,15 +351,23 @@ class PodController:
 
     async def _read_again(self, key: pods.PodKey, conflict: Conflict) -> None:
         """A namesake means that ours is gone; the same pod, that others wrote it too: taken as it is, tried again."""
+        if await self._is_there(key):
+            raise conflict
+
+    async def confirm(self, pod: Json) -> None:
+        """Somebody was told that it is gone: take what the API server has of it this moment."""
+        await self._is_there(pods.key_of(pod))
+
+    async def _is_there(self, key: pods.PodKey) -> bool:
         try:
             found = await self._client.get(paths.pod(key.namespace, key.name))
         except NotFound:
             found = None
         if found is None or pods.uid_of(found) != key.uid:
             self._forget_pod(key)
-            return
+            return False
         self._reflector.take(found)
-        raise conflict
+        return True
 
     async def _finalize(self, pod: Json) -> None:
         key = pods.key_of(pod)
@@ -383,7 +407,7 @@ class PodController:
 
     # --- what users see ---
 
-    def _warn(self, pod: Json, reason: str, message: str, *, container: str = "") -> None:
+    def warn(self, pod: Json, reason: str, message: str, *, container: str = "") -> None:
         self._record_event(pod, "Warning", reason, message, container=container)
 
     def _record_event(self, pod: Json, kind: str, reason: str, message: str, *, container: str = "") -> None:

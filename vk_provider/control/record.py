@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vk_provider.control.freshness import Freshness
 from vk_provider.model.instance import CloudCondition, Instance
 
 
@@ -41,5 +42,6 @@ class PodRecord:
     alone_s: float | None = None  # loop time at which only sidecars were first seen to run
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
+    live: Freshness | None = None  # of its files; None: nothing of them can change
     deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
     mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored

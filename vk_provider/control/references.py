@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vk_provider.errors import KubeError, NotFound, PodNotReady
+from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady
 from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.objects import Objects, References, TokenRequest
-from vk_provider.translate.workload import references
+from vk_provider.translate.workload import content_references, references
 
 Json = dict[str, Any]
 
@@ -33,26 +33,41 @@ class ReferenceReader:
 
         Raises UnsupportedPod before anything is fetched; PodNotReady when the API server cannot give it now.
         """
-        wanted: References = references(pod)
+        wanted = references(pod)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                config_maps = {
-                    key: tasks.create_task(self._object(paths.config_map(*key))) for key in wanted.config_maps
-                }
-                secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in wanted.secrets}
-                claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in wanted.claims}
-                services = [tasks.create_task(self._services(each)) for each in sorted(wanted.service_namespaces)]
-                tokens = {request: tasks.create_task(self._token(pod, request)) for request in wanted.tokens}
-            found = Objects(
-                config_maps={key: task.result() for key, task in config_maps.items()},
-                secrets={key: task.result() for key, task in secrets.items()},
-                claims={key: task.result() for key, task in claims.items()},
-                services=[service for task in services for service in task.result()],
-                tokens={request: task.result() for request, task in tokens.items()},
-            )
-            return await self._with_storage(found) if wanted.claims else found
+            return await self._read(pod, wanted)
         except ExceptionGroup as failures:
             raise _not_ready(failures) from None
+
+    async def read_content(self, pod: Json) -> Objects:
+        """What the pod's volumes show, and new tokens. Raises KubeError; NotFound or Conflict: the pod is gone, or the
+        account that its tokens speak for."""
+        try:
+            return await self._read(pod, content_references(pod))
+        except ExceptionGroup as failures:
+            gone, _ = failures.split((NotFound, Conflict))
+            raise (gone or failures).exceptions[0] from None
+
+    def forget(self, path: str) -> None:
+        """The object there has changed: who asks next is not told what it was before."""
+        self._cache.pop(path, None)
+
+    async def _read(self, pod: Json, wanted: References) -> Objects:
+        async with asyncio.TaskGroup() as tasks:
+            config_maps = {key: tasks.create_task(self._object(paths.config_map(*key))) for key in wanted.config_maps}
+            secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in wanted.secrets}
+            claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in wanted.claims}
+            services = [tasks.create_task(self._services(each)) for each in sorted(wanted.service_namespaces)]
+            tokens = {request: tasks.create_task(self._token(pod, request)) for request in wanted.tokens}
+        found = Objects(
+            config_maps={key: task.result() for key, task in config_maps.items()},
+            secrets={key: task.result() for key, task in secrets.items()},
+            claims={key: task.result() for key, task in claims.items()},
+            services=[service for task in services for service in task.result()],
+            tokens={request: task.result()[0] for request, task in tokens.items()},
+            token_lives_s={request: task.result()[1] for request, task in tokens.items()},
+        )
+        return await self._with_storage(found) if wanted.claims else found
 
     async def _with_storage(self, found: Objects) -> Objects:
         """And what stands behind the claims, step by step: the volumes they are bound to, the Secrets those name."""
@@ -106,8 +121,9 @@ class ReferenceReader:
             self._cache.pop(path, None)
         return found
 
-    async def _token(self, pod: Json, request: TokenRequest) -> str:
-        """S23: a token bound to this pod, so that it dies with it."""
+    async def _token(self, pod: Json, request: TokenRequest) -> tuple[str, int]:
+        """S23: a token bound to this pod, so that it dies with it, and the seconds it lives. By the length that the
+        server grants, not by its clock, which may differ from ours."""
         meta = pod["metadata"]
         spec: dict[str, Any] = {
             "expirationSeconds": request.expiration_s,
@@ -120,7 +136,8 @@ class ReferenceReader:
             paths.service_account_token(request.namespace, request.service_account), body
         )
         token: str = answer["status"]["token"]
-        return token
+        granted = (answer.get("spec") or {}).get("expirationSeconds")
+        return token, int(granted or request.expiration_s)
 
 
 def _not_ready(failures: ExceptionGroup[Exception]) -> Exception:

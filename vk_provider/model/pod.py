@@ -11,6 +11,9 @@ Json = dict[str, Any]
 INSTANCE_ID_ANNOTATION = "k8s.aliyun.com/eci-instance-id"
 INSTANCE_SPEC_ANNOTATION = "k8s.aliyun.com/eci-instance-spec"  # the billed size, as "2-4Gi"
 SIDECAR_VARIABLE = "ECI_CONTAINER_TYPE"
+# What the files in its instance were made of: our memory of it across restarts, and nobody else's business.
+LIVE_CONTENT_ANNOTATION = "virtual-kubelet.io/live-content"
+LIVE_SWITCH_ANNOTATION = "virtual-kubelet.io/live-configuration"  # "false": leave this pod's files as they are
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -67,6 +70,15 @@ def is_daemon(pod: Mapping[str, Any]) -> bool:
 def instance_id_of(pod: Mapping[str, Any]) -> str:
     """The instance that was once made for this pod, as we noted on it; empty = none was."""
     return str((pod["metadata"].get("annotations") or {}).get(INSTANCE_ID_ANNOTATION, ""))
+
+
+def live_content_of(pod: Mapping[str, Any]) -> str:
+    """What we noted of the files in its instance; empty = nothing."""
+    return str((pod["metadata"].get("annotations") or {}).get(LIVE_CONTENT_ANNOTATION, ""))
+
+
+def wants_live(pod: Mapping[str, Any]) -> bool:
+    return (pod["metadata"].get("annotations") or {}).get(LIVE_SWITCH_ANNOTATION) != "false"
 
 
 def containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from vk_provider.model.pod import Json
+from vk_provider.model.pod import LIVE_CONTENT_ANNOTATION, Json
 from vk_provider.model.workload import FromPodIP
 from vk_provider.translate.objects import NodeContext
 
@@ -93,5 +93,6 @@ def _metadata_value(pod: Json, path: str) -> str:
 
 
 def _entries(pod: Json, path: str) -> Mapping[str, str]:
+    """Without our note of what the files hold: it changes with each change of them, which would never end."""
     entries: Mapping[str, str | None] = pod["metadata"].get(path.removeprefix("metadata.")) or {}
-    return {key: value or "" for key, value in entries.items()}
+    return {key: value or "" for key, value in entries.items() if key != LIVE_CONTENT_ANNOTATION}

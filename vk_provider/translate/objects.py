@@ -75,7 +75,8 @@ class Objects:
     """Everything `References` named, as found. None, or no entry: it does not exist.
 
     services: of all namespaces asked for, in any order; further ones do no harm. persistent_volumes: by name, those
-    that the claims are bound to; the secrets that these name are among `secrets`.
+    that the claims are bound to; the secrets that these name are among `secrets`. token_lives_s: how long each token
+    lives from its asking on, as the API server says.
     """
 
     config_maps: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
@@ -84,10 +85,11 @@ class Objects:
     persistent_volumes: Mapping[str, Json | None] = field(default_factory=dict)
     tokens: Mapping[TokenRequest, str] = field(default_factory=dict)
     services: Sequence[Json] = ()
+    token_lives_s: Mapping[TokenRequest, int] = field(default_factory=dict)
 
     def data(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
         """Decoded `data` of a ConfigMap or Secret; None = there is no such object."""
-        found = self._found(kind, key)
+        found = self.found(kind, key)
         if found is None:
             return None
         entries: Mapping[str, str | None] = found.get("data") or {}
@@ -100,10 +102,10 @@ class Objects:
         data = self.data(kind, key)
         if data is None or kind is Kind.SECRET:
             return data
-        binary = (self._found(kind, key) or {}).get("binaryData") or {}
+        binary = (self.found(kind, key) or {}).get("binaryData") or {}
         return {**{name: _decoded(text) for name, text in binary.items()}, **data}
 
-    def _found(self, kind: Kind, key: ObjectKey) -> Json | None:
+    def found(self, kind: Kind, key: ObjectKey) -> Json | None:
         return (self.config_maps if kind is Kind.CONFIG_MAP else self.secrets).get(key)
 
 

@@ -53,6 +53,14 @@ def token_requests(volume: Json, pod: Json, namespace: str) -> Iterator[TokenReq
             yield _token_request(volume, projection["serviceAccountToken"], pod, namespace)
 
 
+def field_paths(volume: Json) -> Iterator[str]:
+    """The pod's own fields that the volume shows."""
+    for projection in _projections(volume):
+        for item in (projection.get("downwardAPI") or {}).get("items") or ():
+            if item.get("fieldRef"):
+                yield item["fieldRef"]["fieldPath"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeBuilder:
     """Makes the volumes of one pod. containers: every container of the pod by its name."""

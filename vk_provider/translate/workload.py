@@ -7,6 +7,7 @@ with all of it named at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
@@ -24,7 +25,16 @@ from vk_provider.translate.resources import container_cpu, container_memory_gib,
 from vk_provider.translate.services import MASTER_NAMESPACE, service_variables
 from vk_provider.translate.volumes import VolumeBuilder
 
-__all__ = ["NodeContext", "Objects", "References", "TokenRequest", "build", "references"]
+__all__ = [
+    "NodeContext",
+    "Objects",
+    "References",
+    "TokenRequest",
+    "build",
+    "content",
+    "content_references",
+    "references",
+]
 
 DEFAULT_GRACE_S = 30
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
@@ -35,25 +45,48 @@ def references(pod: Json) -> References:
     """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry."""
     _refuse(pod)
     namespace = _namespace(pod)
-    keys = {
-        *(key for container in _containers(pod) for key in environment.object_keys(container, namespace)),
-        *(key for volume in volumes.mounted_volumes(pod) for key in volumes.object_keys(volume, namespace)),
-    }
+    shown = content_references(pod)
+    keys = {key for container in _containers(pod) for key in environment.object_keys(container, namespace)}
+    return replace(
+        shown,
+        config_maps=shown.config_maps | {key for kind, key in keys if kind is Kind.CONFIG_MAP},
+        secrets=shown.secrets | {key for kind, key in keys if kind is Kind.SECRET},
+        service_namespaces=frozenset({MASTER_NAMESPACE, *([namespace] if _wants_links(pod) else ())}),
+    )
+
+
+def content_references(pod: Json) -> References:
+    """Everything to fetch before `content`."""
+    namespace = _namespace(pod)
+    mounted = volumes.mounted_volumes(pod)
+    keys = {key for volume in mounted for key in volumes.object_keys(volume, namespace)}
     return References(
         config_maps=frozenset(key for kind, key in keys if kind is Kind.CONFIG_MAP),
         secrets=frozenset(key for kind, key in keys if kind is Kind.SECRET),
         claims=frozenset(
             key
-            for volume in volumes.mounted_volumes(pod)
+            for volume in mounted
             if (key := claims.claim_of(volume, pod["metadata"]["name"], namespace)) is not None
         ),
-        tokens=frozenset(
-            request
-            for volume in volumes.mounted_volumes(pod)
-            for request in volumes.token_requests(volume, pod, namespace)
-        ),
-        service_namespaces=frozenset({MASTER_NAMESPACE, *([namespace] if _wants_links(pod) else ())}),
+        tokens=frozenset(request for volume in mounted for request in volumes.token_requests(volume, pod, namespace)),
     )
+
+
+def content(pod: Json, objects: Objects, context: NodeContext) -> Sequence[Volume]:
+    """All volumes of a pod as `build` makes them, be it for an instance that has them already and shall show what is
+    new. Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused."""
+    by_name = {container["name"]: container for container in _containers(pod)}
+    builder = VolumeBuilder(pod=pod, namespace=_namespace(pod), containers=by_name, objects=objects, context=context)
+    built: list[Volume] = []
+    found: list[Refusal] = []
+    for volume in volumes.mounted_volumes(pod):
+        try:
+            built.append(security.readable(builder.build(volume), pod))
+        except UnsupportedPod as error:
+            found.extend(error.refusals)
+    if found:
+        raise UnsupportedPod(found)
+    return tuple(built)
 
 
 def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
@@ -73,6 +106,7 @@ class _Assembly:
         self._pod = pod
         self._spec: Json = pod["spec"]
         self._namespace = _namespace(pod)
+        self._objects = objects
         self._context = context
         by_name = {container["name"]: container for container in _containers(pod)}
         services = service_variables(
@@ -86,14 +120,11 @@ class _Assembly:
             context=context,
             services=services,
         )
-        self._volumes = VolumeBuilder(
-            pod=pod, namespace=self._namespace, containers=by_name, objects=objects, context=context
-        )
         self._notices: list[Notice] = []
 
     def workload(self) -> Workload:
         dns, dns_notices = resolver(self._pod, self._namespace, self._context)
-        built = self._built_volumes()
+        built = content(self._pod, self._objects, self._context)
         read_only = {volume.name for volume in built if volume.is_read_only}
         inits = tuple((item, self._container(item, read_only)) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
@@ -115,19 +146,6 @@ class _Assembly:
             annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
             notices=(*dns_notices, *self._notices, *security.notices(self._pod)),
         )
-
-    def _built_volumes(self) -> Sequence[Volume]:
-        """All of them, or everything about them that is refused."""
-        built: list[Volume] = []
-        found: list[Refusal] = []
-        for volume in volumes.mounted_volumes(self._pod):
-            try:
-                built.append(security.readable(self._volumes.build(volume), self._pod))
-            except UnsupportedPod as error:
-                found.extend(error.refusals)
-        if found:
-            raise UnsupportedPod(found)
-        return tuple(built)
 
     def _owner(self) -> Owner:
         meta = self._pod["metadata"]
