@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.cloud.workloads import BARE, CASES, EVERYTHING, NOTHING_ASKED, PI, SETTINGS, owner
 from vk_provider.cloud.eci import identity, request, tags
 from vk_provider.errors import UnsupportedPod
-from vk_provider.model.workload import Container, EmptyDir, File, Port, Volume, Workload
+from vk_provider.model.workload import Container, EmptyDir, File, Port, RegistryCredential, Volume, Workload
 
 DATA = Path(__file__).parent.parent / "data" / "eci"
 
@@ -99,11 +99,20 @@ MANY = tuple(Container(f"c{number}", "busybox") for number in range(21))
             "91 files",
             id="files",
         ),
+        pytest.param(
+            replace(
+                NOTHING_ASKED,
+                registry_credentials=tuple(RegistryCredential(f"r{number}", "u", "p") for number in range(11)),
+            ),
+            "spec.imagePullSecrets",
+            "images of 11 registries",
+            id="logins",
+        ),
         pytest.param(container(command=("x",) * 21), "spec.containers[0].command", "21 items", id="command"),
         pytest.param(container(env=(("my.key", "1"),)), "spec.containers[0].env", "'my.key'", id="env key"),
         pytest.param(container(env=(("1A", "1"),)), "spec.containers[0].env", "'1A'", id="env key digit"),
         pytest.param(
-            container(env=tuple((f"K{number}", "") for number in range(242))), "spec.containers[0].env", "242", id="env"
+            container(env=tuple((f"K{number}", "") for number in range(241))), "spec.containers[0].env", "241", id="env"
         ),
         pytest.param(container(image="x" * 256), "spec.containers[0].image", "256 characters", id="image"),
         pytest.param(container(ports=(Port(1, "SCTP"),)), "spec.containers[0].ports", "SCTP", id="protocol"),

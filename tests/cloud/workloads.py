@@ -14,6 +14,7 @@ from vk_provider.model.workload import (
     Mount,
     Nfs,
     Port,
+    RegistryCredential,
     Volume,
     Workload,
 )
@@ -117,6 +118,10 @@ STORAGE = Workload(
         Volume("data", flex=Flex("alicloud/disk", "ext4", {"volumeId": "d-1"})),
         Volume("share", nfs=Nfs("nas.example.com", "/a", read_only=True)),
         Volume("bucket", flex=Flex("alicloud/oss", options={"akId": "id", "akSecret": "hush", "bucket": "bücket"})),
+    ),
+    registry_credentials=(
+        RegistryCredential("docker.io", "u", "hush:hush"),
+        RegistryCredential("registry.example.com:5000", "v", ""),
     ),
 )
 

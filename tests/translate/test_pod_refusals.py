@@ -39,6 +39,11 @@ def volume(**source: Any) -> Json:
     return pod_of({"volumes": [{"name": "a"}, {"name": "v", **source}]})
 
 
+def mounted(**mount: Any) -> Json:
+    mounts = [{"name": "v", "mountPath": "/v", **mount}]
+    return pod_of({"volumes": [{"name": "v"}]}, {"volumeMounts": mounts})
+
+
 @pytest.mark.parametrize(
     ("pod", "field"),
     [
@@ -115,6 +120,13 @@ def volume(**source: Any) -> Json:
             pod_of(container={"volumeMounts": [{"name": "x", "mountPath": "/x"}]}),
             "spec.containers[0].volumeMounts[0].name",
         ),
+        (
+            mounted(subPath="a", subPathExpr="b"),
+            "spec.containers[0].volumeMounts[0].subPathExpr",
+        ),
+        (mounted(subPathExpr="../b"), "spec.containers[0].volumeMounts[0].subPathExpr"),
+        (mounted(recursiveReadOnly="Enabled"), "spec.containers[0].volumeMounts[0].recursiveReadOnly"),
+        (mounted(mountPropagation="HostToContainer"), "spec.containers[0].volumeMounts[0].mountPropagation"),
         (pod_of(container={"imagePullPolicy": "Sometimes"}), "spec.containers[0].imagePullPolicy"),
         (pod_of(container={"image": ""}), "spec.containers[0].image"),
         (
@@ -158,6 +170,16 @@ def test_everything_wrong_is_said_at_once_by_either_step() -> None:
         build(pod, fetch(references(pod_of()), objects), CONTEXT)
     assert at_first.value.refusals == at_last.value.refusals == refusals(pod)
     assert len(at_first.value.refusals) > 25
+
+
+def test_neutral_words_of_a_mount_pass() -> None:
+    assert fields(mounted(recursiveReadOnly="IfPossible", mountPropagation="None", subPathExpr="$(A)")) == []
+
+
+def test_a_path_made_of_the_pods_address_is_refused() -> None:
+    pod = mounted(subPathExpr="$(IP)")
+    pod["spec"]["containers"][0]["env"] = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
+    assert fields(pod) == ["spec.containers[0].volumeMounts[0].subPathExpr"]
 
 
 def test_the_address_may_hide_behind_an_optional_source() -> None:

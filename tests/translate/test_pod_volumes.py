@@ -229,3 +229,61 @@ def test_s25_quoting(text: str, expected: str) -> None:
 @given(st.text())
 def test_s25_every_quoted_text_stays_on_one_line(text: str) -> None:
     assert len(quoted(text).splitlines()) == 1
+
+
+# --- paths made of variables (S4) ---
+
+
+def expressed(expression: str, *env: Json) -> Json:
+    pod = pod_of({"emptyDir": {}})
+    pod["spec"]["containers"][0] |= {
+        "env": list(env),
+        "volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": expression}],
+    }
+    return pod
+
+
+NAME: Json = {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "path"),
+    [
+        ("$(NAME)", "p"),
+        ("logs/$(NAME)/x", "logs/p/x"),
+        ("$(NAME)-$(NAME)", "p-p"),
+        ("$$(NAME)", "$(NAME)"),
+        ("plain", "plain"),
+        ("$(FIRST", "$(FIRST"),
+        ("$(KUBERNETES_SERVICE_HOST)", "10.0.0.1"),
+    ],
+)
+def test_s4_a_path_of_variables(expression: str, path: str) -> None:
+    service = {
+        "metadata": {"namespace": "default", "name": "kubernetes"},
+        "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 443}]},
+    }
+    pod = expressed(expression, NAME)
+    (mount,) = build(pod, Objects(services=[service]), CONTEXT).containers[0].mounts
+    assert mount.sub_path == path
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "fault"),
+    [
+        ("$(Z)/$(A)/$(V)", "x", "missing value for A, Z"),
+        ("$(V)", "", "missing value for V"),
+        ("$(V)", "/abs", "unable to provision SubPath `/abs`: it must be a relative path without `..`"),
+        ("a/$(V)", "../../b", "unable to provision SubPath `a/../../b`: it must be a relative path without `..`"),
+    ],
+)
+def test_s4_a_path_that_cannot_be_made_keeps_the_pod_waiting(expression: str, value: str, fault: str) -> None:
+    with pytest.raises(PodNotReady) as raised:
+        build(expressed(expression, {"name": "V", "value": value}), Objects(), CONTEXT)
+    error = raised.value
+    assert (str(error), error.event_reason, error.waiting_reason, error.container) == (
+        fault,
+        "Failed",
+        "CreateContainerConfigError",
+        "c",
+    )

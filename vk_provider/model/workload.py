@@ -131,6 +131,15 @@ class HostAlias:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryCredential:
+    """A login for a registry. server: its host, with a port if it has one, without scheme or path."""
+
+    server: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something the pod's owner should hear of although the pod runs: a Warning event on the pod.
 
@@ -162,6 +171,7 @@ class Workload:
     share_process_namespace: bool = False
     sysctls: Sequence[tuple[str, str]] = ()  # name and value
     dns: Dns | None = None
+    registry_credentials: Sequence[RegistryCredential] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
 

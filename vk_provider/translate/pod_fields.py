@@ -132,12 +132,13 @@ _MOUNT = Object(
         "mountPath": TEXT,
         "subPath": RELATIVE_PATH,
         "readOnly": FLAG,
-        "subPathExpr": _not_yet("a path made of variables is", "write the path out in subPath"),
+        "subPathExpr": RELATIVE_PATH,
         "mountPropagation": Refused(
             "there is no host to pass mounts to or from; leave it out or say None", unless=(*EMPTY, "None")
         ),
         "recursiveReadOnly": Refused(
-            "not carried yet on the virtual node; leave it out or say Disabled", unless=(*EMPTY, "Disabled")
+            "the cloud does not say whether mounts below a mount become read-only too; leave it out or say IfPossible",
+            unless=(*EMPTY, "Disabled", "IfPossible"),
         ),
     },
     required=("name", "mountPath"),
@@ -330,7 +331,7 @@ _SPEC = Object(
         "serviceAccountName": TEXT,
         "serviceAccount": Harmless("the old name of serviceAccountName"),
         "automountServiceAccountToken": ADMITTED,
-        "imagePullSecrets": _not_yet("credentials for image registries are", "use an image that anybody may pull"),
+        "imagePullSecrets": Each(Object({"name": TEXT})),
         "nodeName": TEXT,
         "hostNetwork": _HOST_SHARING,
         "hostPID": _HOST_SHARING,

@@ -59,6 +59,13 @@ def _mounts_of_nothing(pod: Json) -> Iterator[Refusal]:
                 yield Refusal(f"{path}.volumeMounts[{index}].name", f"the pod has no volume {mount['name']}")
 
 
+def _two_sub_paths(pod: Json) -> Iterator[Refusal]:
+    for path, container in containers_with_paths(pod):
+        for index, mount in enumerate(container.get("volumeMounts") or ()):
+            if mount.get("subPath") and mount.get("subPathExpr"):
+                yield Refusal(f"{path}.volumeMounts[{index}].subPathExpr", "the mount has a subPath already; keep one")
+
+
 def _fields_of_unknown_containers(pod: Json) -> Iterator[Refusal]:
     names = {container["name"] for _, container in containers_with_paths(pod)}
     for path, reference in _resource_references(pod):
@@ -100,6 +107,8 @@ def _uses_of_the_address(pod: Json) -> Iterator[Refusal]:
         for field in ("command", "args"):
             for index, word in enumerate(container.get(field) or ()):
                 yield from _late_names(f"{path}.{field}[{index}]", word, late)
+        for index, mount in enumerate(container.get("volumeMounts") or ()):
+            yield from _late_names(f"{path}.volumeMounts[{index}].subPathExpr", mount.get("subPathExpr"), late)
 
 
 def _follow(variable: Json, late: set[str]) -> None:
@@ -144,6 +153,7 @@ def _resolver_settings(pod: Json) -> Iterator[Refusal]:
 _CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
     _volumes_with_two_sources,
     _mounts_of_nothing,
+    _two_sub_paths,
     _fields_of_unknown_containers,
     _uses_of_the_address,
     _storage_beyond_the_free,

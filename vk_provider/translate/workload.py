@@ -12,13 +12,14 @@ from dataclasses import replace
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
-from vk_provider.model.workload import Container, Mount, Notice, Port, Volume, Workload
-from vk_provider.translate import claims, environment, probes, security, volumes
+from vk_provider.model.workload import Container, Notice, Port, Volume, Workload
+from vk_provider.translate import claims, environment, images, probes, registries, security, volumes
 from vk_provider.translate.annotations import for_driver
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import expand
 from vk_provider.translate.hosts import host_aliases, hostname
+from vk_provider.translate.mounts import mounts
 from vk_provider.translate.objects import Kind, NodeContext, Objects, References, TokenRequest
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.resources import container_cpu, container_memory_gib, pod_cpu, pod_memory_gib
@@ -47,6 +48,7 @@ def references(pod: Json) -> References:
     namespace = _namespace(pod)
     shown = content_references(pod)
     keys = {key for container in _containers(pod) for key in environment.object_keys(container, namespace)}
+    keys |= {(Kind.SECRET, key) for key in registries.secret_keys(pod, namespace)}
     return replace(
         shown,
         config_maps=shown.config_maps | {key for kind, key in keys if kind is Kind.CONFIG_MAP},
@@ -128,6 +130,7 @@ class _Assembly:
         read_only = {volume.name for volume in built if volume.is_read_only}
         inits = tuple((item, self._container(item, read_only)) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
+        credentials, registry_notices = registries.credentials(self._pod, self._namespace, self._objects)
         return Workload(
             owner=self._owner(),
             containers=(*(made for item, made in inits if is_sidecar(item)), *containers),
@@ -143,8 +146,9 @@ class _Assembly:
             share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
             sysctls=security.sysctls(self._pod),
             dns=dns,
+            registry_credentials=credentials,
             annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
-            notices=(*dns_notices, *self._notices, *security.notices(self._pod)),
+            notices=(*dns_notices, *registry_notices, *self._notices, *security.notices(self._pod)),
         )
 
     def _owner(self) -> Owner:
@@ -158,6 +162,7 @@ class _Assembly:
         )
 
     def _container(self, container: Json, read_only: set[str]) -> Container:
+        images.check(container)
         variables = self._environments.build(container)
         self._notices.extend(variables.notices)
         health = probes.health(self._pod, container)
@@ -170,7 +175,7 @@ class _Assembly:
             env=tuple(variables.variables.items()),
             cpu=container_cpu(container),
             memory_gib=container_memory_gib(container),
-            mounts=tuple(_mount(mount, read_only) for mount in container.get("volumeMounts") or ()),
+            mounts=tuple(mounts(container, variables.texts, read_only)),
             ports=tuple(
                 Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ()
             ),
@@ -211,15 +216,6 @@ def _wants_links(pod: Json) -> bool:
 def _expanded(words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
     known: Mapping[str, str] = variables.texts
     return tuple(expand(word, known) for word in words or ())
-
-
-def _mount(mount: Json, read_only: set[str]) -> Mount:
-    return Mount(
-        volume=mount["name"],
-        path="/" + mount["mountPath"].lstrip("/"),  # a relative one counts from the root
-        sub_path=mount.get("subPath") or "",
-        read_only=bool(mount.get("readOnly")) or mount["name"] in read_only,
-    )
 
 
 def _grace_s(pod: Json) -> int:

@@ -34,7 +34,7 @@ from vk_provider.cloud.eci import health, identity, security, sizes, tags
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.pod import SIDECAR_VARIABLE
-from vk_provider.model.workload import Container, File, FromPodIP, Volume, Workload
+from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload
 
 Json = dict[str, Any]
 
@@ -50,7 +50,8 @@ MAX_FILE_BYTES = 32 * 1024
 MAX_COMMAND_ITEMS = 20
 MAX_EXEC_WORD = 256  # characters
 MAX_EXEC_BYTES = 2048  # of the whole command as JSON; not documented, seen by a public client (eci.md 2.8)
-MAX_ENV = 241
+MAX_ENV = 240
+MAX_CREDENTIALS = 10
 MAX_IMAGE = 255
 _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -60,7 +61,7 @@ DEADLINE_BACKSTOP_S = 60
 
 _NO_FILES = File(".empty", b"no files\n")
 
-_IN_BODY = re.compile(r"(Container|InitContainer|Volume|HostAliase)\.|Command$")
+_IN_BODY = re.compile(r"(Container|InitContainer|Volume|ImageRegistryCredential|HostAliase)\.|Command$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes
     _add_environment_references(request, "Container", workload.containers)
     _add_environment_references(request, "InitContainer", workload.init_containers)
     _set_volumes(request, workload.volumes)
+    _set_credentials(request, workload.registry_credentials)
     for name, value in security.parameters(workload):
         request.add_query_param(name, value)
     return _finished(request), size
@@ -215,6 +217,12 @@ def _set_volumes(request: Any, volumes: Sequence[Volume]) -> None:
             request.add_query_param(f"{prefix}.Mode", f"{file.mode:04o}")
 
 
+def _set_credentials(request: Any, credentials: Sequence[RegistryCredential]) -> None:
+    request.set_ImageRegistryCredentials(
+        [{"Server": each.server, "UserName": each.user, "Password": each.password} for each in credentials]
+    )
+
+
 def _shown(volume: Volume) -> Sequence[File]:
     """The volume's files; one that says nothing where there is none (yet). Files may come later by an update, and no
     update is known to make them of another kind of volume, nor is an empty list known to be taken."""
@@ -268,6 +276,10 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
         yield Refusal("spec.containers", "there is no container to run")
     if len(workload.volumes) > MAX_VOLUMES:
         yield Refusal("spec.volumes", f"{len(workload.volumes)} volumes; an instance holds at most {MAX_VOLUMES}")
+    if len(workload.registry_credentials) > MAX_CREDENTIALS:
+        hosts = len(workload.registry_credentials)
+        reason = f"images of {hosts} registries with logins; an instance takes at most {MAX_CREDENTIALS}"
+        yield Refusal("spec.imagePullSecrets", reason)
     for volume in workload.volumes:
         yield from _volume_refusals(volume, f"spec.volumes[{volume.index}]")
     yield from security.refusals(workload)
