@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from tests.leaks import pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401 - hooks of every run
+
 
 class _JumpingSelector:
     """Instead of sleeping until the next timer, moves the clock there."""

@@ -3,7 +3,7 @@
 What a cluster would add is put in as far as it decides the request: defaults, the volume with the ServiceAccount's
 token, and placeholders for what only a running cluster knows (uid, token); addresses of Services are left out.
 ConfigMaps and Secrets are taken from the same files; where they are not there, it is said, as the pod would wait for
-them.
+them. What comes out of Secrets is not printed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import request
 from vk_provider.config import Config
 from vk_provider.errors import ConfigError, PodNotReady, ProviderError, UnsupportedPod
+from vk_provider.masks import masked
 from vk_provider.model import pod as pods
 from vk_provider.translate.claims import secret_keys, volume_name
-from vk_provider.translate.objects import Objects
+from vk_provider.translate.objects import Kind, Objects
 from vk_provider.translate.workload import build, references
 
 Json = dict[str, Any]
@@ -57,6 +58,7 @@ class Shown:
     draft: Draft | None
     faults: Sequence[str]
     notes: Sequence[str] = ()
+    secrets: Collection[bytes] = field(default=(), repr=False)  # values that are not to be printed
 
 
 def main(config: Config, files: Sequence[str], write: Any = sys.stdout.write) -> int:
@@ -161,6 +163,16 @@ class _Objects:
         )
         return self._with_storage(found, wanted.claims) if wanted.claims else found
 
+    def secret_values(self) -> set[bytes]:
+        """Every value of every Secret, whether a pod refers to it or not."""
+        secrets = {
+            (namespace, name): {"data": _texts(item.get("data"))}
+            for (kind, namespace, name), item in self._known.items()
+            if kind == "Secret"
+        }
+        found = Objects(secrets=secrets)
+        return {value for key in secrets for value in (found.data(Kind.SECRET, key) or {}).values() if value}
+
     def _with_storage(self, found: Objects, keys: Iterable[tuple[str, str]]) -> Objects:
         claims = {key: self._known.get(("PersistentVolumeClaim", *key)) for key in keys}
         names = {name for claim in claims.values() if (name := volume_name(claim))}
@@ -199,6 +211,10 @@ class _Objects:
         return self._known.get(("ConfigMap", *key))
 
 
+def _texts(value: Any) -> Json:
+    return {key: text for key, text in _object(value).items() if isinstance(text, str)}
+
+
 def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
@@ -233,7 +249,7 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
         )
         if part
     )
-    return Shown(title, draft, (), [f"asked for {asked or 'nothing, so the default size'}"])
+    return Shown(title, draft, (), [f"asked for {asked or 'nothing, so the default size'}"], found.secret_values())
 
 
 def _no_pod(error: Exception) -> str:
@@ -246,12 +262,13 @@ def _text(shown: Shown) -> str:
         lines += ["  refused:", *(f"    {fault}" for fault in shown.faults)]
         return "\n".join(lines) + "\n\n"
     draft = shown.draft
+    seen = masked(draft.request, shown.secrets)
     hourly = draft.price_per_second * 3600
     lines += [
         f"  size     {draft.cpu:g} vCPU, {draft.memory_gib:g} GiB ({'; '.join(shown.notes)})",
         f"  price    {draft.price_per_second:.8f} {draft.currency}/s, {hourly:.4f} {draft.currency}/h (list price)",
         "  request",
-        *(f"    {name}={json.dumps(value, ensure_ascii=False)}" for name, value in _sorted(draft.request)),
+        *(f"    {name}={json.dumps(value, ensure_ascii=False)}" for name, value in _sorted(seen)),
     ]
     return "\n".join(lines) + "\n\n"
 

@@ -1,6 +1,7 @@
 """The pod controller against an API server and a cloud in memory: what happens, and at which second."""
 
 import asyncio
+import base64
 import functools
 import itertools
 import re
@@ -11,6 +12,7 @@ import pytest
 from tests.control.living_cloud import Life
 from tests.control.pure_time import play
 from tests.control.world import World
+from tests.leaks import planted
 from vk_provider.errors import (
     CloudDenied,
     CloudRefused,
@@ -235,11 +237,11 @@ async def test_a_secret_made_later_is_found_within_ten_seconds_and_nothing_fails
         }
         assert [each["reason"] for each in world.kube.events()] == ["Failed"]
         assert world.kube.events("Failed")[0]["message"] == 'Error: secret "key" not found'
-        world.kube.add(SECRET, {"kind": "Secret", "data": {"A": "Yg=="}})
+        world.kube.add(SECRET, {"kind": "Secret", "data": {"A": base64.b64encode(planted("late").encode()).decode()}})
         began = world.time_s
         await world.until(lambda: world.cloud.created)
         assert world.time_s - began <= 10.0
-        assert dict(world.cloud.created[0].containers[0].env)["A"] == "b"
+        assert dict(world.cloud.created[0].containers[0].env)["A"] == planted("late")
         await world.until(lambda: world.phase("web") == "Running")
     assert seen == {"Pending"}
     assert world.complaints() == []

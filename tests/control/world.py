@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
+from tests.leaks import leaks
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.plan import Node, primary
@@ -193,6 +195,8 @@ class World:
             yield process
         finally:
             await process.end()
+        told = json.dumps([self.kube.events(), [pod["status"] for pod in self.kube.pods()]])
+        assert leaks(told) == []
 
     async def until(self, condition: Callable[[], object], *, within_s: float = 600.0) -> None:
         end_s = self.time_s + within_s

@@ -21,6 +21,7 @@ from tests.e2e.cluster import Cluster, Space, Workers, flattened, kubectls, with
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.manifests import pod_spec
 from tests.e2e.provider import Provider
+from tests.leaks import note
 
 HERE = Path(__file__).parent
 NODE = "virtual-kubelet"
@@ -93,6 +94,7 @@ def provider(cluster: Cluster, cloud: Cloud, directory: Path) -> Iterator[Provid
         provider.start()
         yield provider
         within(60, lambda: not cloud.instances(vk_node=NODE), lambda: cloud.instances(vk_node=NODE))
+        note(directory, "told", *cluster.get("/api/v1/events")["items"])
         assert provider.complaints() == []
         assert provider.missing_rights() == []
     finally:

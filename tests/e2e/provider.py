@@ -74,6 +74,7 @@ class Provider:
             f"--kubelet-port={self._port}",
             f"--eci-endpoint={endpoint}",
             "--poll-interval-s=0.5",
+            "--log-level=debug",
             *flags,
         ]
         env = {

@@ -3,6 +3,7 @@
 from tests.e2e.cloud import Cloud
 from tests.e2e.cluster import Space, within
 from tests.e2e.manifests import FOR_EVER, Json, deployment, job, pod, pod_spec
+from tests.leaks import planted
 
 
 def test_quota_counts_and_frees_what_virtual_pods_use(space: Space, node: str) -> None:
@@ -53,9 +54,9 @@ def test_pod_starts_when_its_secret_appears(space: Space, node: str, cloud: Clou
     assert waiting["status"]["phase"] == "Pending"
     assert 'secret "late" not found' in space.when_event("patient", "FailedMount")["message"]
     assert cloud.ever(vk_pod_uid=waiting["metadata"]["uid"]) == []
-    space.create({"kind": "Secret", "metadata": {"name": "late"}, "stringData": {"word": "swordfish"}})
+    space.create({"kind": "Secret", "metadata": {"name": "late"}, "stringData": {"word": planted("swordfish")}})
     space.when_phase("patient", "Succeeded", within_s=60)
-    assert space.kubectl("logs", "patient") == "swordfish\nswordfish"
+    assert space.kubectl("logs", "patient") == f"{planted('swordfish')}\n{planted('swordfish')}"
 
 
 def waits(pod: Json) -> bool:

@@ -15,6 +15,7 @@ import yaml
 
 from fakes.api_client import ApiClient
 from fakes.up import NODE_NAME, Local, Settings, is_ready, start, start_provider
+from tests.leaks import note
 
 
 class World:
@@ -106,6 +107,14 @@ class World:
 
     # --- the provider's life ---
 
+    async def tell_all(self) -> None:
+        """Write down what a user could read, for the watch over secrets."""
+        pods = (await self.api.get("/api/v1/pods"))["items"]
+        nodes = (await self.api.get("/api/v1/nodes"))["items"]
+        events = (await self.api.get("/api/v1/events"))["items"]
+        told = [{"name": each["metadata"]["name"], "status": each.get("status")} for each in [*pods, *nodes]]
+        note(self.local.settings.directory, "told", *told, *events)
+
     async def crash(self) -> None:
         """kill -9."""
         self.local.provider.kill()
@@ -119,10 +128,12 @@ async def make_world(stack: AsyncExitStack, directory: Path, **settings) -> Worl
     assert shutil.which(os.environ.get("KUBECTL", "kubectl")), (
         "these tests need kubectl: apt-get install kubernetes-client"
     )
-    made = Settings(directory=directory, kubeconfig=directory / "kubeconfig", **settings)
+    flags = ("--log-level=debug", *settings.pop("provider_arguments", ()))
+    made = Settings(directory=directory, kubeconfig=directory / "kubeconfig", provider_arguments=flags, **settings)
     local = await start(stack, made, lambda part: None)
     api = await stack.enter_async_context(ApiClient.from_kubeconfig(local.kubeconfig))
     world = World(stack, local, api)
+    stack.push_async_callback(world.tell_all)
     await api.wait_for(f"/api/v1/nodes/{NODE_NAME}", is_ready, within_s=60, alive=local.provider)
     await world.namespace()
     return world

@@ -1,0 +1,53 @@
+"""What of a request a person may see: everything but what came out of Secrets. Pure.
+
+The request itself holds plain texts by then, so values are found again by looking for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Collection, Mapping
+
+HIDDEN = "(secret)"
+TELLING_BYTES = 4  # a shorter value stands in many texts by chance, so it is looked for as a whole only
+
+_WORDS = re.compile(r"\.(EnvironmentVar\.\d+\.Value|Command\.\d+|Arg\.\d+|Options)$|Exec\.\d+$|Header\.\d+\.Value$")
+_FILE = re.compile(r"\.Content$")
+_PASSWORD = re.compile(r"^ImageRegistryCredential\.\d+\.Password$")
+
+
+def masked(request: Mapping[str, str], secrets: Collection[bytes]) -> dict[str, str]:
+    """The request with each value out of `secrets` hidden. request: wire name → text."""
+    return {name: _masked(name, text, secrets) for name, text in request.items()}
+
+
+def _masked(name: str, text: str, secrets: Collection[bytes]) -> str:
+    if _PASSWORD.search(name):
+        return HIDDEN
+    if _FILE.search(name):
+        content = _decoded(text)
+        return f"{HIDDEN[:-1]}, {len(content)} bytes)" if _holds(content, secrets) else text
+    if _WORDS.search(name):
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = _without(text, secret.decode(errors="replace"))
+    return text
+
+
+def _without(text: str, secret: str) -> str:
+    if len(secret.encode()) < TELLING_BYTES:
+        return HIDDEN if text == secret and secret else text
+    return text.replace(secret, HIDDEN).replace(json.dumps(secret)[1:-1], HIDDEN)
+
+
+def _holds(content: bytes, secrets: Collection[bytes]) -> bool:
+    return any(secret in content if len(secret) >= TELLING_BYTES else secret == content != b"" for secret in secrets)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return text.encode()
