@@ -1,8 +1,8 @@
 """A real Kubernetes control plane on this machine: etcd, API server, controller manager, scheduler; no kubelet.
 
 `python -m tests.e2e.controlplane COMMAND …` starts the parts that the contract tests want (as `--bare`: no scheduler,
-no workload controllers), sets VK_E2E_KUBECONFIG and runs the command. Nothing here asks for the server's version: what
-differs between versions is asked of each program's own `--help`.
+no workload controllers), sets VK_E2E_KUBECONFIG and VK_E2E_NODE_IP, and runs the command. Nothing here asks for the
+server's version: what differs between versions is asked of each program's own `--help`.
 """
 
 import base64
@@ -272,7 +272,7 @@ def main(command: Sequence[str]) -> int:
         plane = ControlPlane(programs, Path(folder), address=address, bare=True)
         try:
             plane.start()
-            env = {**os.environ, "VK_E2E_KUBECONFIG": str(plane.kubeconfig)}
+            env = {**os.environ, "VK_E2E_KUBECONFIG": str(plane.kubeconfig), "VK_E2E_NODE_IP": address}
             return subprocess.run(command, env=env, check=False).returncode
         finally:
             plane.stop()

@@ -60,14 +60,14 @@ GO_ON = threading.Event()
 
 
 @contextmanager
-def kubelet(folder: Path) -> Iterator[int]:
-    """A running kubelet's port on 127.0.0.1."""
+def kubelet(folder: Path, address: str) -> Iterator[int]:
+    """A running kubelet's port at this address."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kubelet"]
     command += ["-keyout", str(folder / "key"), "-out", str(folder / "crt")]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "crt", folder / "key")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Kubelet)
+    server = ThreadingHTTPServer((address, 0), _Kubelet)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
