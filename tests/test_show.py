@@ -73,8 +73,8 @@ def test_the_price_is_the_list_price_of_the_size_billed():
     (shown,) = show.shows(CONFIG, [yaml.safe_load((DATA / "rounded-up.yaml").read_text())])
     price = sizes.price("cn-hangzhou")
     assert (shown.draft.cpu, shown.draft.memory_gib) == (4, 6), "rounded up from 2.3 vCPU and 4.9 GiB"
-    assert f"{shown.draft.price_per_second:.8f} {price.currency}/s" in (DATA / "rounded-up.txt").read_text()
-    assert shown.draft.price_per_second == pytest.approx(4 * price.per_cpu + 6 * price.per_gib)
+    assert f"{shown.draft.price.per_second:.8f} {price.currency}/s" in (DATA / "rounded-up.txt").read_text()
+    assert shown.draft.price.per_second == pytest.approx(4 * price.per_cpu + 6 * price.per_gib)
 
 
 JUNK = st.recursive(

@@ -131,9 +131,28 @@ class Throttled(CloudError):
 
 
 class OutOfCapacity(CloudError):
-    """No stock, quota used up, no address left: tried again slowly, shown on the pod meanwhile."""
+    """No stock, quota used up, no address left: tried again slowly, shown on the pod meanwhile.
+
+    next_attempt: another way to carry the pod that is worth trying at once; None = none is. retry_after_s: how long
+    asking again makes no sense. is_known: nobody was asked, for the answer was heard a moment ago.
+    """
 
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        request_id: str = "",
+        next_attempt: int | None = None,
+        retry_after_s: float | None = None,
+        is_known: bool = False,
+    ) -> None:
+        self.next_attempt = next_attempt
+        self.retry_after_s = retry_after_s
+        self.is_known = is_known
+        super().__init__(message, code=code, request_id=request_id)
 
 
 class CloudDenied(CloudError):

@@ -25,6 +25,7 @@ from vk_provider.config import Config
 from vk_provider.errors import ConfigError, PodNotReady, ProviderError, UnsupportedPod
 from vk_provider.masks import masked
 from vk_provider.model import pod as pods
+from vk_provider.model.workload import Notice
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.objects import Kind, Objects
 from vk_provider.translate.workload import build, references
@@ -249,7 +250,15 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
         )
         if part
     )
-    return Shown(title, draft, (), [f"asked for {asked or 'nothing, so the default size'}"], found.secret_values())
+    notes = [f"asked for {asked or 'nothing, so the default size'}"]
+    if len(draft.choices) > 1:
+        notes.append(f"on no stock {', then '.join(draft.choices[1:])}")
+    notes += [notice.message for notice in workload.notices if _is_news(notice)]
+    return Shown(title, draft, (), notes, found.secret_values())
+
+
+def _is_news(notice: Notice) -> bool:
+    return notice.reason.startswith("Annotation")
 
 
 def _no_pod(error: Exception) -> str:
@@ -263,14 +272,25 @@ def _text(shown: Shown) -> str:
         return "\n".join(lines) + "\n\n"
     draft = shown.draft
     seen = masked(draft.request, shown.secrets)
-    hourly = draft.price_per_second * 3600
     lines += [
-        f"  size     {draft.cpu:g} vCPU, {draft.memory_gib:g} GiB ({'; '.join(shown.notes)})",
-        f"  price    {draft.price_per_second:.8f} {draft.currency}/s, {hourly:.4f} {draft.currency}/h (list price)",
+        f"  size     {_size(draft)} ({'; '.join(shown.notes)})",
+        f"  price    {_price(draft)}",
         "  request",
         *(f"    {name}={json.dumps(value, ensure_ascii=False)}" for name, value in _sorted(seen)),
     ]
     return "\n".join(lines) + "\n\n"
+
+
+def _size(draft: Draft) -> str:
+    return f"{draft.cpu:g} vCPU, {draft.memory_gib:g} GiB" if draft.cpu else f"that of {draft.choices[0]}"
+
+
+def _price(draft: Draft) -> str:
+    price = draft.price
+    if price is None:
+        return "only the cloud knows it"
+    upper = ", at most: a spot instance costs less" if draft.choices[0].endswith("/spot") else ""
+    return f"{price.per_second:.8f} {price.currency}/s, {price.per_hour:.4f} {price.currency}/h (list price{upper})"
 
 
 def _sorted(parameters: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -21,7 +21,13 @@ def add(eci: EciServer, number: int, *, node: str = "virtual-kubelet", **members
 
 async def test_create(eci, cloud):
     assert await cloud.create(PI) == Instance(
-        id="eci-0001", owner=PI.owner, status=InstanceStatus.SCHEDULING, cpu=16, memory_gib=32
+        id="eci-0001",
+        owner=PI.owner,
+        status=InstanceStatus.SCHEDULING,
+        cpu=16,
+        memory_gib=32,
+        sku="16.0-32.0Gi",
+        facts={"k8s.aliyun.com/eci-request-id": "req-ok"},
     )
 
 

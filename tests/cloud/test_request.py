@@ -21,13 +21,13 @@ DATA = Path(__file__).parent.parent / "data" / "eci"
 @pytest.mark.parametrize("case", CASES)
 def test_create(case):
     workload, settings = CASES[case]
-    asked, size = request.create(workload, settings)
+    asked, choice = request.create(workload, settings)
     assert {
         "action": asked.action,
         "method": asked.method,
         "query": dict(asked.query),
         "body": dict(asked.body),
-        "size": [size.cpu, size.memory_gib],
+        "size": [choice.size.cpu, choice.size.memory_gib],
     } == json.loads((DATA / f"{case}.request.json").read_text())
 
 
@@ -41,7 +41,7 @@ def test_a_draft_shows_all_of_the_request_and_its_price():
     asked, _ = request.create(PI, SETTINGS)
     assert draft.request == {"Action": "CreateContainerGroup", **asked.query, **asked.body}
     assert (draft.cpu, draft.memory_gib) == (16, 32)
-    assert draft.price_per_second == pytest.approx(16 * 0.000049 + 32 * 0.00000613)
+    assert draft.price.per_second == pytest.approx(16 * 0.000049 + 32 * 0.00000613)
 
 
 def test_no_word_of_the_pod_stands_in_the_url():

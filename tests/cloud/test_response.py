@@ -119,6 +119,12 @@ INSTANCE = Instance(
             "2024-01-02T03:06:00Z",
         ),
     ),
+    sku="2.0-4.0Gi",
+    facts={
+        "k8s.aliyun.com/eci-instance-zone": "cn-hangzhou-j",
+        "k8s.aliyun.com/eci-instance-cpu": "2.0",
+        "k8s.aliyun.com/eci-instance-mem": "4.0",
+    },
 )
 
 

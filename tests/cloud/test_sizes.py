@@ -59,15 +59,21 @@ def test_nothing_fits(cpu, memory_gib, named):
     assert "64 vCPU and 512 GiB" in refusal.reason
 
 
+def test_the_cheaper_of_two_is_taken_though_it_has_more_vcpu():
+    assert sizes.fit(40, 200, SMALLER) == Size(64, 256), "52 vCPU come with 384 GiB only, which cost more"
+
+
 @settings(deadline=None)  # the machine may be busy
-@given(st.floats(0, 64), st.floats(0, 512), st.sampled_from([HANGZHOU, SMALLER]))
-def test_a_fit_holds_the_need_and_nothing_smaller_does(cpu, memory_gib, region):
-    rows = sizes.rows(region)
-    size = sizes.fit(cpu, memory_gib, region)
+@given(st.floats(0, 64), st.floats(0, 512), st.sampled_from([HANGZHOU, SMALLER]), st.booleans())
+def test_a_fit_holds_the_need_is_on_sale_and_nothing_cheaper_does(cpu, memory_gib, region, standard_only):
+    rows = sizes.rows(region, standard_only=standard_only)
+    size = sizes.fit(cpu, memory_gib, region, standard_only=standard_only)
     assert size.cpu >= cpu
     assert size.memory_gib >= memory_gib
-    assert not [gib for gib in rows[size.cpu] if memory_gib <= gib < size.memory_gib]
-    assert not [row for row in rows if cpu <= row < size.cpu and rows[row][-1] >= memory_gib]
+    assert size.memory_gib in rows[size.cpu]
+    price = sizes.price(region).per_second
+    holding = [Size(row, gib) for row in rows for gib in rows[row] if row >= cpu and gib >= memory_gib]
+    assert price(size) == min(price(one) for one in holding)
 
 
 def test_price_per_second():

@@ -30,14 +30,30 @@ class LogOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What an instance costs a second. is_list: from a published list rather than from the cloud itself."""
+
+    per_second: float
+    currency: str
+    is_list: bool = False
+
+    @property
+    def per_hour(self) -> float:
+        return self.per_second * 3600
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """The request a create would send. size: vCPU and GiB after rounding."""
+    """The request a create would send. size: vCPU and GiB after rounding, 0 where only the cloud knows.
+
+    price: None where only the cloud knows. choices: all that would be tried, in order, as `Instance.sku` names them.
+    """
 
     request: Mapping[str, str]  # wire name → value
     cpu: float
     memory_gib: float
-    price_per_second: float
-    currency: str
+    price: Price | None
+    choices: Sequence[str] = ()
 
 
 class Cloud(Protocol):
@@ -175,4 +191,15 @@ class Updates(Protocol):
 class Measures(Protocol):
     async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         """The newest figures of those that have any, by id; any number of ids, in as few calls as the cloud allows."""
+        ...
+
+
+@runtime_checkable
+class Prices(Protocol):
+    def price(self, sku: str) -> Price | None:
+        """What is known now of `Instance.sku`, without asking anybody; None where nothing is."""
+        ...
+
+    async def keep_prices(self) -> None:
+        """Ask the cloud for the prices that were wanted, each once in a long while; until cancelled."""
         ...

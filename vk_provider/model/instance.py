@@ -5,8 +5,8 @@ Plain immutable data. A driver makes these from its cloud's answers; `translate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -128,6 +128,10 @@ class Instance:
     init_containers: Sequence[ContainerReport] = ()
     conditions: Sequence[CloudCondition] = ()
     events: Sequence[CloudEvent] = ()
+    sku: str = ""  # what is billed, in the driver's own words
+    attempt: int = 0  # which of the ways to carry its pod it is; see `Workload.attempt`
+    placed_at: str = ""  # since when it is billed; empty = not yet, or not known
+    facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,10 @@ class InstanceReport:
     init_containers: Sequence[ContainerReport] | None = None
     conditions: Sequence[CloudCondition] | None = None
     events: Sequence[CloudEvent] | None = None  # new ones; those already known may be among them
+    sku: str | None = None
+    placed_at: str | None = None
+    ended_at: str | None = None
+    facts: Mapping[str, str] | None = None
 
 
 MAX_EVENTS = 50  # what a cloud keeps of an instance, so no more is worth holding
@@ -163,6 +171,10 @@ def merge(instance: Instance, report: InstanceReport) -> Instance:
         init_containers=instance.init_containers if stale or report.init_containers is None else report.init_containers,
         conditions=instance.conditions if report.conditions is None else report.conditions,
         events=instance.events if report.events is None else merge_events(instance.events, report.events),
+        sku=report.sku or instance.sku,
+        placed_at=instance.placed_at or report.placed_at or "",
+        ended_at=instance.ended_at or report.ended_at or "",
+        facts=instance.facts if report.facts is None else {**instance.facts, **report.facts},
     )
 
 

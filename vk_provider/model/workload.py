@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from vk_provider.model.instance import Owner
@@ -105,6 +106,7 @@ class Container:
     env: Sequence[tuple[str, str | FromPodIP]] = ()
     cpu: float | None = None
     memory_gib: float | None = None
+    gpus: int = 0
     mounts: Sequence[Mount] = ()
     ports: Sequence[Port] = ()
     working_dir: str = ""
@@ -151,10 +153,22 @@ class Notice:
     container: str = ""
 
 
+class NoCapacity(StrEnum):
+    """What to do when no way to carry a pod has capacity just now."""
+
+    TRY_AGAIN = "try again"
+    STAY_PENDING = "stay pending"  # say so, and try no more
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
-    None where nothing in the pod says it, so that the cloud's default applies. Sidecars are the first `containers`."""
+    None where nothing in the pod says it, so that the cloud's default applies. storage_gib: all its temporary storage.
+    architecture: `amd64` or `arm64` where the pod insists on one. attempt: which of the driver's ways to carry it is to
+    be taken, counted from 0 (see `OutOfCapacity.next_attempt`). in_doubt: it may have been sent before, with an
+    answer that nobody read, so it has to be sent again before any other way is taken. Sidecars are
+    the first `containers`."""
 
     owner: Owner
     containers: Sequence[Container]
@@ -163,6 +177,11 @@ class Workload:
     volumes: Sequence[Volume] = ()
     cpu: float | None = None
     memory_gib: float | None = None
+    storage_gib: float | None = None
+    architecture: str = ""
+    attempt: int = 0
+    in_doubt: bool = False
+    on_no_capacity: NoCapacity = NoCapacity.TRY_AGAIN
     restart_policy: str = "Always"
     termination_grace_s: int = 30
     active_deadline_s: int | None = None

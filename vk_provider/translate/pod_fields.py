@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
 from vk_provider.translate.probe_fields import LIFECYCLE, PROBE
+from vk_provider.translate.resources import GPU
 from vk_provider.translate.rules import (
     EMPTY,
     Each,
@@ -24,6 +25,7 @@ from vk_provider.translate.rules import (
     names_file,
     not_negative,
     one_of,
+    whole_and_not_negative,
 )
 from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
 from vk_provider.translate.storage import DRIVERS, NAS_CSI, OSS_CSI
@@ -102,14 +104,18 @@ _ENV_FROM = Object({"prefix": TEXT, "configMapRef": _OBJECT_REFERENCE, "secretRe
 # --- containers -----------------------------------------------------------------------------------------------------
 
 _EXTENDED = Refused(
-    "this resource is not carried yet on the virtual node, only cpu, memory and ephemeral-storage are; leave it out",
+    "there is no such resource on the virtual node, only cpu, memory, ephemeral-storage and, in containers, "
+    "nvidia.com/gpu; leave it out",
     unless=(*EMPTY, 0, "0"),
 )
 _QUANTITIES = Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY})
+_CONTAINER_QUANTITIES = Entries(
+    _EXTENDED, {**(_QUANTITIES.special or {}), GPU: Value(Type.QUANTITY, whole_and_not_negative)}
+)
 _RESOURCES = Object(
     {
-        "limits": _QUANTITIES,
-        "requests": _QUANTITIES,
+        "limits": _CONTAINER_QUANTITIES,
+        "requests": _CONTAINER_QUANTITIES,
         "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
     }
 )
@@ -344,7 +350,13 @@ _SPEC = Object(
         "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
         "os": Object({"name": Value(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
         "overhead": Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
-        "resources": _not_yet("resources of the pod as a whole are", "give them to its containers"),
+        "resources": Object(
+            {
+                "limits": _QUANTITIES,
+                "requests": _QUANTITIES,
+                "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
+            }
+        ),
         "resourceClaims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
         "priority": SCHEDULING,
         "priorityClassName": ADMITTED,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json, containers_of, init_containers_of
-from vk_provider.translate.annotations import annotation_rule
+from vk_provider.model.quantity import parse
+from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
 from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
 from vk_provider.translate.probe_fields import health_refusals
-from vk_provider.translate.resources import FREE_STORAGE_GIB, exceeds_storage, states_storage
+from vk_provider.translate.resources import GPU, architecture
 from vk_provider.translate.rules import walk
 
 
@@ -128,17 +129,26 @@ def _late_names(path: str, text: str | None, late: set[str]) -> Iterator[Refusal
             return
 
 
-def _storage_beyond_the_free(pod: Json) -> Iterator[Refusal]:
-    if exceeds_storage(pod):
-        reason = f"the pod requests more than the {FREE_STORAGE_GIB}Gi that every instance has; request less"
-        for path, container in containers_with_paths(pod):
-            if states_storage(container):
-                group = "requests" if _has_request(container) else "limits"
-                yield Refusal(f"{path}.resources.{group}[ephemeral-storage]", reason)
+def _gpus(pod: Json) -> Iterator[Refusal]:
+    """What the API server lets nobody store; a manifest from a file has not been there."""
+    for path, container in containers_with_paths(pod):
+        resources = container.get("resources") or {}
+        request, limit = ((resources.get(group) or {}).get(GPU) for group in ("requests", "limits"))
+        if request is not None and parse(request) != parse(limit or 0):
+            yield Refusal(f"{path}.resources.requests[{GPU}]", "GPUs are not shared: state the same number as a limit")
 
 
-def _has_request(container: Json) -> bool:
-    return ((container.get("resources") or {}).get("requests") or {}).get("ephemeral-storage") is not None
+def _architectures(pod: Json) -> Iterator[Refusal]:
+    wanted = architecture(pod)
+    if wanted not in ("", "amd64", "arm64"):
+        yield Refusal(
+            "spec.nodeSelector" if pod["spec"].get("nodeSelector") else "spec.affinity",
+            f"there are no {wanted} instances, only amd64 and arm64",
+        )
+
+
+def _contradicting_annotations(pod: Json) -> Iterator[Refusal]:
+    return contradictions(pod["metadata"].get("annotations") or {})
 
 
 def _resolver_settings(pod: Json) -> Iterator[Refusal]:
@@ -156,7 +166,9 @@ _CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
     _two_sub_paths,
     _fields_of_unknown_containers,
     _uses_of_the_address,
-    _storage_beyond_the_free,
+    _gpus,
+    _architectures,
+    _contradicting_annotations,
     _resolver_settings,
     health_refusals,
 )

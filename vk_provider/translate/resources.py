@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.model.quantity import GIB, ceil_div, parse
 
-FREE_STORAGE_GIB = 30  # temporary storage that an instance has without asking (eci.md 5.3)
+GPU = "nvidia.com/gpu"
+LEFT_OUT = "__ECI_RESOURCE_IGNORE__"
+ARCH_LABEL = "kubernetes.io/arch"
+REQUIRED_AFFINITY = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def container_cpu(container: Json) -> float | None:
@@ -20,10 +24,17 @@ def container_memory_gib(container: Json) -> float | None:
     return _number(_size(container, "memory"), GIB)
 
 
-def pod_cpu(pod: Json) -> float | None:
-    """vCPU the pod needs: all that run together, or its largest init container; None when none says anything.
+def container_gpus(container: Json) -> int:
+    """Whole GPUs; Kubernetes lets them be stated as a limit, and as a request only beside an equal limit."""
+    stated = _requested(container, GPU)
+    return 0 if stated is None else int(stated)
 
-    Sidecars run together with the containers, and come after every other init container (`probe_fields`).
+
+def pod_cpu(pod: Json) -> float | None:
+    """vCPU the pod needs as a whole (S39); None when nothing in it says anything.
+
+    All containers that run together, or an init container and the sidecars started before it if that is more; a value
+    of the pod itself goes before all of them, and its overhead is added.
     """
     return _number(_need(pod, "cpu", _size))
 
@@ -32,14 +43,38 @@ def pod_memory_gib(pod: Json) -> float | None:
     return _number(_need(pod, "memory", _size), GIB)
 
 
-def exceeds_storage(pod: Json) -> bool:
-    """Whether the pod requests more temporary storage than every instance has."""
-    need = _need(pod, "ephemeral-storage", _requested)
-    return need is not None and need > FREE_STORAGE_GIB * GIB
+def pod_storage_gib(pod: Json) -> float | None:
+    """Temporary storage that the pod requests as a whole, what every instance has for free included."""
+    return _number(_need(pod, "ephemeral-storage", _requested), GIB)
 
 
-def states_storage(container: Json) -> bool:
-    return bool(_requested(container, "ephemeral-storage"))
+def architecture(pod: Json) -> str:
+    """The one `kubernetes.io/arch` that the pod insists on, as `arm64`; empty when it insists on none.
+
+    Total: only the scheduler reads these fields by right, so nobody has looked at their types.
+    """
+    spec = pod["spec"]
+    chosen = _at(spec, "nodeSelector", ARCH_LABEL)
+    if chosen is not None:
+        return str(chosen)
+    terms = _at(spec, "affinity", "nodeAffinity", REQUIRED_AFFINITY, "nodeSelectorTerms")
+    allowed = [_arch_of_term(term) for term in terms] if isinstance(terms, list) else []
+    return allowed[0] if len(set(allowed)) == 1 else ""
+
+
+def _arch_of_term(term: Any) -> str:
+    expressions = _at(term, "matchExpressions")
+    for expression in expressions if isinstance(expressions, list) else []:
+        values = _at(expression, "values")
+        if _at(expression, "key") == ARCH_LABEL and _at(expression, "operator") == "In" and isinstance(values, list):
+            return str(values[0]) if len(values) == 1 else ""
+    return ""
+
+
+def _at(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def resource_value(container: Json, reference: Json, allocatable: Mapping[str, str]) -> str:
@@ -72,13 +107,35 @@ def _stated(container: Json, group: str, resource: str) -> Fraction | None:
 
 
 def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None]) -> Fraction | None:
-    inits = init_containers_of(pod)
-    together = _present(size(container, resource) for container in (*filter(is_sidecar, inits), *containers_of(pod)))
-    in_turn = _present(size(container, resource) for container in inits if not is_sidecar(container))
+    overhead = parse((pod["spec"].get("overhead") or {}).get(resource) or 0)
+    whole = size(pod["spec"], resource)
+    if whole is not None:
+        return whole + overhead
+    together = _present(size(one, resource) for one in [*containers_of(pod), *_sidecars(pod)] if not _is_left_out(one))
+    in_turn = list(_start_up(pod, lambda one: size(one, resource)))
     if not together and not in_turn:
         return None
-    overhead = parse((pod["spec"].get("overhead") or {}).get(resource) or 0)
     return max(sum(together, Fraction(0)), *in_turn, Fraction(0)) + overhead
+
+
+def _sidecars(pod: Json) -> Sequence[Json]:
+    return [one for one in init_containers_of(pod) if is_sidecar(one)]
+
+
+def _start_up(pod: Json, size: Callable[[Json], Fraction | None]) -> Iterator[Fraction]:
+    """What runs at once while each init container runs: itself and the sidecars before it."""
+    before = Fraction(0)
+    for container in init_containers_of(pod):
+        own = size(container)
+        if is_sidecar(container):
+            before += Fraction(0) if _is_left_out(container) else own or 0
+        elif own is not None:
+            yield before + own
+
+
+def _is_left_out(container: Json) -> bool:
+    """ECI's own word for a container that shall not make the instance larger (eci.md 5.2)."""
+    return any(one.get("name") == LEFT_OUT and one.get("value") == "TRUE" for one in container.get("env") or ())
 
 
 def _present(sizes: Iterable[Fraction | None]) -> list[Fraction]:

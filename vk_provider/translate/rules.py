@@ -150,6 +150,11 @@ def not_negative(value: object) -> str:
     return "must not be negative" if parse(str(value)) < 0 else ""
 
 
+def whole_and_not_negative(value: object) -> str:
+    number = parse(str(value))
+    return "" if number >= 0 and number.denominator == 1 else "must be a whole number, and not negative"
+
+
 def _walk_value(type_: Type, check: Check | None, value: object, path: str) -> Iterator[Finding]:
     if not _is(type_, value):
         yield _malformed(path, f"must be {type_.value}")

@@ -13,8 +13,8 @@ from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.model.workload import Container, Notice, Port, Volume, Workload
+from vk_provider.translate import annotations as keys
 from vk_provider.translate import claims, environment, images, probes, registries, security, volumes
-from vk_provider.translate.annotations import for_driver
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import expand
@@ -22,7 +22,15 @@ from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
 from vk_provider.translate.objects import Kind, NodeContext, Objects, References, TokenRequest
 from vk_provider.translate.refusals import refusals
-from vk_provider.translate.resources import container_cpu, container_memory_gib, pod_cpu, pod_memory_gib
+from vk_provider.translate.resources import (
+    architecture,
+    container_cpu,
+    container_gpus,
+    container_memory_gib,
+    pod_cpu,
+    pod_memory_gib,
+    pod_storage_gib,
+)
 from vk_provider.translate.services import MASTER_NAMESPACE, service_variables
 from vk_provider.translate.volumes import VolumeBuilder
 
@@ -125,6 +133,7 @@ class _Assembly:
         self._notices: list[Notice] = []
 
     def workload(self) -> Workload:
+        given = self._pod["metadata"].get("annotations") or {}
         dns, dns_notices = resolver(self._pod, self._namespace, self._context)
         built = content(self._pod, self._objects, self._context)
         read_only = {volume.name for volume in built if volume.is_read_only}
@@ -138,6 +147,8 @@ class _Assembly:
             volumes=built,
             cpu=pod_cpu(self._pod),
             memory_gib=pod_memory_gib(self._pod),
+            storage_gib=pod_storage_gib(self._pod),
+            architecture=architecture(self._pod),
             restart_policy=self._spec.get("restartPolicy") or "Always",
             termination_grace_s=_grace_s(self._pod),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
@@ -147,8 +158,15 @@ class _Assembly:
             sysctls=security.sysctls(self._pod),
             dns=dns,
             registry_credentials=credentials,
-            annotations=for_driver(self._pod["metadata"].get("annotations") or {}),
-            notices=(*dns_notices, *registry_notices, *self._notices, *security.notices(self._pod)),
+            annotations=keys.for_driver(given),
+            on_no_capacity=keys.on_no_capacity(given),
+            notices=(
+                *dns_notices,
+                *registry_notices,
+                *self._notices,
+                *security.notices(self._pod),
+                *keys.notices(given),
+            ),
         )
 
     def _owner(self) -> Owner:
@@ -175,6 +193,7 @@ class _Assembly:
             env=tuple(variables.variables.items()),
             cpu=container_cpu(container),
             memory_gib=container_memory_gib(container),
+            gpus=container_gpus(container),
             mounts=tuple(mounts(container, variables.texts, read_only)),
             ports=tuple(
                 Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ()

@@ -60,6 +60,9 @@ _EXACT: Mapping[str, ErrorClass] = {
     "Forbidden.OnlyForInvitedTest": CloudRefused,  # this pod asks for what this account has not; others go on
 }
 
+# Of what is out of capacity: what another size, type or place may have.
+_STOCK = ("OperationDenied.NoStock", "ContainerGroup.NoStock", "Spot.NotMatched", "Zone.NotOnSale", "RecommendEmpty")
+
 # Looked at in this order, after _EXACT.
 _BY_PREFIX: Sequence[tuple[str, ErrorClass]] = (
     ("Throttling", Throttled),
@@ -130,6 +133,10 @@ def error_class(action: str, code: str, http_status: int) -> ErrorClass:
     if http_status == 429:
         return Throttled
     return CloudUnavailable if http_status >= 500 else CloudRefused
+
+
+def is_about_stock(code: str) -> bool:
+    return code.startswith(_STOCK)
 
 
 def _is_gone(action: str, code: str) -> bool:

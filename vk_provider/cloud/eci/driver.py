@@ -6,22 +6,28 @@ without them is ever shown, let alone deleted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from vk_provider.cloud.base import Draft, ExecSession, LogOptions
+from vk_provider.cloud.base import ExecSession, LogOptions, Price
 from vk_provider.cloud.eci import codes, request, response, tags, usage
+from vk_provider.cloud.eci.choices import Choice, choices
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.exec import Terminals
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
+from vk_provider.cloud.eci.prices import PriceBook
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
-from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
+from vk_provider.cloud.eci.sizes import Size
+from vk_provider.cloud.eci.stock import Place, StockMemory
+from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
+from vk_provider.translate.annotations import PREFIX
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
@@ -44,16 +50,16 @@ class EciCloud:
         # often in a row each was not to be found.
         self._starting: dict[str, int] = {}
         self._details = Details()
+        self._stock = StockMemory(time.monotonic)
+        self._prices = PriceBook(settings, client.call)
+        self._unseen: dict[str, None] = {}  # new groups whose place and addresses are still to be looked up, once
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
-    def draft(self, workload: Workload) -> Draft:
-        return request.draft(workload, self._settings)
-
     async def create(self, workload: Workload) -> Instance:
-        asked, size = request.create(workload, self._settings)
+        asked, choice = request.create(workload, self._settings)
         try:
-            answer = await self._client.call(asked)
+            answer = await self._in_stock(asked, workload)
         except CloudRefused as error:
             if not error.code.startswith(codes.IDEMPOTENT_MISMATCH):
                 raise
@@ -63,12 +69,63 @@ class EciCloud:
             raise CloudUnavailable("CreateContainerGroup: the answer names no instance; it will be looked for")
         if workload.init_containers:
             self._remember(instance_id)
+        self._unseen[instance_id] = None
+        while len(self._unseen) > _MOST_STARTING:
+            self._unseen.pop(next(iter(self._unseen)))
+        size = choice.size or Size(0, 0)
+        request_id = response.request_id(answer)
         return Instance(
             id=instance_id,
             owner=workload.owner,
             status=InstanceStatus.SCHEDULING,
             cpu=size.cpu,
             memory_gib=size.memory_gib,
+            sku=choice.sku,
+            attempt=workload.attempt,
+            facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
+        )
+
+    async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
+        """Ask, unless it was sold out a moment ago. Raises OutOfCapacity, which says how to go on."""
+        ways = choices(workload, self._settings)
+        current = workload.attempt % len(ways)
+        places = [(way.sku, *way.types[1:], *_where(asked)) for way in ways]
+        place = places[current]
+        known = self._stock.last_error(place)
+        if known is not None and self._stock.wait_s(place) > 0 and not workload.in_doubt:
+            raise self._out_of_stock(known, ways, places, current, is_known=True)
+        self._stock.ask(place)
+        try:
+            answer = await self._client.call(asked)
+        except OutOfCapacity as error:
+            if not codes.is_about_stock(error.code):
+                raise
+            self._stock.sold_out(place, error)
+            raise self._out_of_stock(error, ways, places, current) from error
+        self._stock.sold(place)
+        return answer
+
+    def _out_of_stock(
+        self,
+        error: OutOfCapacity,
+        ways: Sequence[Choice],
+        places: Sequence[Place],
+        current: int,
+        *,
+        is_known: bool = False,
+    ) -> OutOfCapacity:
+        """The error, with the first way in turn that was not sold out lately; or with how long there is none."""
+        waits = {number: self._stock.wait_s(place) for number, place in enumerate(places)}
+        turn = [(current + step) % len(ways) for step in range(1, len(ways))]
+        found = next((number for number in turn if waits[number] <= 0), None)
+        message = f"{error}: {ways[current].sku}"
+        return OutOfCapacity(
+            message if found is None else f"{message}; next is {ways[found].sku}",
+            code=error.code,
+            request_id=error.request_id,
+            next_attempt=found,
+            retry_after_s=0.0 if found is not None else min(waits.values()),
+            is_known=is_known,
         )
 
     async def _adopt(self, pod_uid: str, error: CloudRefused) -> Instance:
@@ -85,6 +142,7 @@ class EciCloud:
 
     async def delete(self, instance_id: str, *, force: bool = False) -> bool:
         self._starting.pop(instance_id, None)
+        self._unseen.pop(instance_id, None)
         try:
             await self._client.call(request.delete(instance_id, force=force))
         except InstanceGone:
@@ -162,7 +220,19 @@ class EciCloud:
             _join(reports, response.events_report(item))
         for instance in await self._look_at_starting():
             _join(reports, _as_report(instance))
+        for instance in await self._look_at_placed(reports):
+            _join(reports, InstanceReport(instance.id, facts=instance.facts, sku=instance.sku))
         return tuple(reports.values())
+
+    async def _look_at_placed(self, reports: Mapping[str, InstanceReport]) -> Sequence[Instance]:
+        """Each new group once, when it has an address: the other calls do not tell where it is and what it has."""
+        wanted = [id_ for id_ in self._unseen if id_ in reports and reports[id_].ip]
+        if not wanted:
+            return ()
+        found = await self.describe(wanted)
+        for instance_id in wanted:
+            self._unseen.pop(instance_id, None)
+        return tuple(found.values())
 
     async def _look_at_starting(self) -> Sequence[Instance]:
         """Each once more when it has begun to run or has ended, so that its init containers' last states are seen."""
@@ -207,6 +277,12 @@ class EciCloud:
                 raise
         half = len(ids) // 2
         return {**await self._usage(ids[:half]), **await self._usage(ids[half:])} if half else {}
+
+    def price(self, sku: str) -> Price | None:
+        return self._prices.price(sku)
+
+    async def keep_prices(self) -> None:
+        await self._prices.run()
 
     async def close(self) -> None:
         await self._terminals.close()
@@ -284,7 +360,16 @@ def _join(reports: dict[str, InstanceReport], newer: InstanceReport) -> None:
         init_containers=known.init_containers if newer.init_containers is None else newer.init_containers,
         conditions=known.conditions if newer.conditions is None else newer.conditions,
         events=events,
+        sku=newer.sku or known.sku,
+        placed_at=newer.placed_at or known.placed_at,
+        ended_at=newer.ended_at or known.ended_at,
+        facts=known.facts if newer.facts is None else newer.facts,
     )
+
+
+def _where(asked: EciRequest) -> tuple[str, str]:
+    """Where the cloud may look for stock; among several vSwitches it tries the zones by itself."""
+    return asked.query.get("ZoneId", ""), asked.query.get("VSwitchId", "")
 
 
 def _as_report(instance: Instance) -> InstanceReport:
@@ -296,4 +381,7 @@ def _as_report(instance: Instance) -> InstanceReport:
         init_containers=instance.init_containers or None,
         conditions=instance.conditions or None,
         events=instance.events or None,
+        sku=instance.sku or None,
+        ended_at=instance.ended_at or None,
+        facts=instance.facts or None,
     )

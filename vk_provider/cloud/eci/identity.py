@@ -20,11 +20,13 @@ def group_name(namespace: str, name: str) -> str:
     return text if len(text) >= MIN_NAME else f"pod-{text}".rstrip("-")
 
 
-def client_token(owner: Owner, replaces: str = "") -> str:
+def client_token(owner: Owner, replaces: str = "", *, attempt: int = 0) -> str:
     """64 ASCII characters: however often a create is repeated, the cloud makes one instance of it.
 
-    One per pod uid; and one more for each dead instance in whose place a new one comes, since under the old token the
-    cloud would give the dead one back.
+    One per pod uid; one more for each dead instance in whose place a new one comes, since under the old token the
+    cloud would give the dead one back; and one for each further way that is tried to carry the pod, whose request
+    differs. Which way is being tried stands on the pod before anything is sent (see `control.plan`).
     """
-    parts = (owner.cluster, owner.node, owner.uid, *([replaces] if replaces else []))
+    life = [replaces] if replaces or attempt else []
+    parts = (owner.cluster, owner.node, owner.uid, *life, *([f"attempt {attempt}"] if attempt else []))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

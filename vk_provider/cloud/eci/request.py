@@ -21,6 +21,7 @@ from aliyunsdkcore.request import RpcRequest
 from aliyunsdkeci.request.v20180808.CreateContainerGroupRequest import CreateContainerGroupRequest
 from aliyunsdkeci.request.v20180808.DeleteContainerGroupRequest import DeleteContainerGroupRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerGroupEventsRequest import DescribeContainerGroupEventsRequest
+from aliyunsdkeci.request.v20180808.DescribeContainerGroupPriceRequest import DescribeContainerGroupPriceRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerGroupsRequest import DescribeContainerGroupsRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerGroupStatusRequest import DescribeContainerGroupStatusRequest
 from aliyunsdkeci.request.v20180808.DescribeContainerLogRequest import DescribeContainerLogRequest
@@ -30,8 +31,10 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 
 from vk_provider.cloud.base import Draft
-from vk_provider.cloud.eci import health, identity, security, sizes, tags
+from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
+from vk_provider.cloud.eci.choices import Choice, choices, chosen
 from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.pod import SIDECAR_VARIABLE
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload
@@ -77,26 +80,23 @@ class EciRequest:
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes.Size]:
-    """CreateContainerGroup for a workload, and the size it will be billed at.
+def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choice]:
+    """CreateContainerGroup for a workload, and what it will run on.
 
     The same workload gives the same request, so that a repeated call is answered with the first one's instance.
     Raises UnsupportedPod naming everything in the pod that ECI cannot hold.
     """
     refusals = list(_refusals(workload))
     try:
-        size = sizes.fit(workload.cpu, workload.memory_gib, settings.region)
+        choice = chosen(workload, settings)
     except UnsupportedPod as error:
         raise UnsupportedPod([*error.refusals, *refusals]) from None
     if refusals:
         raise UnsupportedPod(refusals)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
-    _set_place(request, settings)
     _set_identity(request, workload)
     _set_life(request, workload)
-    request.set_Cpu(size.cpu)
-    request.set_Memory(size.memory_gib)
     request.set_Containers([{**_container(item), **_console(item), **health.of(item)} for item in workload.containers])
     request.set_InitContainers([_container(item) for item in workload.init_containers])
     _add_environment_references(request, "Container", workload.containers)
@@ -105,40 +105,28 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, sizes
     _set_credentials(request, workload.registry_credentials)
     for name, value in security.parameters(workload):
         request.add_query_param(name, value)
-    return _finished(request), size
+    given = {**options.place(settings), **options.hardware(workload, choice, settings), **_texts(request)}
+    return _split(request, options.with_annotations(given, workload)), choice
 
 
 def draft(workload: Workload, settings: EciSettings) -> Draft:
     """The request a create would send, all parameters together, and what it costs. Raises UnsupportedPod."""
-    request, size = create(workload, settings)
-    price = sizes.price(settings.region)
+    request, choice = create(workload, settings)
+    size = choice.size or sizes.Size(0, 0)
     return Draft(
         request=dict(sorted({"Action": request.action, **request.query, **request.body}.items())),
         cpu=size.cpu,
         memory_gib=size.memory_gib,
-        price_per_second=price.per_second(size),
-        currency=price.currency,
+        price=list_price(choice.sku, settings.region),
+        choices=tuple(one.sku for one in choices(workload, settings)),
     )
-
-
-def _set_place(request: Any, settings: EciSettings) -> None:
-    for value, setter in (
-        (",".join(settings.vswitch_ids), request.set_VSwitchId),
-        (settings.security_group_id, request.set_SecurityGroupId),
-        (settings.zone_id, request.set_ZoneId),
-        (settings.resource_group_id, request.set_ResourceGroupId),
-    ):
-        if value:
-            setter(value)
-    if len(settings.vswitch_ids) > 1:
-        request.set_ScheduleStrategy("VSwitchOrdered")  # the operator's order is a preference
 
 
 def _set_identity(request: Any, workload: Workload) -> None:
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
-    request.set_ClientToken(identity.client_token(owner, workload.replaces))
-    _set_tags(request, tags.of_owner(owner))
+    request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
+    _set_tags(request, {**tags.of_owner(owner), **tags.of_attempt(workload.attempt)})
 
 
 def _set_life(request: Any, workload: Workload) -> None:
@@ -162,6 +150,7 @@ def _container(container: Container) -> Json:
         "Image": container.image,
         "Cpu": container.cpu,
         "Memory": container.memory_gib,
+        "Gpu": container.gpus or None,
         "Commands": list(container.command),
         "Args": list(container.args),
         "WorkingDir": container.working_dir or None,
@@ -474,6 +463,21 @@ def newest_metrics(ids: Sequence[str]) -> EciRequest:
     return _finished(request)
 
 
+def describe_price(sku: Sku, settings: EciSettings) -> EciRequest:
+    """What one instance costs."""
+    request = DescribeContainerGroupPriceRequest()
+    named: dict[str, Any] = {"ZoneId": settings.zone_id or None, "EphemeralStorage": sku.storage_gib or None}
+    if sku.size is None:
+        named["InstanceType"] = sku.type
+    else:
+        named |= {"Cpu": float(sku.size.cpu), "Memory": float(sku.size.memory_gib)}
+    if sku.is_spot:
+        named["SpotStrategy"] = "SpotAsPriceGo"
+    for name, value in _given(named.items()):
+        request.add_query_param(name, value)
+    return _finished(request)
+
+
 def _set_selection(request: Any, ids: Sequence[str], tag_filter: Mapping[str, str] | None, next_token: str) -> None:
     if ids:
         request.set_ContainerGroupIds(json.dumps(list(ids)))
@@ -491,8 +495,15 @@ def _set_tags(request: Any, values: Mapping[str, str]) -> None:
 
 
 def _finished(request: RpcRequest) -> EciRequest:
+    return _split(request, _texts(request))
+
+
+def _texts(request: RpcRequest) -> dict[str, str]:
     """The parameters the vendor's class has gathered, as texts, without those it set to None."""
-    texts = {name: _text(value) for name, value in _given(request.get_query_params().items())}
+    return {name: _text(value) for name, value in _given(request.get_query_params().items())}
+
+
+def _split(request: RpcRequest, texts: Mapping[str, str]) -> EciRequest:
     return EciRequest(
         action=request.get_action_name(),
         method=request.get_method(),

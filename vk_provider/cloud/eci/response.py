@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from vk_provider.cloud.eci import tags
+from vk_provider.cloud.base import Price
+from vk_provider.cloud.eci import skus, tags
+from vk_provider.cloud.eci.sizes import Size
 from vk_provider.model.instance import (
     CloudCondition,
     CloudEvent,
@@ -25,6 +27,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
+from vk_provider.translate.annotations import PREFIX
 
 Json = dict[str, Any]
 
@@ -115,7 +118,50 @@ def instance(group: Any) -> Instance:
         init_containers=tuple(_described(one) for one in _maps(item.get("initcontainers"))),
         conditions=_conditions(item.get("conditions")),
         events=tuple(event(one) for one in _maps(item.get("events"))),
+        sku=_sku(item),
+        attempt=tags.attempt_of(tags_of(item)),
+        facts=facts(item),
     )
+
+
+def _sku(item: Json) -> str:
+    spec = _text(item.get("instancetype"))
+    if not spec:
+        cpu, memory_gib = _float(item.get("cpu")), _float(item.get("memory"))
+        if not cpu or not memory_gib:
+            return ""
+        spec = skus.spec_of(Size(cpu, memory_gib))
+    return skus.text(
+        spec, spot=_text(item.get("spotstrategy")), storage_gib=max(0, _int(item.get("ephemeralstorage")) or 0)
+    )
+
+
+def facts(group: Any) -> Mapping[str, str]:
+    """What one item of DescribeContainerGroups tells a pod's owner, by the vendor's own annotations (eci.md 6).
+
+    Empty until the instance has a place: what is said before is what was asked for.
+    """
+    item = _fold_map(group)
+    if not _text(item.get("intranetip")):
+        return {}
+    found = {f"{PREFIX}{key}": _text(item.get(name)) for key, name in _FACTS.items()}
+    for key, name in (("eci-instance-cpu", "cpu"), ("eci-instance-mem", "memory")):
+        found[f"{PREFIX}{key}"] = str(_float(item.get(name)) or "")
+    return {key: value for key, value in found.items() if value}
+
+
+_FACTS: Mapping[str, str] = {
+    "eci-instance-zone": "zoneid",
+    "eci-vpc": "vpcid",
+    "eci-vswitch": "vswitchid",
+    "eci-security-group": "securitygroupid",
+    "eci-instance-compute-category": "computecategory",
+    "eci-matched-image-cache": "imagesnapshotid",
+    "eni-instance-id": "eniinstanceid",
+    "allocated-eipAddress": "internetip",
+    "allocated-eipInstanceId": "eipinstanceid",
+    "allocated-ipv6Address": "ipv6address",
+}
 
 
 def tags_of(group: Any) -> dict[str, str]:
@@ -181,6 +227,7 @@ def report(item: Any) -> InstanceReport:
         containers=_reported_all(statuses),
         init_containers=_reported_all(init_statuses),
         conditions=_conditions(pod["conditions"]) if isinstance(pod.get("conditions"), list) else None,
+        placed_at=instant(pod.get("starttime")) or None,
     )
 
 
@@ -290,6 +337,17 @@ def _event_id(name: str, *facts: str) -> str:
 def group_id(answer: Any) -> str:
     """The new instance's id in the answer of CreateContainerGroup; empty when it is missing."""
     return _text(_fold_map(answer).get("containergroupid"))
+
+
+def request_id(answer: Any) -> str:
+    return _text(_fold_map(answer).get("requestid"))
+
+
+def price(answer: Any) -> Price | None:
+    """The price per second in the answer of DescribeContainerGroupPrice; None when there is none over 0."""
+    found = _map(_map(_fold_map(answer).get("priceinfo")).get("price"))
+    amount = _float(found.get("tradeprice")) or _float(found.get("originalprice"))
+    return Price(amount, _text(found.get("currency")) or "CNY") if amount > 0 else None
 
 
 def terminal_address(answer: Any) -> str:

@@ -29,6 +29,13 @@ class EciSettings:
     resource_group_id: str = ""
     # Calls per minute by API name, where a ticket has raised what is published.
     per_minute: Mapping[str, int] = field(default_factory=dict)
+    # What a pod may say by annotation, for those that do not.
+    ram_role_name: str = ""
+    spot_strategy: str = ""
+    # ECS types for pods that ask for GPUs and name no type, in order of preference.
+    gpu_instance_types: Sequence[str] = ()
+    # `amd64` or `arm64`; empty = the cloud's own default.
+    cpu_architecture: str = ""
 
     # A call that never acted costs a connect; one that acted is told apart only by its answer, hence the longer read.
     connect_timeout_s: float = 5.0

@@ -85,7 +85,7 @@ def largest(region: str) -> Size:
 
 
 def fit(cpu: float | None, memory_gib: float | None, region: str, *, standard_only: bool = False) -> Size:
-    """The size that is billed for a need: the smallest vCPU row that holds both, and in it the smallest memory.
+    """The cheapest size that holds a need; of equally cheap ones that with the fewest vCPU.
 
     None = the pod does not say. When it says neither, the size is DEFAULT; when it says one, that one decides alone.
     Raises UnsupportedPod when no size holds the need.
@@ -93,11 +93,15 @@ def fit(cpu: float | None, memory_gib: float | None, region: str, *, standard_on
     if cpu is None and memory_gib is None:
         return DEFAULT
     needed_cpu, needed_gib = cpu or 0.0, memory_gib or 0.0
-    for row_cpu, memories in rows(region, standard_only=standard_only).items():
-        if row_cpu >= needed_cpu:
-            for gib in memories:
-                if gib >= needed_gib:
-                    return Size(row_cpu, gib)
+    holding = [
+        Size(row_cpu, gib)
+        for row_cpu, memories in rows(region, standard_only=standard_only).items()
+        if row_cpu >= needed_cpu
+        for gib in memories
+        if gib >= needed_gib
+    ]
+    if holding:
+        return min(holding, key=lambda size: (price(region).per_second(size), size.cpu))
     raise UnsupportedPod([_too_large(Size(needed_cpu, needed_gib), largest(region))])
 
 

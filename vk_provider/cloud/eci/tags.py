@@ -16,6 +16,7 @@ NODE = "vk-node"
 NAMESPACE = "vk-namespace"
 POD = "vk-pod"
 UID = "vk-pod-uid"
+ATTEMPT = "vk-attempt"
 
 MAX_VALUE = 128
 _FORBIDDEN_STARTS = ("aliyun", "acs:", "_")
@@ -44,6 +45,16 @@ def of_owner(owner: Owner) -> dict[str, str]:
         POD: value_of(owner.name),
         UID: value_of(owner.uid),
     }
+
+
+def of_attempt(attempt: int) -> dict[str, str]:
+    """Only later ones are written down: nearly all instances are of the first."""
+    return {ATTEMPT: str(attempt)} if attempt else {}
+
+
+def attempt_of(tags: Mapping[str, str]) -> int:
+    text = tags.get(ATTEMPT, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else 0
 
 
 def to_owner(tags: Mapping[str, str]) -> Owner:

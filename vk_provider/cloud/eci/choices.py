@@ -1,0 +1,171 @@
+"""What an instance can be made on: the sizes and types that a pod may have, in the order in which they are tried.
+
+Pure. One pod has one list of choices, worked out anew from its annotations and our settings each time; the attempt that
+a workload carries counts along it, and begins again after the last.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from vk_provider.cloud.eci import sizes, skus
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.sizes import Size
+from vk_provider.cloud.eci.skus import NO_SPOT
+from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.model.workload import Workload
+from vk_provider.translate import annotations as keys
+from vk_provider.translate.annotation_values import SIZE_SPEC, is_on, parts
+
+FREE_STORAGE_GIB = 30  # temporary storage that an instance has without asking (eci.md 5.3)
+_GPU_TYPE = re.compile(r"ecs\.(gn|vgn|sgn|ebmgn)[a-z0-9-]+\..+")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to carry a pod. size: None where we do not know what the type has. types: ECS types; none = by size."""
+
+    size: Size | None
+    types: Sequence[str] = ()
+    spot: str = NO_SPOT
+    storage_gib: int = 0  # beside what is free
+
+    @property
+    def spec(self) -> str:
+        """As the vendor writes it on pods: `2.0-4.0Gi`, or the first type."""
+        return self.types[0] if self.types else skus.spec_of(self.size or sizes.DEFAULT)
+
+    @property
+    def sku(self) -> str:
+        """What is billed, in one word."""
+        return skus.text(self.spec, spot=self.spot, storage_gib=self.storage_gib)
+
+
+def choices(workload: Workload, settings: EciSettings) -> Sequence[Choice]:
+    """At least one. Raises UnsupportedPod, naming what of the pod no instance can have."""
+    storage_gib = _extra_storage_gib(workload)
+    spots = _spots(workload, settings)
+    found = [one for spot in spots for one in _of_strategy(workload, settings, spot, storage_gib)]
+    return tuple(dict.fromkeys(found))
+
+
+def chosen(workload: Workload, settings: EciSettings) -> Choice:
+    """The one that the workload's attempt stands for."""
+    found = choices(workload, settings)
+    return found[workload.attempt % len(found)]
+
+
+def _spots(workload: Workload, settings: EciSettings) -> Sequence[str]:
+    strategy = workload.annotations.get(keys.SPOT, "").strip() or settings.spot_strategy or NO_SPOT
+    if strategy == NO_SPOT:
+        return (NO_SPOT,)
+    return (strategy, NO_SPOT) if is_on(workload.annotations.get(keys.SPOT_FALLBACK, "")) else (strategy,)
+
+
+def _of_strategy(workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Iterator[Choice]:
+    given = workload.annotations
+    gpus = sum(one.gpus for one in workload.containers) or max(
+        (one.gpus for one in workload.init_containers), default=0
+    )
+    if given.get(keys.SPECS):
+        for text in parts(given[keys.SPECS]):
+            yield _of_spec(text, workload, settings, spot, storage_gib)
+    elif types := given.get(keys.TYPE) or given.get(keys.OLD_TYPE):
+        key = keys.TYPE if given.get(keys.TYPE) else keys.OLD_TYPE
+        yield _of_types(parts(types), workload, spot, storage_gib, field=_annotation(key))
+    elif gpus and settings.gpu_instance_types:
+        yield _of_types(settings.gpu_instance_types, workload, spot, storage_gib, field="--eci-gpu-instance-type")
+    else:
+        size = sizes.fit(workload.cpu, workload.memory_gib, settings.region, standard_only=spot != NO_SPOT)
+        yield Choice(size, spot=spot, storage_gib=storage_gib)
+    if gpus and not _may_have_gpus(given, settings):
+        raise UnsupportedPod([Refusal(path, _GPU_ADVICE) for path in _gpu_fields(workload)])
+
+
+def _of_spec(text: str, workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Choice:
+    match = SIZE_SPEC.fullmatch(text)
+    field = _annotation(keys.SPECS)
+    if match is None:
+        return _of_types([text], workload, spot, storage_gib, field=field)
+    wanted = Size(float(match[1]), float(match[2]))
+    on_sale = sizes.rows(settings.region, standard_only=spot != NO_SPOT)
+    if wanted.memory_gib not in on_sale.get(wanted.cpu, ()):
+        among = " for spot instances" if spot != NO_SPOT else ""
+        raise UnsupportedPod(
+            [Refusal(field, f"{text} is not on sale in {settings.region}{among}; {_nearest(wanted, on_sale)}")]
+        )
+    _must_hold(wanted, text, workload, field)
+    return Choice(wanted, spot=spot, storage_gib=storage_gib)
+
+
+def _nearest(wanted: Size, on_sale: sizes.Rows) -> str:
+    larger = [
+        Size(cpu, gib)
+        for cpu, memories in on_sale.items()
+        for gib in memories
+        if cpu >= wanted.cpu and gib >= wanted.memory_gib
+    ]
+    if not larger:
+        return "nor is anything larger"
+    size = min(larger, key=lambda one: (one.cpu, one.memory_gib))
+    return f"the next larger is {size.cpu:g}-{size.memory_gib:g}Gi"
+
+
+def _of_types(types: Sequence[str], workload: Workload, spot: str, storage_gib: int, *, field: str) -> Choice:
+    known = [skus.size_of_type(one) for one in types]
+    for name, size in zip(types, known, strict=True):
+        if size is not None:
+            _must_hold(size, name, workload, field)
+    return Choice(known[0], tuple(types), spot, storage_gib)
+
+
+def _must_hold(size: Size, name: str, workload: Workload, field: str) -> None:
+    """The containers' own values have to fit into a size that is given for all of them (eci.md 5.2)."""
+    needed = Size(workload.cpu or 0, workload.memory_gib or 0)
+    if needed.cpu > size.cpu or needed.memory_gib > size.memory_gib:
+        raise UnsupportedPod(
+            [Refusal(field, f"{name} has {size}, and the pod's containers need {needed}; name a larger one")]
+        )
+
+
+def _may_have_gpus(given: Mapping[str, str], settings: EciSettings) -> bool:
+    named = given.get(keys.TYPE) or given.get(keys.OLD_TYPE)
+    specs = parts(given.get(keys.SPECS, "")) or parts(named or "") or list(settings.gpu_instance_types)
+    return bool(specs) and all(_GPU_TYPE.fullmatch(one) for one in specs)
+
+
+_GPU_ADVICE = (
+    "GPUs come with ECS types only: name one that has them, as ecs.gn6i-c4g1.xlarge, in the annotation "
+    f"{keys.SPECS}, or let the operator set --eci-gpu-instance-type"
+)
+
+
+def _gpu_fields(workload: Workload) -> Iterator[str]:
+    for containers, path in ((workload.init_containers, "initContainers"), (workload.containers, "containers")):
+        for index, container in enumerate(containers):
+            if container.gpus:
+                yield f"spec.{path}[{index}].resources.limits[nvidia.com/gpu]"
+
+
+def _extra_storage_gib(workload: Workload) -> int:
+    """What has to be bought: the annotation's amount, or what the pod requests beyond the free part if that is more."""
+    asked = keys.storage_gib(workload.annotations)
+    needed = max(0, math.ceil((workload.storage_gib or 0) - FREE_STORAGE_GIB))
+    if needed > keys.MOST_STORAGE_GIB:
+        raise UnsupportedPod(
+            [
+                Refusal(
+                    "spec.containers[*].resources.requests[ephemeral-storage]",
+                    f"the pod requests {workload.storage_gib:g} GiB; an instance has at most "
+                    f"{FREE_STORAGE_GIB + keys.MOST_STORAGE_GIB} GiB: request less",
+                )
+            ]
+        )
+    return max(asked, needed)
+
+
+def _annotation(key: str) -> str:
+    return f"metadata.annotations[{key}]"

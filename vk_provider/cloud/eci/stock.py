@@ -1,0 +1,59 @@
+"""What was sold out a moment ago, so that a burst of pods does not ask for it a thousand times.
+
+Losing it is safe: it only saves asking again. Bounded: the places that were sold out most recently.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vk_provider.backoff import Backoff
+from vk_provider.errors import OutOfCapacity
+
+COOL_DOWN = Backoff(first_s=10.0, most_s=120.0)
+PROBE_S = 5.0  # how long the answer to the one who asks again is waited for
+MOST_PLACES = 256
+
+Place = tuple[str, ...]  # what was asked for, and where
+
+
+@dataclass(slots=True)
+class _SoldOut:
+    error: OutOfCapacity
+    until_s: float
+    times: int = 1
+
+
+class StockMemory:
+    """clock: seconds that only grow."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._places: OrderedDict[Place, _SoldOut] = OrderedDict()
+
+    def wait_s(self, place: Place) -> float:
+        """Seconds until asking makes sense again; 0 = now."""
+        known = self._places.get(place)
+        return 0.0 if known is None else max(0.0, known.until_s - self._clock())
+
+    def last_error(self, place: Place) -> OutOfCapacity | None:
+        known = self._places.get(place)
+        return known.error if known else None
+
+    def ask(self, place: Place) -> None:
+        """Somebody asks now: the others wait for the answer, if it was sold out before."""
+        known = self._places.get(place)
+        if known is not None:
+            known.until_s = self._clock() + PROBE_S
+
+    def sold_out(self, place: Place, error: OutOfCapacity) -> None:
+        known = self._places.pop(place, None)
+        times = 0 if known is None else known.times
+        self._places[place] = _SoldOut(error, self._clock() + COOL_DOWN.delay(times), times + 1)
+        while len(self._places) > MOST_PLACES:
+            self._places.popitem(last=False)
+
+    def sold(self, place: Place) -> None:
+        self._places.pop(place, None)
