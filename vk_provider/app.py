@@ -20,6 +20,7 @@ from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, Cre
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.config import Config
+from vk_provider.control.asking import Asker
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import PER_MINUTE, LiveConfiguration
 from vk_provider.control.node import STAMP, NodeController
@@ -88,6 +89,7 @@ class Provider:
         self._count_requests(client, events_client, lease_client)
         self._credentials = _credentials(config)
         self._cloud = self._eci()
+        self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client)
         self._queue = KeyedQueue()
         self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name)
@@ -117,6 +119,7 @@ class Provider:
             await kubelet.stop()
 
     async def close(self) -> None:
+        await self._asker.close()
         await self._cloud.close()
 
     async def _serve(self, node: NodeController, tls: certificates.ServingTls, recording: asyncio.Task[None]) -> None:
@@ -233,6 +236,7 @@ class Provider:
             context=node_context(config, self._address),
             metrics=self._registry,
             jitter=random.random,
+            ask=self._asker.ask,
         )
 
     def _node(self, port: int, server_version: str) -> NodeController:

@@ -32,7 +32,7 @@ class Probes:
 
     def begin(self, group: Group, container: Container, now: float) -> None:
         """A run of the container has started."""
-        hook = container.spec.get("LifecyclePostStartHandlerExec")
+        hook = _hook(container, "PostStart")
         if hook:
             self._post_start(group, container, hook)
         for kind in ("Readiness", "Liveness"):
@@ -44,7 +44,7 @@ class Probes:
         self, group: Group, container: Container, now: float, grace_s: float, stop: Callable[[float, float], None]
     ) -> None:
         """Run the hook before a stop, if there is one; then call stop(time, what is left of the grace period)."""
-        hook = container.spec.get("LifecyclePreStopHandlerExec")
+        hook = _hook(container, "PreStop")
         if not hook or container.state != CONTAINER_RUNNING or grace_s <= 0:
             stop(now, grace_s)
             return
@@ -56,9 +56,9 @@ class Probes:
                 # A kubelet leaves a container two seconds, however long its hook took.
                 stop(when, max(2.0, grace_s - (when - now)))
 
-        self._runtime.check(group, container, {"Exec": {"Command": hook}}, timeout_s=grace_s, done=done)
+        self._runtime.check(group, container, hook, timeout_s=grace_s, done=done)
 
-    def _post_start(self, group: Group, container: Container, hook: list[str]) -> None:
+    def _post_start(self, group: Group, container: Container, hook: Json) -> None:
         turn = container.turn
 
         def done(now: float, error: str) -> None:
@@ -66,7 +66,7 @@ class Probes:
                 group.events.warning(now, "FailedPostStartHook", f"PostStartHook failed: {error}")
                 self._unhealthy(group, container, now, "FailedPostStartHook")
 
-        self._runtime.check(group, container, {"Exec": {"Command": hook}}, timeout_s=HOOK_TIMEOUT_S, done=done)
+        self._runtime.check(group, container, hook, timeout_s=HOOK_TIMEOUT_S, done=done)
 
     def _ask_at(
         self, group: Group, container: Container, kind: str, probe: Json, when: float, counts: tuple[int, int]
@@ -111,3 +111,16 @@ class Probes:
                 message = f"Container {container.name} failed liveness probe, will be restarted"
                 self._unhealthy(group, container, now, message)
         return good, bad
+
+
+def _hook(container: Container, name: str) -> Json | None:
+    """A hook in the form of a probe: its parameters are glued together."""
+    prefix = f"Lifecycle{name}Handler"
+    given = {key.removeprefix(prefix): value for key, value in container.spec.items() if key.startswith(prefix)}
+    if "Exec" in given:
+        return {"Exec": {"Command": given["Exec"]}}
+    for kind in ("HttpGet", "TcpSocket"):
+        members = {key.removeprefix(kind): value for key, value in given.items() if key.startswith(kind)}
+        if members:
+            return {kind: members}
+    return None

@@ -117,7 +117,12 @@ class SimulatedRuntime:
         return record(group, at, parts)
 
     def check(self, group: Group, container: Container, probe: Json, *, timeout_s: float, done: Checked) -> None:
-        done(self._timers.clock.now(), "")
+        now, rule = self._timers.clock.now(), self._scenario.rule(group, container)
+        age_s = now - (container.started_at or now)
+        late = probe is container.spec.get("ReadinessProbe") and age_s < rule.ready_after_s
+        sick_after_s = math.inf if rule.sick_after_s is None else rule.sick_after_s
+        sick = probe is container.spec.get("LivenessProbe") and age_s >= sick_after_s
+        done(now, "not as the scenario has it" if late or sick else "")
 
     async def exec(self, group: Group, container: Container, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         return ExecResult(0, self._scenario.rule(group, container).exec_output.encode())

@@ -11,6 +11,8 @@
 | exit_code     | of a run that ends by itself (0)                                                            |
 | reason        | of such an end, e.g. `OOMKilled`                                                            |
 | crashes       | the first so many runs end with crash_code after crash_after_s (0, 1, 1.0)                  |
+| ready_after_s | seconds after its start from which on its readiness probe succeeds (0)                       |
+| sick_after_s  | seconds after its start from which on its liveness probe fails; absent: never               |
 | stop_s        | seconds a container takes to end when asked to (0.1); longer than the grace period: killed  |
 | log_lines     | list of texts; line n is item n modulo their number, `{n}` in it is replaced                |
 | log_rate      | lines per second while it runs (0: all at once at the start, each once)                     |
@@ -42,6 +44,8 @@ class Rule:
     crashes: int = 0
     crash_code: int = 1
     crash_after_s: float = 1.0
+    ready_after_s: float = 0.0
+    sick_after_s: float | None = None
     stop_s: float = 0.1
     log_lines: Sequence[str] = ("simulated line {n}",)
     log_rate: float = 0.0

@@ -94,7 +94,6 @@ class Service:
         if known:
             return {"ContainerGroupId": known}
         spec = decode(shapes.GROUP, flat)
-        _refuse_unmodelled(flat)
         require(spec, "RegionId")
         self._check_region(spec["RegionId"])
         validation.check_group(spec)
@@ -152,7 +151,6 @@ class Service:
         now = self.clock.now()
         if self._remembered("UpdateContainerGroup", flat, now):
             return {}
-        _refuse_unmodelled(flat)
         kind = values.pop("UpdateType", "RenewUpdate")
         if kind not in ("RenewUpdate", "IncrementalUpdate"):
             raise invalid("UpdateType", "RenewUpdate or IncrementalUpdate")
@@ -293,13 +291,6 @@ def id_list(text: str) -> list[str]:
     if len(ids) > 20:
         raise too_long("ContainerGroupIds", "20 ids")
     return ids
-
-
-def _refuse_unmodelled(flat: Mapping[str, str]) -> None:
-    """Handlers other than commands would be accepted by the real service; here they are better refused than ignored."""
-    for name in flat:
-        if "Lifecycle" in name and "HandlerExec" not in name:
-            raise invalid(name, "this stand-in knows lifecycle handlers by Exec only")
 
 
 def _tags(spec: Json) -> dict[str, str]:

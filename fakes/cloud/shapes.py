@@ -16,6 +16,22 @@ _PROBE = {
     "SuccessThreshold": int,
     "FailureThreshold": int,
 }
+
+
+def _hook(name: str) -> Shape:
+    prefix = f"Lifecycle{name}Handler"
+    return {
+        f"{prefix}Exec": [str],
+        f"{prefix}HttpGetHost": str,
+        f"{prefix}HttpGetPort": int,
+        f"{prefix}HttpGetPath": str,
+        f"{prefix}HttpGetScheme": str,
+        f"{prefix}HttpGetHttpHeader": [NAME_VALUE],
+        f"{prefix}TcpSocketHost": str,
+        f"{prefix}TcpSocketPort": int,
+    }
+
+
 INIT_CONTAINER: Shape = {
     "Name": str,
     "Image": str,
@@ -44,8 +60,8 @@ CONTAINER: Shape = {
     "SecurityContextPrivileged": bool,
     "LivenessProbe": _PROBE,
     "ReadinessProbe": _PROBE,
-    "LifecyclePostStartHandlerExec": [str],
-    "LifecyclePreStopHandlerExec": [str],
+    **_hook("PostStart"),
+    **_hook("PreStop"),
 }
 VOLUME: Shape = {
     "Name": str,

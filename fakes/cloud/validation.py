@@ -234,6 +234,8 @@ def _check_container(container: Json, label: str, volumes: set[str]) -> None:
     _check_environment(container.get("EnvironmentVar", []), label)
     _check_mounts(container.get("VolumeMount", []), label, volumes)
     _check_ports(container.get("Port", []), label)
+    for hook in ("PostStart", "PreStop"):
+        _check_hook(container, f"Lifecycle{hook}Handler", label)
     for kind in ("LivenessProbe", "ReadinessProbe"):
         if container.get(kind):
             _check_probe(container[kind], f"{label}.{kind}", liveness=kind == "LivenessProbe")
@@ -290,6 +292,34 @@ def _check_probe(probe: Json, label: str, *, liveness: bool) -> None:
             raise out_of_range(f"{label}.{name}", "at least 1")
     if liveness and probe.get("SuccessThreshold", 1) != 1:
         raise invalid(f"{label}.SuccessThreshold", "it is 1 for a liveness probe")
+
+    if probe.get("InitialDelaySeconds", 0) < 0:
+        raise out_of_range(f"{label}.InitialDelaySeconds", "it is not negative")
+    _count(probe.get("Exec", {}), "Command", 20, f"{label}.Exec")
+    for name in ("HttpGet", "TcpSocket"):
+        if name in probe:
+            _check_target(probe[name], f"{label}.{name}.")
+
+
+def _check_hook(container: Json, prefix: str, label: str) -> None:
+    """The names of a hook are glued together: `LifecyclePreStopHandlerHttpGetPort`."""
+    given = {name.removeprefix(prefix): value for name, value in container.items() if name.startswith(prefix)}
+    if not given:
+        return
+    kinds = {kind for kind in ("Exec", "HttpGet", "TcpSocket") for name in given if name.startswith(kind)}
+    if len(kinds) != 1:
+        raise invalid(f"{label}.{prefix}", "exactly one of Exec, HttpGet and TcpSocket")
+    for kind in kinds - {"Exec"}:
+        target = {name.removeprefix(kind): value for name, value in given.items()}
+        _check_target(target, f"{label}.{prefix}{kind}")
+
+
+def _check_target(target: Json, label: str) -> None:
+    if not 1 <= target.get("Port", 0) <= 65535:
+        raise out_of_range(f"{label}Port", "1 to 65535")
+    _one_of(target, "Scheme", ("HTTP", "HTTPS"), label.rstrip("."))
+    if not target.get("Path", "/").startswith("/"):
+        raise invalid(f"{label}Path", "it begins with /")
 
 
 def _one_of(values: Json, name: str, allowed: tuple[str, ...], label: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
+from vk_provider.control.asking import YES, Answer, Place
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.plan import Node, primary
@@ -26,6 +27,7 @@ from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
+from vk_provider.model.probe import Probe
 from vk_provider.translate.objects import NodeContext
 
 BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
@@ -145,6 +147,7 @@ class Process:
             context=world.context,
             metrics=Registry(),
             jitter=lambda: jitter,
+            ask=world.ask,
             clock=world.now,
         )
         self.task = asyncio.create_task(self._run(workers))
@@ -176,7 +179,15 @@ class World:
         self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
         self.health: list[Any] = []
         self.most_watches = 200
+        self.asked: list[tuple[float, str]] = []
+        self.answers: dict[str, Answer | Callable[[], Answer]] = {}
         self._loop = asyncio.get_running_loop()
+
+    async def ask(self, place: Place, probe: Probe) -> Answer:
+        """What containers answer to our own probes, by name; yes unless the test says otherwise."""
+        self.asked.append((self.time_s, place.container))
+        answer = self.answers.get(place.container, YES)
+        return answer() if callable(answer) else answer
 
     def now(self) -> datetime:
         return BIRTH + timedelta(seconds=asyncio.get_running_loop().time())

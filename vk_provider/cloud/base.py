@@ -188,6 +188,16 @@ class Updates(Protocol):
 
 
 @runtime_checkable
+class Restarts(Protocol):
+    async def restart(self, instance_id: str) -> None:
+        """Begin the whole instance anew, within its grace: init containers, containers, empty emptyDir volumes.
+
+        Raises CloudRefused where its state does not allow it, and InstanceGone.
+        """
+        ...
+
+
+@runtime_checkable
 class Measures(Protocol):
     async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         """The newest figures of those that have any, by id; any number of ids, in as few calls as the cloud allows."""

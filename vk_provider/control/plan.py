@@ -13,6 +13,7 @@ process may die on any line: the next look starts from the same two truths.
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
 | live                      | shows outdated files    | give it new ones (`freshness`)                              |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
+| live, failed our probe    | present                 | restart it; stop it if it is never to be restarted          |
 | live, only sidecars left  | present                 | let the cloud end them, else stop it                        |
 | live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
 | deleting                  | runs                    | delete it; keep reporting                                   |
@@ -31,7 +32,7 @@ from typing import Any
 
 from vk_provider.control import freshness
 from vk_provider.control.moment import Now
-from vk_provider.control.record import PodRecord, Problem
+from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
 from vk_provider.translate import probes, status
@@ -96,6 +97,14 @@ class DeleteInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Begin the instance anew: the cloud restarts no single container."""
+
+    instance: Instance
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteOrphan:
     """Delete it if a live look at the API server proves that its pod is gone."""
 
@@ -127,7 +136,7 @@ class Finalize:
     """Remove the pod object: grace 0, uid as precondition."""
 
 
-Action = Nothing | Wait | Create | DeleteInstance | DeleteOrphan | Patch | Look | Refresh | Finalize
+Action = Nothing | Wait | Create | DeleteInstance | Restart | DeleteOrphan | Patch | Look | Refresh | Finalize
 
 
 def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, node: Node, now: Now) -> Action:
@@ -244,8 +253,10 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     body = status.patch(pod, desired, annotations=_notes(pod, instance, record))
     if body is not None:
         return Patch(body)
+    if record.failing is not None and record.failing.instance_id == instance.id:
+        return _by(overdue_s, _failing(pod, instance, record.failing, record, now))
     if record.alone_s is not None:
-        return _alone(pod, instance, record, now)
+        return _by(overdue_s, _alone(pod, instance, record, now))
     if instance.status.is_ended:
         return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
     return _renewed(pod, instance, record, -overdue_s if overdue_s is not None else None, now)
@@ -263,6 +274,23 @@ def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | N
             case freshness.Fresh():
                 pass
     return Wait(min(waits)) if waits else Nothing()
+
+
+def _by(overdue_s: float | None, action: Action) -> Action:
+    """No wait lasts longer than the pod's deadline is away."""
+    if isinstance(action, Wait) and overdue_s is not None:
+        return Wait(min(action.seconds, -overdue_s))
+    return action
+
+
+def _failing(pod: Json, instance: Instance, failure: Failure, record: PodRecord, now: Now) -> Action:
+    """A probe of ours has failed for good: its container begins anew, or ends where nothing is begun anew (S36)."""
+    if pod["spec"].get("restartPolicy") == "Never":
+        if _deletable(instance, record, now):
+            return DeleteInstance(instance, f"container {failure.container} failed {failure.kind} probe", killing=True)
+        return Wait(DELETE_AGAIN_S)
+    wait_s = record.restart_at_s - now.loop_s
+    return Wait(wait_s) if wait_s > 0 else Restart(instance, failure)
 
 
 def _alone(pod: Json, instance: Instance, record: PodRecord, now: Now) -> Action:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from vk_provider.backoff import Backoff
-from vk_provider.cloud.base import Cloud, describe_error
+from vk_provider.cloud.base import Cloud, Restarts, describe_error
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.moment import Now
@@ -29,12 +29,14 @@ from vk_provider.control.plan import (
     Nothing,
     Patch,
     Refresh,
+    Restart,
     Wait,
     plan,
     primary,
 )
+from vk_provider.control.probes import Ask, Prober
 from vk_provider.control.queue import KeyedQueue
-from vk_provider.control.record import PodRecord, Problem
+from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.control.references import ReferenceReader
 from vk_provider.errors import (
     CloudDenied,
@@ -68,6 +70,8 @@ CREATE_RETRY = Backoff(first_s=2.0, most_s=120.0, spread=0.25)
 NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)  # c.2: a Secret made a moment later must not wait long
 RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
 PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
+RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
+CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
 LOOK_AGAIN_S = 10.0
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
@@ -99,6 +103,7 @@ class PodController:
         context: NodeContext,
         metrics: Registry,
         jitter: Jitter,
+        ask: Ask,
         live: LiveConfiguration | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -119,6 +124,7 @@ class PodController:
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
         self._pace = RefusalPace()
+        self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
         self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
 
@@ -137,6 +143,7 @@ class PodController:
         for uid in list(self._store.keys()):
             self._queue.add(uid)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._prober.run(), name="prober")
             for number in range(workers):
                 tasks.create_task(self._work(), name=f"pod-worker-{number}")
 
@@ -183,11 +190,15 @@ class PodController:
             self._live.forget(uid)
         if pod is None and not instances:
             self._records.pop(uid, None)
+            self._prober.forget(uid)
             return
         record = self._record(uid)
         if pod is not None:
             record.seen = True
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
+        if pod is not None:
+            instances = self._with_answers(pod, instances)
+            record.failing = self._prober.failing(uid)
         _take_note(record, pod, instances, now)
         if pod is not None and instances:
             self._mirror_events(pod, instances, record)
@@ -209,6 +220,8 @@ class PodController:
                 await self._create(pod, record, replaces)
             case DeleteInstance():
                 await self._delete_instance(pod, action, record)
+            case Restart(instance, failure):
+                await self._restart(pod, instance, failure, record)
             case Patch() if now.loop_s < record.patch_at_s:
                 self._queue.add_after(uid, record.patch_at_s - now.loop_s)
             case Patch(body, problem):
@@ -291,6 +304,31 @@ class PodController:
         log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, action.why)
         if action.killing:
             self._announce_killing(pod, instance, action.why)
+
+    async def _restart(self, pod: Json, instance: Instance, failure: Failure, record: PodRecord) -> None:
+        """The first one at once, further ones slower and slower, as a kubelet restarts a container."""
+        now_s = asyncio.get_running_loop().time()
+        record.restarts = 1 if now_s - record.restarted_s > CALM_AFTER_S else record.restarts + 1
+        record.restarted_s = now_s
+        record.restart_at_s = now_s + RESTART_AGAIN.delay(record.restarts - 1, jitter=0.0)
+        if not isinstance(self._cloud, Restarts):
+            raise CloudError(f"the cloud restarts nothing, and container {failure.container} should be")
+        await self._cloud.restart(instance.id)
+        log.info("restarting pod=%s instance=%s: %s probe failed", pods.key_of(pod), instance.id, failure.kind)
+        message = f"Container {failure.container} failed {failure.kind} probe, will be restarted"
+        others = len(instance.containers) - 1
+        if others:
+            message += f" together with the {others} other{'s' if others > 1 else ''}: the cloud restarts all or none"
+        self._record_event(pod, "Normal", "Killing", message, container=failure.container)
+
+    def _with_answers(self, pod: Json, instances: Sequence[Instance]) -> Sequence[Instance]:
+        """The pod's own instance with what our probes know of its containers."""
+        mine, _ = primary(pod, instances)
+        if mine is None:
+            self._prober.forget(pods.uid_of(pod))
+            return instances
+        seen = self._prober.look(pod, mine)
+        return [seen if each is mine else each for each in instances]
 
     def _departing(self, instance: Instance, record: PodRecord) -> None:
         record.deletes[instance.id] = asyncio.get_running_loop().time()

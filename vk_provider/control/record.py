@@ -21,6 +21,15 @@ class Problem:
     condition: CloudCondition | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A container that has to begin anew: its probe of this kind, startup or liveness, has failed for good."""
+
+    instance_id: str
+    container: str
+    kind: str
+
+
 @dataclass(slots=True)
 class PodRecord:
     """Bounded: a handful of fields, and of events and deletions only those of instances that are still there."""
@@ -39,6 +48,10 @@ class PodRecord:
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
     ended_s: float | None = None  # loop time at which its instance was first seen ended
+    failing: Failure | None = None  # a container that a probe of ours has condemned
+    restarts: int = 0  # of the instance, in a row, for such containers
+    restarted_s: float = 0.0  # loop time of the last of them
+    restart_at_s: float = 0.0  # loop time before which there is no further one
     alone_s: float | None = None  # loop time at which only sidecars were first seen to run
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace

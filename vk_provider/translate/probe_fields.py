@@ -71,8 +71,6 @@ NO_INIT_PROBE = Refused(
 def health_refusals(pod: Json) -> Iterator[Refusal]:
     """Of a pod in which every field has its proper type."""
     yield from _sidecars_out_of_turn(pod)
-    if not any("readinessProbe" in each and not each["readinessProbe"] for each in containers_of(pod)):
-        yield from _not_asked_yet(pod)
     for path, container in _with_paths(pod):
         if path.startswith("spec.initContainers") and not is_sidecar(container):
             yield from _of_an_init(container, path)
@@ -84,11 +82,6 @@ def health_refusals(pod: Json) -> Iterator[Refusal]:
         for name, stated in (container.get("lifecycle") or {}).items():
             if name in ("postStart", "preStop") and stated:
                 yield from _of_handlers(container, stated, f"{path}.lifecycle.{name}")
-
-
-def _not_asked_yet(pod: Json) -> Iterator[Refusal]:
-    for name in probes.duties(pod):
-        yield Refusal("spec.containers", f"the probes of {name} are not all carried yet on the virtual node")
 
 
 def _with_paths(pod: Json) -> Iterator[tuple[str, Json]]:

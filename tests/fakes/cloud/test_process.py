@@ -461,9 +461,19 @@ async def test_hooks(acs):
     assert await acs.log(group_id) == "up\nbegun\nbye\n"
 
 
-async def test_a_hook_that_is_not_modelled_is_refused(acs):
-    with pytest.raises(ServerException, match="LifecyclePreStopHandlerHttpGetPort"):
-        await create(acs, Container__1__LifecyclePreStopHandlerHttpGetPort=80)
+@pytest.mark.parametrize(
+    "hook",
+    [
+        {"LifecyclePreStopHandlerHttpGetPort": 0},
+        {"LifecyclePreStopHandlerHttpGetPath": "/"},
+        {"LifecyclePreStopHandlerTcpSocketPort": 65536},
+        {"LifecyclePreStopHandlerTcpSocketPort": 80, "LifecyclePreStopHandlerExec__1": "true"},
+        {"LifecyclePostStartHandlerHttpGetPort": 80, "LifecyclePostStartHandlerHttpGetScheme": "FTP"},
+    ],
+)
+async def test_a_hook_that_says_nothing_clear_is_refused(acs, hook):
+    with pytest.raises(ServerException, match="Lifecycle"):
+        await create(acs, **{f"Container__1__{name}": value for name, value in hook.items()})
 
 
 @needs_bwrap

@@ -156,6 +156,9 @@ class EciCloud:
             if error.code != codes.NO_NEED:
                 raise
 
+    async def restart(self, instance_id: str) -> None:
+        await self._client.call(request.restart(instance_id))
+
     async def is_gone(self, instance_id: str, container: str) -> bool:
         """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an
         empty list."""

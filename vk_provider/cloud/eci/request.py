@@ -29,6 +29,7 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
     DescribeMultiContainerGroupMetricRequest,
 )
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
+from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartContainerGroupRequest
 
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
@@ -361,6 +362,13 @@ def delete(group_id: str, *, force: bool = False) -> EciRequest:
     request.set_ContainerGroupId(group_id)
     if force:
         request.add_query_param("Force", "true")
+    return _finished(request)
+
+
+def restart(group_id: str) -> EciRequest:
+    request = RestartContainerGroupRequest()
+    request.set_method("POST")
+    request.set_ContainerGroupId(group_id)
     return _finished(request)
 
 
