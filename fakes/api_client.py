@@ -37,6 +37,11 @@ class ApiClient:
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> Self:
+        return cls(*cls.access(path))
+
+    @staticmethod
+    def access(path: Path) -> tuple[str, ssl.SSLContext]:
+        """The server's URL, and what proves to it who we are."""
         config = yaml.safe_load(path.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         context = ssl.create_default_context(
@@ -47,7 +52,7 @@ class ApiClient:
             pair.write(base64.b64decode(user["client-key-data"]))
             pair.flush()
             context.load_cert_chain(pair.name)
-        return cls(cluster["server"], context)
+        return str(cluster["server"]), context
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@
 | lose-response-after-acting| done, then the connection is cut                                                 |
 | empty-list                | a describing call answers with no items                                          |
 | partial-list              | a describing call answers with every second item, TotalCount to match            |
+| stale-answer              | answered as the same question was the last time it met no fault                  |
 
 A rule has `action` (API name or `*`), `kind`, `count` (default 1; -1 for ever).
 """
@@ -24,6 +25,7 @@ from fakes.cloud.limits import throttled
 from fakes.cloud.parameters import Json
 
 KINDS = ["error", "throttle", "delay", "lose-request", "lose-response-after-acting", "empty-list", "partial-list"]
+KINDS += ["stale-answer"]
 LISTS = ("ContainerGroups", "Data", "MonitorDatas", "Records")
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
@@ -28,6 +29,9 @@ MAX_BODY_BYTES = 8 << 20
 MAX_PARAMETERS = 20_000
 _log = logging.getLogger(__name__)
 Action = Callable[[Mapping[str, str]], Json]
+Question = tuple[tuple[str, str], ...]
+REMEMBERED = 64
+OF_ONE_CALL = frozenset({"Signature", "SignatureNonce", "Timestamp"})
 
 
 class Server:
@@ -41,6 +45,7 @@ class Server:
         self.limits = limits
         self.faults = faults
         self.outage = False
+        self._earlier: OrderedDict[Question, Json] = OrderedDict()
         self._host_id = host_id or f"eci.{service.region}.aliyuncs.com"
         self._terminals = Terminals(service)
         queries = Queries(service)
@@ -126,10 +131,21 @@ class Server:
                 raise fault.refusal
         if action == "ExecContainerCommand":
             return await self._terminals.exec(flat, request.host)
+        if fault is not None and fault.kind == "stale-answer" and (before := self._earlier.get(_question(flat))):
+            return before
         answer = self._actions[action](flat)
+        if action.startswith("Describe"):
+            self._remember(_question(flat), answer)
         if fault is not None and fault.kind in ("empty-list", "partial-list"):
             answer = thin_out(answer, fault.kind)
         return answer
+
+    def _remember(self, question: Question, answer: Json) -> None:
+        """Kept as long as the same is asked on: each time the one before, for `stale-answer`."""
+        self._earlier[question] = answer
+        self._earlier.move_to_end(question)
+        if len(self._earlier) > REMEMBERED:
+            self._earlier.popitem(last=False)
 
     def _error_body(self, error: ApiError) -> Json:
         search = f"https://error-center.aliyun.com/status/search?Keyword={error.code}&source=PopGw"
@@ -144,6 +160,10 @@ async def _read(request: web.Request) -> Call:
     headers = {name.lower(): value for name, value in request.headers.items()}
     form = _pairs(body.decode(errors="replace")) if is_form else []
     return Call(request.method, path, _pairs(query), form, headers, body)
+
+
+def _question(flat: Mapping[str, str]) -> Question:
+    return tuple(sorted((name, value) for name, value in flat.items() if name not in OF_ONE_CALL))
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

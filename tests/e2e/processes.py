@@ -48,6 +48,11 @@ class Process:
         _libc.prctl(PR_SET_PDEATHSIG, self._dies_by)
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.pid
+
+    @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

@@ -207,6 +207,18 @@ def test_a_mirrored_event_that_exists_is_success(count, patched):
 
 
 @virtual_time
+async def test_a_conflict_that_does_not_say_that_it_exists_is_tried_again():
+    async with serving() as (server, client):
+        server.on("POST", EVENTS, refuse(409, reason="Conflict"), lambda seen: seen.body)
+        recorder = new_recorder(client)
+        async with running(recorder.run()):
+            recorder.put(event())
+            assert await recorder.flush(10)
+        assert len(server.of("POST")) == 2
+        assert not recorder.dropped
+
+
+@virtual_time
 async def test_after_a_restart_what_is_mirrored_already_is_not_posted_again():
     async with serving() as (server, client):
         other = event("other", source={"component": "kubelet", "host": "worker-1"})

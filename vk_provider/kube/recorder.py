@@ -23,6 +23,7 @@ from vk_provider.kube.rate import TokenBucket
 log = logging.getLogger(__name__)
 
 _TRIES = 12
+ALREADY_EXISTS = "AlreadyExists"
 _BACKOFF = Backoff(first_s=1.0, most_s=30.0, spread=0.5)
 _MIRRORED_MEMORY = 100_000
 _KEPT_BY_SERVER = timedelta(hours=1)  # kube-apiserver --event-ttl
@@ -271,7 +272,9 @@ class Recorder:
     async def _create(self, series: Series, event: Json) -> None:
         try:
             await self._client.post(paths.events(series.namespace), event)
-        except Conflict:
+        except Conflict as error:
+            if error.reason != ALREADY_EXISTS:  # as of a quota that two writers met at once: nothing is there yet
+                raise KubeUnavailable(str(error), status=error.status, reason=error.reason) from error
             await self._found(series, event)
         self.sent["created"] += 1
 

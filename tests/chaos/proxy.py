@@ -1,0 +1,209 @@
+"""The API server as the provider sees it: every request passes here, and some meet with an accident.
+
+| kind          | what happens                                                                            |
+|---------------|-----------------------------------------------------------------------------------------|
+| answer        | answered with `status` and a Status body (429 and 503 with Retry-After); nothing is done  |
+| lose-request  | the connection is cut; nothing is done                                                  |
+| lose-answer   | done, then the connection is cut                                                        |
+| delay         | done after `seconds`                                                                    |
+| stale-list    | a list is answered with the oldest one seen                                             |
+
+Watches are cut, or frozen (open, and silent) as a half-open connection is, or told that their version is too old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import aiohttp
+from aiohttp import web
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"})
+REASONS = {404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+TOO_OLD = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410}}
+
+
+@dataclass(slots=True)
+class Accident:
+    """Meets the next `count` requests of these methods whose path holds `path`; watches are never met."""
+
+    kind: str
+    methods: frozenset[str] = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+    path: str = ""
+    count: int = 1
+    status: int = 500
+    seconds: float = 0.0
+
+
+class Proxy:
+    """Speaks HTTP to the provider on loopback, and HTTPS to the API server with the rights of `tls`."""
+
+    def __init__(self, server: str, tls: ssl.SSLContext) -> None:
+        self._server = server
+        self._tls = tls
+        self._accidents: list[Accident] = []
+        self._watches: set[web.StreamResponse] = set()
+        self._transports: dict[web.StreamResponse, asyncio.BaseTransport] = {}
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._too_old: set[web.StreamResponse] = set()
+        self._first_lists: dict[str, tuple[bytes, str]] = {}
+        self.down = False
+        self.met = 0
+        self.requests: dict[str, int] = {}
+        self.url = ""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Proxy]:
+        app = web.Application(client_max_size=16 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0), timeout=timeout, auto_decompress=False
+        ) as self._session:
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            self.url = f"http://{host}:{port}"
+            try:
+                yield self
+            finally:
+                self.cut_watches()
+                await runner.cleanup()
+
+    # --- what can be done to it ---
+
+    def add(self, accident: Accident) -> None:
+        self._accidents.append(accident)
+
+    def clear(self) -> None:
+        """No more accidents; what was frozen goes on."""
+        self._accidents.clear()
+        self.down = False
+        self._thawed.set()
+
+    def cut_watches(self) -> None:
+        for transport in list(self._transports.values()):
+            transport.abort()  # type: ignore[attr-defined]  # a stream's transport has it, its base class does not
+
+    def freeze_watches(self) -> None:
+        """They stay open and say nothing, until `clear`."""
+        self._thawed.clear()
+
+    def thaw_watches(self) -> None:
+        self._thawed.set()
+
+    def expire_watches(self) -> None:
+        self._too_old |= self._watches
+        self._wake_watches()
+
+    def _wake_watches(self) -> None:
+        for response in list(self._too_old):
+            asyncio.ensure_future(self._tell_too_old(response))  # noqa: RUF006  # ends with the connection
+
+    async def _tell_too_old(self, response: web.StreamResponse) -> None:
+        with suppress(ConnectionError, RuntimeError):
+            await response.write(json.dumps(TOO_OLD).encode() + b"\n")
+        transport = self._transports.get(response)
+        if transport is not None:
+            transport.close()
+
+    # --- what passes ---
+
+    def _next(self, request: web.Request) -> Accident | None:
+        for accident in self._accidents:
+            if request.method in accident.methods and accident.path in request.path:
+                accident.count -= 1
+                if accident.count <= 0:
+                    self._accidents.remove(accident)
+                self.met += 1
+                return accident
+        return None
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch") in ("1", "true"):
+            return await self._watch(request)
+        if self.down:
+            _cut(request)
+        accident = self._next(request)
+        kind = accident.kind if accident else ""
+        if accident and kind == "answer":
+            return _status(accident.status)
+        if kind == "lose-request":
+            _cut(request)
+        if accident and kind == "delay":
+            await asyncio.sleep(accident.seconds)
+        async with self._forward(request) as upstream:
+            body = await upstream.read()
+            media = upstream.headers.get("Content-Type", "")
+            if request.method == "GET" and upstream.status == 200 and b'"items"' in body[:400]:
+                first = self._first_lists.setdefault(request.path_qs, (body, media))
+                if kind == "stale-list":
+                    body = first[0]
+            if kind == "lose-answer":
+                _cut(request)
+            return web.Response(status=upstream.status, body=body, headers=_passed(upstream.headers))
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        if self.down:
+            _cut(request)
+        async with self._forward(request) as upstream:
+            response = web.StreamResponse(status=upstream.status, headers=_passed(upstream.headers))
+            await response.prepare(request)
+            assert request.transport is not None
+            self._watches.add(response)
+            self._transports[response] = request.transport
+            try:
+                async for line in upstream.content:
+                    await self._thawed.wait()
+                    if response in self._too_old:
+                        break
+                    await response.write(line)
+            finally:
+                self._watches.discard(response)
+                self._too_old.discard(response)
+                self._transports.pop(response, None)
+            return response
+
+    @asynccontextmanager
+    async def _forward(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        try:
+            async with self._session.request(
+                request.method, self._server + request.raw_path, data=await request.read(), headers=headers
+            ) as upstream:
+                yield upstream
+        except aiohttp.ClientError:
+            _cut(request)
+
+
+def _passed(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
+
+
+def _cut(request: web.Request) -> NoReturn:
+    if request.transport is not None:
+        request.transport.abort()
+    raise web.HTTPInternalServerError  # read by nobody
+
+
+def _status(code: int) -> web.Response:
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "an accident",
+        "reason": REASONS.get(code, ""),
+        "code": code,
+    }
+    headers = {"Retry-After": "1"} if code in (429, 503) else {}
+    return web.json_response(body, status=code, headers=headers)

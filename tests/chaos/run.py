@@ -1,0 +1,162 @@
+"""One run: the story and the faults by a seed, then calm, then the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakes.api_client import ApiRefused
+from tests.chaos import faults, story
+from tests.chaos.auditor import Evidence, complaints
+from tests.chaos.stage import KEY_SECRET, Stage
+
+GROUPS = {"pods": "/api/v1", "jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1"}
+SETTLES_WITHIN_S = 240
+MOST_AT_ONCE = 32
+TAKEN_WITHIN_S = 180
+ABSENT = 404
+Trouble = tuple[float, faults.Fault, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is thrown: the same seed throws the same. real: on a real control plane."""
+
+    seed: int
+    faults: int = 40
+    jobs: int = 120
+    lasts_s: float = 60.0
+    real: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    complaints: list[str]
+    facts: dict[str, object]
+
+
+async def play(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
+    """Raises AssertionError when a part does not start, or the world does not come to rest."""
+    dice = random.Random(plan.seed)
+    deeds = story.deeds(dice, jobs=plan.jobs, lasts_s=plan.lasts_s)
+    troubles = [
+        (dice.uniform(0.5, plan.lasts_s), fault, dice.randrange(2**32)) for fault in faults.drawn(dice, plan.faults)
+    ]
+    async with Stage(directory).set_up(real=plan.real) as stage:
+        began = time.monotonic()
+        users = asyncio.create_task(_live(stage, deeds, began))
+        process = asyncio.Lock()
+        await asyncio.gather(users, *(_trouble(stage, process, each, began, say) for each in troubles))
+        say("calm: no more trouble; waiting for everything to come to its end")
+        await _calm(stage)
+        calm_s = time.monotonic()
+        with suppress(AssertionError):  # what is not at rest by then is the auditor's to say
+            await stage.until(lambda: _at_rest(stage), within_s=SETTLES_WITHIN_S, what="all is as it should be")
+        stage.note_end()
+        settled_s = time.monotonic() - calm_s
+        evidence = await _gather(stage)
+        found = [*stage.crashed, *complaints(evidence)]
+        return Outcome(found, _facts(stage, evidence, settled_s))
+
+
+async def _trouble(
+    stage: Stage, process: asyncio.Lock, trouble: Trouble, began: float, say: Callable[[str], None]
+) -> None:
+    at_s, fault, seed = trouble
+    await asyncio.sleep(max(0.0, began + at_s - time.monotonic()))
+    async with process if fault in faults.ONE_AT_A_TIME else nullcontext():
+        what = await fault(stage, random.Random(seed))
+    say(f"{time.monotonic() - began:6.1f} s  {fault.__name__:<20} {what}")
+
+
+async def _live(stage: Stage, deeds: list[story.Deed], began: float) -> None:
+    few = asyncio.Semaphore(MOST_AT_ONCE)
+    by_target: defaultdict[tuple[str, str], list[story.Deed]] = defaultdict(list)
+    for deed in deeds:
+        by_target[deed.target].append(deed)
+
+    async def befalls(one: list[story.Deed]) -> None:
+        for deed in one:
+            await asyncio.sleep(max(0.0, began + deed.at_s - time.monotonic()))
+            async with few:
+                await _do(stage, deed)
+
+    await asyncio.gather(*map(befalls, by_target.values()))
+
+
+async def _do(stage: Stage, deed: story.Deed) -> None:
+    plural, name = deed.target
+    collection = f"{GROUPS[plural]}/namespaces/{story.NAMESPACE}/{plural}"
+    if deed.verb == "create":
+        await _until_taken(stage, "POST", collection, deed.body, name)
+    elif deed.verb == "scale":
+        await _until_taken(stage, "PATCH", f"{collection}/{name}", deed.body)
+    else:
+        options = {"gracePeriodSeconds": deed.grace_s} if deed.grace_s is not None else None
+        await _until_taken(stage, "DELETE", f"{collection}/{name}", options)
+
+
+async def _until_taken(stage: Stage, method: str, path: str, body: story.Json | None, name: str = "") -> None:
+    """Users try again too: a namesake as soon as the name is free, and all when the server was away."""
+
+    async def taken() -> bool:
+        code = await stage.call(method, path, body)
+        return 200 <= code < 300 or (method == "DELETE" and code == ABSENT)
+
+    await stage.until(taken, within_s=TAKEN_WITHIN_S, what=f"{method} {path} {name}")
+
+
+async def _calm(stage: Stage) -> None:
+    stage.proxy.clear()
+    await stage.cloud_calm()
+
+
+async def _at_rest(stage: Stage) -> bool:
+    """The auditor has no more to say."""
+    try:
+        return not complaints(await _gather(stage))
+    except (ApiRefused, OSError):
+        return False
+
+
+async def _gather(stage: Stage) -> Evidence:
+    async def items(plural: str) -> list[story.Json]:
+        listed = await stage.api.get(f"{GROUPS.get(plural, '/api/v1')}/namespaces/{story.NAMESPACE}/{plural}")
+        return list(listed["items"])
+
+    state, bill = await stage.cloud_says("state"), await stage.cloud_says("bill")
+    return Evidence(
+        statuses=stage.witness.statuses,
+        names=stage.witness.names,
+        pods=await items("pods"),
+        jobs=await items("jobs"),
+        deployments=await items("deployments"),
+        events=list(stage.witness.events.values()),
+        live_groups=state["groups"],
+        groups_ever=bill["groups"],
+        journal=await stage.journal(),
+        exit_codes=story.EXIT_CODES,
+        disruptions=stage.disruptions,
+        provider_log=stage.provider_log(),
+        secrets=(KEY_SECRET,),
+    )
+
+
+def _facts(stage: Stage, evidence: Evidence, settled_s: float) -> dict[str, object]:
+    calls = [each for each in evidence.journal if each["kind"] == "call"]
+    return {
+        "pods that ever were": len(evidence.statuses),
+        "instances that ever were": len(evidence.groups_ever),
+        "starts of the provider": stage.provider_starts,
+        "requests that met an accident": stage.proxy.met,
+        "calls to the cloud": len(calls),
+        "of them failed": sum(each["code"] != "OK" for each in calls),
+        "instances taken away": stage.disruptions,
+        "seconds until all was at rest": round(settled_s, 1),
+    }
