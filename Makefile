@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
 
-.PHONY: help demo up test e2e check format clean
+.PHONY: help demo up test e2e chaos check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -24,6 +24,9 @@ e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which i
 	$(BIN)/python -m tests.e2e.build
 	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
 	$(BIN)/python -m pytest tests/e2e -vv --durations=10
+
+chaos: $(VENV)/dev-ready  ## everything that can go wrong, by a new seed, and an audit; CHAOS="--seed 7 --real" repeats or moves it
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: $(VENV)/dev-ready  ## lint, format, types, import contract
 	$(BIN)/ruff check $(PATHS)

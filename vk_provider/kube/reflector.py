@@ -30,7 +30,7 @@ CACHED = "0"  # a list at any version the server has at hand
 NEWEST = ""  # a list at the newest version, read from the database
 PAGE = 500
 
-_BACKOFF = Backoff(first_s=0.8, most_s=30.0)
+_BACKOFF = Backoff(first_s=0.8, most_s=8.0, spread=0.2)  # one cheap call; while it waits, every pod waits
 _HEALTHY_S = 120.0  # a failure this long after the last one starts from the shortest delay again
 _SLACK_S = 30.0  # how much later than its own time-out a watch may end before it counts as dead
 _SHORT_S = 1.0  # a watch that ends sooner, with nothing in it, is a failure although nobody says so
