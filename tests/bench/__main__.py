@@ -1,0 +1,143 @@
+"""`make bench`: the whole of it in numbers, beside what the control plane lets a bare client do in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tests.bench import burst, parts, report, steady, streams
+from tests.bench.api import Api
+from tests.bench.parts import Cloud, Provider, Watcher
+from tests.bench.report import Result
+
+NODE, BARE = "vk-bench", "bare-bench"
+SCENARIO = """
+[[rule]]
+image = "*/chatty*"
+pull_s = 0.0
+log_rate = 1000.0
+duration_s = 3600.0
+[[rule]]
+pull_s = 0.0
+stop_s = 0.0
+"""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="also 5,000 and 10,000 pods; about a quarter of an hour")
+    parser.add_argument("--sizes", type=_sizes, help="pods of each burst, as 100,1000")
+    parser.add_argument("--idle", type=float, default=30.0, metavar="S", help="how long idleness is measured; 0 = neither that nor starts")
+    parser.add_argument("--plane", choices=("auto", "real", "embedded"), default="auto")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    parser.add_argument("--only", choices=("bursts", "streams"), help="leave the rest out")
+    parser.add_argument("--keep", action="store_true", help="leave the parts' logs where they are")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="have cProfile write what the provider did")
+    parser.add_argument("--flag", action="append", default=[], help="a further flag for the provider")
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
+async def main(args: argparse.Namespace, address: str) -> Result:
+    sizes = args.sizes or ([100, 500, 1000, 5000, 10_000] if args.full else [100, 500, 1000])
+    directory = Path(tempfile.mkdtemp(prefix="vk-bench-"))
+    result = Result(machine=parts.machine())
+    began = time.monotonic()
+    try:
+        async with AsyncExitStack() as stack:
+            plane = await stack.enter_async_context(parts.control_plane(directory, address, wanted=args.plane))
+            result.plane = plane.name
+            api = await stack.enter_async_context(Api(plane.kubeconfig))
+            await _namespace(api)
+            if args.only != "streams":
+                await _bursts(stack, directory, plane, api, sizes, args, result)
+            if args.only != "bursts":
+                report.say("logs and commands")
+                result.streams = await streams.measure(stack, directory, plane, api)
+    finally:
+        if not args.keep:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            report.say(f"logs: {directory}")
+    result.took_s = time.monotonic() - began
+    return result
+
+
+async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
+    (directory / "scenario.toml").write_text(SCENARIO)
+    cloud = await Cloud.start(directory, f"--scenario={directory / 'scenario.toml'}", "--start-delay=0")
+    stack.push_async_callback(cloud.child.stop)
+    provider = Provider(directory, plane, cloud, NODE, args.flag, profile=args.profile)
+    stack.push_async_callback(provider.stop)
+    await provider.start()
+    await provider.ready(api)
+    watcher = await Watcher.start(directory, plane.kubeconfig, NODE)
+    stack.push_async_callback(watcher.child.stop)
+    await asyncio.sleep(3)
+    result.rss_at_0_mb = provider.cost().rss_mb
+    report.say("a trickle of pods")
+    result.trickle = await steady.trickle(api, watcher, provider, cloud, seconds=15, per_s=4)
+    for size in sizes:
+        report.say(f"{size} pods at once: the control plane's ceiling")
+        result.ceilings.append(await _ceiling(directory, plane, api, size))
+        report.say(f"{size} pods at once: the provider")
+        found = await burst.up(api, watcher, provider, cloud, size)
+        result.bursts.append(found)
+        if args.idle and (size == sizes[-1] or size >= 5000):
+            report.say(f"{size} pods, and nothing happens")
+            result.idles.append(await steady.idle(api, provider, size, seconds=args.idle))
+            report.say(f"a start with {size} pods")
+            result.starts.append((size, await steady.start(api, watcher, provider, cloud)))
+        await burst.down(api, watcher, provider, found)
+        assert provider.child is not None
+        complaints = [line for line in provider.child.log.read_text().splitlines() if "Traceback" in line]
+        assert not complaints, f"{provider.child.log}: {complaints[:3]}"
+
+
+async def _ceiling(directory, plane, api, size):
+    watcher = await Watcher.start(directory, plane.kubeconfig, BARE)
+    bare = await parts.start_bare(directory, plane, BARE)
+    try:
+        return await burst.ceiling(api, watcher, BARE, size)
+    finally:
+        await bare.stop()
+        await watcher.child.stop()
+
+
+async def _namespace(api: Api) -> None:
+    """With its ServiceAccount, without which no pod is admitted."""
+    await api.send("POST", "/api/v1/namespaces", {"metadata": {"name": burst.NAMESPACE}})
+    path = f"/api/v1/namespaces/{burst.NAMESPACE}/serviceaccounts/default"
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                account = await api.get(path)
+            except RuntimeError:
+                account = {}
+            if account:
+                break
+            await asyncio.sleep(0.1)
+    trial = burst.pod("trial", "nowhere")
+    async with asyncio.timeout(30):
+        while True:  # before 1.24 an account is of use only once it has a token
+            try:
+                await api.send("POST", f"/api/v1/namespaces/{burst.NAMESPACE}/pods?dryRun=All", trial)
+            except RuntimeError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+if __name__ == "__main__":
+    chosen = arguments()
+    place = parts.own_network()
+    done = asyncio.run(main(chosen, place))
+    report.write(done, chosen.out)

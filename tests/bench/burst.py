@@ -1,0 +1,186 @@
+"""Pods bound at once, and deleted at once: how long, at what cost, and what the bare node makes of the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench.api import Api, Json
+from tests.bench.parts import Cloud, Cost, Counts, Provider, Watcher, until
+
+NAMESPACE = "bench"
+SETTLE_S = 60.0
+_PER_POD_WITHIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Seconds."""
+
+    p50: float
+    p90: float
+    p99: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Spread:
+        line = sorted(seconds)
+        return cls(*(line[min(len(line) - 1, int(len(line) * share))] for share in (0.5, 0.9, 0.99)))
+
+
+@dataclass(slots=True)
+class Burst:
+    """pods: how many. Seconds; CPU in ms a pod; counts a pod."""
+
+    pods: int
+    running_s: float = 0.0
+    gone_s: float = 0.0
+    cpu_running_ms: float = 0.0
+    cpu_gone_ms: float = 0.0
+    rss_kb: float = 0.0
+    peak_mb: float = 0.0
+    bound_to_create: Spread | None = None
+    cloud_to_api: Spread | None = None
+    requests: Mapping[str, float] = field(default_factory=dict)
+    cloud_calls: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def per_s(self) -> float:
+        return self.pods / self.running_s
+
+    @property
+    def gone_per_s(self) -> float:
+        return self.pods / self.gone_s
+
+
+def pod(name: str, node: str, **spec: Any) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "bench"}},
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Always",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 30,
+            "containers": [
+                {"name": "main", "image": "busybox:1.36", "command": ["sleep", "infinity"], "resources": _SIZE}
+            ],
+            **spec,
+        },
+    }
+
+
+_SIZE = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+async def create(api: Api, node: str, prefix: str, count: int) -> float:
+    """All at once. Returns when it began."""
+    began = time.time()
+    await api.all("POST", [(_PODS, pod(f"{prefix}{number:05}", node)) for number in range(count)])
+    return began
+
+
+async def delete(api: Api, prefix: str, count: int) -> float:
+    began = time.time()
+    await api.all("DELETE", [(f"{_PODS}/{prefix}{number:05}", None) for number in range(count)])
+    return began
+
+
+async def ceiling(api: Api, watcher: Watcher, node: str, count: int) -> Burst:
+    """Of the bare node."""
+    prefix = f"c{count}-"
+    burst = Burst(count)
+    burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, node, prefix, count))
+    burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
+    return burst
+
+
+async def of_provider(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, count: int) -> Burst:
+    burst = await up(api, watcher, provider, cloud, count)
+    await down(api, watcher, provider, burst)
+    return burst
+
+
+def _prefix(count: int) -> str:
+    return f"b{count}-"
+
+
+async def up(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, count: int) -> Burst:
+    """Bound until all run; then until the provider has said all that there is to say of it."""
+    prefix, burst = _prefix(count), Burst(count)
+    counts, cost = await provider.counts(api), provider.cost()
+    burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, provider.node, prefix, count))
+    burst.cpu_running_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
+    burst.cloud_calls = _each(count, (await provider.counts(api) - counts).cloud)
+    await quiet(api, provider)
+    after = provider.cost()
+    burst.rss_kb, burst.peak_mb = (after.rss_mb - cost.rss_mb) * 1e3 / count, after.peak_mb
+    burst.requests = _each(count, (await provider.counts(api) - counts).kube)
+    await asyncio.to_thread(_latencies, burst, watcher, cloud, prefix)
+    return burst
+
+
+async def down(api: Api, watcher: Watcher, provider: Provider, burst: Burst) -> None:
+    prefix, count = _prefix(burst.pods), burst.pods
+    counts, cost = await provider.counts(api), provider.cost()
+    burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
+    burst.cpu_gone_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
+    await quiet(api, provider)
+    gone = _each(count, (await provider.counts(api) - counts).kube)
+    burst.requests = {**burst.requests, **{f"{kind} (deleting)": number for kind, number in gone.items()}}
+
+
+async def quiet(api: Api, provider: Provider) -> None:
+    """Until no event is left to be sent and nothing but the node's own beats goes out."""
+    deadline, before = time.monotonic() + SETTLE_S, await provider.counts(api)
+    while time.monotonic() < deadline:
+        await asyncio.sleep(1.5)
+        now = await provider.counts(api)
+        if not any("leases" not in kind and "nodes" not in kind for kind in (now - before).kube):
+            return
+        before = now
+
+
+async def _until_all(watcher: Watcher, what: str, prefix: str, count: int, doing: Any) -> float:
+    """Seconds from the first request until the API server had said it of the last pod."""
+    began = await doing
+    await until(
+        lambda: watcher.count(what, prefix) >= count,
+        within_s=60 + count * _PER_POD_WITHIN_S,
+        told=lambda: f"{watcher.count(what, prefix)} of {count} {what}",
+    )
+    return max(watcher.times(what, prefix).values()) - began
+
+
+def _latencies(burst: Burst, watcher: Watcher, cloud: Cloud, prefix: str) -> None:
+    bound, running = watcher.times("bound", prefix), watcher.times("Running", prefix)
+    uids = cloud.uids()
+    created: dict[str, float] = {}
+    began: dict[str, float] = {}
+    for entry in cloud.journal():
+        uid = uids.get(entry["id"], "")
+        if entry["kind"] == "call" and entry["action"] == "CreateContainerGroup":
+            created.setdefault(uid, entry["when"] - CREATE_S)
+        if entry["kind"] == "state" and entry["new"] == "Running":
+            began.setdefault(uid, entry["when"])
+    burst.bound_to_create = Spread.of([max(0.0, created[uid] - at) for uid, at in bound.items()])
+    burst.cloud_to_api = Spread.of([max(0.0, at - began[uid]) for uid, at in running.items()])
+
+
+CREATE_S = 0.1
+
+
+def _each(count: int, numbers: Mapping[str, int]) -> dict[str, float]:
+    return {kind: round(number / count, 3) for kind, number in sorted(numbers.items()) if number}
+
+
+def cost_of(provider: Provider) -> Cost:
+    return provider.cost()
+
+
+def difference(later: Counts, earlier: Counts) -> Counts:
+    return later - earlier
