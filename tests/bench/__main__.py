@@ -32,7 +32,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="also 5,000 and 10,000 pods; about a quarter of an hour")
     parser.add_argument("--sizes", type=_sizes, help="pods of each burst, as 100,1000")
-    parser.add_argument("--idle", type=float, default=30.0, metavar="S", help="how long idleness is measured; 0 = neither that nor starts")
+    parser.add_argument(
+        "--idle",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="how long idleness is measured; 0 = neither that nor starts",
+    )
     parser.add_argument("--plane", choices=("auto", "real", "embedded"), default="auto")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--only", choices=("bursts", "streams"), help="leave the rest out")

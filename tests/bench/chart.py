@@ -15,7 +15,10 @@ def chart(bursts: Sequence[Burst], ceilings: Sequence[Burst], *, title: str) -> 
     """Two groups of bars a size: until all run, until all are gone."""
     most = max([each.per_s for each in (*bursts, *ceilings)] + [each.gone_per_s for each in ceilings] + [1.0])
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
+            ' font-size="12">'
+        ),
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">Pods a second, {escape(title)}</text>',
         f'<text x="{LEFT}" y="44" fill="#475569">blue: vk-provider; grey: a bare client with the same writes</text>',

@@ -1,4 +1,4 @@
-"""The processes of a run: the control plane, the fake cloud, the provider, the bare node, the watcher; and their costs."""
+"""The processes of a run (control plane, fake cloud, provider, bare node, watcher) and what they cost."""
 
 from __future__ import annotations
 
@@ -172,7 +172,14 @@ class Provider:
     """The provider as a user starts it."""
 
     def __init__(
-        self, directory: Path, plane: Plane, cloud: Cloud, node: str, flags: Sequence[str] = (), *, profile: Path | None = None
+        self,
+        directory: Path,
+        plane: Plane,
+        cloud: Cloud,
+        node: str,
+        flags: Sequence[str] = (),
+        *,
+        profile: Path | None = None,
     ) -> None:
         self.node = node
         self._directory, self._plane, self._cloud, self._flags = directory, plane, cloud, flags

@@ -73,7 +73,12 @@ def _sections(result: Result) -> Iterator[tuple[str, Sequence[Row]]]:
         steady += [
             (f"idle with {idle.pods:,} pods: CPU of one core", f"{idle.cpu_share:.2%}", "≤ 2 %", ""),
             ("    cloud calls a minute", f"{idle.cloud_calls:.0f}", "≤ 40", ""),
-            ("    API requests a minute / writes but the lease", f"{idle.requests:.0f} / {idle.writes:.0f}", "– / 0", ""),
+            (
+                "    API requests a minute / writes but the lease",
+                f"{idle.requests:.0f} / {idle.writes:.0f}",
+                "– / 0",
+                "",
+            ),
             ("    memory", f"{idle.rss_mb:.1f} MB", "", ""),
         ]
     steady += [(f"start to in-sync with {pods:,} pods", f"{took:.2f} s", "≤ 5 s", "") for pods, took in result.starts]
@@ -106,7 +111,12 @@ def _burst_rows(burst: Burst, ceiling: Burst) -> Iterator[Row]:
 
 def _stream_rows(streams: Streams) -> Iterator[Row]:
     share = streams.log_lines_per_s / streams.log_written_per_s if streams.log_written_per_s else 0.0
-    yield "logs -f, lines a second", f"{streams.log_lines_per_s:.0f}", f"{streams.log_written_per_s:.0f}", f"{share:.0%}"
+    yield (
+        "logs -f, lines a second",
+        f"{streams.log_lines_per_s:.0f}",
+        f"{streams.log_written_per_s:.0f}",
+        f"{share:.0%}",
+    )
     yield "exec true, kubectl and all", f"{streams.exec_s * 1e3:.0f} ms", f"{streams.api_s * 1e3:.0f} ms", ""
     yield "50 MB through exec", f"{streams.exec_mb_per_s:.1f} MB/s", "", ""
 

@@ -40,12 +40,16 @@ async def idle(api: Api, provider: Provider, pods: int, *, seconds: float) -> Id
     )
 
 
-async def trickle(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, *, seconds: float, per_s: float) -> Burst:
+async def trickle(
+    api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, *, seconds: float, per_s: float
+) -> Burst:
     """Pods one after the other; only the latencies of the result mean something."""
     prefix, count = f"t{time.time_ns()}-", int(seconds * per_s)
     for number in range(count):
         began = time.monotonic()
-        await api.send("POST", f"/api/v1/namespaces/{burst.NAMESPACE}/pods", burst.pod(f"{prefix}{number:05}", provider.node))
+        await api.send(
+            "POST", f"/api/v1/namespaces/{burst.NAMESPACE}/pods", burst.pod(f"{prefix}{number:05}", provider.node)
+        )
         await asyncio.sleep(max(0.0, 1 / per_s - (time.monotonic() - began)))
     await until(lambda: watcher.count("Running", prefix) >= count, within_s=60)
     found = Burst(count)

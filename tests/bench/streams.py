@@ -39,7 +39,9 @@ async def measure(stack: AsyncExitStack, directory: Path, plane: Plane, api: Api
     stack.push_async_callback(provider.stop)
     await provider.start()
     await provider.ready(api)
-    chatty = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo line $i; [ $((i % 50)) = 0 ] && sleep 0.05; done; sleep 60"
+    chatty = (
+        "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo line $i; [ $((i % 50)) = 0 ] && sleep 0.05; done; sleep 60"
+    )
     for name, command in (("quiet", ["sleep", "600"]), ("chatty", ["sh", "-c", chatty])):
         body = burst.pod(name, NODE, terminationGracePeriodSeconds=1)
         body["spec"]["containers"][0].update(image="busybox", command=command)
@@ -59,7 +61,7 @@ async def measure(stack: AsyncExitStack, directory: Path, plane: Plane, api: Api
 async def _running(api: Api, name: str) -> None:
     async with asyncio.timeout(60):
         path = f"/api/v1/namespaces/{burst.NAMESPACE}/pods/{name}"
-        while (await api.get(path))["status"]["phase"] != "Running":
+        while (await api.get(path))["status"]["phase"] != "Running":  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.1)
 
 

@@ -123,27 +123,58 @@ async def test_changes_keep_to_the_window_eci_allows(eci, cloud, asked, sent):
 EVENT = {"Reason": "Started", "Message": "m", "Name": "x.17a6f0c2d3e4b5a6", "FirstTimestamp": "2024-01-02T03:05:00Z"}
 
 
-async def test_changes_join_statuses_and_events(eci, cloud):
+async def test_changes_are_statuses_and_events(eci, cloud):
     add(eci, 1, Status="Running", IntranetIp="10.0.0.1", Events=[EVENT])
-    (report,) = await cloud.changes(60)
+    report, happened = await cloud.changes(60)
     assert (report.id, report.status, report.ip) == ("eci-0001", InstanceStatus.RUNNING, "10.0.0.1")
-    assert [event.reason for event in report.events] == ["Started"]
+    assert (happened.id, [event.reason for event in happened.events]) == ("eci-0001", ["Started"])
     assert eci.count("DescribeContainerGroups") == 0
+
+
+async def test_events_are_left_out_where_nobody_asks_for_them(eci, cloud):
+    add(eci, 1, Status="Running", Events=[EVENT])
+    (report,) = await cloud.changes(60, events=False)
+    assert report.events is None
+    assert eci.count("DescribeContainerGroupEvents") == 0
+
+
+async def test_what_is_told_again_is_the_same_object(eci, cloud):
+    """So that the minute's worth of changes in each answer costs nothing but the first time."""
+    for number in (1, 2):
+        add(eci, number, Status="Running", Events=[EVENT])
+    before = {id(each): each for each in await cloud.changes(60)}
+    eci.groups["eci-0002"]["Status"] = "Succeeded"
+    news = [each for each in await cloud.changes(60) if id(each) not in before]
+    assert [(each.id, each.status) for each in news] == [("eci-0002", InstanceStatus.SUCCEEDED)]
+
+
+async def test_a_full_listing_is_asked_for_in_parallel_and_told_of_instances_it_does_not_show(eci, cloud):
+    for number in range(45):
+        add(eci, number)
+    shown = dict(eci.groups)
+    eci._DescribeContainerGroups, whole = (
+        lambda _: {"ContainerGroups": [], "TotalCount": 0},
+        eci._DescribeContainerGroups,
+    )
+    with pytest.raises(CloudUnavailable, match="counts 45 instances and shows none of them"):
+        await cloud.list()
+    eci._DescribeContainerGroups = whole
+    assert {each.id for each in await cloud.list()} == shown.keys()
 
 
 async def test_init_containers_are_looked_at_until_they_are_done(eci, cloud):
     created = await cloud.create(EVERYTHING)
     group = eci.groups[created.id]
     group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Running"}}]
-    (report,) = await cloud.changes(60)
+    report = (await cloud.changes(60))[-1]
     assert [one.name for one in report.init_containers] == ["init"]
 
     group["Status"] = "Running"
     group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Terminated", "ExitCode": 0}}]
-    (report,) = await cloud.changes(60)
+    report = (await cloud.changes(60))[-1]
     assert report.init_containers[0].state.exit_code == 0
     looks = eci.count("DescribeContainerGroups")
-    (report,) = await cloud.changes(60)
+    (report,) = await cloud.changes(60, events=False)
     assert report.init_containers is None
     assert eci.count("DescribeContainerGroups") == looks
 
@@ -151,7 +182,7 @@ async def test_init_containers_are_looked_at_until_they_are_done(eci, cloud):
 async def test_after_a_restart_the_full_listing_shows_whose_init_containers_are_at_work(eci, cloud):
     add(eci, 1, InitContainers=[{"Name": "init", "CurrentState": {"State": "Running"}}])
     await cloud.list()
-    (report,) = await cloud.changes(60)
+    report = (await cloud.changes(60))[-1]
     assert [one.name for one in report.init_containers] == ["init"]
 
 
@@ -211,7 +242,7 @@ async def test_an_instance_looks_the_same_whichever_call_describes_it(eci, cloud
         (listed,) = await cloud.list()
         assert listed.containers[0].image_id == "nginx@sha256:1"
         assert listed.conditions[0].type == "ContainerInstanceCreated"
-    assert eci.count("DescribeContainerGroupStatus") == 1
+    assert eci.count("DescribeContainerGroupStatus") == 2
     assert (await cloud.describe(["eci-0001"]))["eci-0001"] == listed
 
 

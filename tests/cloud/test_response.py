@@ -311,8 +311,8 @@ def test_an_events_report_says_nothing_else():
 
 def test_a_page():
     page = response.page({"NextToken": "t", "TotalCount": "41", "ContainerGroups": [{"A": 1}, "junk", None]})
-    assert (page.items, page.next_token, page.total) == ([{"a": 1}], "t", 41)
-    assert response.page({"data": [{"B": 2}]}).items == [{"b": 2}]
+    assert (page.items, page.next_token, page.total) == ([{"A": 1}], "t", 41)
+    assert response.page({"data": [{"B": 2}]}).items == [{"B": 2}]
     assert response.page({}).total is None
 
 

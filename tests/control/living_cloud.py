@@ -102,8 +102,8 @@ class LivingCloud(MemoryCloud):
         self._later(life.gone_s, lambda: self.vanish(instance_id))
         return True
 
-    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
-        reports = await super().changes(window_s)
+    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+        reports = await super().changes(window_s, events=events)
         return [replace(each, conditions=self.instances[each.id].conditions) for each in reports]
 
     def vanish(self, instance_id: str) -> None:

@@ -82,7 +82,7 @@ class MemoryCloud:
         self._enter("find")
         return [each for each in self._shown().values() if each.owner.uid == pod_uid]
 
-    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
         self._enter("changes")
         return [
             InstanceReport(each.id, status=each.status, ip=each.ip, containers=each.containers, events=each.events)

@@ -183,7 +183,7 @@ async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(vir
     world = await World(instance("a")).listed()
     windows = []
 
-    async def changes(window_s):
+    async def changes(window_s, *, events):
         windows.append(window_s)
         return []
 

@@ -225,8 +225,15 @@ def test_deletion_reports_exit_codes_and_a_terminal_phase_before_the_object_goes
     seen, action = settled(before, [STOPPED], PodRecord(deletes={"eci-1": 999.0}))
     assert seen["status"]["phase"] == "Failed"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
-    assert isinstance(action, Wait), "the instance is not gone yet"
+    assert action == Finalize(), "nothing runs and the cloud was asked: how long it takes to clear up is its affair"
     assert plan(seen, [], PodRecord(), node=NODE, now=NOW) == Finalize()
+
+
+def test_the_object_stays_while_the_cloud_was_not_asked_to_remove_the_instance():
+    before, _ = settled(pod(), [RUNNING])
+    before["metadata"].update(DELETING)
+    seen, action = settled(before, [ENDED])
+    assert (seen["status"]["phase"], type(action)) == ("Succeeded", DeleteInstance)
 
 
 def test_deletion_uses_the_last_states_seen_when_the_instance_went_between_two_looks():
@@ -380,7 +387,8 @@ def test_whatever_the_cloud_says_patches_come_to_rest_and_terminal_stays_termina
             assert not subject["metadata"].get("deletionTimestamp")
             assert phase not in ("Succeeded", "Failed")
         if isinstance(action, Finalize):
-            assert not instances, "the object goes only after the instance"
+            asked = [each for each in instances if each.id in record.deletes and status.all_stopped(each)]
+            assert asked == instances, "the object goes only after the instance, or when nothing of that runs any more"
             assert subject["metadata"].get("deletionTimestamp")
             assert phase in ("Succeeded", "Failed")
         if isinstance(action, DeleteInstance):

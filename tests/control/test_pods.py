@@ -386,6 +386,7 @@ async def test_a_deletion_stops_the_instance_reports_the_real_exit_code_and_then
         uid = await served(world)
         world.kube.delete_pod("web")
         await world.until(lambda: world.phase("web") == "gone")
+        await world.until(lambda: not world.cloud.instances)
         last = world.kube.removed[uid]
         assert (last["status"]["phase"], exit_code(last)) == ("Failed", 143)
         assert [each["message"] for each in world.kube.events("Killing")] == ["Stopping container main"]
@@ -422,7 +423,7 @@ async def test_a_deletion_that_shows_no_effect_is_forced_after_its_grace_and_ask
     async with world.running():
         await served(world)
         world.kube.delete_pod("web")
-        await world.until(lambda: world.phase("web") == "gone")
+        await world.until(lambda: world.phase("web") == "gone" and not world.cloud.instances)
     began_s = asked[0][0]
     assert [(round(time_s - began_s), force) for time_s, force in asked] == [(0, False), (35, True), (95, False)]
     assert world.complaints() == []
@@ -766,7 +767,7 @@ async def test_a_pod_deleted_after_a_create_without_an_answer_goes_only_when_the
         await create(workload)
         raise CloudUnavailable("the answer was lost")
 
-    async def nothing_new(window_s):
+    async def nothing_new(window_s, *, events):
         return []
 
     async def nothing_counted():
@@ -783,7 +784,7 @@ async def test_a_pod_deleted_after_a_create_without_an_answer_goes_only_when_the
         assert waiting(world, "web")["message"] == 'secret "key" not found'
         assert "find" not in world.cloud.calls
         world.kube.delete_pod("web")
-        await world.until(lambda: world.phase("web") == "gone")
+        await world.until(lambda: world.phase("web") == "gone" and not world.cloud.instances)
         assert "find" in world.cloud.calls
         assert exit_code(world.kube.removed[uid]) == 143
     assert world.complaints() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -30,7 +31,7 @@ def instance(
 class World:
     """calls: (second, ids) of each question. taken: (second, ids) of what was handed on."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked_s: float = math.inf) -> None:
         self.calls: list[tuple[float, list[str]]] = []
         self.taken: list[tuple[float, list[str]]] = []
         self.kept: Collection[str] | None = None
@@ -38,7 +39,9 @@ class World:
         self.without_figures: set[str] = set()
         self.takes_s = 0.0
         self.store = InstanceStore(lambda uid: self.loop.wake())
-        self.loop = UsageLoop(cloud=self, store=self.store, take=self._take, keep=self._keep, jitter=lambda: 0.0)
+        self.loop = UsageLoop(
+            cloud=self, store=self.store, take=self._take, keep=self._keep, jitter=lambda: 0.0, asked_s=asked_s
+        )
 
     async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         self.calls.append((now(), list(instance_ids)))
@@ -59,6 +62,7 @@ class World:
 
     @asynccontextmanager
     async def running(self):
+        self.loop.asked()
         task = asyncio.create_task(self.loop.run())
         yield self
         task.cancel()
@@ -260,3 +264,22 @@ def test_a_change_that_leaves_all_running_as_it_was_costs_no_call() -> None:
             await asyncio.sleep(1)
 
     assert len(play(scene).calls) == 1
+
+
+# --- who asks ---------------------------------------------------------------------------------------------------------
+
+
+def test_where_nobody_reads_the_figures_the_cloud_is_not_asked_for_them() -> None:
+    async def main() -> World:
+        world = World(asked_s=60)
+        async with world.running():
+            world.store.put(instance("a"))
+            await asyncio.sleep(1000)
+            await world.loop.settle()
+            await asyncio.sleep(1000)
+        return world
+
+    asked = pure_time.play(main()).times("a")
+    assert [time for time in asked if 70 < time < 1000] == []
+    assert asked[:3] == [0.0, 20.1, 40.2]
+    assert [round(time - 1000) for time in asked if time >= 1000] == [0, 20, 40]

@@ -93,8 +93,12 @@ class Cloud(Protocol):
         """Every instance tagged with this pod uid."""
         ...
 
-    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
-        """What changed in the last `window_s` seconds, all pages; what did not change may be among it."""
+    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+        """What changed in the last `window_s` seconds, all pages; what did not change may be among it.
+
+        One instance may be told of several times, later reports adding to the earlier; a report that is the same as
+        in the answer before may be the same object. events: also those, at about twice the cost.
+        """
         ...
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:

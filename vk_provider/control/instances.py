@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
+from vk_provider.control.looks import LookPace
 from vk_provider.errors import CloudDenied, CloudError
-from vk_provider.model.instance import Instance, InstanceStatus, merge
+from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge
 from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class InstanceStore:
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
+        self.stirred = asyncio.Event()  # set when something begins to move while nothing did
+        self._moving: set[str] = set()
         self._by_id: dict[str, Instance] = {}
         self._by_uid: dict[str, dict[str, Instance]] = {}
 
@@ -46,6 +49,11 @@ class InstanceStore:
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._by_id.values())
 
+    @property
+    def moving(self) -> bool:
+        """Whether some instance is on its way from one state to another."""
+        return bool(self._moving)
+
     def get(self, instance_id: str) -> Instance | None:
         return self._by_id.get(instance_id)
 
@@ -57,6 +65,7 @@ class InstanceStore:
         if known == instance:
             return
         self._by_id[instance.id] = instance
+        self._note_movement(instance)
         self._by_uid.setdefault(instance.owner.uid, {})[instance.id] = instance
         self._changed(instance.owner.uid)
 
@@ -64,12 +73,21 @@ class InstanceStore:
         instance = self._by_id.pop(instance_id, None)
         if instance is None:
             return None
+        self._moving.discard(instance_id)
         siblings = self._by_uid[instance.owner.uid]
         del siblings[instance_id]
         if not siblings:
             del self._by_uid[instance.owner.uid]
         self._changed(instance.owner.uid)
         return instance
+
+    def _note_movement(self, instance: Instance) -> None:
+        if instance.status is InstanceStatus.RUNNING or instance.status.is_ended:
+            self._moving.discard(instance.id)
+            return
+        if not self._moving:
+            self.stirred.set()
+        self._moving.add(instance.id)
 
 
 def _health_of(error: CloudError) -> CloudHealth:
@@ -78,7 +96,7 @@ def _health_of(error: CloudError) -> CloudHealth:
 
 
 class InstancePoller:
-    """Looks for changes every `poll_interval_s`, and counts everything every `sweep_interval_s`.
+    """Looks for changes, and counts everything, at the pace of `LookPace`.
 
     `ready` is set once the first complete list is in; before that nobody may create or delete (P4).
     """
@@ -99,12 +117,15 @@ class InstancePoller:
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
         self._health_changed = health_changed
-        self._poll_interval_s = poll_interval_s
-        self._sweep_interval_s = sweep_interval_s
+        self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
         self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
-        self._good_at: float | None = None  # loop time of the newest successful incremental look
+        # Loop times of the newest look that succeeded, and of the newest that took in events too.
+        self._good_at: float | None = None
+        self._events_good_at: float | None = None
+        # What the last look told and what came of it, by the report's identity: the same again is no news.
+        self._taken_in: dict[int, tuple[InstanceReport, Instance | None]] = {}
         self.ready = asyncio.Event()
 
     def expect_departure(self, instance_id: str) -> None:
@@ -114,15 +135,15 @@ class InstancePoller:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             await self._forever(self._first_list, until=self.ready)
-            tasks.create_task(self._every(self._poll_interval_s, self.poll), name="poll")
-            tasks.create_task(self._every(self._sweep_interval_s, self.sweep), name="sweep")
+            tasks.create_task(self._every(self._rest, self.poll), name="poll")
+            tasks.create_task(self._every(self._rest_from_counting, self.sweep), name="sweep")
             tasks.create_task(self._see_off_for_ever(), name="departures")
 
     async def _first_list(self) -> None:
         began = asyncio.get_running_loop().time()
         for instance in await self._cloud.list():
             self._store.put(instance)
-        self._good_at = began
+        self._good_at = self._events_good_at = self._pace.events_at = began
         self.ready.set()
         log.info("cloud listed instances=%d", len(self._store))
 
@@ -134,11 +155,28 @@ class InstancePoller:
             await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()))
             failures += 1
 
-    async def _every(self, interval_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, rest: Callable[[], Awaitable[None]], step: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
-            await asyncio.sleep(interval_s if not failures else RETRY.delay(failures, jitter=self._jitter()))
+            await (asyncio.sleep(RETRY.delay(failures, jitter=self._jitter())) if failures else rest())
             failures = 0 if await self._guarded(step) else failures + 1
+
+    async def _rest(self) -> None:
+        """Until the next look; cut short when something begins to move."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            self._store.stirred.clear()
+            crowd = len(self._leaving) > MOST_SEEN_OFF
+            rest_s = self._pace.rest_s(loop.time(), moving=self._store.moving, crowd=crowd)
+            try:
+                async with asyncio.timeout_at(began + rest_s):
+                    await self._store.stirred.wait()
+            except TimeoutError:
+                return
+
+    async def _rest_from_counting(self) -> None:
+        await asyncio.sleep(self._pace.count_s(len(self._store)))
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Run one step; a cloud that fails is shown on the node, and tried again, for ever."""
@@ -172,20 +210,33 @@ class InstancePoller:
     async def poll(self) -> None:
         """Take in what changed since the last look that succeeded."""
         began = asyncio.get_running_loop().time()
-        since_s = began - (self._good_at if self._good_at is not None else began)
+        events = self._pace.wants_events(began, moving=self._store.moving)
+        good_at = self._events_good_at if events else self._good_at
+        since_s = began - (good_at if good_at is not None else began)
         if since_s + MARGIN_S > MOST_WINDOW_S:
             await self._relist()
         else:
             window_s = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
-            unknown = []
-            for report in await self._cloud.changes(window_s):
-                known = self._store.get(report.id)
-                if known is None:
-                    unknown.append(report.id)
-                else:
-                    self._store.put(merge(known, report))
-            await self._refresh(unknown)
+            await self._refresh(self._take_in(await self._cloud.changes(window_s, events=events)))
         self._good_at = began
+        if events:
+            self._events_good_at = self._pace.events_at = began
+
+    def _take_in(self, reports: Sequence[InstanceReport]) -> Sequence[str]:
+        """The ids of those that are not known yet, each once."""
+        before, self._taken_in = self._taken_in, {}
+        unknown: dict[str, None] = {}
+        for report in reports:
+            known = self._store.get(report.id)
+            if known is None:
+                unknown[report.id] = None
+                continue
+            if before.get(id(report), (None, None))[1] is not known:
+                self._store.put(merge(known, report))
+                if self._store.get(report.id) is not known:
+                    self._pace.changed_at = asyncio.get_running_loop().time()
+            self._taken_in[id(report)] = report, self._store.get(report.id)
+        return [*unknown]
 
     async def sweep(self) -> None:
         """Count everything: take in what no incremental look showed, and find out what is missing."""

@@ -18,6 +18,7 @@ process may die on any line: the next look starts from the same two truths.
 | live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
 | deleting                  | runs                    | delete it; keep reporting                                   |
 | deleting                  | ended                   | patch the last states, delete it                            |
+| deleting                  | ended, asked to go      | remove the pod object                                       |
 | deleting                  | gone                    | patch a terminal phase, then remove the pod object          |
 | terminal                  | runs                    | delete it: nobody wants it any more                         |
 | terminal                  | ended                   | nothing: its log stays readable until the pod goes          |
@@ -149,7 +150,7 @@ def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, 
     if spare is not None and _deletable(spare, record, now):
         return DeleteInstance(spare, "a second instance of one pod")
     if pods.is_terminal(pod):
-        return _terminal(pod, instance, record, now)
+        return _terminal(pod, instance, instances, record, now)
     if pods.is_deleting(pod):
         return _deleting(pod, instance, record, node, now)
     return _live(pod, instance, record, node, now)
@@ -178,14 +179,18 @@ def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: 
     return Wait(DELETE_AGAIN_S) if instances else Nothing()
 
 
-def _terminal(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Action:
+def _terminal(
+    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, now: Now
+) -> Action:
     deleting = pods.is_deleting(pod)
     if instance is not None:
         if instance.status.is_ended and not deleting:
             return Nothing()
         if _deletable(instance, record, now):
             return DeleteInstance(instance, "the pod has ended", killing=not instance.status.is_ended)
-        return Wait(DELETE_AGAIN_S)
+        if not deleting or not all(each.id in record.deletes and status.all_stopped(each) for each in instances):
+            return Wait(DELETE_AGAIN_S)
+        # Asked to go, and nothing runs any more: how long the cloud takes to clear up is the poller's business.
     if deleting and pod["metadata"].get("deletionGracePeriodSeconds") != 0:
         return Finalize()
     return Nothing()  # finalizers of others may hold the object: theirs to remove

@@ -1,8 +1,9 @@
 """The loop that asks the cloud what instances use, so that no scrape has to.
 
-Each running instance is asked about as soon as it runs, again when one of its containers has started anew, and else
-once per round. Questions are put together, as many ids a call as the cloud takes, and spaced so that half of what the
-cloud allows per minute is never passed, however many instances there are.
+It asks as long as somebody scrapes, and a while longer; where nobody does, it would be most of what an idle node asks
+of the cloud. Each running instance is asked about as soon as it runs, again when one of its containers has started
+anew, and else once per round. Questions are put together, as many ids a call as the cloud takes, and spaced so that
+half of what the cloud allows per minute is never passed, however many instances there are.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ IDLE_S = 15.0
 FIRST_FIGURES = Backoff(first_s=2.0, most_s=ROUND_S)  # a cloud measures a new instance a while after it has started
 RETRY = Backoff(first_s=2.0, most_s=60.0)
 SETTLE_S = 0.5
+ASKED_S = 150.0  # from one scrape to the next at most, for the loop to stay awake
 GATHER_S = 0.1  # pods start by the hundred: for each by itself there would be no end of looking
 
 _MEASURED = frozenset({InstanceStatus.RUNNING, InstanceStatus.RESTARTING, InstanceStatus.UPDATING})
@@ -61,7 +63,11 @@ class UsageLoop:
         take: Callable[[Sequence[tuple[Instance, InstanceUsage]]], None],
         keep: Callable[[Collection[str]], None],
         jitter: Callable[[], float],
+        asked_s: float = ASKED_S,
     ) -> None:
+        self._asked_s = asked_s
+        self._wanted = asyncio.Event()
+        self._wanted_until = float("-inf")
         self._cloud = cloud
         self._store = store
         self._take = take
@@ -76,8 +82,14 @@ class UsageLoop:
         """Some instance has changed: it may have begun to run."""
         self._woken.set()
 
+    def asked(self) -> None:
+        """Somebody reads the figures."""
+        self._wanted_until = asyncio.get_running_loop().time() + self._asked_s
+        self._wanted.set()
+
     async def settle(self) -> None:
         """Wait until everything that runs was asked about once; not for long, and not for a cloud that fails."""
+        self.asked()
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
                 while not self._failures and any(self._is_new(one) for one in self._measurable()):
@@ -85,6 +97,9 @@ class UsageLoop:
 
     async def run(self) -> None:
         while True:
+            if asyncio.get_running_loop().time() >= self._wanted_until:
+                self._wanted.clear()
+                await self._wanted.wait()
             self._woken.clear()  # before looking, so that no change falls between
             chosen = self._choose()
             if chosen:

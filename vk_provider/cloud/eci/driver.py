@@ -6,8 +6,9 @@ without them is ever shown, let alone deleted.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from vk_provider.cloud.base import ExecSession, LogOptions, Price
@@ -20,6 +21,7 @@ from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.prices import PriceBook
 from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci.rereading import Rereader
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.stock import Place, StockMemory
@@ -31,6 +33,7 @@ from vk_provider.translate.annotations import PREFIX
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
+_AT_ONCE = 8  # describing calls of one question
 # Live groups with init containers that are remembered; beyond it the full listing still sees them.
 _MOST_STARTING = 5000
 # A new group may be missing from the first listings after its creation; after so many it is taken for deleted.
@@ -53,6 +56,7 @@ class EciCloud:
         self._stock = StockMemory(time.monotonic)
         self._prices = PriceBook(settings, client.call)
         self._unseen: dict[str, None] = {}  # new groups whose place and addresses are still to be looked up, once
+        self._changed, self._happened = Rereader(response.report), Rereader(response.events_report)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -173,21 +177,37 @@ class EciCloud:
     # --- full looks ---------------------------------------------------------------------------------------------------
 
     async def list(self) -> Sequence[Instance]:
-        items = await self._whole(lambda token: request.describe_groups(tag_filter=self._ours, next_token=token))
-        found = self._instances(items)
-        self._details.forget_all_but(found)
-        if any(self._details.are_missing(instance) for instance in found.values()):
-            await self.statuses()  # which notes the details
-        return tuple(self._details.added_to(instance) for instance in found.values())
+        """Counted in pages of 200 and described in parallel: pages of 20 one after the other take ten times as long."""
+        counted = await self.statuses()
+        self._details.forget_all_but(counted)
+        found, shown = await self._described([*counted])
+        if hidden := counted.keys() - shown:
+            hidden &= (await self.statuses()).keys()  # the others went in between
+        if hidden:
+            raise CloudUnavailable(
+                f"listing incomplete: the cloud counts {len(hidden)} instances and shows none of them"
+            )
+        return tuple(found.values())
 
     async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
+        return (await self._described(instance_ids))[0]
+
+    async def _described(self, instance_ids: Sequence[str]) -> tuple[dict[str, Instance], set[str]]:
+        """Those that are ours, in the order asked for, and the ids of all that exist."""
         found: dict[str, Instance] = {}
+        shown: set[str] = set()
         wanted = list(dict.fromkeys(instance_ids))
-        for start in range(0, len(wanted), request.IDS_PER_CALL):
-            ids = wanted[start : start + request.IDS_PER_CALL]
-            page = response.page(await self._client.call(request.describe_groups(ids=ids)))
-            found |= self._instances(page.items)
-        return {id_: found[id_] for id_ in wanted if id_ in found}
+        starts = iter(range(0, len(wanted), request.IDS_PER_CALL))
+
+        async def ask() -> None:
+            for start in starts:
+                ids = wanted[start : start + request.IDS_PER_CALL]
+                page = response.page(await self._client.call(request.describe_groups(ids=ids)))
+                found.update(self._instances(page.items))
+                shown.update(response.group_id(item) for item in page.items)
+
+        await _all_of(ask() for _ in range(min(_AT_ONCE, -(-len(wanted) // request.IDS_PER_CALL))))
+        return {id_: found[id_] for id_ in wanted if id_ in found}, shown
 
     async def find(self, pod_uid: str) -> Sequence[Instance]:
         uid = tags.value_of(pod_uid)
@@ -208,28 +228,28 @@ class EciCloud:
 
     # --- what changed -------------------------------------------------------------------------------------------------
 
-    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
         since_s = min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
-        reports: dict[str, InstanceReport] = {}
         changed, _ = await self._pages(
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s)
         )
-        for item in changed:
-            _join(reports, self._noted(item))
-        happened, _ = await self._pages(
-            lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
-        )
-        for item in happened:
-            _join(reports, response.events_report(item))
-        for instance in await self._look_at_starting():
-            _join(reports, _as_report(instance))
-        for instance in await self._look_at_placed(reports):
-            _join(reports, InstanceReport(instance.id, facts=instance.facts, sku=instance.sku))
-        return tuple(reports.values())
+        reports = [*self._changed.read(changed)]
+        for report in reports:
+            if report.id:
+                self._details.note(report)
+        if events:
+            happened, _ = await self._pages(
+                lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
+            )
+            reports += self._happened.read(happened)
+        placed = await self._look_at_placed({report.id: report for report in reports if report.ip})
+        reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
+        reports += [_as_report(instance) for instance in await self._look_at_starting()]
+        return tuple(report for report in reports if report.id)
 
     async def _look_at_placed(self, reports: Mapping[str, InstanceReport]) -> Sequence[Instance]:
-        """Each new group once, when it has an address: the other calls do not tell where it is and what it has."""
-        wanted = [id_ for id_ in self._unseen if id_ in reports and reports[id_].ip]
+        """Each new group once, when it has an address (as those of `reports` have): the other calls do not tell where it is and what it has."""
+        wanted = [id_ for id_ in self._unseen if id_ in reports]
         if not wanted:
             return ()
         found = await self.describe(wanted)
@@ -349,25 +369,14 @@ class EciCloud:
             self._starting.pop(instance.id, None)
 
 
-def _join(reports: dict[str, InstanceReport], newer: InstanceReport) -> None:
-    """What the newer report says counts, what it leaves open stays; events add up."""
-    if not newer.id:
-        return
-    known = reports.get(newer.id, InstanceReport(newer.id))
-    events = known.events if newer.events is None else (*(known.events or ()), *newer.events)
-    reports[newer.id] = InstanceReport(
-        id=newer.id,
-        status=newer.status or known.status,
-        ip=newer.ip or known.ip,
-        containers=known.containers if newer.containers is None else newer.containers,
-        init_containers=known.init_containers if newer.init_containers is None else newer.init_containers,
-        conditions=known.conditions if newer.conditions is None else newer.conditions,
-        events=events,
-        sku=newer.sku or known.sku,
-        placed_at=newer.placed_at or known.placed_at,
-        ended_at=newer.ended_at or known.ended_at,
-        facts=known.facts if newer.facts is None else newer.facts,
-    )
+async def _all_of(asking: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Until all are done; the first failure ends the others, and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for each in asking:
+                tasks.create_task(each)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 def _where(asked: EciRequest) -> tuple[str, str]:

@@ -88,13 +88,14 @@ class Page:
 
 
 def page(answer: Any) -> Page:
-    """A page of any of the three describing calls; its items are for `instance`, `report` or `events_report`."""
-    folded = _fold_map(answer)
-    items = folded.get("containergroups")
+    """A page of any of the three describing calls; its items, as they came, are for `instance`, `report` or
+    `events_report`."""
+    members = {_folded_name(key): value for key, value in _map(answer).items() if value not in _EMPTY}
+    items = members.get("containergroups")
     return Page(
-        items=_maps(items if items is not None else folded.get("data")),
-        next_token=_text(folded.get("nexttoken")),
-        total=_int(folded.get("totalcount")),
+        items=_maps(items if items is not None else members.get("data")),
+        next_token=_text(members.get("nexttoken")),
+        total=_int(members.get("totalcount")),
     )
 
 

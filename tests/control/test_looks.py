@@ -1,0 +1,150 @@
+"""How often the cloud is asked what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from tests.control import pure_time
+from tests.control.memory_cloud import MemoryCloud
+from vk_provider.control.instances import MOST_SEEN_OFF, InstancePoller, InstanceStore
+from vk_provider.control.looks import LookPace
+from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
+
+MINUTE = 60
+
+
+class CountedCloud(MemoryCloud):
+    """looks: (second, whether events were asked for). Tells of what changed in the last minute only, as ECI does."""
+
+    def __init__(self, *instances: Instance) -> None:
+        super().__init__(*instances)
+        self.looks: list[tuple[float, bool]] = []
+        self.counts: list[float] = []
+        self.told: dict[str, InstanceReport] = {}
+
+    async def changes(self, window_s, *, events=True):
+        self.looks.append((asyncio.get_running_loop().time(), events))
+        return list(self.told.values())
+
+    async def statuses(self):
+        self.counts.append(asyncio.get_running_loop().time())
+        return await super().statuses()
+
+    def tell(self, name: str, status: InstanceStatus) -> None:
+        self.instances[name] = instance(name, status)
+        self.told[name] = InstanceReport(name, status=status)
+
+
+def instance(name: str, status: InstanceStatus = InstanceStatus.RUNNING) -> Instance:
+    return Instance(name, Owner("c", "vk", "web", name, f"uid-{name}"), status)
+
+
+def play(cloud: CountedCloud, story: Callable[[InstancePoller, InstanceStore], object]) -> CountedCloud:
+    async def main() -> CountedCloud:
+        store = InstanceStore(lambda uid: None)
+        poller = InstancePoller(
+            cloud=cloud,
+            store=store,
+            gone=lambda each: None,
+            health_changed=lambda: None,
+            poll_interval_s=2,
+            sweep_interval_s=120,
+            jitter=lambda: 0.0,
+        )
+        task = asyncio.create_task(poller.run())
+        await story(poller, store)
+        task.cancel()
+        await asyncio.wait([task])
+        return cloud
+
+    return pure_time.play(main())
+
+
+def test_a_quiet_node_with_five_thousand_pods_asks_less_than_forty_times_a_minute() -> None:
+    cloud = CountedCloud(*(instance(f"i{number}") for number in range(5000)))
+
+    async def ten_minutes(poller, store):
+        await asyncio.sleep(10 * MINUTE)
+
+    play(cloud, ten_minutes)
+    looks = sum(2 if events else 1 for _, events in cloud.looks)
+    pages = len(cloud.counts) * 5000 / 200
+    assert (looks + pages) / 10 <= 35
+
+
+def test_what_begins_to_move_in_quiet_is_looked_at_within_the_interval() -> None:
+    cloud = CountedCloud(instance("a"))
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+        store.put(instance("b", InstanceStatus.SCHEDULING))
+        await asyncio.sleep(30)
+
+    play(cloud, story)
+    later = [at for at, _ in cloud.looks if at > 100]
+    assert later[0] <= 102
+    assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {2.0}
+    assert [events for at, events in cloud.looks if at > 100].count(True) == pytest.approx(len(later) / 2, abs=1)
+
+
+def test_after_a_change_the_pace_stays_up_for_a_while_and_then_calms_down() -> None:
+    cloud = CountedCloud(instance("a"))
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+        cloud.tell("a", InstanceStatus.SUCCEEDED)
+        await asyncio.sleep(40)
+
+    play(cloud, story)
+    later = [at for at, _ in cloud.looks if at > 100]
+    steps = [round(after - before, 3) for before, after in itertools.pairwise(later)]
+    assert steps == sorted(steps), "from quick to slow"
+    assert steps.count(2.0) == 5
+    assert steps[-1] == 3.0
+
+
+def test_what_is_told_again_is_taken_in_once() -> None:
+    """The cloud tells each change for a minute; a merge of each, each time, would be most of what a burst costs."""
+    cloud = CountedCloud(instance("a", InstanceStatus.PENDING))
+    changed: list[str] = []
+
+    async def story(poller, store):
+        await asyncio.sleep(10)
+        cloud.tell("a", InstanceStatus.RUNNING)
+        store._changed = changed.append
+        await asyncio.sleep(20)
+        stale = instance("a", InstanceStatus.PENDING)  # an answer overtaken on its way puts an older state back
+        store.put(stale)
+        await asyncio.sleep(5)
+        assert store.get("a").status is InstanceStatus.RUNNING, "what was told is told to the newcomer too"
+
+    play(cloud, story)
+    assert changed == ["uid-a"] * 3
+
+
+def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
+    cloud = CountedCloud(*(instance(f"i{number}", InstanceStatus.TERMINATING) for number in range(1000)))
+
+    async def story(poller, store):
+        await asyncio.sleep(1)
+        for each in cloud.instances:
+            poller.expect_departure(each)
+        await asyncio.sleep(10)
+
+    play(cloud, story)
+    later = [at for at, _ in cloud.looks if at > 3]
+    assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {1.0}
+
+
+def test_full_counts_grow_rarer_with_what_is_to_be_counted() -> None:
+    pace = LookPace(2, 120)
+    assert [pace.count_s(held) for held in (0, 1000, 4000, 5000, 10_000)] == [120, 120, 120, 150, 300]
+
+
+def test_a_crowd_is_more_than_can_be_seen_off_in_one_go() -> None:
+    assert LookPace(2, 120).rest_s(0, moving=True, crowd=True) < LookPace(2, 120).rest_s(0, moving=True, crowd=False)
+    assert MOST_SEEN_OFF < 1000

@@ -1,0 +1,37 @@
+"""How often the cloud is looked at: at the pace that was set while anything moves, less often when all is quiet.
+
+Pure state; times are the loop's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUIET = 1.5  # times the interval, between two looks when nothing moves: an end that nobody waits for is seen then
+CALM_S = 10.0  # how long after a change there may be more
+CROWD = 0.5  # times the interval, while more are leaving than can be asked about one by one
+# Times the interval between two looks that take in events too: those decorate, and cost as much as all else.
+EVENTS_MOVING, EVENTS_QUIET = 2, 10
+COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
+
+
+@dataclass(slots=True)
+class LookPace:
+    interval_s: float
+    sweep_s: float
+    changed_at: float = float("-inf")
+    events_at: float = float("-inf")
+
+    def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
+        """From one look for changes to the next."""
+        if crowd:
+            return self.interval_s * CROWD
+        return self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
+
+    def wants_events(self, now: float, *, moving: bool) -> bool:
+        busy = moving or now - self.changed_at < CALM_S
+        return now - self.events_at >= self.interval_s * ((EVENTS_MOVING if busy else EVENTS_QUIET) - 0.5)
+
+    def count_s(self, instances: int) -> float:
+        """From one full count to the next: with very many it is rarer, so that what it costs a minute is bounded."""
+        return max(self.sweep_s, instances * 60 / COUNTED_PER_MINUTE)
