@@ -102,13 +102,13 @@ class Lifecycle:
 
     def restart(self, group: Group, now: float) -> None:
         """Raises ApiError `IncorrectStatus` unless Pending or Running."""
-        self._must_be_up(group)
+        self.must_be_up(group)
         self._move(group, "restart", now)
         self._stop(group, "restart", now, grace_s=group.grace_s)
 
     def update(self, group: Group, spec: Json, replaced: list[Container], now: float, *, files_changed: bool) -> None:
         """Take on a new, checked spec; restart the given containers. Raises ApiError unless Pending or Running."""
-        self._must_be_up(group)
+        self.must_be_up(group)
         group.spec = spec
         self._move(group, "update", now)
         if files_changed and group.runtime_data is not None:
@@ -300,7 +300,8 @@ class Lifecycle:
             self._runtime.release(group)
         self._watch(group, old, now)
 
-    def _must_be_up(self, group: Group) -> None:
+    def must_be_up(self, group: Group) -> None:
+        """Raises ApiError `IncorrectStatus` unless it is Pending or Running and nothing ends it."""
         if group.status not in (PENDING, RUNNING) or group.stopping:
             message = f"The status {group.status} of the container group does not allow this operation."
             raise ApiError("IncorrectStatus", message)

@@ -160,7 +160,10 @@ class Service:
         if spec == group.spec:
             raise ApiError("NoNeedUpdate", "The container group needs no update.")
         _check_names_stay(group.spec, spec)
+        if len(spec.get("Tag", [])) < len(group.spec.get("Tag", [])):
+            raise invalid("Tag", "an update takes no tag away")
         validation.check_group(spec)
+        self.lifecycle.must_be_up(group)
         cpu, memory = validation.group_size(spec)
         if self.store.used_cpu - group.cpu + cpu > self.quota_cpu:
             raise ApiError("QuotaExceeded", f"vCPU quota exceeded: {self.quota_cpu:g} in this region.", 403)
@@ -318,6 +321,9 @@ def _check_names_stay(old: Json, new: Json) -> None:
     for name in _MERGED_BY_NAME:
         if [item["Name"] for item in old.get(name, [])] != [item.get("Name") for item in new.get(name, [])]:
             raise invalid(name, "an update keeps the names and their order in this stand-in")
+    for number, (was, is_) in enumerate(zip(old.get("Volume", []), new.get("Volume", []), strict=True), 1):
+        if was["Type"] != is_.get("Type"):
+            raise invalid(f"Volume.{number}.Type", "a volume stays of its type")
 
 
 def _replaced(group: Group, spec: Json, *, resized: bool) -> list[Container]:

@@ -111,7 +111,25 @@ GROUP: Shape = {
     "InitContainer": [INIT_CONTAINER],
     "Volume": [VOLUME],
 }
-UPDATE: Shape = {**GROUP, "ContainerGroupId": str, "UpdateType": str}
+# What an update can change; anything else in its request is ignored, as the real gateway does.
+_UPDATABLE = (
+    "Cpu",
+    "Memory",
+    "RestartPolicy",
+    "ResourceGroupId",
+    "Tag",
+    "Container",
+    "InitContainer",
+    "Volume",
+    "DnsConfig",
+    "ImageRegistryCredential",
+)
+UPDATE: Shape = {
+    "RegionId": str,
+    "ContainerGroupId": str,
+    "UpdateType": str,
+    **{name: GROUP[name] for name in _UPDATABLE},
+}
 _FILTERS: Shape = {
     "RegionId": str,
     "Limit": int,

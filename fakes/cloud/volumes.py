@@ -39,12 +39,14 @@ class GroupFiles:
             (self.root / "etc" / name).write_text(text)
 
     def write_config_files(self, group: Group) -> None:
-        """Write every config file; one at a time is replaced as a whole, and what is no longer named goes."""
+        """Bring every config file to what the group's spec says, a volume at a time and each as a whole."""
+        mounts = [mount for container in group.everyone for mount in container.spec.get("VolumeMount", [])]
+        pinned = {mount["Name"] for mount in mounts if mount.get("SubPath")}
         for volume in group.spec.get("Volume", []):
             if volume["Type"] == "ConfigFileVolume":
                 folder = self._volume_path(volume)
                 folder.mkdir(exist_ok=True)
-                _write_config(folder, volume.get("ConfigFileVolume", {}))
+                _write_config(folder, _config_files(volume), pinned=volume["Name"] in pinned)
 
     def clear_scratch(self, group: Group) -> None:
         for volume in group.spec.get("Volume", []):
@@ -70,6 +72,8 @@ class GroupFiles:
         for mount in container.spec.get("VolumeMount", []):
             volume = volumes[mount["Name"]]
             source = self._volume_path(volume) / mount.get("SubPath", "")
+            if mount.get("SubPath"):
+                source = source.resolve()  # of a config file: as it is now, whatever comes to stand there later
             if not source.exists():
                 source.mkdir(parents=True)
                 source.chmod(0o777)
@@ -83,19 +87,58 @@ class GroupFiles:
         return self._shared / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _write_config(folder: Path, config: Json) -> None:
-    wanted = set()
-    for number, item in enumerate(config.get("ConfigFileToPath", []), 1):
-        path = folder / item["Path"]
-        wanted.add(path)
+_Files = dict[str, tuple[bytes, int]]  # path → content and mode
+_NOW = "..data"
+
+
+def _config_files(volume: Json) -> _Files:
+    config = volume.get("ConfigFileVolume", {})
+    return {
+        item["Path"]: (
+            file_bytes(item, f"ConfigFileToPath.{number}"),
+            int(item.get("Mode") or config.get("DefaultMode") or "0644", 8),
+        )
+        for number, item in enumerate(config.get("ConfigFileToPath", []), 1)
+    }
+
+
+def _write_config(folder: Path, files: _Files, *, pinned: bool) -> None:
+    """All files of one state lie in a directory of its own, behind one link that is swapped, as a kubelet has it:
+    whoever reads sees all of the old or all of the new. pinned: parts of the old are mounted by themselves, so keep it.
+    """
+    now = folder / _NOW
+    old = now.resolve() if now.exists() else None
+    if old is not None and _written(old) == files:
+        return
+    fresh = folder / f"..{1 + sum(1 for entry in folder.glob('..*') if entry.is_dir() and not entry.is_symlink())}"
+    while fresh.exists():
+        fresh = fresh.with_name(f"{fresh.name}+")
+    fresh.mkdir()
+    for name, (content, mode) in files.items():
+        path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.new")
-        draft.write_bytes(file_bytes(item, f"ConfigFileToPath.{number}"))
-        draft.chmod(int(item.get("Mode") or config.get("DefaultMode") or "0644", 8))
-        draft.replace(path)
-    for path in [entry for entry in folder.rglob("*") if entry.is_file()]:
-        if path not in wanted:
-            path.unlink()
+        path.write_bytes(content)
+        path.chmod(mode)
+    shown = {Path(name).parts[0] for name in files}
+    for name in shown:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path(_NOW, name))
+    draft = folder / "..draft"
+    draft.symlink_to(fresh.name)
+    draft.replace(now)
+    for entry in folder.iterdir():
+        if entry.name not in shown and not entry.name.startswith(".."):
+            entry.unlink()
+    if old is not None and not pinned:
+        shutil.rmtree(old)
+
+
+def _written(folder: Path) -> _Files:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o7777)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def hostname(group: Group) -> str:

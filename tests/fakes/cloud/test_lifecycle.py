@@ -221,6 +221,40 @@ def test_update_restarts_only_what_changed():
         world.service.update(request)
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param({"Volume.1.Name": "cfg", "Volume.1.Type": "EmptyDirVolume"}, "Volume.1.Type", id="type"),
+        pytest.param({"Volume.1.Name": "other", "Volume.1.Type": "ConfigFileVolume"}, "Volume", id="name"),
+        pytest.param({"Tag.1.Key": "a", "Tag.1.Value": "b"}, "Tag", id="fewer tags"),
+        pytest.param({"SecurityGroupId": "sg-2", "HostName": "x"}, "NoNeedUpdate", id="what no update changes"),
+        pytest.param({"UpdateType": "Other"}, "UpdateType", id="kind"),
+    ],
+)
+def test_what_an_update_does_not_take(change, code):
+    world = World(FOREVER.format(stop=1))
+    files = {"Volume__1__Name": "cfg", "Volume__1__Type": "ConfigFileVolume"}
+    tags = {"Tag__1__Key": "a", "Tag__1__Value": "b", "Tag__2__Key": "c", "Tag__2__Value": "d"}
+    group = world.create(RestartPolicy="Always", **files, **tags)
+    world.run(10)
+    before = group.spec
+    request = {"RegionId": "cn-hangzhou", "ContainerGroupId": group.id, "UpdateType": "IncrementalUpdate", **change}
+    with pytest.raises(ApiError) as refused:
+        world.service.update(request)
+    assert code in f"{refused.value.code} {refused.value.message}"
+    assert (group.spec, group.status) == (before, "Running")
+
+
+def test_an_update_of_an_ended_group_changes_nothing():
+    world = World()
+    group = world.create()
+    world.run(60)
+    change = {"Container.1.Name": "web", "Container.1.Image": "nginx:2", "UpdateType": "IncrementalUpdate"}
+    with pytest.raises(ApiError, match="IncorrectStatus"):
+        world.service.update({"RegionId": "cn-hangzhou", "ContainerGroupId": group.id, **change})
+    assert group.containers[0].image != "nginx:2"
+
+
 def test_update_of_the_size_counts_against_the_quota():
     world = World(FOREVER.format(stop=1), quota_cpu=4)
     group = world.create()

@@ -180,7 +180,7 @@ async def test_modes_of_files(acs):
     parameters = config_files("/cfg", a="A", b="B")
     parameters["Volume__1__ConfigFileVolume__DefaultMode"] = "0640"
     parameters["Volume__1__ConfigFileVolume__ConfigFileToPath__2__Mode"] = "0755"
-    _, log = await finish(acs, **shell("stat -c %a /cfg/a /cfg/b"), **parameters)
+    _, log = await finish(acs, **shell("stat -Lc %a /cfg/a /cfg/b"), **parameters)
     assert log == "640\n755\n"
 
 
@@ -339,6 +339,19 @@ async def test_update_of_config_files_reaches_the_running_container(acs):
     volume = {key: value for key, value in files.items() if key.startswith("Volume")}
     await acs.action("UpdateContainerGroup", ContainerGroupId=group_id, UpdateType="IncrementalUpdate", **volume)
     await acs.until_log(group_id, "seen")
+    assert (await acs.until(group_id, "Running"))["Containers"][0]["RestartCount"] == 0
+
+
+@needs_bwrap
+async def test_an_update_changes_whole_volumes_and_leaves_single_files_mounted_alone(acs):
+    script = "while ! test -e /cfg/c; do sleep 0.05; done; echo $(ls /cfg) $(cat /cfg/a) $(cat /one); exec sleep 100"
+    single = {"Name": "cfg", "MountPath": "/one", "SubPath": "a"}
+    mounted = {f"Container__1__VolumeMount__2__{key}": value for key, value in single.items()}
+    group_id = await create(acs, policy="Always", **shell(script), **config_files("/cfg", a="1", b="1"), **mounted)
+    await acs.until(group_id, "Running")
+    new = {key: value for key, value in config_files("/cfg", a="2", c="2").items() if key.startswith("Volume")}
+    await acs.action("UpdateContainerGroup", ContainerGroupId=group_id, UpdateType="IncrementalUpdate", **new)
+    await acs.until_log(group_id, "a c 2 1")
     assert (await acs.until(group_id, "Running"))["Containers"][0]["RestartCount"] == 0
 
 
