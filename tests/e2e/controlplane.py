@@ -105,7 +105,8 @@ class ControlPlane:
         return {
             **believed,
             "etcd-servers": f"http://127.0.0.1:{self._etcd_port}",
-            "bind-address": "127.0.0.1",
+            # Pods come to the other address; in a network of our own nobody else can.
+            "bind-address": "127.0.0.1" if self.address == "127.0.0.1" else "0.0.0.0",
             "advertise-address": self.address,
             "secure-port": self._port,
             "tls-cert-file": serving[0],

@@ -151,7 +151,7 @@ class Exercise:
         space.create({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"b": "2"}})
         space.create(
             pod("reads", 'echo "$A" "$KUBERNETES_SERVICE_PORT"; test -s /t/token && cat /s/b', node=node, **READS),
-            pod("runs", FOR_EVER, node=node),
+            pod("runs", FOLLOWS, node=node, **SHOWS),
             pod("lost", FOR_EVER, node=node),
             pod("waits", node=node, volumes=[{"name": "v", "secret": {"secretName": "none"}}], container=MOUNT),
         )
@@ -162,6 +162,9 @@ class Exercise:
         self._told(space, "waits", "FailedMount", count=2)
         for name in ("runs", "lost"):
             space.when_ready(name)
+        for path, value in ((space.path("ConfigMap", "c"), "3"), (space.path("Secret", "s"), "NA==")):
+            self._cluster.merge(path, {"data": {"a": value}})
+        within(STEP_S, lambda: "3 4" in space.kubectl("logs", "runs"), lambda: space.kubectl("logs", "runs"))
         space.delete("Pod", "runs")
         space.when_gone("Pod", "runs", within_s=STEP_S)
         provider.process.kill()
@@ -194,6 +197,11 @@ class Exercise:
 
 
 MOUNT: Json = {"volumeMounts": [{"name": "v", "mountPath": "/s"}]}
+FOLLOWS = f"until test $(cat /c/a) = 3 && test -e /s/a; do sleep 0.2; done; echo $(cat /c/a) $(cat /s/a); {FOR_EVER}"
+SHOWS: Json = {
+    "volumes": [{"name": "v", "secret": {"secretName": "s"}}, {"name": "c", "configMap": {"name": "c"}}],
+    "container": {"volumeMounts": [*MOUNT["volumeMounts"], {"name": "c", "mountPath": "/c"}]},
+}
 READS: Json = {
     "volumes": [
         {"name": "v", "secret": {"secretName": "s"}},
