@@ -2,9 +2,14 @@
 
 import asyncio
 
+import hypothesis
 import pytest
 
 from tests.leaks import pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401 - hooks of every run
+
+# How long an example takes is this machine's matter.
+hypothesis.settings.register_profile("calm", deadline=None)
+hypothesis.settings.load_profile("calm")
 
 
 class _JumpingSelector:

@@ -137,6 +137,9 @@ class Server:
             return
         status.pop("hostIPs", None)
         status.pop("observedGeneration", None)
+        for each in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+            each.pop("resources", None)
+            each.pop("allocatedResources", None)
         for each in status.get("conditions", []):
             each.pop("observedGeneration", None)
 
@@ -158,6 +161,9 @@ def _merge_field(status: Json, name: str, value: Any) -> None:
 def _merge_list(present: list[Json], changes: list[Json], key: str) -> None:
     for change in changes:
         match = next((each for each in present if each[key] == change[key]), None)
+        if change.get("$patch") == "delete":
+            present[:] = [each for each in present if each is not match]
+            continue
         if match is None:
             present.append(change)
             continue

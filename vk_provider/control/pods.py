@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, Restarts, describe_error
 from vk_provider.control.instances import InstancePoller, InstanceStore
+from vk_provider.control.lastwords import with_last_words
 from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.moment import Now
 from vk_provider.control.pace import RefusalPace
@@ -61,6 +62,7 @@ from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.translate import events, status
+from vk_provider.translate.news import news
 from vk_provider.translate.workload import NodeContext, build
 
 Json = dict[str, Any]
@@ -202,6 +204,8 @@ class PodController:
         _take_note(record, pod, instances, now)
         if pod is not None and instances:
             self._mirror_events(pod, instances, record)
+        if pod is not None and not pods.is_terminal(pod):
+            instances = [await with_last_words(self._cloud, pod, each, record) for each in instances]
         if pod is not None and self._live is not None:
             record.live = self._live.see(pod, primary(pod, instances)[0])
         action = plan(pod, instances, record, node=self._node, now=now)
@@ -226,6 +230,8 @@ class PodController:
                 self._queue.add_after(uid, record.patch_at_s - now.loop_s)
             case Patch(body, problem):
                 await self._patch(pod, body, record)
+                for notice in news(pod, body):
+                    self.warn(pod, notice.reason, notice.message)
                 if problem is not None:
                     self.warn(pod, problem.reason, problem.message)
             case Look(instance_id):

@@ -56,5 +56,6 @@ class PodRecord:
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
     live: Freshness | None = None  # of its files; None: nothing of them can change
+    last_words: dict[str, tuple[str, str]] = field(default_factory=dict)  # container → its newest run and what it said
     deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
     mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored

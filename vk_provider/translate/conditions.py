@@ -25,6 +25,7 @@ OWNED_TYPES = frozenset(
     }
 )
 INSTANCE_CREATED = "ContainerInstanceCreated"
+RESIZE_PENDING = "PodResizePending"
 DISRUPTION_TARGET = "DisruptionTarget"
 _UNDER_WAY = "Creating"  # the cloud's reason while nothing is wrong
 
@@ -88,6 +89,10 @@ def disruption(pod: Json, *, message: str, reason: str = "TerminationByKubelet")
 
 def not_created(reason: str, message: str) -> Json:
     return _condition(INSTANCE_CREATED, False, reason, message)
+
+
+def unresized(message: str) -> Json:
+    return _condition(RESIZE_PENDING, True, "Infeasible", message)
 
 
 def created(pod: Json) -> list[Json]:

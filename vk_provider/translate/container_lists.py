@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar
-from vk_provider.translate import conditions, container_status
+from vk_provider.translate import conditions, container_status, resize
 from vk_provider.translate.container_status import Scene, by_name, has_started
 
 
@@ -21,7 +21,8 @@ def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], l
     def entries(specs: Sequence[Json], field: str) -> list[Json]:
         known = by_name(status.get(field))
         return [
-            container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene) for spec in specs
+            resize.given(spec, container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene))
+            for spec in specs
         ]
 
     return lawful(

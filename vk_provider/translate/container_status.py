@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vk_provider.model.instance import ContainerReport, ContainerState, InstanceStatus, StateKind
+from vk_provider.model.instance import CloudEvent, ContainerReport, ContainerState, InstanceStatus, StateKind
 from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.translate import waits
 from vk_provider.translate.probes import health
 
 CONTAINER_CREATING = "ContainerCreating"
@@ -51,6 +52,7 @@ class Scene:
     final: bool = False
     stopping: bool = False
     ended_at: str = ""
+    events: Sequence[CloudEvent] = ()
 
 
 # --- named reads ----------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def _from_report(container: Json, report: ContainerReport, previous: Json, scene
     container_id = _container_id(report, scene.instance_id)
     match report.state.kind:
         case StateKind.WAITING:
-            state: Json = {"waiting": _wait(report, scene, restarts)}
+            state: Json = {"waiting": _wait(container, report, scene, restarts)}
         case StateKind.RUNNING:
             known = (previous.get("state", {}).get("running") or {}) if same_run else {}
             state = {"running": {"startedAt": report.state.started_at or known.get("startedAt") or scene.now}}
@@ -208,8 +210,10 @@ def _entry(container: Json, *, state: Json, last: Json | None = None, restarts: 
     }
 
 
-def _wait(report: ContainerReport, scene: Scene, restarts: int) -> Json:
+def _wait(container: Json, report: ContainerReport, scene: Scene, restarts: int) -> Json:
     reason, message = report.state.reason, report.state.message
+    if reason in ON_THE_WAY:
+        reason, message = waits.trouble(container.get("image", ""), scene.events)
     if reason in ON_THE_WAY:
         return {"reason": default_wait(scene.pod)}  # its message tells the same in passing words
     if reason == "CrashLoopBackOff" and not message:
@@ -234,12 +238,18 @@ def _end(state: ContainerState, previous: Json, scene: Scene, container_id: str)
         **_filled(
             signal=state.signal or None,
             reason=reason,
-            message=_cut(state.message, scene.pod),
+            message=_cut(state.message or _said(known, state), scene.pod),
             startedAt=state.started_at or known.get("startedAt") or running.get("startedAt"),
             finishedAt=state.finished_at or known.get("finishedAt") or scene.ended_at or scene.now,
             containerID=container_id,
         ),
     }
+
+
+def _said(known: Json, state: ContainerState) -> str:
+    """The last words that the pod has of this very run, should the cloud have forgotten them."""
+    same = not state.started_at or known.get("startedAt") in (None, state.started_at)
+    return str(known.get("message") or "") if same else ""
 
 
 def _how_it_ended(state: ContainerState, status: InstanceStatus) -> tuple[int, str]:

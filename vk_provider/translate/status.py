@@ -24,7 +24,7 @@ from vk_provider.model.pod import (
     is_sidecar,
     phase_of,
 )
-from vk_provider.translate import conditions, container_lists, container_status
+from vk_provider.translate import conditions, container_lists, container_status, resize
 from vk_provider.translate.container_status import Scene, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
 from vk_provider.translate.strategic import patch
@@ -49,8 +49,20 @@ DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadlin
 SCHEDULE_FAILED = "ContainerInstanceScheduleFailed"
 PROVIDER_FAILED = "ProviderFailed"
 BID_FAILED = "BidFailed"
+# Why the cloud gives no instance for now.
+WAITS_FOR_CLOUD = frozenset(
+    {
+        "NoStock",
+        "QuotaExceeded",
+        "NoAddress",
+        "OutOfCapacity",
+        "Throttling",
+        "CloudAPIDenied",
+        "CloudAPIUnavailable",
+    }
+)
 # Pod-level reasons of ours that a live pod may get rid of again; any other stays as long as the phase does (P18).
-_PASSING_REASONS = frozenset({SCHEDULE_FAILED, PROVIDER_FAILED})
+_PASSING_REASONS = frozenset({SCHEDULE_FAILED, PROVIDER_FAILED, *WAITS_FOR_CLOUD})
 
 
 class _Reading(Enum):
@@ -146,8 +158,18 @@ def waiting(
     inits, apps = container_lists.lawful(
         pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
     )
-    extra = conditions.from_cloud(pod, [condition], quiet=False) if condition else []
-    return _status(pod, phase=_live_phase(pod), inits=inits, apps=apps, extra=extra, now=now, host_ip=host_ip)
+    shown = condition is not None and condition.reason in WAITS_FOR_CLOUD
+    return _status(
+        pod,
+        phase=_live_phase(pod),
+        inits=inits,
+        apps=apps,
+        reason=condition.reason if condition and shown else "",
+        message=message if shown else "",
+        extra=conditions.from_cloud(pod, [condition], quiet=False) if condition else [],
+        now=now,
+        host_ip=host_ip,
+    )
 
 
 def mirrored(
@@ -277,6 +299,7 @@ def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
         final=all_stopped(instance),
         stopping=is_stopping(pod, instance),
         ended_at=instance.ended_at,
+        events=instance.events,
     )
 
 
@@ -404,6 +427,8 @@ def _status(
     node_ip = _address(host_ip) or status.get("hostIP") or ""
     ended = phase in (SUCCEEDED, FAILED)
     own = conditions.owned(pod, phase=phase, inits=inits, apps=apps, has_network=bool(pod_ip) and not ended)
+    if not ended and (unmet := resize.pending(pod, [*inits, *apps])):
+        own.append(conditions.unresized(unmet))
     if not reason and phase == phase_of(pod) and status.get("reason") not in _PASSING_REASONS:
         reason, message = status.get("reason") or "", status.get("message") or ""
     generation = pod["metadata"].get("generation")

@@ -13,6 +13,7 @@ from typing import Any
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_terminal
 from vk_provider.translate import conditions
 from vk_provider.translate.container_status import by_name, lawful, restart_policy
+from vk_provider.translate.resize import FIELDS as RESOURCES
 
 _SCALARS = ("phase", "hostIP", "podIP", "startTime")
 _REMOVABLE = ("reason", "message")
@@ -27,8 +28,8 @@ def patch(pod: Json, desired: Json, *, annotations: Mapping[str, str] | None = N
     """
     if is_terminal(pod):
         return None
-    changes = _changes(pod, desired)
     meta = {} if annotations is None else _missing(pod["metadata"].get("annotations") or {}, annotations)
+    changes = _changes(pod, desired, anyhow=bool(meta))
     if not changes and not meta:
         return None
     body: Json = {"metadata": {"uid": pod["metadata"]["uid"], **({"annotations": meta} if meta else {})}}
@@ -41,7 +42,8 @@ def _missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> Json:
     return {key: value for key, value in wanted.items() if present.get(key) != value}
 
 
-def _changes(pod: Json, desired: Json) -> Json:
+def _changes(pod: Json, desired: Json, *, anyhow: bool) -> Json:
+    """anyhow: something is written in any case, so that what a server may drop is worth sending."""
     status: Json = pod.get("status") or {}
     changes: Json = {
         name: desired[name] for name in _SCALARS if desired.get(name, status.get(name)) != status.get(name)
@@ -51,7 +53,7 @@ def _changes(pod: Json, desired: Json) -> Json:
             changes[name] = desired.get(name) or None
     changes |= _addresses(status, desired)
     for name in _CONTAINERS:
-        changes |= _container_list(pod, status, desired, name)
+        changes |= _container_list(pod, status, desired, name, anyhow=anyhow)
     speaks = keeps_generations(status) or bool(changes) or bool(_conditions(pod, desired, with_generation=False))
     if not speaks:
         return {}
@@ -76,12 +78,22 @@ def _addresses(status: Json, desired: Json) -> Json:
     return changes
 
 
-def _container_list(pod: Json, status: Json, desired: Json, name: str) -> Json:
+def _container_list(pod: Json, status: Json, desired: Json, name: str, *, anyhow: bool) -> Json:
     present: Sequence[Json] = status.get(name) or []
     wanted = _lawful_list(pod, desired.get(name) or [], present, name)
-    if canonical(wanted) == canonical(present):
+    compared = wanted if anyhow or any(map(_tells_resources, present)) else list(map(_without_resources, wanted))
+    if canonical(compared) == canonical(present):
         return {}
     return {name: wanted or None}
+
+
+def _tells_resources(entry: Json) -> bool:
+    return any(name in entry for name in RESOURCES)
+
+
+def _without_resources(entry: Json) -> Json:
+    """As a server before 1.27 keeps it, which drops these fields and would differ from us for ever."""
+    return {key: value for key, value in entry.items() if key not in RESOURCES}
 
 
 def _lawful_list(pod: Json, wanted: Sequence[Json], present: Sequence[Json], name: str) -> list[Json]:
@@ -116,7 +128,9 @@ def _conditions(pod: Json, desired: Json, *, with_generation: bool) -> list[Json
     """Those that differ, each with null for what it no longer has, and its old time while its status is the same."""
     known = conditions.of(pod)
     compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
-    changed = []
+    changed: list[Json] = []
+    if conditions.RESIZE_PENDING in known.keys() - {each["type"] for each in desired.get("conditions") or ()}:
+        changed.append({"type": conditions.RESIZE_PENDING, "$patch": "delete"})
     for wanted in desired.get("conditions") or ():
         present = known.get(wanted["type"])
         if present is None:

@@ -1,0 +1,35 @@
+"""What a status patch says for the first time and its pod's owner should hear of by an event, too (P46, P47)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vk_provider.model.pod import Json
+from vk_provider.model.workload import Notice
+from vk_provider.translate import conditions
+from vk_provider.translate.container_status import by_name
+
+
+def news(pod: Json, body: Json) -> Sequence[Notice]:
+    """body: the patch that has just been written over `pod`."""
+    status = body.get("status") or {}
+    return (*_ephemeral(pod, status), *_resize(pod, status))
+
+
+def _ephemeral(pod: Json, status: Json) -> list[Notice]:
+    told = by_name((pod.get("status") or {}).get("ephemeralContainerStatuses"))
+    waits = {
+        entry["name"]: entry["state"]["waiting"]
+        for entry in status.get("ephemeralContainerStatuses") or ()
+        if entry["name"] not in told
+    }
+    return [Notice(wait["reason"], f"container {name}: {wait['message']}") for name, wait in waits.items()]
+
+
+def _resize(pod: Json, status: Json) -> list[Notice]:
+    told = conditions.of(pod).get(conditions.RESIZE_PENDING, {}).get("message")
+    return [
+        Notice("ResizeInfeasible", each["message"])
+        for each in status.get("conditions") or ()
+        if each.get("type") == conditions.RESIZE_PENDING and each.get("message") not in (None, told)
+    ]

@@ -1,0 +1,42 @@
+"""Why a container waits, out of its instance's events, where the cloud's word for its state does not tell (P11).
+
+The cloud lists no words for waiting containers but passes on a kubelet's events (eci.md 3.2, 4), so the newest event
+that speaks of a container's image is the second source. Images of one pod are pulled by name: containers of one image
+share their trouble.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from vk_provider.model.instance import CloudEvent
+
+# Event's reason, what its message says → the waiting reason; in the kubelet's own words.
+_TROUBLES: Sequence[tuple[str, re.Pattern[str], str]] = (
+    ("Failed", re.compile(r'Failed to pull image "(?P<image>[^"]+)"'), "ErrImagePull"),
+    ("BackOff", re.compile(r'Back-off pulling image "(?P<image>[^"]+)"'), "ImagePullBackOff"),
+    ("ErrImageNeverPull", re.compile(r'image "(?P<image>[^"]+)" is not present'), "ErrImageNeverPull"),
+    ("InspectFailed", re.compile(r'Failed to apply default image tag "(?P<image>[^"]+)"'), "InvalidImageName"),
+    ("InspectFailed", re.compile(r'Failed to inspect image "(?P<image>[^"]+)"'), "ImageInspectError"),
+)
+_PROGRESS = re.compile(r'(?:[Pp]ulling|[Pp]ulled|[Cc]ontainer) image "(?P<image>[^"]+)"')
+
+
+def trouble(image: str, events: Sequence[CloudEvent]) -> tuple[str, str]:
+    """Waiting reason and message of a container with this image; both empty if nothing is wrong with it (any more)."""
+    found, at = ("", ""), ""
+    for event in events:
+        told = _told(image, event)
+        if told is not None and event.last_at >= at:
+            found, at = told, event.last_at
+    return found
+
+
+def _told(image: str, event: CloudEvent) -> tuple[str, str] | None:
+    for reason, pattern, word in _TROUBLES:
+        match = pattern.search(event.message) if event.reason == reason else None
+        if match is not None:
+            return (word, event.message) if match["image"] == image else None
+    progress = _PROGRESS.search(event.message) if event.reason in ("Pulling", "Pulled") else None
+    return ("", "") if progress is not None and progress["image"] == image and event.reason == "Pulled" else None
