@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from fakes.cloud import images, scenario
+from fakes.cloud import images, scenario, tmpfs
 from fakes.cloud.admin import Admin
 from fakes.cloud.clock import Clock, Timers
 from fakes.cloud.faults import Faults
@@ -227,6 +227,7 @@ def _temporary_directory(stack: AsyncExitStack) -> Path:
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         pid = old.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            tmpfs.unmount_below(old)
             shutil.rmtree(old, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     stack.callback(shutil.rmtree, made, ignore_errors=True)

@@ -9,7 +9,6 @@ ports are this machine's, and a group's address is on paper only.
 """
 
 import asyncio
-import shutil
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +35,7 @@ _RUNS_KEPT = 2
 _SAMPLES_KEPT = 50
 _SAMPLE_S = 1.0
 _LAST_WORDS_BYTES = 4096
+_LAST_LINES, _LAST_LINES_BYTES = 80, 2048  # of the log, where that speaks for it
 _LOOPBACK = "127.0.0.1"
 
 
@@ -184,6 +184,8 @@ class ProcessRuntime:
                     self._idle.clear()
                     await self._idle.wait()
         finally:
+            for place in self._places.values():
+                self._sweeper.submit(place.files.remove)
             self._sweeper.shutdown(wait=True)
 
     def _running(self) -> bool:
@@ -258,7 +260,7 @@ class ProcessRuntime:
         def on_exit(end: Exit) -> None:
             ready()
             if not end.message:
-                end = replace(end, message=_read_start(place.files.last_words(container)))
+                end = replace(end, message=_last_words(place.files, container, run, end.code))
             self._over(group, container, exited, end)
 
         run = container.runs + 1
@@ -306,7 +308,7 @@ class ProcessRuntime:
         if place.doomed and not place.processes:
             self._disconnect(place)
             self._places.pop(group_id, None)
-            self._sweeper.submit(shutil.rmtree, place.files.root, ignore_errors=True)
+            self._sweeper.submit(place.files.remove)
 
     def _measure(self, place: _Place, container: Container, now: float) -> Sample | None:
         process = place.processes.get(container.name)
@@ -366,11 +368,15 @@ def _config_error(image: Image, container: Container) -> str:
     return ""
 
 
-def _read_start(path: Path) -> str:
-    """What a container said about its end, as much of it as is kept."""
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(_LAST_WORDS_BYTES).decode(errors="replace")
-    return ""
+def _last_words(files: GroupFiles, container: Container, run: int, code: int) -> str:
+    """What a container said about its end, as much of it as is kept; after a failure its log may speak for it."""
+    said = ""
+    with suppress(OSError), files.last_words(container).open("rb") as file:
+        said = file.read(_LAST_WORDS_BYTES).decode(errors="replace")
+    if said or code == 0 or container.spec.get("TerminationMessagePolicy") != "FallbackToLogsOnError":
+        return said
+    end = logs.read(files.log(container, run), LogQuery(tail=_LAST_LINES))
+    return end.encode()[-_LAST_LINES_BYTES:].decode(errors="replace")
 
 
 def _environment(group: Group, container: Container, image: Image) -> dict[str, str]:

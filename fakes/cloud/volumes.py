@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from fakes.cloud import tmpfs
 from fakes.cloud.group import Container, Group
 from fakes.cloud.parameters import Json
 from fakes.cloud.sandbox import Mount
@@ -31,6 +32,9 @@ class GroupFiles:
             self._volume_path(volume).mkdir(parents=True, exist_ok=True)
             if volume["Type"] != "ConfigFileVolume":
                 self._volume_path(volume).chmod(0o777)
+            scratch = volume.get("EmptyDirVolume", {})
+            if scratch.get("Medium", "").lower() == "memory":
+                tmpfs.mount(self._volume_path(volume), scratch.get("SizeLimit", ""))
         for container in group.everyone:
             self.last_words(container).touch()
             self.last_words(container).chmod(0o666)
@@ -55,6 +59,10 @@ class GroupFiles:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o777)
+
+    def remove(self) -> None:
+        tmpfs.unmount_below(self.root)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def log(self, container: Container, run: int) -> Path:
         return self.root / "logs" / f"{container.name}.{run}.log"
@@ -151,7 +159,7 @@ def _etc_files(group: Group, linked: bool) -> dict[str, str]:
     names, own = ("localhost", f"{group.ip}\t{name}\n") if linked else (f"localhost {name}", "")
     hosts = f"127.0.0.1\t{names}\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}"
     for alias in group.spec.get("HostAliase", []):
-        hosts += f"{alias['Ip']}\t{' '.join(alias.get('Hostname', []))}\n"
+        hosts += "\t".join([alias["Ip"], *alias.get("Hostname", [])]) + "\n"
     return {"hosts": hosts, "hostname": f"{name}\n", "resolv.conf": _resolver(group)}
 
 

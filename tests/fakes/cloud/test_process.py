@@ -513,3 +513,29 @@ async def test_what_an_image_s_variables_name_is_seen_even_below_tmp(acs, tmp_pa
     _, log = await finish(acs, image="library", **shell("cat ${LIB#*:}/module; ls ${LIB#*:}/../other || echo not seen"))
     assert log.startswith("here\n")
     assert log.endswith("not seen\n")
+
+
+def mounts_below(folder):
+    return [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {folder}/" in line]
+
+
+@needs_bwrap
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make file systems")
+async def test_a_volume_in_memory_has_its_size_and_survives_no_end(acs, tmp_path):
+    volume = {"Volume__1__Name": "m", "Volume__1__Type": "EmptyDirVolume"}
+    volume |= {"Volume__1__EmptyDirVolume__Medium": "Memory", "Volume__1__EmptyDirVolume__SizeLimit": "8Mi"}
+    mount = {"Container__1__VolumeMount__1__Name": "m", "Container__1__VolumeMount__1__MountPath": "/m"}
+    script = "stat -f -c '%T %b %S' /m; stat -c %a /m; touch /m/x; exec sleep 100"
+    group_id = await create(acs, **shell(script), **volume, **mount)
+
+    kind, mode = (await acs.until_log(group_id, "777\n")).splitlines()
+    assert mounts_below(tmp_path)
+    assert kind.split()[0] == "tmpfs"
+    assert int(kind.split()[1]) * int(kind.split()[2]) == 8 << 20
+    assert mode == "777"
+    await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
+
+    async def gone():
+        return not mounts_below(tmp_path)
+
+    await eventually(gone, within=20)

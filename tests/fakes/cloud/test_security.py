@@ -79,6 +79,10 @@ async def test_capabilities(acs, added):
     assert not effective >> 21 & 1  # SYS_ADMIN
 
 
+OR_LOG = {"Container__1__TerminationMessagePolicy": "FallbackToLogsOnError"}
+LONG_LINE = ".".join(str(number) for number in range(1, 9001)) + "\n"
+
+
 @pytest.mark.parametrize(
     ("script", "more", "message"),
     [
@@ -92,6 +96,11 @@ async def test_capabilities(acs, added):
         pytest.param("echo fine > /dev/termination-log", {}, "fine\n", id="also at a good end"),
         pytest.param("echo only to the log; exit 1", {}, "", id="nothing said"),
         pytest.param("yes | head -c 9000 > /dev/termination-log", {}, "y\n" * 2048, id="4 KiB at most"),
+        pytest.param("echo no; printf DONE; exit 1", OR_LOG, "no\nDONE", id="its log speaks for it"),
+        pytest.param("echo long; yes | head -c 900; exit 1", OR_LOG, "y\n" * 80, id="80 lines of it"),
+        pytest.param("seq -s . 9000; exit 1", OR_LOG, LONG_LINE[-2048:], id="2 KiB of them"),
+        pytest.param("echo OK > /dev/termination-log; echo no; exit 1", OR_LOG, "OK\n", id="said after all"),
+        pytest.param("echo DONE", OR_LOG, "", id="no failure"),
     ],
 )
 async def test_last_words(acs, script, more, message):
