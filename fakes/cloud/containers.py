@@ -27,6 +27,7 @@ from fakes.cloud.runtime import Pull, Runtime
 BACKOFF_FIRST_S = 10.0
 BACKOFF_MAX_S = 300.0
 BACKOFF_FORGIVEN_S = 2 * BACKOFF_MAX_S
+NEVER_PULL = "ErrImageNeverPull"
 START_FAILED = 128  # the exit code of a container whose process could not begin
 Notice = Callable[[Group, float], None]
 
@@ -119,6 +120,9 @@ class Containers:
             group.events.normal(now, "Pulled", message)
             self._create(group, container, pull, now)
             return
+        if policy == "Never":
+            self._not_present(group, container, now)
+            return
         if not container.runs:
             self._wait(container, "ContainerCreating")
         group.events.normal(now, "Pulling", f'Pulling image "{container.image}"')
@@ -131,6 +135,21 @@ class Containers:
                 self._pulled(group, container, pull, seconds, when)
 
         container.timer = self._timers.at(now + seconds, pulled)
+
+    def _not_present(self, group: Group, container: Container, now: float) -> None:
+        message = f'Container image "{container.image}" is not present with pull policy of Never'
+        group.events.warning(now, NEVER_PULL, message)
+        group.events.warning(now, "Failed", f"Error: {NEVER_PULL}")
+        self._wait(container, NEVER_PULL, message)
+        self._changed(group, now)
+        turn = container.turn
+
+        def again(when: float) -> None:
+            if container.turn == turn:
+                self._begin(group, container, when)
+
+        container.timer = self._timers.at(now + BACKOFF_FIRST_S, again)
+        self.advance(group, now)
 
     def _pulled(self, group: Group, container: Container, pull: Pull, seconds: float, now: float) -> None:
         if pull.error:

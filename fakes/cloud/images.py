@@ -18,6 +18,7 @@ The images file is TOML, a list of tables `[[image]]`:
 | pull_s     | seconds a pull takes; default 0.5                                                                |
 | size_bytes | what the event of the pull reports                                                               |
 | fail       | text: the pull fails with it                                                                     |
+| login      | `user:password`: the pull fails without just this login for the image's registry                  |
 
 The file's entries come before the built-in ones, and the first that fits is taken.
 """
@@ -49,6 +50,7 @@ class Image:
     pull_s: float = 0.5
     size_bytes: int = 0
     fail: str = ""
+    login: str = ""
 
     def host_paths(self) -> list[str]:
         """The host's paths the container must see beside its root: `binds`, and what its variables and words name."""
@@ -75,6 +77,12 @@ def split_reference(reference: str) -> tuple[str, str]:
     head, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
     return f"{head}{slash}{last}", tag or digest or "latest"
+
+
+def registry(reference: str) -> str:
+    """The host, with its port, that an image comes from; the public hub's for a name without one."""
+    first, slash, _ = split_reference(reference)[0].partition("/")
+    return first if slash and (set(first) & set(".:") or first == "localhost") else "docker.io"
 
 
 def load(text: str) -> list[Image]:
@@ -136,6 +144,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "pull_s": (int, float),
     "size_bytes": int,
     "fail": str,
+    "login": str,
 }
 
 

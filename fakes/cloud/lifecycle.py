@@ -31,6 +31,7 @@ from fakes.cloud.group import (
 )
 from fakes.cloud.parameters import Json
 from fakes.cloud.runtime import Runtime
+from fakes.cloud.storage import Disks
 from fakes.cloud.store import Store
 
 MOUNT_RETRY_S = 10.0
@@ -77,6 +78,7 @@ class Lifecycle:
         self._settings = settings
         self._watch = watch
         self._no_stock = no_stock
+        self._disks = Disks()
         self.containers = Containers(timers, runtime, changed=store.touch, settled=self._settled)
 
     def admit(self, group: Group, now: float) -> None:
@@ -170,18 +172,25 @@ class Lifecycle:
         """Lay out the volumes, again and again if that fails, then begin the containers."""
         if group.status != PENDING or group.stopping:
             return
+        in_use = self._disks.attach(group)
+        if in_use:
+            self._not_mounted(group, "FailedAttachVolume", f"AttachVolume.Attach failed: {in_use}", now)
+            return
         try:
             self._runtime.prepare(group)
         except OSError as error:
-            group.events.warning(now, "FailedMount", f"MountVolume.SetUp failed: {error.strerror or error}")
-            self._store.touch(group, now)
-            self._timers.at(now + MOUNT_RETRY_S, lambda when: self._mount(group, when))
+            self._not_mounted(group, "FailedMount", f"MountVolume.SetUp failed: {error.strerror or error}", now)
             return
         for name in _mounted_volumes(group):
             message = f'MountVolume.SetUp succeeded for volume "{name}"'
             group.events.normal(now, "SuccessfulMountVolume", message)
         self._store.touch(group, now)
         self.containers.advance(group, now)
+
+    def _not_mounted(self, group: Group, reason: str, message: str, now: float) -> None:
+        group.events.warning(now, reason, message)
+        self._store.touch(group, now)
+        self._timers.at(now + MOUNT_RETRY_S, lambda when: self._mount(group, when))
 
     def _set_limits(self, group: Group, now: float) -> None:
         seconds = group.spec.get("ActiveDeadlineSeconds")
@@ -280,6 +289,7 @@ class Lifecycle:
         if self._settings.service_events and group.pending_at is not None:
             group.events.normal(now, "StopCharge", STOP_CHARGE, source=SERVICE)
         self._store.end(group)
+        self._disks.detach(group)
         if group.runtime_data is not None:
             self._runtime.ended(group)
 
@@ -296,6 +306,7 @@ class Lifecycle:
             if timer is not None:
                 timer.cancel()
         self._store.remove(group)
+        self._disks.detach(group)
         if group.runtime_data is not None:
             self._runtime.release(group)
         self._watch(group, old, now)

@@ -80,6 +80,14 @@ class ProcessRuntime:
                 f'failed to resolve reference "{reference}": {reference}: not found'
             )
             return Pull(0.5, error)
+        if image.login and not _has_login(group, container.image, image.login):
+            host = images.registry(container.image)
+            error = (
+                f'rpc error: code = Unknown desc = failed to pull and unpack image "{container.image}": failed to '
+                f"authorize: failed to fetch anonymous token: unexpected status from GET request to https://{host}/v2/:"
+                " 401 Unauthorized"
+            )
+            return Pull(0.5, error)
         return Pull(image.pull_s, image.fail, image.size_bytes, _config_error(image, container))
 
     def start_delay(self, group: Group) -> float:
@@ -360,6 +368,12 @@ def _set_kernel(group: Group, link: Link | None) -> None:
 def _user(image: Image, container: Container) -> int:
     uid, _, _ = image.user.partition(":")
     return int(container.spec.get("SecurityContext", {}).get("RunAsUser", int(uid or 0)))
+
+
+def _has_login(group: Group, reference: str, wanted: str) -> bool:
+    host = images.registry(reference)
+    given = {item["Server"]: item for item in group.spec.get("ImageRegistryCredential", [])}.get(host, {})
+    return f"{given.get('UserName', '')}:{given.get('Password', '')}" == wanted
 
 
 def _config_error(image: Image, container: Container) -> str:

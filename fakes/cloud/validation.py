@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fakes.cloud import sizes
+from fakes.cloud import sizes, storage
 from fakes.cloud.errors import ApiError, invalid, missing, out_of_range, too_long
 from fakes.cloud.parameters import Json
 
@@ -56,6 +56,7 @@ def check_group(group: Json) -> None:
     check_spot(group)
     _check_network(group)
     _check_volumes(group)
+    _check_logins(group)
     _check_containers(group)
 
 
@@ -154,6 +155,20 @@ def _check_network(group: Json) -> None:
             raise invalid(f"HostSecurityContext.Sysctl.{number}.Name", "kernel.shm*, msg*, sem, fs.mqueue.* or net.*")
 
 
+def _check_logins(group: Json) -> None:
+    logins = group.get("ImageRegistryCredential", [])
+    _count(group, "ImageRegistryCredential", 10)
+    for number, login in enumerate(logins, 1):
+        label = f"ImageRegistryCredential.{number}"
+        for name in ("Server", "UserName"):
+            if not login.get(name):
+                raise missing(f"{label}.{name}")
+        if "://" in login["Server"]:
+            raise invalid(f"{label}.Server", "a registry without http:// or https://")
+    # Unknown of the service: which of two logins it would take. Here it takes none, so that nobody builds on it.
+    _unique((login["Server"] for login in logins), "InvalidParameter", "registry")
+
+
 def _check_volumes(group: Json) -> None:
     volumes = group.get("Volume", [])
     for number, volume in enumerate(volumes, 1):
@@ -169,12 +184,8 @@ def _check_volumes(group: Json) -> None:
 def _check_volume(volume: Json, label: str) -> None:
     if volume["Type"] == "HostPathVolume":
         raise ApiError("Forbidden.OnlyForInvitedTest", "HostPathVolume is open to invited users only.", 403)
-    if volume["Type"] == "NFSVolume":
-        for name in ("Server", "Path"):
-            if not volume.get("NFSVolume", {}).get(name):
-                raise missing(f"{label}.NFSVolume.{name}")
-    if volume["Type"] == "FlexVolume" and not volume.get("FlexVolume", {}).get("Driver"):
-        raise missing(f"{label}.FlexVolume.Driver")
+    if volume["Type"] in ("NFSVolume", "FlexVolume"):
+        storage.check(volume, label)
     if volume["Type"] == "ConfigFileVolume":
         _check_config_files(volume.get("ConfigFileVolume", {}), f"{label}.ConfigFileVolume")
 

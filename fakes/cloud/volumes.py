@@ -1,11 +1,10 @@
 """A group's files on this machine: one directory with its volumes, its own /etc files and its logs."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from fakes.cloud import tmpfs
+from fakes.cloud import storage, tmpfs
 from fakes.cloud.group import Container, Group
 from fakes.cloud.parameters import Json
 from fakes.cloud.sandbox import Mount
@@ -17,7 +16,7 @@ TERMINATION_PATH = "/dev/termination-log"
 class GroupFiles:
     """Lays out and finds the files of one group.
 
-    shared: where network file systems live, beyond any group. linked: the group's address is real.
+    shared: where file systems, buckets and disks live, beyond any group. linked: the group's address is real.
     """
 
     def __init__(self, root: Path, shared: Path, *, linked: bool) -> None:
@@ -29,9 +28,7 @@ class GroupFiles:
         for name in ("volumes", "etc", "logs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         for volume in group.spec.get("Volume", []):
-            self._volume_path(volume).mkdir(parents=True, exist_ok=True)
-            if volume["Type"] != "ConfigFileVolume":
-                self._volume_path(volume).chmod(0o777)
+            _make(self._volume_path(volume))
             scratch = volume.get("EmptyDirVolume", {})
             if scratch.get("Medium", "").lower() == "memory":
                 tmpfs.mount(self._volume_path(volume), scratch.get("SizeLimit", ""))
@@ -79,20 +76,27 @@ class GroupFiles:
         volumes = {volume["Name"]: volume for volume in group.spec.get("Volume", [])}
         for mount in container.spec.get("VolumeMount", []):
             volume = volumes[mount["Name"]]
-            source = self._volume_path(volume) / mount.get("SubPath", "")
+            whole = self._volume_path(volume)
+            source = whole / mount.get("SubPath", "")
             if mount.get("SubPath"):
                 source = source.resolve()  # of a config file: as it is now, whatever comes to stand there later
-            if not source.exists():
-                source.mkdir(parents=True)
-                source.chmod(0o777)
+                if not source.is_relative_to(whole.resolve()):
+                    # A container may have left a link there.
+                    raise OSError(f"failed to prepare subPath of volume {mount['Name']}: it leads out of the volume")
+            _make(source)
             fixed = volume["Type"] == "ConfigFileVolume" or volume.get("NFSVolume", {}).get("ReadOnly", False)
             yield Mount(source, mount["MountPath"], read_only=fixed or mount.get("ReadOnly", False))
 
     def _volume_path(self, volume: Json) -> Path:
-        if volume["Type"] in ("EmptyDirVolume", "ConfigFileVolume"):
-            return self.root / "volumes" / str(volume["Name"])
-        key = repr(sorted(volume.get(volume["Type"], {}).items()))
-        return self._shared / hashlib.sha256(key.encode()).hexdigest()[:16]
+        beyond = storage.place(volume)
+        return self.root / "volumes" / str(volume["Name"]) if beyond is None else self._shared / beyond
+
+
+def _make(folder: Path) -> None:
+    """Open to all when it is new; later its rights are whose files they are."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
 
 
 _Files = dict[str, tuple[bytes, int]]  # path → content and mode

@@ -9,6 +9,7 @@ import pytest
 from pod_cases import CONTEXT, fetch
 
 from vk_provider.errors import PodNotReady, UnsupportedPod
+from vk_provider.model.pod import INSTANCE_ID_ANNOTATION
 from vk_provider.model.workload import Flex, Nfs, Volume
 from vk_provider.translate.workload import build, references
 
@@ -278,6 +279,13 @@ def test_s28_a_claim_of_somebody_else_is_not_used(owners: list[Json] | None) -> 
     stray = claim("p-v", ownerReferences=owners)
     with pytest.raises(PodNotReady, match=r"PVC ns/p-v was not created for pod ns/p \(pod is not owner\)"):
         built(pod_of(EPHEMERAL), stray, volume("p-v", csi=disk()))
+
+
+def test_a_pod_that_runs_keeps_a_claim_that_is_being_deleted() -> None:
+    pod = pod_of(CLAIMED)
+    pod["metadata"]["annotations"] = {INSTANCE_ID_ANNOTATION: "eci-1"}
+    leaving = claim(deletionTimestamp="2026-01-01T00:00:00Z")
+    assert built(pod, leaving, volume(csi=disk())).flex is not None
 
 
 @pytest.mark.parametrize("reader", ["claim", "mount"])

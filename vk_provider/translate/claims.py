@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vk_provider.errors import PodNotReady
+from vk_provider.model import pod as pods
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Flex, Nfs
 from vk_provider.translate import storage
@@ -69,7 +70,8 @@ def _claim_fault(volume: Json, pod: Json, key: ObjectKey, claim: Json | None) ->
     if volume.get("ephemeral") is not None and not _is_owned(claim, pod):
         names = f"{key[0]}/{key[1]} was not created for pod {key[0]}/{pod['metadata']['name']}"
         return f"PVC {names} (pod is not owner)"
-    if claim["metadata"].get("deletionTimestamp"):
+    if claim["metadata"].get("deletionTimestamp") and not pods.instance_id_of(pod):
+        # A claim that is being deleted stays as long as the pod that has it already.
         return "PVC is being deleted"
     if not is_bound(claim):
         return "PVC is not bound"
