@@ -65,7 +65,40 @@ async def refused(world):
     await world.until(lambda: world.phase("odd") == "Failed")
 
 
+CONFIG = "/api/v1/namespaces/web/configmaps/c"
+SHOWS = {
+    "containers": [{"name": "main", "image": "perl", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+    "volumes": [
+        {
+            "name": "v",
+            "projected": {
+                "sources": [
+                    {"configMap": {"name": "c"}},
+                    {"serviceAccountToken": {"path": "token", "expirationSeconds": 600}},
+                ]
+            },
+        }
+    ],
+}
+
+
+async def edited(world):
+    world.kube.add(CONFIG, {"metadata": {"namespace": "web", "name": "c"}, "data": {"a": "1"}})
+    world.kube.add_pod("web", policy="Always", spec=SHOWS)
+    await world.until(lambda: world.phase("web") == "Running")
+    world.kube.edit(CONFIG, lambda item: item["data"].update(a="2"))
+    await world.until(lambda: world.cloud.files["eci-1"]["v/a"] == "2")
+
+
+async def token_renewed(world):
+    await edited(world)
+    first = world.cloud.files["eci-1"]["v/token"]
+    await world.until(lambda: world.cloud.files["eci-1"]["v/token"] != first)
+
+
 STORIES = {
+    "its ConfigMap is edited": (edited, {"web": "Running"}),
+    "its token is renewed": (token_renewed, {"web": "Running"}),
     "a Job's pod": (job, {"job": "Succeeded"}),
     "a Job's pod, deleted afterwards": (job_then_deleted, {"job": "gone"}),
     "a server, deleted": (served_then_deleted, {"web": "gone"}),
