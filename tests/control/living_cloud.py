@@ -106,6 +106,27 @@ class LivingCloud(MemoryCloud):
         reports = await super().changes(window_s, events=events)
         return [replace(each, conditions=self.instances[each.id].conditions) for each in reports]
 
+    async def restart(self, instance_id: str) -> None:
+        """Everything ends, and begins anew after starts_s."""
+        self._enter(f"restart {instance_id}")
+        _, life = self._specs[instance_id]
+        self._terminated(instance_id, 143)
+        ended = self.instances[instance_id].containers
+        waiting = ContainerState(StateKind.WAITING)
+        self.set(
+            instance_id,
+            status=InstanceStatus.RESTARTING,
+            containers=tuple(replace(each, state=waiting, last_state=each.state) for each in ended),
+        )
+        self._later(life.starts_s, lambda: self._begin_again(instance_id))
+
+    def _begin_again(self, instance_id: str) -> None:
+        if self._is(instance_id, InstanceStatus.RESTARTING):
+            self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
+            again = self.instances[instance_id].containers
+            counted = tuple(replace(each, restart_count=each.restart_count + 1) for each in again)
+            self.set(instance_id, status=InstanceStatus.RUNNING, containers=counted)
+
     def vanish(self, instance_id: str) -> None:
         self.instances.pop(instance_id, None)
 

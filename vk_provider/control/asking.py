@@ -80,7 +80,7 @@ class Asker:
         except TimeoutError:
             return Answer(False, f"no answer within {probe.timeout_s}s", unreached=True)
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            return Answer(False, str(error) or type(error).__name__, unreached=_is_no_way(error))
+            return Answer(False, str(error) or type(error).__name__, unreached=is_no_way(error))
 
     # --- commands ---
 
@@ -108,12 +108,7 @@ class Asker:
 
     async def _http(self, place: Place, get: HttpGet) -> Answer:
         url = URL(f"{get.scheme.lower()}://{_host(place.ip)}:{get.port}/{get.path.removeprefix('/')}", encoded=True)
-        headers = CIMultiDict({"User-Agent": "kube-probe/vk-provider", "Accept": "*/*"})
-        for name in {name.lower() for name, _ in get.headers}:
-            headers.popall(name, None)
-        for name, value in get.headers:
-            if value or name.lower() not in ("accept", "user-agent"):  # an empty one means: send none
-                headers.add(name, value)
+        headers = _headers(get)
         for _ in range(MOST_REDIRECTS):
             async with self._http_session().get(url, headers=headers, allow_redirects=False) as response:
                 location = response.headers.get("Location", "")
@@ -138,6 +133,18 @@ class Asker:
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
         return self._session
+
+
+def _headers(get: HttpGet) -> CIMultiDict[str]:
+    """The usual ones, unless the probe says otherwise; an empty Accept or User-Agent means: send none."""
+    stated = {name.lower() for name, _ in get.headers}
+    usual = {"User-Agent": "kube-probe/vk-provider", "Accept": "*/*"}
+    headers = CIMultiDict({name: value for name, value in usual.items() if name.lower() not in stated})
+    spelling: dict[str, str] = {}  # one for each name, or the client would keep the last value only
+    for name, value in get.headers:
+        if value or name.lower() not in ("accept", "user-agent"):
+            headers.add(spelling.setdefault(name.lower(), name), value)
+    return headers
 
 
 async def _run(session: ExecSession) -> Answer:
@@ -183,6 +190,6 @@ def _host(ip: str) -> str:
     return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
 
 
-def _is_no_way(error: BaseException) -> bool:
+def is_no_way(error: BaseException) -> bool:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return isinstance(cause, OSError) and cause.errno in _NO_WAY
