@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.cloud.workloads import BARE, CASES, EVERYTHING, NOTHING_ASKED, PI, SETTINGS, owner
 from vk_provider.cloud.eci import identity, request, tags
 from vk_provider.errors import UnsupportedPod
+from vk_provider.model.probe import Exec, Probe
 from vk_provider.model.workload import Container, EmptyDir, File, Port, RegistryCredential, Volume, Workload
 
 DATA = Path(__file__).parent.parent / "data" / "eci"
@@ -109,6 +110,22 @@ MANY = tuple(Container(f"c{number}", "busybox") for number in range(21))
             id="logins",
         ),
         pytest.param(container(command=("x",) * 21), "spec.containers[0].command", "21 items", id="command"),
+        pytest.param(
+            container(readiness=Probe(Exec(("x",) * 21))),
+            "spec.containers[0].readinessProbe.exec.command",
+            "21 items",
+            id="command of a probe",
+        ),
+        pytest.param(
+            replace(
+                NOTHING_ASKED,
+                init_containers=(Container("i", "b"),),
+                containers=(Container("s", "b", sidecar=True, command=("x",) * 21), Container("c", "b")),
+            ),
+            "spec.initContainers[1].command",
+            "21 items",
+            id="command of a sidecar",
+        ),
         pytest.param(container(env=(("my.key", "1"),)), "spec.containers[0].env", "'my.key'", id="env key"),
         pytest.param(container(env=(("1A", "1"),)), "spec.containers[0].env", "'1A'", id="env key digit"),
         pytest.param(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.model.instance import Owner
+from vk_provider.model.probe import Exec, HttpGet, Probe, TcpSocket
 from vk_provider.model.workload import (
     Container,
     Dns,
@@ -103,6 +104,21 @@ EVERYTHING = Workload(
     annotations={"k8s.aliyun.com/eci-spot-strategy": "SpotAsPriceGo"},
 )
 
+HEALTHY = Workload(
+    owner=owner("healthy"),
+    containers=(
+        Container("proxy", "envoy", env=(("ECI_CONTAINER_TYPE", "normal"), ("A", "b")), sidecar=True),
+        Container(
+            "web",
+            "nginx",
+            liveness=Probe(HttpGet(8080, "/live", "HTTPS"), 5, 7, 2, 1, 4),
+            readiness=Probe(Exec(("sh", "-c", "test -e /ready")), success_threshold=2),
+            post_start=TcpSocket(9000, "10.0.0.1"),
+            pre_stop=HttpGet(8080, "/bye", "HTTP", "10.0.0.2", (("X-A", "1"), ("X-B", ""))),
+        ),
+        Container("tcp", "nginx", liveness=Probe(TcpSocket(9000)), post_start=Exec(("a", "b")), pre_stop=TcpSocket(80)),
+    ),
+)
 NOTHING_ASKED = Workload(owner=owner("bare"), containers=(Container("main", "busybox"),))
 
 STORAGE = Workload(
@@ -129,5 +145,6 @@ CASES = {
     "storage": (STORAGE, BARE),
     "pi": (PI, SETTINGS),
     "everything": (EVERYTHING, SETTINGS),
+    "healthy": (HEALTHY, BARE),
     "nothing_asked": (NOTHING_ASKED, BARE),
 }

@@ -12,8 +12,13 @@ POD = {
     "spec": {
         "initContainers": [{"name": "fetch", "image": "busybox"}],
         "containers": [
-            {"name": "pi", "image": "perl"},
-            {"name": "pi-log", "image": "fluent"},
+            {"name": "pi", "image": "perl", "readinessProbe": {"exec": {}}, "livenessProbe": {"exec": {}}},
+            {
+                "name": "pi-log",
+                "image": "fluent",
+                "livenessProbe": {"exec": {}},
+                "lifecycle": {"preStop": {"exec": {}}},
+            },
             {"name": "extra", "image": "fluent"},
         ],
     },
@@ -75,6 +80,9 @@ def test_mirrored_event():
         ('Pulling image "fluent"', None),
         ('MountVolume.SetUp succeeded for volume "token"', None),
         ("[eci.imagecache]Missed image cache.", None),
+        ("Readiness probe failed: HTTP probe failed with statuscode: 500", "spec.containers{pi}"),
+        ("Liveness probe failed: command timed out", None),
+        ("PreStopHook failed: exit code 1", "spec.containers{pi-log}"),
     ],
 )
 def test_which_container(message, path):

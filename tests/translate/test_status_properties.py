@@ -23,6 +23,8 @@ TERMINAL = {"Succeeded", "Failed"}
 OWNED = {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
 FOREIGN = {"type": "corp/gate", "status": "False", "lastProbeTime": None, "lastTransitionTime": "2020-01-01T00:00:00Z"}
 
+TCP = {"tcpSocket": {"port": 80}}
+
 times = st.sampled_from(["", "2026-01-02T03:00:00Z", "2026-01-02T04:00:00Z"])
 texts = st.sampled_from(["", "Completed", "Error", "OOMKilled", "CrashLoopBackOff", "ErrImagePull", "Pulling"])
 ended = st.builds(
@@ -51,6 +53,8 @@ def reports(names):
                 last_state=st.one_of(st.none(), ended),
                 ready=st.booleans(),
                 restart_count=st.integers(0, 3),
+                started=st.sampled_from([None, True, False]),
+                answers=st.sampled_from([None, True, False]),
                 image=st.sampled_from(["", "reg/img"]),
                 image_id=st.sampled_from(["", "sha256:1"]),
             )
@@ -67,8 +71,8 @@ looks = st.lists(
             id=st.just("eci-1"),
             status=st.one_of(st.none(), st.sampled_from(InstanceStatus)),
             ip=st.sampled_from([None, "192.168.0.9", "192.168.0.10"]),
-            containers=reports(["a", "b"]),
-            init_containers=reports(["i", "s"]),
+            containers=reports(["a", "b", "s"]),
+            init_containers=reports(["i"]),
             conditions=st.one_of(
                 st.none(),
                 st.lists(
@@ -90,7 +94,16 @@ looks = st.lists(
 )
 pods = st.builds(
     pod,
-    containers=st.just(("a", "b")),
+    containers=st.tuples(
+        st.sampled_from(
+            [
+                "a",
+                {"name": "a", "startupProbe": TCP, "readinessProbe": TCP},
+                {"name": "a", "readinessProbe": {"grpc": {"port": 80}}},
+            ]
+        ),
+        st.sampled_from(["b", {"name": "b", "env": [{"name": "ECI_CONTAINER_TYPE", "value": "sidecar"}]}]),
+    ),
     inits=st.sampled_from([(), ("i",), ("i", {"name": "s", "restartPolicy": "Always"})]),
     policy=st.sampled_from(["Never", "OnFailure", "Always"]),
     deleting=st.just(False),
@@ -134,11 +147,31 @@ def test_any_life(target, life, modern):
         if body is not None:
             target = server.patch(target, body)  # raises on what P14 and P25 forbid
         check(before, target, modern=modern)
+        check_health(target, seen, kind)
         later = f"2026-01-02T06:{minute:02}:00Z"
         if kind in ("mirror", "delete", "edit"):
             again = desired(kind, target, seen, later)
             assert status.patch(target, again) is None
         assert status.patch(target, wanted) is None
+
+
+def check_health(target, seen, kind):
+    """P13, S37: nobody is ready whom nobody has found so, and nothing of a pod that ends is."""
+    if kind != "mirror":
+        return
+    reports = {each.name: each for each in (*seen.containers, *seen.init_containers)}
+    specs = {each["name"]: each for each in target["spec"]["containers"]}
+    for entry in target["status"].get("containerStatuses", ()):
+        spec, report = specs[entry["name"]], reports.get(entry["name"])
+        if report is None:
+            continue
+        if "startupProbe" in spec and report.started is False:
+            assert not entry["ready"]
+        if "grpc" in spec.get("readinessProbe", {}) and report.answers is False:
+            assert not entry["ready"]
+        if "tcpSocket" in spec.get("readinessProbe", {}) and not report.ready:
+            assert not entry["ready"]
+        assert "running" in entry["state"] or not entry["ready"]
 
 
 def check(before, after, *, modern):

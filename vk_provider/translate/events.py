@@ -19,6 +19,8 @@ MIRRORED_BY_ANNOTATION = "vk-provider.io/mirrored-by"
 _NODE_EVENTS_NAMESPACE = "default"
 _NAME_MAX = 253
 _MOMENT = re.compile(r"^1[0-9a-f]{15}$")  # nanoseconds since 1970, from 2006 to 2043
+_HEALTH = re.compile(r"(Liveness|Readiness|PostStart|PreStop)(?: probe |Hook )failed")
+_HOOKS = {"poststart": "postStart", "prestop": "preStop"}
 _IMAGE = re.compile(r'\bimage "([^"]+)"', re.IGNORECASE)
 
 
@@ -140,7 +142,17 @@ def _container_in(pod: Json, message: str) -> str:
     image = _IMAGE.search(message)
     if image is not None:
         return _only([spec["name"] for spec in specs if spec.get("image") == image.group(1)])
-    return _only([spec["name"] for spec in specs if _names(message, spec["name"])])
+    named = _only([spec["name"] for spec in specs if _names(message, spec["name"])])
+    return named or _only([spec["name"] for spec in specs if _is_of(message, spec)])
+
+
+def _is_of(message: str, spec: Json) -> bool:
+    """Whether it tells of a probe or a hook that the container has: those are told without a name."""
+    said = _HEALTH.match(message)
+    if said is None:
+        return False
+    kind = said.group(1).lower()
+    return bool(spec.get(f"{kind}Probe") or (spec.get("lifecycle") or {}).get(_HOOKS.get(kind, "")))
 
 
 def _names(message: str, container: str) -> bool:

@@ -278,6 +278,21 @@ def test_a_sidecar_ends_with_the_others():
     assert (group.status, group.containers[1].last.exit.code) == ("Succeeded", 143)
 
 
+def test_probes_answer_as_the_scenario_has_it():
+    world = World("[[rule]]\nready_after_s = 12\nsick_after_s = 40\nduration_s = 1e9")
+    probe = {f"Container__1__{kind}Probe__TcpSocket__Port": "80" for kind in ("Readiness", "Liveness")}
+    group = world.create(RestartPolicy="Always", **probe)
+    world.run(11)
+    assert (group.status, group.containers[0].ready) == ("Running", False)
+    world.run(12)
+    assert group.containers[0].ready
+    assert "Unhealthy" in reasons(group)
+    for _ in range(50):
+        world.run(1)
+    assert group.containers[0].restarts == 1, "three answers of no, ten seconds apart"
+    assert any(event.message == "Container web failed liveness probe, will be restarted" for event in group.events)
+
+
 def test_spot_reclaim():
     world = World(FOREVER.format(stop=1))
     group = world.create(SpotStrategy="SpotAsPriceGo")

@@ -474,6 +474,33 @@ async def test_hooks(acs):
     assert await acs.log(group_id) == "up\nbegun\nbye\n"
 
 
+async def test_hooks_by_http_and_port(acs, unused_tcp_port_of_nobody):
+    """The container writes down who came: the one hook with its header, the other only as a connection."""
+    port = unused_tcp_port_of_nobody
+    listen = (
+        "import socket, sys\n"
+        f"server = socket.create_server(('', {port}))\n"
+        "while True:\n"
+        "    peer, _ = server.accept(); text = peer.recv(4096).decode()\n"
+        "    print([line for line in text.splitlines() if line.startswith(('GET', 'X-A'))], flush=True)\n"
+        "    peer.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n'); peer.close()\n"
+    )
+    prefix = "Container__1__Lifecycle"
+    hooks = {
+        f"{prefix}PreStopHandlerHttpGetPort": port,
+        f"{prefix}PreStopHandlerHttpGetPath": "/bye",
+        f"{prefix}PreStopHandlerHttpGetHttpHeader__1__Name": "X-A",
+        f"{prefix}PreStopHandlerHttpGetHttpHeader__1__Value": "1",
+    }
+    words = {f"Container__1__Command__{n}": word for n, word in enumerate(["python3", "-c", listen], 1)}
+    probe = {"Container__1__ReadinessProbe__TcpSocket__Port": port, "Container__1__ReadinessProbe__PeriodSeconds": 1}
+    group_id = await create(acs, image="python:3.11", **words, **hooks, **probe)
+    await eventually(lambda: ready(acs, group_id), within=20)
+    await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
+    await acs.until_container(group_id, State="Terminated")
+    assert "['GET /bye HTTP/1.0', 'X-A: 1']" in await acs.log(group_id)
+
+
 @pytest.mark.parametrize(
     "hook",
     [

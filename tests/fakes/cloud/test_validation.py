@@ -108,6 +108,23 @@ def many(prefix, count, **members):
             id="field path",
         ),
         pytest.param({"Container__1__Port__1__Port": "65536"}, "InvalidParameter.ValueExceeded", id="port"),
+        *(
+            pytest.param(
+                {f"Container__1__LivenessProbe__{name}": value for name, value in probe.items()}, code, id=what
+            )
+            for probe, code, what in (
+                ({"Exec__Command__1": "a", "TcpSocket__Port": "80"}, "InvalidParameter", "probe that asks twice"),
+                ({"TcpSocket__Port": "80", "SuccessThreshold": "2"}, "InvalidParameter", "liveness after two answers"),
+                ({"TcpSocket__Port": "0"}, "InvalidParameter.ValueExceeded", "probe of no port"),
+                ({"HttpGet__Port": "80", "HttpGet__Scheme": "FTP"}, "InvalidParameter", "probe by ftp"),
+                (
+                    {"TcpSocket__Port": "80", "InitialDelaySeconds": "-1"},
+                    "InvalidParameter.ValueExceeded",
+                    "early probe",
+                ),
+                ({f"Exec__Command__{n}": "a" for n in range(1, 22)}, "InvalidParameter.LengthExceeded", "long command"),
+            )
+        ),
         pytest.param({"Container__1__Cpu": "x"}, "InvalidParameter", id="no number"),
         pytest.param({"Container__1__Cpu": "-1"}, "InvalidParameter.ValueExceeded", id="less than none"),
         pytest.param({"Container__1__Tty": "maybe"}, "InvalidParameter", id="no boolean"),

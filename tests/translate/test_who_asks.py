@@ -1,0 +1,134 @@
+"""Who asks which probe, by the table of `translate/probes`; and what stands in the way."""
+
+import pytest
+
+from tests.translate.test_pod_refusals import fields
+from vk_provider.model.pod import named_port
+from vk_provider.model.probe import Duties, Exec, Grpc, Probe, TcpSocket
+from vk_provider.translate.probes import duties, health, restarts_alone, stop_delay_s
+
+TCP = {"tcpSocket": {"port": 80}}
+GRPC = {"grpc": {"port": 80}}
+GET = {"httpGet": {"port": 80}}
+HEADERS = {"httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": "b"}]}}
+SIDE = {"name": "side", "image": "i", "restartPolicy": "Always"}
+SCRATCH = [{"name": "scratch", "emptyDir": {}}]
+
+
+def made(*, others=(), policy="Always", volumes=(), inits=(), **probes):
+    stated = {f"{kind}Probe": probe for kind, probe in probes.items()}
+    main = {"name": "main", "image": "i", **stated}
+    names = [main, *({"name": name, "image": "i"} for name in others)]
+    spec = {"restartPolicy": policy, "containers": names, "initContainers": list(inits), "volumes": list(volumes)}
+    return {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}
+
+
+def who(pod):
+    """`cloud` or `us` for each probe of the first container."""
+    found = health(pod, pod["spec"]["containers"][0])
+    answer = {kind: "us" for kind in ("startup", "readiness", "liveness") if getattr(found.duties, kind)}
+    return answer | {kind: "cloud" for kind in ("readiness", "liveness") if getattr(found, kind)}
+
+
+@pytest.mark.parametrize(
+    ("pod", "asked_by"),
+    [
+        pytest.param(made(), {}, id="none"),
+        pytest.param(made(readiness=TCP, liveness=GET), {"readiness": "cloud", "liveness": "cloud"}, id="plain"),
+        pytest.param(made(readiness=GRPC), {"readiness": "us"}, id="readiness by gRPC"),
+        pytest.param(made(readiness=HEADERS, others=("b",)), {"readiness": "us"}, id="readiness with headers"),
+        pytest.param(made(liveness=GRPC), {"liveness": "us"}, id="liveness by gRPC, alone"),
+        pytest.param(made(liveness=HEADERS, policy="Never", volumes=SCRATCH), {"liveness": "us"}, id="liveness, Never"),
+        pytest.param(
+            made(startup=TCP, readiness=TCP), {"startup": "us", "readiness": "cloud"}, id="startup before readiness"
+        ),
+        pytest.param(made(startup=TCP, liveness=TCP), {"startup": "us", "liveness": "us"}, id="startup, alone"),
+        pytest.param(
+            made(startup=TCP, liveness=TCP, others=("b",)), {"startup": "us", "liveness": "cloud"}, id="startup, two"
+        ),
+        pytest.param(
+            made(startup=TCP, liveness=TCP, volumes=SCRATCH),
+            {"startup": "us", "liveness": "cloud"},
+            id="startup, with files that a restart would lose",
+        ),
+    ],
+)
+def test_who_asks(pod, asked_by):
+    assert fields(pod) == []
+    assert who(pod) == asked_by
+
+
+def test_liveness_begins_after_the_startup_window_where_the_cloud_asks_it():
+    startup = {**TCP, "initialDelaySeconds": 10, "periodSeconds": 5, "failureThreshold": 6, "timeoutSeconds": 2}
+    pod = made(startup=startup, liveness={**TCP, "initialDelaySeconds": 3}, others=("b",))
+    found = health(pod, pod["spec"]["containers"][0])
+    assert found.delayed
+    assert found.liveness == Probe(TcpSocket(80), initial_delay_s=10 + 5 * 6 + 2)
+    later = made(startup=startup, liveness={**TCP, "initialDelaySeconds": 99}, others=("b",))
+    assert health(later, later["spec"]["containers"][0]).liveness == Probe(TcpSocket(80), initial_delay_s=99)
+
+
+@pytest.mark.parametrize(
+    ("pod", "refused"),
+    [
+        (made(liveness=GRPC, others=("b",)), ["spec.containers[0].livenessProbe.grpc"]),
+        (made(liveness=HEADERS, volumes=SCRATCH), ["spec.containers[0].livenessProbe.httpGet.httpHeaders"]),
+        (made(liveness=GRPC, inits=[SIDE]), ["spec.containers[0].livenessProbe.grpc"]),
+        (made(startup=TCP, policy="Never", others=("b",)), ["spec.containers[0].startupProbe"]),
+        (made(startup=TCP, policy="Never"), []),
+        (made(startup=TCP, others=("b",)), []),
+        (made(inits=[{**SIDE, "startupProbe": TCP}]), ["spec.initContainers[0].startupProbe"]),
+        (made(inits=[{**SIDE, "livenessProbe": TCP, "readinessProbe": GRPC}]), []),
+        (made(inits=[SIDE, {"name": "late", "image": "i"}]), ["spec.initContainers[0].restartPolicy"]),
+        (made(inits=[{"name": "first", "image": "i"}, SIDE]), []),
+        (made(liveness={}), ["spec.containers[0].livenessProbe"]),
+        (made(readiness={**TCP, **GET}), ["spec.containers[0].readinessProbe"]),
+        (made(readiness={"tcpSocket": {"port": "web"}}), ["spec.containers[0].readinessProbe.tcpSocket.port"]),
+        (made(readiness={"httpGet": {"port": 80, "host": "h"}}), ["spec.containers[0].readinessProbe.httpGet.host"]),
+        (
+            made(liveness={**TCP, "terminationGracePeriodSeconds": 1}),
+            ["spec.containers[0].livenessProbe.terminationGracePeriodSeconds"],
+        ),
+        (made(liveness={**TCP, "terminationGracePeriodSeconds": 30}), []),
+    ],
+)
+def test_refusals(pod, refused):
+    assert fields(pod) == refused
+
+
+def test_defaults_and_all_that_can_be_said():
+    command = {"exec": {"command": ["a", "b"]}, "initialDelaySeconds": 1, "periodSeconds": 2, "timeoutSeconds": 3}
+    pod = made(readiness={**command, "successThreshold": 4, "failureThreshold": 5}, liveness=TCP)
+    found = health(pod, pod["spec"]["containers"][0])
+    assert found.readiness == Probe(Exec(("a", "b")), 1, 2, 3, 4, 5)
+    assert found.liveness == Probe(TcpSocket(80), 0, 10, 1, 1, 3)
+
+
+def test_duties_are_of_containers_that_keep_running():
+    pod = made(readiness=GRPC, others=("b",), inits=[{**SIDE, "readinessProbe": GRPC}])
+    grpc = Duties(readiness=Probe(Grpc(80)))
+    assert duties(pod) == {"side": grpc, "main": grpc}
+
+
+@pytest.mark.parametrize(
+    ("port", "number"), [(80, 80), ("web", 8080), ("80", 80), ("other", None), (0, None), (65536, None), ("", None)]
+)
+def test_ports_by_number_and_name(port, number):
+    assert named_port({"ports": [{"containerPort": 1}, {"name": "web", "containerPort": 8080}]}, port) == number
+
+
+def test_who_restarts_alone():
+    assert restarts_alone(made())
+    assert restarts_alone(made(inits=[{"name": "first", "image": "i"}]))
+    assert not restarts_alone(made(inits=[SIDE]))
+    assert not restarts_alone(made(others=("b",)))
+    assert not restarts_alone(made(volumes=SCRATCH))
+    assert restarts_alone(made(volumes=SCRATCH, policy="Never"))
+
+
+def test_the_longest_sleep_counts():
+    pod = made(others=("b",), inits=[SIDE])
+    pod["spec"]["containers"][1]["lifecycle"] = {"preStop": {"sleep": {"seconds": 7}}}
+    pod["spec"]["initContainers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 3}}}
+    assert stop_delay_s(pod) == 7
+    assert stop_delay_s(made()) == 0
