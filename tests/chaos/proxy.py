@@ -178,7 +178,7 @@ class Proxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         try:
             async with self._session.request(
-                request.method, self._server + request.raw_path, data=await request.read(), headers=headers
+                request.method, self._server + request.raw_path, data=await request.read() or None, headers=headers
             ) as upstream:
                 yield upstream
         except aiohttp.ClientError:
