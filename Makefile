@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
 
-.PHONY: help demo up test e2e chaos check format clean
+.PHONY: help demo up test e2e chaos fuzz check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -27,6 +27,9 @@ e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which i
 
 chaos: $(VENV)/dev-ready  ## everything that can go wrong, by a new seed, and an audit; CHAOS="--seed 7 --real" repeats or moves it
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+fuzz: $(VENV)/dev-ready  ## a million harmed inputs for each parser that faces the network (about an hour)
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 check: $(VENV)/dev-ready  ## lint, format, types, import contract
 	$(BIN)/ruff check $(PATHS)
