@@ -37,14 +37,23 @@ class Refusal:
         return f"{self.field}: {self.reason}"
 
 
+_KUBELETS_REASONS = {"spec.os.": "PodOSNotSupported", "spec.securityContext.sysctls[": "SysctlForbidden"}
+
+
 class UnsupportedPod(ProviderError):
     """The pod says something that this cloud can never do; the pod ends Failed and is not tried again."""
-
-    reason = "UnsupportedPod"
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         self.refusals = tuple(refusals)
         super().__init__("; ".join(str(refusal) for refusal in self.refusals))
+
+    @property
+    def reason(self) -> str:
+        """Of the pod's status and event: the one that kubelets give for the field, where they refuse it too (P7)."""
+        for start, reason in _KUBELETS_REASONS.items():
+            if any(refusal.field.startswith(start) for refusal in self.refusals):
+                return reason
+        return "UnsupportedPod"
 
 
 class PodNotReady(ProviderError):

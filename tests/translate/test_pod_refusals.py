@@ -173,6 +173,18 @@ def test_everything_wrong_is_said_at_once_by_either_step() -> None:
     assert len(at_first.value.refusals) > 25
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (["spec.os.name"], "PodOSNotSupported"),
+        (["spec.hostNetwork", "spec.securityContext.sysctls[1].name"], "SysctlForbidden"),
+        (["spec.hostNetwork", "spec.securityContext.seLinuxOptions"], "UnsupportedPod"),
+    ],
+)
+def test_a_kubelets_own_reason_is_given_where_it_has_one(fields: list[str], reason: str) -> None:
+    assert UnsupportedPod([Refusal(field, "no") for field in fields]).reason == reason
+
+
 def test_neutral_words_of_a_mount_pass() -> None:
     assert fields(mounted(recursiveReadOnly="IfPossible", mountPropagation="None", subPathExpr="$(A)")) == []
 

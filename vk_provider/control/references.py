@@ -17,7 +17,9 @@ from vk_provider.translate.workload import content_references, references
 
 Json = dict[str, Any]
 
-FRESH_S = 10.0  # how old a cached object may be: short, so that a mended Secret is seen at once by a waiting pod
+# How old a cached object may be: as long as a burst of pods needs to share it, and so short that a pod made after a
+# Service or a change of its ConfigMap is started with it, as on a kubelet, which watches both.
+FRESH_S = 1.0
 CACHE_SIZE = 512
 
 
