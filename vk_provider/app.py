@@ -14,13 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__
-from vk_provider.cloud.base import Cloud, Measures, Updates
+from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.config import Config
 from vk_provider.control.asking import Asker
+from vk_provider.control.cost import CostBook
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import PER_MINUTE, LiveConfiguration
 from vk_provider.control.node import STAMP, NodeController
@@ -98,6 +99,7 @@ class Provider:
             client, paths.pods(), self._pods, params={"fieldSelector": f"spec.nodeName={config.node_name}"}
         )
         self._instances = InstanceStore(self._instance_changed)
+        self._costs = CostBook(self._cloud, self._instances, self._registry)
         self._figures = FigureBook(clock=time.monotonic, wall=time.time)
         self._usage = self._usage_loop()
         self._address = config.node_ip or _own_address(client.server)
@@ -149,6 +151,8 @@ class Provider:
                 renewing = self._certificate.run(changed=tls.look_now, tell=self._tell_node(node))
                 tasks.create_task(renewing, name="serving certificate")
             tasks.create_task(poller.run(), name="instances")
+            if isinstance(self._cloud, Prices):
+                tasks.create_task(self._cloud.keep_prices(), name="prices")
             if self._usage is not None:
                 tasks.create_task(self._usage.run(), name="usage")
             tasks.create_task(controller.run(self._config.workers), name="reconcile")
@@ -227,6 +231,7 @@ class Provider:
             recorder=self._recorder,
             references=references,
             live=live,
+            costs=self._costs,
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,
@@ -252,6 +257,7 @@ class Provider:
             taints=[Taint(**taint) for taint in config.taints],
             region=config.eci_region,
             zone=config.eci_zone,
+            arch=config.eci_cpu_architecture,
         )
         notices = () if config.cluster_dns else (_NO_CLUSTER_DNS,)
         return NodeController(
@@ -404,6 +410,10 @@ def eci_settings(config: Config) -> EciSettings:
         security_group_id=config.eci_security_group,
         zone_id=config.eci_zone,
         resource_group_id=config.eci_resource_group,
+        ram_role_name=config.eci_ram_role,
+        spot_strategy=config.eci_spot_strategy,
+        gpu_instance_types=config.eci_gpu_instance_type,
+        cpu_architecture=config.eci_cpu_architecture,
         per_minute=config.eci_calls_per_minute,
     )
 
@@ -427,6 +437,7 @@ def capacity(config: Config) -> dict[str, str]:
         "cpu": config.quota_cpu,
         "memory": config.quota_memory,
         "pods": str(config.quota_pods),
+        **({"nvidia.com/gpu": str(config.quota_gpus)} if config.quota_gpus else {}),
         "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
     }
 

@@ -116,6 +116,13 @@ def _limits(raw: Any) -> Mapping[str, int]:
     return limits
 
 
+def _object_name(raw: Any) -> str:
+    text = _text(raw)
+    if text and (text.count("/") != 1 or not all(_NAME.match(part) for part in text.split("/"))):
+        raise ValueError("expected namespace/name")
+    return text
+
+
 def _quantity(raw: Any) -> str:
     if quantity.parse(raw) <= 0:
         raise ValueError("expected more than nothing")
@@ -213,6 +220,7 @@ class Config:
     quota_pods: int = setting(
         5000, _integer(1, 100_000), "pods that the node offers", env=("ECI_QUOTA_POD",), flag="--quota-pods"
     )
+    quota_gpus: int = setting(0, _integer(0, 100_000), "nvidia.com/gpu that the node offers; 0 = none")
     adopt_node: bool = setting(
         False, _flag, "take over an existing Node of our name that we did not make; never true for a real machine"
     )
@@ -270,6 +278,24 @@ class Config:
     eci_security_group: str = setting("", _text, "security group", env=("ECI_SECURITY_GROUP",))
     eci_zone: str = setting("", _text, "zone; empty = chosen by the cloud")
     eci_resource_group: str = setting("", _text, "resource group", env=("ALIYUN_RESOURCEGROUP_ID",))
+    eci_ram_role: str = setting("", _text, "RAM role of instances whose pod names none by annotation")
+    eci_spot_strategy: str = setting(
+        "NoSpot",
+        _one_of("NoSpot", "SpotAsPriceGo"),
+        "for pods that say nothing of it by annotation; a price limit only a pod can set, for it goes by size",
+    )
+    eci_gpu_instance_type: tuple[str, ...] = setting(
+        (), _list, "ECS types, in order of preference, for pods that ask for GPUs and name no type; empty = refused"
+    )
+    eci_cpu_architecture: str = setting(
+        "amd64", _one_of("amd64", "arm64"), "of the node and of instances whose pod insists on none"
+    )
+    eci_profile: str = setting(
+        "kube-system/eci-profile",
+        _object_name,
+        "ConfigMap namespace/name with the network and with selectors, as the vendor's node has it; read again when it "
+        "changes; empty = none",
+    )
 
     eci_calls_per_minute: Mapping[str, int] = setting(
         {},

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
@@ -62,6 +63,14 @@ class InstanceStore:
 
     def put(self, instance: Instance) -> None:
         known = self._by_id.get(instance.id)
+        if known is not None:  # a full look does not tell all that others told
+            instance = replace(
+                instance,
+                placed_at=instance.placed_at or known.placed_at,
+                ended_at=instance.ended_at or known.ended_at,
+                sku=instance.sku or known.sku,
+                facts={**known.facts, **instance.facts},
+            )
         if known == instance:
             return
         self._by_id[instance.id] = instance

@@ -10,6 +10,8 @@ process may die on any line: the next look starts from the same two truths.
 | live                      | none, never started     | create (or wait, or report why not)                         |
 | live                      | none, had one           | vanished: Failed                                            |
 | live                      | never placed            | create another in its place; then it is one too many        |
+| live, wants no other try  | never placed, or none   | say so, and nothing more                                    |
+| live, out of stock        | none                    | note the next way to carry it on the pod, then create       |
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
 | live                      | shows outdated files    | give it new ones (`freshness`)                              |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
@@ -26,16 +28,18 @@ process may die on any line: the next look starts from the same two truths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vk_provider.control import freshness
+from vk_provider.control import freshness, notes
 from vk_provider.control.moment import Now
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
+from vk_provider.model.workload import NoCapacity
+from vk_provider.translate import annotations as keys
 from vk_provider.translate import probes, status
 
 Json = dict[str, Any]
@@ -79,9 +83,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Start an instance. replaces: id of a dead one in whose place it comes."""
+    """Start an instance. replaces: id of a dead one in whose place it comes. attempt: which way to carry the pod."""
 
     replaces: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,19 +248,26 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     if instance.status is NEVER_PLACED:
         body = status.patch(
             pod,
-            status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip),
-            annotations=_notes(pod, instance, record),
+            status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(pod, instance)),
+            annotations=notes.memory(pod, instance, record),
+            along=notes.news(pod, instance, record),
         )
         if body is not None:
             return Patch(body)  # its user sees why, before another is tried
+        if _gave_up(pod, record, instance):
+            return Nothing()
         wait_s = record.retry_at_s - now.loop_s
-        return Wait(wait_s) if wait_s > 0 else Create(replaces=instance.id)
+        if wait_s > 0:
+            return Wait(wait_s)
+        return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
     settled = record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S
     desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=settled)
-    body = status.patch(pod, desired, annotations=_notes(pod, instance, record))
+    body = status.patch(
+        pod, desired, annotations=notes.memory(pod, instance, record), along=notes.news(pod, instance, record)
+    )
     if body is not None:
         return Patch(body)
     if record.failing is not None and record.failing.instance_id == instance.id:
@@ -337,12 +349,34 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
     had = _had(pod)
-    if had or status.had_run(pod):
+    if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         return _vanished(pod, had, node, now) if record.absent else Look(had)
+    if _gave_up(pod, record, None):
+        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     wait_s = record.retry_at_s - now.loop_s
-    if wait_s > 0:
-        return _report(pod, record.problem, node, now) or Wait(wait_s)
-    return Create()
+    note = notes.attempt_note(pod, record, "")
+    if wait_s > 0 or note:
+        return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
+    return Create(attempt=notes.attempt_of(pod, "", first=0))
+
+
+def _next_way(pod: Json, unplaced: Instance) -> int:
+    return (unplaced.attempt + 1) % keys.ways(pod["metadata"].get("annotations") or {})
+
+
+def _fails(pod: Json, unplaced: Instance) -> bool:
+    given = pod["metadata"].get("annotations") or {}
+    return keys.on_no_capacity(given) is NoCapacity.FAIL and unplaced.attempt + 1 >= keys.ways(given)
+
+
+def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None) -> bool:
+    """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers."""
+    given = pod["metadata"].get("annotations") or {}
+    if keys.on_no_capacity(given) is not NoCapacity.STAY_PENDING:
+        return False
+    if unplaced is not None:
+        return unplaced.attempt + 1 >= keys.ways(given)
+    return record.gave_up or (pod.get("status") or {}).get("reason") == status.SCHEDULE_FAILED
 
 
 def _had(pod: Json) -> str:
@@ -379,8 +413,16 @@ def _refuse(pod: Json, refusal: Problem, node: Node, now: Now) -> Action:
     return Patch(body, refusal) if body is not None else Nothing()
 
 
-def _report(pod: Json, problem: Problem | None, node: Node, now: Now) -> Patch | None:
-    """Show on the pod why it waits; None when it is shown already."""
+def _report(
+    pod: Json,
+    problem: Problem | None,
+    node: Node,
+    now: Now,
+    *,
+    note: Mapping[str, str] | None = None,
+    reason: str = "",
+) -> Patch | None:
+    """Show on the pod why it waits; None when it is shown already. reason: of the pod as a whole."""
     if problem is None:
         return None
     desired = status.waiting(
@@ -392,21 +434,10 @@ def _report(pod: Json, problem: Problem | None, node: Node, now: Now) -> Patch |
         container=problem.container,
         condition=problem.condition,
     )
-    body = status.patch(pod, desired)
+    if reason:
+        desired |= {"reason": reason, "message": problem.message}
+    body = status.patch(pod, desired, annotations=note)
     return Patch(body) if body is not None else None
-
-
-def _notes(pod: Json, instance: Instance, record: PodRecord) -> dict[str, str]:
-    """The annotations that say which instance is this pod's and what is in it: our memory of it across restarts."""
-    notes = {}
-    if pods.instance_id_of(pod) != instance.id:
-        notes[pods.INSTANCE_ID_ANNOTATION] = instance.id
-        if instance.cpu:
-            notes[pods.INSTANCE_SPEC_ANNOTATION] = f"{instance.cpu:g}-{instance.memory_gib:g}Gi"
-    content = record.live.has if record.live is not None else None
-    if content is not None and content.instance_id == instance.id and content.text() != pods.live_content_of(pod):
-        notes[pods.LIVE_CONTENT_ANNOTATION] = content.text()
-    return notes
 
 
 def _deletable(instance: Instance, record: PodRecord, now: Now) -> bool:

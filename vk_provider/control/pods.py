@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, Restarts, describe_error
+from vk_provider.control.cost import CostBook
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.lastwords import with_last_words
 from vk_provider.control.live import LiveConfiguration
@@ -61,6 +62,7 @@ from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import events, status
 from vk_provider.translate.news import news
 from vk_provider.translate.workload import NodeContext, build
@@ -107,9 +109,14 @@ class PodController:
         jitter: Jitter,
         ask: Ask,
         live: LiveConfiguration | None = None,
+        costs: CostBook | None = None,
+        admit: Callable[[Json], Awaitable[Json]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """live: None leaves the files of running instances as they are."""
+        """live: None leaves the files of running instances as they are. costs: None tells nobody of them.
+
+        admit: what is made of a pod before it is carried; None = nothing. May raise PodNotReady.
+        """
         self._client = client
         self._cloud = cloud
         self._reflector = pods_seen
@@ -122,9 +129,12 @@ class PodController:
         self._node = node
         self._context = context
         self._live = live
+        self._costs = costs
+        self._admit = admit
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
+        self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
         self._pace = RefusalPace()
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
@@ -133,6 +143,8 @@ class PodController:
     def instance_gone(self, instance: Instance) -> None:
         """The poller has proof that it is gone: keep its last states until the pod is settled."""
         self._record(instance.owner.uid).last = instance
+        if self._costs is not None:
+            self._costs.gone(instance)
 
     async def run(self, workers: int) -> None:
         """Work until cancelled. Nothing starts before pods and instances are known completely (P4)."""
@@ -143,6 +155,7 @@ class PodController:
         except KubeError as error:
             log.warning("events mirrored before are not known, some may be sent again: %s", error)
         for uid in list(self._store.keys()):
+            self._inherited.add(uid)
             self._queue.add(uid)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
@@ -193,6 +206,7 @@ class PodController:
         if pod is None and not instances:
             self._records.pop(uid, None)
             self._prober.forget(uid)
+            self._inherited.discard(uid)
             return
         record = self._record(uid)
         if pod is not None:
@@ -208,6 +222,9 @@ class PodController:
             instances = [await with_last_words(self._cloud, pod, each, record) for each in instances]
         if pod is not None and self._live is not None:
             record.live = self._live.see(pod, primary(pod, instances)[0])
+        own = primary(pod, instances)[0] if pod is not None else None
+        if self._costs is not None and own is not None and not record.price:
+            record.price = self._costs.price_text(own)
         action = plan(pod, instances, record, node=self._node, now=now)
         self._actions.add(action=type(action).__name__)
         match action:
@@ -220,8 +237,8 @@ class PodController:
                 await self._delete_orphan(instance, record)
             case _ if pod is None:
                 raise AssertionError(f"{action} without a pod")
-            case Create(replaces):
-                await self._create(pod, record, replaces)
+            case Create():
+                await self._create(pod, record, action)
             case DeleteInstance():
                 await self._delete_instance(pod, action, record)
             case Restart(instance, failure):
@@ -232,6 +249,7 @@ class PodController:
                 await self._patch(pod, body, record)
                 for notice in news(pod, body):
                     self.warn(pod, notice.reason, notice.message)
+                self._tell_cost(pod, body, own or record.last)
                 if problem is not None:
                     self.warn(pod, problem.reason, problem.message)
             case Look(instance_id):
@@ -244,14 +262,22 @@ class PodController:
                 await self._finalize(pod)
         record.failures = 0
 
-    async def _create(self, pod: Json, record: PodRecord, replaces: str) -> None:
+    async def _create(self, pod: Json, record: PodRecord, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
         uncertain = record.created
         asked_at = self._clock()
+        on_no_capacity = NoCapacity.TRY_AGAIN
         try:
-            objects = await self._references.read(pod)
-            workload = replace(build(pod, objects, self._context), replaces=replaces)
+            admitted = await self._admit(pod) if self._admit is not None else pod
+            objects = await self._references.read(admitted)
+            workload = replace(
+                build(admitted, objects, self._context),
+                replaces=action.replaces,
+                attempt=action.attempt,
+                in_doubt=uncertain or key.uid in self._inherited,
+            )
+            on_no_capacity = workload.on_no_capacity
             record.created = True
             instance = await self._cloud.create(workload)
         except UnsupportedPod as error:
@@ -260,15 +286,21 @@ class PodController:
         except CloudRefused as error:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
+        except OutOfCapacity as error:
+            record.created = uncertain
+            self._inherited.discard(key.uid)
+            self._next_way(pod, record, action, error, on_no_capacity)
+            return
         except (PodNotReady, CloudError) as error:
             record.created = uncertain or isinstance(error, CloudUnavailable)
             self._postpone(pod, record, error)
             return
-        record.problem, record.created, record.attempts = None, False, 0
+        self._inherited.discard(key.uid)
+        record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
-        if replaces:
+        if action.replaces:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
@@ -276,6 +308,19 @@ class PodController:
             self._live.created(pod, instance, objects, asked_at)
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _next_way(
+        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, on_no_capacity: NoCapacity
+    ) -> None:
+        """Another way to carry the pod, if there is one; else what its owner wants to happen without capacity."""
+        if error.next_attempt is not None:
+            record.next_attempt = (action.replaces, error.next_attempt)
+        elif on_no_capacity is NoCapacity.FAIL:
+            self._refuse(pod, record, Problem("ProviderFailed", str(error)))
+            return
+        elif on_no_capacity is NoCapacity.STAY_PENDING:
+            record.gave_up = True
+        self._postpone(pod, record, error)
 
     def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
         record.created = False
@@ -285,14 +330,19 @@ class PodController:
 
     def _postpone(self, pod: Json, record: PodRecord, error: PodNotReady | CloudError) -> None:
         """The pod stays Pending, says why, and is tried again."""
+        before = record.problem
         record.problem, event_reason = _problem_of(error)
         backoff = NOT_READY_RETRY if isinstance(error, PodNotReady) else CREATE_RETRY
         delay_s = backoff.delay(record.attempts, jitter=self._jitter())
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled | OutOfCapacity):
             delay_s = max(delay_s, error.retry_after_s or 0.0)
+        if isinstance(error, OutOfCapacity) and error.next_attempt is not None:
+            delay_s = 0.0
         record.attempts += 1
         record.retry_at_s = asyncio.get_running_loop().time() + delay_s
         self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
+        if isinstance(error, OutOfCapacity) and error.is_known and record.problem == before:
+            return  # nobody was asked, and nothing is new
         prefix = "Error: " if event_reason == "Failed" and isinstance(error, PodNotReady) else ""
         self.warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
         log.warning("not created pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
@@ -450,6 +500,13 @@ class PodController:
         self._queue.add(key.uid)
 
     # --- what users see ---
+
+    def _tell_cost(self, pod: Json, body: Json, instance: Instance | None) -> None:
+        """Once, when the pod has ended."""
+        if self._costs is None or instance is None or body.get("status", {}).get("phase") not in pods.TERMINAL_PHASES:
+            return
+        if summary := self._costs.summary(instance):
+            self._record_event(pod, "Normal", "InstanceCost", summary)
 
     def warn(self, pod: Json, reason: str, message: str, *, container: str = "") -> None:
         self._record_event(pod, "Warning", reason, message, container=container)

@@ -44,6 +44,9 @@ class PodRecord:
     problem: Problem | None = None
     refusal: Problem | None = None  # never to be created
     refuse_at_s: float = 0.0  # loop time from which on it is failed for that; until then it only says so
+    next_attempt: tuple[str, int] | None = None  # the instance to be replaced, and which way to carry the pod is next
+    gave_up: bool = False  # no capacity, and the pod wants no further try
+    price: str = ""  # of its instance, for its owner
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes

@@ -20,11 +20,18 @@ _REMOVABLE = ("reason", "message")
 _CONTAINERS = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 
 
-def patch(pod: Json, desired: Json, *, annotations: Mapping[str, str] | None = None) -> Json | None:
+def patch(
+    pod: Json,
+    desired: Json,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    along: Mapping[str, str] | None = None,
+) -> Json | None:
     """The body for `PATCH …/pods/<name>/status`, or None when the pod has it all, or has ended: that is final (P18).
 
     pod: the newest copy from the API. desired: a whole status as `translate.status` makes it.
-    annotations: to be on the pod as well; the status subresource takes them along.
+    annotations: to be on the pod as well; the status subresource takes them along. along: further ones, which are no
+    reason for a patch of their own.
     """
     if is_terminal(pod):
         return None
@@ -32,6 +39,7 @@ def patch(pod: Json, desired: Json, *, annotations: Mapping[str, str] | None = N
     changes = _changes(pod, desired, anyhow=bool(meta))
     if not changes and not meta:
         return None
+    meta |= _missing(pod["metadata"].get("annotations") or {}, along or {})
     body: Json = {"metadata": {"uid": pod["metadata"]["uid"], **({"annotations": meta} if meta else {})}}
     if changes:
         body["status"] = changes
