@@ -64,9 +64,9 @@ def test_it_succeeds_on_the_virtual_node(done: Space, its_pod: Json, node: str) 
 
 def test_its_six_events_come_in_order_with_their_sources(done: Space, its_pod: Json) -> None:
     events = done.events(its_pod["metadata"]["name"])
-    assert [event["reason"] for event in events] == EVENTS
+    assert [event["reason"] for event in events][:6] == EVENTS  # what it cost may come a moment later
     assert {event["type"] for event in events} == {"Normal"}
-    assert {(each["source"].get("component"), each["source"].get("host")) for each in events[1:]} == {
+    assert {(each["source"].get("component"), each["source"].get("host")) for each in events[1:6]} == {
         ("kubelet", "eci")
     }
     (token,) = (each["name"] for each in its_pod["spec"]["volumes"])
@@ -77,8 +77,8 @@ def test_describe_shows_them_all(done: Space, its_pod: Json, kubectl: str) -> No
     told = done.kubectl("describe", "pod", its_pod["metadata"]["name"], program=kubectl)
     lines = [line.split() for line in told.partition("Events:")[2].splitlines()]
     shown = [words for words in lines if words and words[0] == "Normal"]
-    assert [words[1] for words in shown] == EVENTS
-    assert all(words[3].startswith("kubelet") for words in shown[1:]), told  # older ones show the host beside it
+    assert [words[1] for words in shown][:6] == EVENTS
+    assert all(words[3].startswith("kubelet") for words in shown[1:6]), told  # older ones show the host beside it
 
 
 def test_its_output_comes_back_through_kubectl(done: Space, its_pod: Json, kubectl: str) -> None:

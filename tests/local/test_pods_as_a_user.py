@@ -31,11 +31,12 @@ async def test_a_pods_life_seen_through_kubectl(world):
     assert await world.kubectl("-n", "vk", "logs", "life") == followed
 
     events = await world.events(seen["metadata"]["uid"])
-    assert [event["reason"] for event in events] == SIX
-    assert {(event["source"]["component"], event["source"]["host"]) for event in events[1:]} == {("kubelet", "eci")}
+    assert [event["reason"] for event in events] == [*SIX, "InstanceCost"]
+    assert {(event["source"]["component"], event["source"]["host"]) for event in events[1:6]} == {("kubelet", "eci")}
+    assert re.fullmatch(r"ran \d+ s on 2\.0-4\.0Gi, about CNY 0\.\d+ \(estimated\)", events[-1]["message"])
     described = await world.kubectl("-n", "vk", "describe", "pod", "life")
     shown = re.findall(r"^  Normal +(\w+)", described, re.MULTILINE)
-    assert shown == SIX
+    assert shown == [*SIX, "InstanceCost"]
 
     await world.kubectl("-n", "vk", "delete", "pod", "life")
     await world.until_gone(seen["metadata"]["uid"])
