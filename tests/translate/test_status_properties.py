@@ -24,6 +24,11 @@ OWNED = {"PodScheduled", "PodReadyToStartContainers", "Initialized", "Containers
 FOREIGN = {"type": "corp/gate", "status": "False", "lastProbeTime": None, "lastTransitionTime": "2020-01-01T00:00:00Z"}
 
 TCP = {"tcpSocket": {"port": 80}}
+# What becomes of the pod between two looks, or what the look is for. `again` and `stale` are answers of the cloud that
+# come twice, or late; `restart` is a provider that remembers nothing; `overwrite` is somebody else writing our fields.
+KINDS = ["mirror"] * 8 + ["waiting", "vanished", "deadline", "stopped", "stopped", "delete", "edit"]
+KINDS += ["again", "again", "stale", "stale", "restart", "overwrite", "gate", "resize", "debug"]
+LOOKS = {"mirror", "delete", "edit", "again", "stale", "restart", "overwrite", "gate", "resize", "debug"}
 
 times = st.sampled_from(["", "2026-01-02T03:00:00Z", "2026-01-02T04:00:00Z"])
 texts = st.sampled_from(["", "Completed", "Error", "OOMKilled", "CrashLoopBackOff", "ErrImagePull", "Pulling"])
@@ -87,11 +92,12 @@ looks = st.lists(
                 ),
             ),
         ),
-        st.sampled_from(["mirror"] * 8 + ["waiting", "vanished", "deadline", "stopped", "stopped", "delete", "edit"]),
+        st.sampled_from(KINDS),
     ),
     min_size=1,
-    max_size=8,
+    max_size=10,
 )
+SIZE = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}
 pods = st.builds(
     pod,
     containers=st.tuples(
@@ -102,9 +108,15 @@ pods = st.builds(
                 {"name": "a", "readinessProbe": {"grpc": {"port": 80}}},
             ]
         ),
-        st.sampled_from(["b", {"name": "b", "env": [{"name": "ECI_CONTAINER_TYPE", "value": "sidecar"}]}]),
+        st.sampled_from(
+            [
+                {"name": "b", "resources": SIZE},
+                {"name": "b", "env": [{"name": "ECI_CONTAINER_TYPE", "value": "sidecar"}]},
+            ]
+        ),
     ),
     inits=st.sampled_from([(), ("i",), ("i", {"name": "s", "restartPolicy": "Always"})]),
+    gates=st.sampled_from([(), ("corp/gate",)]),
     policy=st.sampled_from(["Never", "OnFailure", "Always"]),
     deleting=st.just(False),
     generation=st.sampled_from([None, 1]),
@@ -131,12 +143,19 @@ def test_any_life(target, life, modern):
     server = Server(modern=modern)
     target["status"]["conditions"].append(copy.deepcopy(FOREIGN))
     seen = instance("Scheduling", ip="")
+    past = [seen]
     for minute, (report, kind) in enumerate(life):
-        seen = merge(seen, report)
-        if kind == "delete":
-            target["metadata"] |= {"deletionTimestamp": "2026-01-02T05:00:00Z", "deletionGracePeriodSeconds": 30}
-        if kind in ("delete", "edit") and "generation" in target["metadata"]:
-            target["metadata"]["generation"] += 1
+        match kind:
+            case "again":
+                seen = merge(seen, report_of(seen))
+            case "stale":  # a whole description, which replaces what is known
+                seen = past[minute // 2]
+            case "restart":
+                seen = merge(instance("Scheduling", ip=""), report)
+            case _:
+                seen = merge(seen, report)
+        past.append(seen)
+        happen(kind, target, modern=modern)
         before = copy.deepcopy(target)
         wanted = desired(kind, target, seen, f"2026-01-02T05:{minute:02}:00Z")
         assert target == before
@@ -149,7 +168,7 @@ def test_any_life(target, life, modern):
         check(before, target, modern=modern)
         check_health(target, seen, kind)
         later = f"2026-01-02T06:{minute:02}:00Z"
-        if kind in ("mirror", "delete", "edit"):
+        if kind in LOOKS:
             again = desired(kind, target, seen, later)
             assert status.patch(target, again) is None
         assert status.patch(target, wanted) is None
@@ -174,6 +193,30 @@ def check_health(target, seen, kind):
         assert "running" in entry["state"] or not entry["ready"]
 
 
+def report_of(seen):
+    return InstanceReport(
+        seen.id, status=seen.status, ip=seen.ip, containers=seen.containers, init_containers=seen.init_containers
+    )
+
+
+def happen(kind, target, *, modern):
+    """What others do to the pod."""
+    meta, spec, known = target["metadata"], target["spec"], target["status"]
+    if kind == "delete":
+        meta |= {"deletionTimestamp": "2026-01-02T05:00:00Z", "deletionGracePeriodSeconds": 30}
+    if kind == "resize" and modern:
+        spec["containers"][1]["resources"] = {"requests": {"cpu": str(meta.get("generation", 1) + 1)}}
+    if kind == "debug" and "ephemeralContainers" not in spec:
+        spec["ephemeralContainers"] = [{"name": "debug", "image": "busybox"}]
+    if kind in ("delete", "edit", "resize", "debug") and "generation" in meta:
+        meta["generation"] += 1
+    for each in known["conditions"]:
+        if kind == "gate" and each["type"] == "corp/gate":
+            each["status"] = "False" if each["status"] == "True" else "True"
+        if kind == "overwrite" and each["type"] in ("Ready", "ContainersReady"):
+            each |= {"status": "False", "reason": "NodeLost", "lastTransitionTime": "2026-01-02T04:59:00Z"}
+
+
 def check(before, after, *, modern):
     status_ = after["status"]
     entries = [*status_.get("initContainerStatuses", ()), *status_.get("containerStatuses", ())]
@@ -188,10 +231,28 @@ def check(before, after, *, modern):
     assert all(sum(kind in each["state"] for kind in StateKind) == 1 for each in entries)  # P9
     generation = after["metadata"].get("generation")
     known = {each["type"]: each for each in status_["conditions"]}
+    was_begun = any(
+        "waiting" not in each["state"] or each["lastState"] for each in before["status"].get("containerStatuses", ())
+    )
+    if was_begun and "Initialized" in known:
+        assert known["Initialized"]["status"] == "True"  # P20: sticky
+    if "PodResizePending" in known:
+        assert modern
+        assert known["PodResizePending"]["reason"] == "Infeasible"  # P47
+    debug = [each["state"]["waiting"]["reason"] for each in status_.get("ephemeralContainerStatuses") or ()]
+    assert set(debug) <= {"EphemeralContainersNotSupported"}  # P46
+    if known.get("Ready", {}).get("status") == "True":
+        assert known["ContainersReady"]["status"] == "True"
+        gates = [each["conditionType"] for each in after["spec"].get("readinessGates", ())]
+        assert all(known[gate]["status"] == "True" for gate in gates)  # P21
+    for each in entries:
+        words = [each[state].get("terminated", {}).get("message", "") for state in ("state", "lastState")]
+        assert all(len(word.encode()) <= 4096 for word in words)  # P24
     if modern and generation:
         assert status_["observedGeneration"] == generation  # P22
         assert all(known[type_]["observedGeneration"] == generation for type_ in OWNED)
-    assert known["corp/gate"] == FOREIGN  # P28
+    foreign = next(each for each in before["status"]["conditions"] if each["type"] == "corp/gate")
+    assert known["corp/gate"] == foreign  # P28
     old = {each["type"]: each for each in before["status"]["conditions"]}
     for type_, each in known.items():
         if type_ in old:

@@ -32,6 +32,17 @@ def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], l
     )
 
 
+def waiting(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
+    """These entries while there is no instance; but what has begun once is not made undone by a wait for one (P22)."""
+    status = pod.get("status") or {}
+
+    def begun_or(entries: Sequence[Json], field: str) -> list[Json]:
+        known = {name: entry for name, entry in by_name(status.get(field)).items() if has_started(entry)}
+        return [known.get(entry["name"], entry) for entry in entries]
+
+    return lawful(pod, begun_or(inits, "initContainerStatuses"), begun_or(apps, "containerStatuses"))
+
+
 def lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
     """The entries as the API server will take them over those it has, in their order (P14, P9)."""
     policy = container_status.restart_policy(pod)

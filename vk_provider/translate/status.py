@@ -155,7 +155,7 @@ def waiting(
             return container_status.waiting(spec, reason=reason, message=message)
         return container_status.waiting(spec, reason=usual)
 
-    inits, apps = container_lists.lawful(
+    inits, apps = container_lists.waiting(
         pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
     )
     shown = condition is not None and condition.reason in WAITS_FOR_CLOUD
@@ -359,7 +359,7 @@ def _unplaced(pod: Json, instance: Instance, *, now: str, host_ip: str, give_up:
     else:
         shown = [container_status.waiting(c, reason=PROVIDER_FAILED, message=message) for c in containers_of(pod)]
         usual = container_status.default_wait(pod)
-        inits, apps = container_lists.lawful(
+        inits, apps = container_lists.waiting(
             pod, [container_status.waiting(c, reason=usual) for c in init_containers_of(pod)], shown
         )
         phase_, reason = _live_phase(pod), SCHEDULE_FAILED
