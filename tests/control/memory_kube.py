@@ -1,5 +1,5 @@
 """An API server in memory, with the methods of KubeClient: pods, nodes, events, tokens, and watches of pods and of
-single ConfigMaps and Secrets.
+single ConfigMaps, Secrets and claims.
 
 It merges pods/status its own way (`status_world.Server`) and refuses what the real one refuses. What no client may ever
 do, as taking a terminal phase back, stands in `wrongs` afterwards.
@@ -22,8 +22,8 @@ from vk_provider.errors import Conflict, Gone, KubeError, NotFound
 Json = dict[str, Any]
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _POD = re.compile(r"^/api/v1/namespaces/[^/]+/pods/[^/]+$")
-_SOURCE = re.compile(r"^/api/v1/namespaces/[^/]+/(configmaps|secrets)/[^/]+$")
-_KINDS = re.compile(r"/(pods|events|nodes|services|configmaps|secrets|serviceaccounts)(/|$)")
+_SOURCE = re.compile(r"^/api/v1/namespaces/[^/]+/(configmaps|secrets|persistentvolumeclaims)/[^/]+$")
+_KINDS = re.compile(r"/(pods|events|nodes|services|configmaps|secrets|persistentvolume\w*|serviceaccounts)(/|$)")
 
 
 class MemoryKube:

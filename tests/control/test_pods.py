@@ -247,6 +247,76 @@ async def test_a_secret_made_later_is_found_within_ten_seconds_and_nothing_fails
     assert world.complaints() == []
 
 
+@pytest.mark.parametrize("may_watch", [True, False])
+@in_no_time
+async def test_who_may_watch_what_a_pod_waits_for_sees_it_at_once(may_watch):
+    world = World()
+
+    def trouble(method, path, body):
+        if method == "WATCH" and not path.endswith("/pods") and not may_watch:
+            raise KubeError("watching is forbidden", status=403)
+
+    world.kube.trouble = trouble
+    async with world.running(jitter=1.0):
+        world.kube.add_pod("web", spec=NEEDS_SECRET, policy="Always")
+        await asyncio.sleep(60)
+        world.kube.add(SECRET, {"kind": "Secret", "data": {}})
+        began = world.time_s
+        await world.until(lambda: world.cloud.created)
+        assert world.time_s - began <= (2.0 if may_watch else 10.0)
+    assert world.complaints() == []
+
+
+CLAIM = "/api/v1/namespaces/web/persistentvolumeclaims/data"
+NEEDS_CLAIM = {
+    "containers": [{"name": "main", "image": "db", "volumeMounts": [{"name": "d", "mountPath": "/d"}]}],
+    "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}],
+}
+
+
+@in_no_time
+async def test_a_pod_waits_until_its_claim_is_bound():
+    world = World()
+    async with world.running(jitter=1.0):
+        world.kube.add_pod("db", spec=NEEDS_CLAIM)
+        await asyncio.sleep(30)
+        assert world.phase("db") == "Pending"
+        claim = world.kube.add(CLAIM, {"spec": {}, "status": {"phase": "Pending"}})
+        await asyncio.sleep(30)
+        (told,) = {each["message"] for each in world.kube.events("FailedMount") if "not bound" in each["message"]}
+        assert told == 'MountVolume.SetUp failed for volume "d" : error processing PVC web/data: PVC is not bound'
+        csi = {"driver": "diskplugin.csi.alibabacloud.com", "volumeHandle": "d-1"}
+        bound = {"metadata": {"name": "pv"}, "spec": {"csi": csi, "claimRef": {"uid": claim["metadata"]["uid"]}}}
+        world.kube.add("/api/v1/persistentvolumes/pv", bound)
+
+        def bind(item):
+            item["spec"]["volumeName"], item["status"]["phase"] = "pv", "Bound"
+
+        world.kube.edit(CLAIM, bind)
+        began = world.time_s
+        await world.until(lambda: world.cloud.created)
+        assert world.time_s - began <= 2.0
+        assert world.cloud.created[0].volumes[0].flex.options == {"volumeId": "d-1"}
+        await world.until(lambda: world.phase("db") == "Running")
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_nothing_is_watched_for_pods_that_wait_no_more():
+    world = World()
+    async with world.running() as process:
+        for name in ("starts", "goes"):
+            world.kube.add_pod(name, spec=NEEDS_SECRET, policy="Always")
+        await asyncio.sleep(5)
+        assert process.controller.awaited_objects == 1
+        world.kube.delete_pod("goes", grace_s=0)
+        world.kube.add(SECRET, {"kind": "Secret", "data": {}})
+        await world.until(lambda: world.phase("starts") == "Running" and world.phase("goes") == "gone")
+        await asyncio.sleep(1)
+        assert process.controller.awaited_objects == 0
+    assert world.complaints() == []
+
+
 @in_no_time
 async def test_a_pod_that_cannot_be_carried_fails_with_every_field_and_others_go_on():
     world = World()

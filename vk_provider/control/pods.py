@@ -40,6 +40,7 @@ from vk_provider.control.probes import Ask, Prober
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.control.references import ReferenceReader
+from vk_provider.control.sources import SourceWatcher
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -65,13 +66,15 @@ from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus,
 from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import events, status
 from vk_provider.translate.news import news
-from vk_provider.translate.workload import NodeContext, build
+from vk_provider.translate.workload import NodeContext, awaited, build
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
 
 CREATE_RETRY = Backoff(first_s=2.0, most_s=120.0, spread=0.25)
-NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)  # c.2: a Secret made a moment later must not wait long
+# c.2: a Secret made a moment later must not wait long, even where nothing may be watched.
+NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)
+CHANGED_S = 1.0  # between two tries for the sake of something that changes again and again
 RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
 PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
@@ -136,6 +139,7 @@ class PodController:
         self._records: dict[str, PodRecord] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
         self._pace = RefusalPace()
+        self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
         self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
@@ -145,6 +149,18 @@ class PodController:
         self._record(instance.owner.uid).last = instance
         if self._costs is not None:
             self._costs.gone(instance)
+
+    @property
+    def awaited_objects(self) -> int:
+        """How many objects are watched because pods wait for them."""
+        return len(self._waits)
+
+    def reconsider(self, uid: str) -> None:
+        """Something has changed that the pod may wait for."""
+        record = self._records.get(uid)
+        if record is not None and record.awaits:
+            record.retry_at_s = min(record.retry_at_s, asyncio.get_running_loop().time() + CHANGED_S)
+        self._queue.add(uid)
 
     async def run(self, workers: int) -> None:
         """Work until cancelled. Nothing starts before pods and instances are known completely (P4)."""
@@ -159,6 +175,7 @@ class PodController:
             self._queue.add(uid)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
+            tasks.create_task(self._waits.run(), name="what pods wait for")
             for number in range(workers):
                 tasks.create_task(self._work(), name=f"pod-worker-{number}")
 
@@ -203,6 +220,8 @@ class PodController:
         instances = self._instances.of(uid)
         if pod is None and self._live is not None:
             self._live.forget(uid)
+        if pod is None or pods.is_deleting(pod) or pods.is_terminal(pod):
+            self._waits.drop(uid)
         if pod is None and not instances:
             self._records.pop(uid, None)
             self._prober.forget(uid)
@@ -296,7 +315,9 @@ class PodController:
             self._postpone(pod, record, error)
             return
         self._inherited.discard(key.uid)
+        self._waits.drop(key.uid)
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
+        record.awaits = False
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
@@ -340,6 +361,9 @@ class PodController:
             delay_s = 0.0
         record.attempts += 1
         record.retry_at_s = asyncio.get_running_loop().time() + delay_s
+        record.awaits = isinstance(error, PodNotReady)
+        if record.awaits:
+            self._waits.want(pods.uid_of(pod), awaited(pod))
         self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
         if isinstance(error, OutOfCapacity) and error.is_known and record.problem == before:
             return  # nobody was asked, and nothing is new

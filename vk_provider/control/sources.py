@@ -1,4 +1,4 @@
-"""Which version each ConfigMap and Secret has that running pods show as files.
+"""Which version each object has that running pods show as files, or that others wait for.
 
 Asked for by name only (R1). The first MOST_WATCHES of them have a watch each, so that a change is known at once; the
 others are read in turns, each about once a minute, which is as fresh as a kubelet promises. Immutable objects are read
@@ -44,7 +44,7 @@ class _Entry:
 
 
 class SourceWatcher:
-    """Bounded: an entry for each object that a running pod shows.
+    """Bounded: an entry for each object that is wanted.
 
     changed: called with a pod's uid after a version became known or changed. stale: called with the object's path
     before that, for whoever remembers contents. watch_s: how long the next watch is to last.
@@ -99,6 +99,9 @@ class SourceWatcher:
                 self._turns.pop(source, None)
                 if entry.watch is not None:
                     entry.watch.cancel()
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def versions(self, sources: Iterable[Source]) -> Mapping[Source, str] | None:
         """None: not all of them have been looked at yet."""
@@ -245,7 +248,7 @@ class SourceWatcher:
                 self._turns[source] = _now() + TURN_S
 
 
-_RESOURCES = {Kind.CONFIG_MAP: "configmaps", Kind.SECRET: "secrets"}
+_RESOURCES = {Kind.CONFIG_MAP: "configmaps", Kind.SECRET: "secrets", Kind.CLAIM: "persistentvolumeclaims"}
 
 
 def _path(source: Source) -> str:

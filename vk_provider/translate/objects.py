@@ -46,11 +46,12 @@ class References:
 
 
 class Kind(Enum):
-    """The two kinds of keyed data, with the words a kubelet uses for each: in `x "n" not found`, in `in X ns/n`, and
-    for a key that a volume names in vain."""
+    """The kinds of objects that pods name, with the words a kubelet uses for each: in `x "n" not found`, in
+    `in X ns/n`, and for a key that a volume names in vain. Claims hold no keys."""
 
     CONFIG_MAP = ("configmap", "ConfigMap", "configmap references non-existent config key")
     SECRET = ("secret", "Secret", "references non-existent secret key")
+    CLAIM = ("persistentvolumeclaim", "PersistentVolumeClaim", "")
 
     def not_found(self, name: str) -> str:
         return f'{self.value[0]} "{name}" not found'

@@ -20,7 +20,7 @@ from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import expand
 from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
-from vk_provider.translate.objects import Kind, NodeContext, Objects, References, TokenRequest
+from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, References, TokenRequest
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.resources import (
     architecture,
@@ -39,6 +39,7 @@ __all__ = [
     "Objects",
     "References",
     "TokenRequest",
+    "awaited",
     "build",
     "content",
     "content_references",
@@ -63,6 +64,16 @@ def references(pod: Json) -> References:
         secrets=shown.secrets | {key for kind, key in keys if kind is Kind.SECRET},
         service_namespaces=frozenset({MASTER_NAMESPACE, *([namespace] if _wants_links(pod) else ())}),
     )
+
+
+def awaited(pod: Json) -> Sequence[tuple[Kind, ObjectKey]]:
+    """All objects that the pod names, which it may have to wait for."""
+    wanted = references(pod)
+    return [
+        *((Kind.CONFIG_MAP, key) for key in sorted(wanted.config_maps)),
+        *((Kind.SECRET, key) for key in sorted(wanted.secrets)),
+        *((Kind.CLAIM, key) for key in sorted(wanted.claims)),
+    ]
 
 
 def content_references(pod: Json) -> References:
