@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
 
-.PHONY: help demo up test e2e chaos fuzz check format clean
+.PHONY: help demo up test e2e chaos fuzz bench check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -30,6 +30,10 @@ chaos: $(VENV)/dev-ready  ## everything that can go wrong, by a new seed, and an
 
 fuzz: $(VENV)/dev-ready  ## a million harmed inputs for each parser that faces the network (about an hour)
 	$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
+# What `make test` compares is counts only; this measures time too, and wants a machine that does nothing else.
+bench: $(VENV)/dev-ready  ## figures of bursts, idleness, starts and streams beside the control plane's own ceiling
+	$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(VENV)/dev-ready  ## lint, format, types, import contract
 	$(BIN)/ruff check $(PATHS)

@@ -383,10 +383,12 @@ class Provider:
         return found[-1] if found else None
 
     def _instance_of(self, uid: str) -> Instance | None:
+        mine = self._instances.of(uid)
+        if len(mine) < 2:
+            return mine[0] if mine else None
         pod = self._pods.get(uid)
         noted = pods.instance_id_of(pod) if pod is not None else ""
-        mine = sorted(self._instances.of(uid), key=lambda each: each.id != noted)
-        return mine[0] if mine else None
+        return min(mine, key=lambda each: each.id != noted)
 
 
 async def _end_with(task: asyncio.Task[None]) -> None:

@@ -320,7 +320,9 @@ class Config:
         "not known whether ECI restarts containers for that; off = files stay as they were, and tokens expire. Per "
         'pod: annotation virtual-kubelet.io/live-configuration: "false"',
     )
-    workers: int = setting(64, _integer(1, 1000), "pods worked on at the same time")
+    workers: int = setting(
+        96, _integer(1, 1000), "pods worked on at the same time; half of them at most may be at a create call"
+    )
 
     # --- the log
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")

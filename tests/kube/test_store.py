@@ -156,3 +156,23 @@ def test_any_order_of_delivery_ends_at_the_newest(history, random):
         if seen and random.random() < 0.5:
             store.apply(thing(*random.choice(seen)))
     assert {uid: int(store.get(uid)["version"]) for uid in store.keys()} == truth  # noqa: SIM118
+
+
+def test_an_object_at_rest_is_the_same_to_everybody_and_wakes_with_its_next_version():
+    store = Store(key=lambda item: item["uid"], version=lambda item: item["version"], index=lambda item: item["name"])
+    told = []
+    store.subscribe(told.append)
+    item = {"uid": "u", "version": "7", "name": "a", "spec": {"list": [1, None, True, "ü"], "deep": {"x": {}}}}
+    store.apply(dict(item))
+    store.rest("u")
+    store.rest("nobody")
+    assert store.get("u") == item
+    assert store.find("a") == [item]
+    assert [*store.values()] == [item]
+    assert not store.apply({**item, "version": "6"}), "older"
+    assert not store.apply(dict(item)), "the same"
+    assert store.apply({**item, "version": "8", "name": "b"})
+    assert (store.find("a"), store.get("u")["version"]) == ([], "8")
+    store.rest("u")
+    assert store.remove("u")
+    assert (store.get("u"), store.find("b"), told) == (None, [], ["u", "u", "u"])

@@ -41,6 +41,7 @@ from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.control.references import ReferenceReader
 from vk_provider.control.sources import SourceWatcher
+from vk_provider.control.turns import Turns
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -138,6 +139,7 @@ class PodController:
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
+        self._creates, self._deletes = Turns(1, queue.add), Turns(1, queue.add)
         self._pace = RefusalPace()
         self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
@@ -173,6 +175,8 @@ class PodController:
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
             self._queue.add(uid)
+        self._creates = Turns(max(1, workers // 2), self._queue.add)
+        self._deletes = Turns(max(1, workers // 6), self._queue.add)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
             tasks.create_task(self._waits.run(), name="what pods wait for")
@@ -191,6 +195,8 @@ class PodController:
                 self._failed(uid, None)
                 self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
             finally:
+                self._creates.leave(uid)
+                self._deletes.leave(uid)
                 self._queue.done(uid)
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
@@ -249,17 +255,21 @@ class PodController:
         match action:
             case Nothing():
                 record.patches = 0
+                self._store.rest(uid)
             case Wait(seconds):
                 record.patches = 0
+                self._store.rest(uid)
                 self._queue.add_after(uid, seconds)
             case DeleteOrphan(instance):
                 await self._delete_orphan(instance, record)
             case _ if pod is None:
                 raise AssertionError(f"{action} without a pod")
             case Create():
-                await self._create(pod, record, action)
+                if _has_turn(self._creates, uid, pod):
+                    await self._create(pod, record, action)
             case DeleteInstance():
-                await self._delete_instance(pod, action, record)
+                if _has_turn(self._deletes, uid, pod):
+                    await self._delete_instance(pod, action, record)
             case Restart(instance, failure):
                 await self._restart(pod, instance, failure, record)
             case Patch() if now.loop_s < record.patch_at_s:
@@ -464,7 +474,7 @@ class PodController:
         except Conflict as error:
             await self._read_again(key, error)
             return
-        if not self._reflector.take(answer) and self._store.get(key.uid) is pod:
+        if not self._reflector.take(answer) and _is_same(self._store.get(key.uid), pod):
             raise KubeError(f"the API server took the status of {key} and kept nothing of it")
 
     async def _read_again(self, key: pods.PodKey, conflict: Conflict) -> None:
@@ -559,6 +569,15 @@ class PodController:
             if mirrored.get(event.id, 0) >= event.count:
                 continue
             self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
+
+
+def _is_same(held: Json | None, pod: Json) -> bool:
+    return held is not None and held["metadata"].get("resourceVersion") == pod["metadata"].get("resourceVersion")
+
+
+def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
+    """Who is refused is called when its turn has come, by being put into the queue."""
+    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=pod["spec"].get("priority") or 0)
 
 
 def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:

@@ -366,8 +366,13 @@ def log_content(answer: Any) -> str:
 
 def instant(value: Any) -> str:
     """RFC 3339 UTC with seconds; empty for anything that is no time, the zero time of the year 1 included."""
+    return _instant(_text(value))
+
+
+@lru_cache(maxsize=4096)  # what begins together has the same times, and each time is told many times over
+def _instant(text: str) -> str:
     try:
-        moment = datetime.fromisoformat(_text(value))
+        moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return ""

@@ -43,7 +43,7 @@ class EciSettings:
     # All tries of one call together, waiting for our own rate limit included.
     call_deadline_s: float = 120.0
     max_attempts: int = 5
-    max_connections: int = 64
+    max_connections: int = 96
 
     def __post_init__(self) -> None:
         faults = [f"{name} is missing: {why}" for name, why in _REQUIRED if not getattr(self, name)]
