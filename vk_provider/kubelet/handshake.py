@@ -8,6 +8,7 @@ along would count for nothing. So OpenSSL is reached through pyOpenSSL here; `Se
 from __future__ import annotations
 
 import ssl
+from asyncio import sslproto
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from OpenSSL import SSL, crypto
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 _PROTOCOL = b"http/1.1"
 _CHUNK = 2**16
+_READ_BUFFER = 2**15  # two TLS records
 _NAMES = {NameOID.COMMON_NAME: "commonName", NameOID.ORGANIZATION_NAME: "organizationName"}
 
 
@@ -34,6 +36,7 @@ def server_context(certificate: bytes, key: bytes, client_cas: Sequence[x509.Cer
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # a follower whose container is silent holds none
     context.set_cipher_list(_CIPHERS)
     context.set_alpn_select_callback(_chosen_protocol)
     try:
@@ -53,6 +56,11 @@ def server_context(certificate: bytes, key: bytes, client_cas: Sequence[x509.Cer
         if store is not None:
             store.add_cert(crypto.X509.from_cryptography(each))
     return context
+
+
+def use_small_buffers() -> None:
+    """Of asyncio's TLS connections, from now on: each would hold 256 KiB to read into, and most use a record of it."""
+    sslproto.SSLProtocol.max_size = _READ_BUFFER
 
 
 def _private_key(pem: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:

@@ -20,7 +20,7 @@ from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
-from vk_provider.kubelet import auth
+from vk_provider.kubelet import auth, handshake
 from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
@@ -115,6 +115,7 @@ class KubeletServer:
         """Raises ConfigError when the port cannot be had or there is no usable certificate."""
         if isinstance(self._authenticator, Anybody) or isinstance(self._authorizer, Anybody):
             log.warning("INSECURE: the kubelet API answers anybody; --insecure-kubelet-api is for local use only")
+        handshake.use_small_buffers()
         await self._tls.refresh()
         listener = _listen(self._host, self._wanted_port)
         self._runner = web.AppRunner(
