@@ -350,3 +350,12 @@ def test_no_answer_makes_the_parser_crash(answer):
     response.tags_of(answer)
     response.group_id(answer)
     response.log_content(answer)
+
+
+def test_files_of_a_group_leave_out_what_cannot_be_read():
+    def volume(name, *items):
+        return {"Name": name, "ConfigFileVolumeConfigFileToPaths": [{"Path": p, "Content": c} for p, c in items]}
+
+    group = {"Volumes": [volume("a", ("x", "MQ=="), ("y/z", "")), volume("b", ("x", "?")), {"Name": "c"}, volume("d")]}
+    assert response.files(group) == {"a": {"x": b"1", "y/z": b""}}
+    assert response.files({}) == {}

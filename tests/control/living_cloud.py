@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -49,7 +49,7 @@ class LivingCloud(MemoryCloud):
         self.starts: Counter[str] = Counter()
         self.unplaced: Counter[str] = Counter()
         self.created_at_s: list[float] = []
-        self.files: dict[str, dict[str, str]] = {}  # instance id → "volume/path" → text
+        self.shown: dict[str, dict[str, str]] = {}  # instance id → "volume/path" → text
         self.updates: list[tuple[str, float]] = []  # instance id, loop time
         self.update_s = 0.5
         self._clock = clock
@@ -78,9 +78,16 @@ class LivingCloud(MemoryCloud):
             raise CloudUnavailable("IncorrectStatus")
         before = self.instances[instance_id].status
         self.updates.append((instance_id, asyncio.get_running_loop().time()))
-        self.files[instance_id] = _texts(volumes)
+        self.shown[instance_id] = _texts(volumes)
         self.set(instance_id, status=InstanceStatus.UPDATING)
         self._later(self.update_s, lambda: self._updated(instance_id, before))
+
+    async def files(self, instance_id: str) -> Mapping[str, Mapping[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for place, text in self.shown.get(instance_id, {}).items():
+            volume, _, path = place.partition("/")
+            found.setdefault(volume, {})[path] = text.encode()
+        return found
 
     def _updated(self, instance_id: str, before: InstanceStatus) -> None:
         if self._is(instance_id, InstanceStatus.UPDATING):
@@ -145,7 +152,7 @@ class LivingCloud(MemoryCloud):
         life = self.life_of(workload.owner.name)
         uid = workload.owner.uid
         self._specs[instance_id] = (workload, life)
-        self.files[instance_id] = _texts(workload.volumes)
+        self.shown[instance_id] = _texts(workload.volumes)
         self.created_at_s.append(asyncio.get_running_loop().time())
         names = [each.name for each in workload.containers]
         waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING)) for name in names)

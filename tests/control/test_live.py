@@ -75,7 +75,7 @@ def test_a_change_arrives_by_one_update_within_seconds(volume, change, shown):
         await served(world, volume)
         change(world)
         began = world.time_s
-        await world.until(lambda: world.cloud.files["eci-1"] == shown, within_s=10)
+        await world.until(lambda: world.cloud.shown["eci-1"] == shown, within_s=10)
         await asyncio.sleep(300)
         assert [each for each, _ in world.cloud.updates] == ["eci-1"]
         assert world.cloud.updates[0][1] - began < 5
@@ -93,7 +93,7 @@ def test_all_that_changed_goes_in_one_call_and_a_burst_is_one_change():
             await asyncio.sleep(0.3)
         await asyncio.sleep(60)
         assert len(world.cloud.updates) == 1
-        files = world.cloud.files["eci-1"]
+        files = world.cloud.shown["eci-1"]
         assert (files["c/a"], files["s/a"]) == ("9", "2")
 
     told(story)
@@ -106,7 +106,7 @@ def test_edits_that_never_pause_still_arrive_and_not_each_by_itself():
             edit(world, str(number))
             await asyncio.sleep(0.5)
         await asyncio.sleep(30)
-        assert world.cloud.files["eci-1"] == {"c/a": "119"}
+        assert world.cloud.shown["eci-1"] == {"c/a": "119"}
         assert 2 <= len(world.cloud.updates) <= 6
 
     told(story)
@@ -159,15 +159,15 @@ def test_all_annotations_as_a_file_come_to_rest():
         await world.until(lambda: world.phase("web") == "Running")
         await asyncio.sleep(600)
         assert len(world.cloud.updates) == 1  # the instance's id came after its creation
-        assert "eci-1" in world.cloud.files["eci-1"]["n/all"]
-        assert "live-content" not in world.cloud.files["eci-1"]["n/all"]
+        assert "eci-1" in world.cloud.shown["eci-1"]["n/all"]
+        assert "live-content" not in world.cloud.shown["eci-1"]["n/all"]
 
     told(story)
 
 
 def ends(world, instance_id="eci-1"):
     """When the token in the instance ends, by the world's clock."""
-    end = datetime.strptime(world.cloud.files[instance_id]["t/token"], STAMP).replace(tzinfo=UTC)
+    end = datetime.strptime(world.cloud.shown[instance_id]["t/token"], STAMP).replace(tzinfo=UTC)
     return (end - BIRTH).total_seconds()
 
 
@@ -222,7 +222,7 @@ def test_an_edit_made_while_we_were_away_arrives():
             await served(world, SHOWN)
         edit(world, "2")
         async with world.running():
-            await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "2"}, within_s=10)
+            await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "2"}, within_s=10)
             await asyncio.sleep(60)
         assert len(world.cloud.updates) == 1
 
@@ -243,10 +243,10 @@ def test_a_cloud_that_fails_keeps_the_old_and_gets_the_new_later():
         update, world.cloud.update_files = world.cloud.update_files, update_files
         edit(world, "2")
         await asyncio.sleep(600)
-        assert world.cloud.files["eci-1"] == {"c/a": "1"}
+        assert world.cloud.shown["eci-1"] == {"c/a": "1"}
         assert 4 <= world.cloud.calls.count("update in vain") <= 9, "it is asked less and less often"
         failing = False
-        await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "2"}, within_s=301)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "2"}, within_s=301)
         (event,) = world.kube.events("LiveUpdateFailed")
         assert "stay as they were" in event["message"]
 
@@ -272,7 +272,7 @@ def test_what_the_cloud_cannot_hold_is_told_once_and_the_next_edit_is_tried():
         assert "too large" in event["message"]
         refusing = False
         edit(world, "2")
-        await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "2"}, within_s=30)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "2"}, within_s=30)
 
     told(story)
 
@@ -282,10 +282,30 @@ def test_a_deleted_object_leaves_the_old_files_until_it_is_back():
         await served(world, SHOWN)
         world.kube.remove(CONFIG)
         await asyncio.sleep(120)
-        assert world.cloud.files["eci-1"] == {"c/a": "1"}
+        assert world.cloud.shown["eci-1"] == {"c/a": "1"}
         assert 'configmap "c" not found' in world.kube.events("FailedMount")[0]["message"]
         world.kube.add(CONFIG, {"metadata": {"namespace": "web", "name": "c"}, "data": {"a": "2"}})
-        await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "2"}, within_s=30)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "2"}, within_s=30)
+
+    told(story)
+
+
+def test_a_token_is_renewed_although_what_it_lies_beside_was_deleted_and_that_stays():
+    beside = {"configMap": {"name": "c", "items": [{"key": "a", "path": "a"}]}}
+    token = {"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}
+
+    async def story(world):
+        await served(world, {"name": "t", "projected": {"sources": [beside, token]}}, SHOWN)
+        world.kube.remove(CONFIG)
+        for _ in range(2):
+            before = ends(world)
+            await world.until(lambda before=before: ends(world) > before)
+            assert world.time_s < before
+        assert {path: text for path, text in world.cloud.shown["eci-1"].items() if "token" not in path} == {
+            "c/a": "1",
+            "t/a": "1",
+        }
+        assert len(world.cloud.updates) == 2
 
     told(story)
 
@@ -296,11 +316,11 @@ def test_an_optional_object_comes_and_goes():
             "web", policy="Always", spec=spec({"name": "c", "configMap": {"name": "c", "optional": True}})
         )
         await world.until(lambda: world.phase("web") == "Running")
-        assert world.cloud.files["eci-1"] == {}
+        assert world.cloud.shown["eci-1"] == {}
         world.kube.add(CONFIG, {"metadata": {"namespace": "web", "name": "c"}, "data": {"a": "1"}})
-        await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "1"}, within_s=10)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "1"}, within_s=10)
         world.kube.remove(CONFIG)
-        await world.until(lambda: world.cloud.files["eci-1"] == {}, within_s=20)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {}, within_s=20)
 
     told(story)
 
@@ -331,7 +351,7 @@ def test_without_the_right_to_watch_a_change_arrives_within_a_minute():
         await served(world, SHOWN)
         edit(world, "2")
         began = world.time_s
-        await world.until(lambda: world.cloud.files["eci-1"] == {"c/a": "2"}, within_s=70)
+        await world.until(lambda: world.cloud.shown["eci-1"] == {"c/a": "2"}, within_s=70)
         assert world.time_s - began <= 65
         before = world.kube.counts()
         await asyncio.sleep(600)
@@ -356,7 +376,7 @@ def test_beyond_the_most_watches_objects_are_read_in_turns_and_ended_pods_give_t
             assert world.kube.counts()["WATCH configmaps"] == 2
             for number in range(6):
                 edit(world, "2", f"/api/v1/namespaces/web/configmaps/c{number}")
-            await world.until(lambda: all(each == {"c/a": "2"} for each in world.cloud.files.values()), within_s=70)
+            await world.until(lambda: all(each == {"c/a": "2"} for each in world.cloud.shown.values()), within_s=70)
             await world.until(lambda: world.phase("job") == "Succeeded")
             await asyncio.sleep(30)
             assert world.kube.counts()["WATCH configmaps"] == 3, "the place of the one that ended is taken"
@@ -384,7 +404,7 @@ def test_a_thousand_pods_of_one_object_all_get_it_fairly_and_within_the_limits()
             world.kube.add_pod("late", policy="Never", spec=spec(SHOWN))
             await world.until(lambda: world.phase("late") == "Running")
             assert world.time_s - began < 20, "new pods do not wait for updates"
-            await world.until(lambda: all(each == {"c/a": "2"} for each in world.cloud.files.values()))
+            await world.until(lambda: all(each == {"c/a": "2"} for each in world.cloud.shown.values()))
             assert world.time_s - began < 240
             await asyncio.sleep(120)
             counts = Counter(each for each, _ in world.cloud.updates)
@@ -417,7 +437,7 @@ def test_one_pods_endless_edits_do_not_hold_up_another():
             await asyncio.sleep(60)
             edit(world, "2", other)
             began = world.time_s
-            await world.until(lambda: world.cloud.files["eci-2"] == {"d/a": "2"}, within_s=20)
+            await world.until(lambda: world.cloud.shown["eci-2"] == {"d/a": "2"}, within_s=20)
             assert world.time_s - began < 6
             editing.cancel()
 

@@ -87,13 +87,13 @@ async def edited(world):
     world.kube.add_pod("web", policy="Always", spec=SHOWS)
     await world.until(lambda: world.phase("web") == "Running")
     world.kube.edit(CONFIG, lambda item: item["data"].update(a="2"))
-    await world.until(lambda: world.cloud.files["eci-1"]["v/a"] == "2")
+    await world.until(lambda: world.cloud.shown["eci-1"]["v/a"] == "2")
 
 
 async def token_renewed(world):
     await edited(world)
-    first = world.cloud.files["eci-1"]["v/token"]
-    await world.until(lambda: world.cloud.files["eci-1"]["v/token"] != first)
+    first = world.cloud.shown["eci-1"]["v/token"]
+    await world.until(lambda: world.cloud.shown["eci-1"]["v/token"] != first)
 
 
 STORIES = {

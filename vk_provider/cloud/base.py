@@ -190,6 +190,10 @@ class Updates(Protocol):
         """
         ...
 
+    async def files(self, instance_id: str) -> Mapping[str, Mapping[str, bytes]]:
+        """What its volumes of files hold now, by volume and path; without those of which the cloud does not tell."""
+        ...
+
 
 @runtime_checkable
 class Restarts(Protocol):

@@ -119,6 +119,12 @@ def is_stale(instance_id: str, known: Freshness) -> bool:
     return bool(known.wants) and (has is None or (has.instance_id, has.sources) != (instance_id, known.wants))
 
 
+def is_token_due(known: Freshness, wall: datetime) -> bool:
+    """Whether a token wants renewal, or may: of an instance found after a restart nothing is known."""
+    has = known.has
+    return known.sources.tokens if has is None else has.renew_at is not None and has.renew_at <= wall
+
+
 def see(pod: Json, instance_id: str, known: Freshness, found: Mapping[Source, str] | None, now_s: float) -> None:
     """Take in the sources as they are now. found: the version of each object; None = some are not known."""
     wants = fingerprint(pod, known.sources, found) if found is not None else ""

@@ -186,7 +186,14 @@ class LiveConfiguration:
         began = asyncio.get_running_loop().time()
         asked_at = self._clock()
         objects = await self._references.read_content(pod)
-        await self._cloud.update_files(instance.id, content(pod, objects, self._context))
+        try:
+            volumes = content(pod, objects, self._context)
+        except PodNotReady:
+            if not freshness.is_token_due(known, asked_at):
+                raise
+            # A token must not end for want of a ConfigMap that was deleted: what is missing stays as it is there.
+            volumes = content(pod, objects, self._context, kept=await self._cloud.files(instance.id))
+        await self._cloud.update_files(instance.id, volumes)
         known.has = _made(pod, instance.id, known.sources, objects, asked_at)
         took_s = asyncio.get_running_loop().time() - began
         log.info("updated files pod=%s instance=%s took_s=%.2f", pods.key_of(pod), instance.id, took_s)

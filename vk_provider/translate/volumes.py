@@ -63,13 +63,17 @@ def field_paths(volume: Json) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeBuilder:
-    """Makes the volumes of one pod. containers: every container of the pod by its name."""
+    """Makes the volumes of one pod. containers: every container of the pod by its name.
+
+    kept: what its instance shows already, by volume and path, in place of what is no longer to be had.
+    """
 
     pod: Json
     namespace: str
     containers: Mapping[str, Json]
     objects: Objects
     context: NodeContext
+    kept: Mapping[str, Mapping[str, bytes]]
 
     def build(self, volume: Json) -> Volume:
         """The volume. Raises PodNotReady, naming everything in it that is missing, and UnsupportedPod."""
@@ -92,7 +96,9 @@ class VolumeBuilder:
             for file in self._files(volume, projection, faults):
                 files[file.path] = file
         if faults:
-            raise _not_ready(volume, faults)
+            if volume["name"] not in self.kept:
+                raise _not_ready(volume, faults)
+            files = {**_with_modes(volume, self.kept[volume["name"]]), **files}
         return tuple(files[path] for path in sorted(files))
 
     def _files(self, volume: Json, projection: Json, faults: list[str]) -> Iterator[File]:
@@ -136,6 +142,14 @@ class VolumeBuilder:
         if not reference:
             return ""
         return resource_value(self.containers[reference["containerName"]], reference, self.context.allocatable)
+
+
+def _with_modes(volume: Json, kept: Mapping[str, bytes]) -> dict[str, File]:
+    """Files as the instance has them, which no cloud tells the modes of."""
+    sources = [source for projection in _projections(volume) for source in projection.values()]
+    items = [item for source in sources for item in source.get("items") or ()]
+    modes = {_clean(item["path"]): item.get("mode") for item in items}
+    return {path: File(path, text, _or_default(modes.get(path), _mode(volume))) for path, text in kept.items()}
 
 
 def _projections(volume: Json) -> Sequence[Json]:

@@ -93,11 +93,23 @@ def content_references(pod: Json) -> References:
     )
 
 
-def content(pod: Json, objects: Objects, context: NodeContext) -> Sequence[Volume]:
+def content(
+    pod: Json, objects: Objects, context: NodeContext, *, kept: Mapping[str, Mapping[str, bytes]] | None = None
+) -> Sequence[Volume]:
     """All volumes of a pod as `build` makes them, be it for an instance that has them already and shall show what is
-    new. Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused."""
+    new. kept: what that instance shows now, by volume and path, for what is no longer to be had.
+
+    Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused.
+    """
     by_name = {container["name"]: container for container in _containers(pod)}
-    builder = VolumeBuilder(pod=pod, namespace=_namespace(pod), containers=by_name, objects=objects, context=context)
+    builder = VolumeBuilder(
+        pod=pod,
+        namespace=_namespace(pod),
+        containers=by_name,
+        objects=objects,
+        context=context,
+        kept=kept or {},
+    )
     built: list[Volume] = []
     found: list[Refusal] = []
     for volume in volumes.mounted_volumes(pod):

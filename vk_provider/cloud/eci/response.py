@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -163,6 +164,20 @@ _FACTS: Mapping[str, str] = {
     "allocated-eipInstanceId": "eipinstanceid",
     "allocated-ipv6Address": "ipv6address",
 }
+
+
+def files(group: Any) -> Mapping[str, Mapping[str, bytes]]:
+    """What a group's config files hold, by volume and path. A volume with anything unreadable is left out."""
+    found: dict[str, Mapping[str, bytes]] = {}
+    for volume in _maps(_fold_map(group).get("volumes")):
+        items = _maps(volume.get("configfilevolumeconfigfiletopaths"))
+        try:
+            held = {_text(each.get("path")): b64decode(_text(each.get("content")), validate=True) for each in items}
+        except ValueError:
+            continue
+        if held and all(held):
+            found[_text(volume.get("name"))] = held
+    return found
 
 
 def tags_of(group: Any) -> dict[str, str]:
