@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from vk_provider.cloud.base import Cloud, LogOptions
+from vk_provider.cloud.base import Cloud, LogOptions, Updates
 from vk_provider.errors import CloudDenied, InstanceGone, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus, Owner, StateKind, merge
-from vk_provider.model.workload import Container, Workload
+from vk_provider.model.workload import Container, File, Volume, Workload
 
 
 def workload(*, restart_policy: str = "Never", node: str = "node-a") -> Workload:
@@ -161,3 +161,21 @@ async def test_check_tells_right_from_wrong_keys(cloud, make_cloud):
     await cloud.check()
     with pytest.raises(CloudDenied, match="ECI_SECRET_KEY"):
         await make_cloud(secret="wrong").check()
+
+
+async def test_the_files_of_a_running_instance_can_be_changed_and_said_again(cloud):
+    def volumes(text: bytes) -> tuple[Volume, ...]:
+        return (Volume("cfg", files=(File("a", text), File("b", b""))), Volume("none", files=()))
+
+    created = await cloud.create(replace(workload(restart_policy="Always"), volumes=volumes(b"1")))
+
+    async def runs() -> bool:
+        return (await cloud.describe([created.id]))[created.id].status is InstanceStatus.RUNNING
+
+    await until(runs)
+    assert isinstance(cloud, Updates)
+    for _ in range(2):
+        await cloud.update_files(created.id, volumes(b"2"))
+    await until(runs)
+    with pytest.raises(InstanceGone):
+        await cloud.update_files("eci-0000000000000000none", volumes(b"3"))
