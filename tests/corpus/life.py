@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -232,9 +233,13 @@ _SHORT = {"PodReadyToStartContainers": "Net", "Initialized": "Init"}
 _USUAL_EVENTS = ("Pulling", "Pulled", "Created", "Started")  # their messages are the stand-in cloud's
 
 
+_INSTANCE_ID = re.compile(r"eci-[a-z0-9]{20}")
+
+
 def _told(lines: list[str]) -> list[str]:
     """Each once in a row."""
-    return [line for index, line in enumerate(lines) if index == 0 or line != lines[index - 1]]
+    named = [_INSTANCE_ID.sub("eci-1", line) for line in lines]
+    return [line for index, line in enumerate(named) if index == 0 or line != named[index - 1]]
 
 
 def _status_line(status: Json) -> str:
@@ -292,4 +297,4 @@ def _event_lines(events: list[Json]) -> list[str]:
             lines.append(
                 f"{event['type']} {event['reason']}{f' of {where}' if where else ''}: {event.get('message', '')}"
             )
-    return lines
+    return [_INSTANCE_ID.sub("eci-1", line) for line in lines]

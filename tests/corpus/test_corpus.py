@@ -51,7 +51,7 @@ def test_there_is_a_golden_for_each_and_none_without_a_manifest():
 
 
 def test_the_corpus_is_large():
-    assert len(CASES) >= 40
+    assert len(CASES) >= 150
 
 
 def secrets_of(case):
