@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.corpus.life import Story, story
+from tests.corpus.life import INSTANCE_ID, Story, story
 from tests.corpus.manifests import Case, Life, cases, default_life
 from vk_provider import show
 from vk_provider.errors import UnsupportedPod
@@ -127,11 +127,12 @@ def _by_numbers(item: tuple[str, Any]) -> list[tuple[int, int, str]]:
 
 def _readable(name: str, value: str) -> str:
     if not name.endswith(".Content"):
-        return value
+        return INSTANCE_ID.sub("eci-1", value)
     content = base64.b64decode(value, validate=True)
     assert base64.b64encode(content).decode() == value, f"{name}: another spelling of base64"
     try:
-        return f"text: {content.decode()}" if len(content) < 2000 else f"{len(content)} bytes"
+        text = INSTANCE_ID.sub("eci-1", content.decode())
+        return f"text: {text}" if len(content) < 2000 else f"{len(content)} bytes"
     except UnicodeDecodeError:
         return f"base64: {value}"
 

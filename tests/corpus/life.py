@@ -217,7 +217,17 @@ def _put(kube: CorpusKube, item: Json) -> None:
     if row.namespaced:
         stored["metadata"].setdefault("namespace", "default")
     defaults.apply(row.key, stored)
+    _bind(stored)
     kube.add(_path(item), stored)
+
+
+def _bind(item: Json) -> None:
+    """What the controller of volumes does: a bound volume names its claim by uid too."""
+    if item["kind"] == "PersistentVolumeClaim":
+        item["metadata"]["uid"] = f"uid-of-{item['metadata']['name']}"
+    claim = item.get("spec", {}).get("claimRef")
+    if item["kind"] == "PersistentVolume" and claim:
+        claim["uid"] = f"uid-of-{claim['name']}"
 
 
 def _path(item: Json) -> str:
@@ -233,12 +243,12 @@ _SHORT = {"PodReadyToStartContainers": "Net", "Initialized": "Init"}
 _USUAL_EVENTS = ("Pulling", "Pulled", "Created", "Started")  # their messages are the stand-in cloud's
 
 
-_INSTANCE_ID = re.compile(r"eci-[a-z0-9]{20}")
+INSTANCE_ID = re.compile(r"eci-[a-z0-9]{20}")
 
 
 def _told(lines: list[str]) -> list[str]:
     """Each once in a row."""
-    named = [_INSTANCE_ID.sub("eci-1", line) for line in lines]
+    named = [INSTANCE_ID.sub("eci-1", line) for line in lines]
     return [line for index, line in enumerate(named) if index == 0 or line != named[index - 1]]
 
 
@@ -297,4 +307,4 @@ def _event_lines(events: list[Json]) -> list[str]:
             lines.append(
                 f"{event['type']} {event['reason']}{f' of {where}' if where else ''}: {event.get('message', '')}"
             )
-    return [_INSTANCE_ID.sub("eci-1", line) for line in lines]
+    return [INSTANCE_ID.sub("eci-1", line) for line in lines]
