@@ -47,6 +47,8 @@ LARGE_REGIONS = frozenset(
 DEFAULT = (2.0, 4.0)
 _GIB_PER_VCPU = {"c": 2, "g": 4, "r": 8}
 _INSTANCE_TYPE = re.compile(r"ecs\.([cgr])\w+\.(?:(\d*)xlarge|(large))")
+_GPU_TYPE = re.compile(r"ecs\.gn\d\w*-c(\d+)g(\d+)\.(\d*)xlarge")  # vCPU for so many GPUs; the whole
+_GIB_PER_GPU_VCPU = 3.875
 _EPSILON = 1e-9  # sums like 0.1 + 0.2 must still fit into 0.3
 
 
@@ -89,14 +91,25 @@ def round_up(cpu: float, memory_gib: float, *, region: str, spot: bool) -> tuple
 
 
 def of_instance_types(types: Iterable[str]) -> tuple[float, float]:
-    """vCPU and GiB of the first ECS type of a list, for the c, g and r families. Raises ApiError."""
+    """vCPU and GiB of the first ECS type of a list: families c, g, r, and gn with GPUs. Raises ApiError."""
     first = next(iter(types), "")
+    if with_gpus := _GPU_TYPE.fullmatch(first):
+        cpu = 4.0 * int(with_gpus[3] or 1)
+        return cpu, float(int(cpu * _GIB_PER_GPU_VCPU))
     match = _INSTANCE_TYPE.fullmatch(first)
     if match is None:
-        message = f"The specified instance type {first!r} is not supported by this stand-in (families c, g and r are)."
+        message = (
+            f"The specified instance type {first!r} is not supported by this stand-in (families c, g, r and gn are)."
+        )
         raise ApiError("InvalidInstanceTypeForEciBuy", message)
     cpu = 2.0 if match[3] else 4.0 * int(match[2] or 1)
     return cpu, cpu * _GIB_PER_VCPU[match[1]]
+
+
+def gpus_of_instance_types(types: Iterable[str]) -> int:
+    """GPUs of the first ECS type of a list; its name says how many vCPU come with how many."""
+    match = _GPU_TYPE.fullmatch(next(iter(types), ""))
+    return 4 * int(match[3] or 1) * int(match[2]) // int(match[1]) if match else 0
 
 
 def _not_allowed(cpu: float, memory_gib: float) -> ApiError:

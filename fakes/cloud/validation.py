@@ -91,6 +91,7 @@ def group_size(group: Json) -> tuple[float, float]:
     """vCPU and GiB that will be billed. Raises ApiError when no such size is on sale or the containers do not fit."""
     region, spot = group["RegionId"], group.get("SpotStrategy", "NoSpot") != "NoSpot"
     cpu, memory = _containers_need(group)
+    _check_gpus(group)
     if group.get("InstanceType"):
         size = sizes.of_instance_types(group["InstanceType"].split(","))
     elif "Cpu" in group or "Memory" in group:
@@ -106,6 +107,14 @@ def group_size(group: Json) -> tuple[float, float]:
         )
         raise ApiError("InvalidParameter.CPU.Memory", message)
     return size
+
+
+def _check_gpus(group: Json) -> None:
+    """GPUs come with types that have them."""
+    needed = sum(item.get("Gpu", 0) for item in group["Container"])
+    there = sizes.gpus_of_instance_types(group.get("InstanceType", "").split(","))
+    if needed > there:
+        raise invalid("Container.Gpu", f"the containers ask for {needed} GPUs and the instance type has {there}")
 
 
 def _containers_need(group: Json) -> tuple[float, float]:

@@ -179,6 +179,20 @@ async def test_init_containers_are_looked_at_until_they_are_done(eci, cloud):
     assert eci.count("DescribeContainerGroups") == looks
 
 
+async def test_who_else_looks_at_a_group_takes_no_init_containers_end_away(eci, cloud):
+    """As somebody who asks for a log does, or we ourselves for where it is."""
+    instance = await cloud.create(EVERYTHING)
+    group = eci.groups[instance.id]
+    group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Running"}}]
+    await cloud.changes(60)
+    group["Status"] = "Running"
+    group["IntranetIp"] = "192.168.0.9"
+    group["InitContainers"] = [{"Name": "init", "CurrentState": {"State": "Terminated", "ExitCode": 0}}]
+    await cloud.describe([instance.id])
+    reports = [each for each in await cloud.changes(60) if each.id == instance.id and each.init_containers]
+    assert [each.init_containers[0].state.exit_code for each in reports] == [0]
+
+
 async def test_after_a_restart_the_full_listing_shows_whose_init_containers_are_at_work(eci, cloud):
     add(eci, 1, InitContainers=[{"Name": "init", "CurrentState": {"State": "Running"}}])
     await cloud.list()

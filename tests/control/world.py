@@ -65,17 +65,27 @@ class Link:
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **more: Any) -> Any:
+            ended = False
             await self._fate.step(name)
             if self._latency_s:
                 await asyncio.sleep(self._latency_s / 2)
             try:
                 return await getattr(self._target, name)(*args, **more)
+            except asyncio.CancelledError:
+                ended = True  # with its process: nothing comes back, and nobody waits for it
+                raise
             finally:
-                if self._latency_s:
-                    await asyncio.sleep(self._latency_s / 2)
-                await self._fate.step(name)
+                if not ended:
+                    if self._latency_s:
+                        await asyncio.sleep(self._latency_s / 2)
+                    await self._fate.step(name)
 
         return call
+
+    async def logs(self, *args: Any, **more: Any) -> AsyncIterator[bytes]:
+        await self._fate.step("logs")
+        async for chunk in self._target.logs(*args, **more):
+            yield chunk
 
     @asynccontextmanager
     async def stream(self, *args: Any, **more: Any) -> AsyncIterator[Any]:

@@ -147,6 +147,10 @@ def many(prefix, count, **members):
         pytest.param(many("Tag", 21, Key="k{n}", Value="v"), "NumberExceed.Tags", id="21 tags"),
         pytest.param({"Tag__1__Key": "acs:x"}, "InvalidParameter", id="reserved tag"),
         pytest.param({"Tag__1__Key": "k" * 65}, "InvalidParameter.LengthExceeded", id="tag key"),
+        pytest.param({"Container__1__Gpu": "1"}, "InvalidParameter", id="a GPU of no type"),
+        pytest.param(
+            {"Container__1__Gpu": "2", "InstanceType": "ecs.gn6i-c4g1.xlarge"}, "InvalidParameter", id="a GPU too many"
+        ),
         pytest.param({"InstanceType": "ecs.warp9"}, "InvalidInstanceTypeForEciBuy", id="instance type"),
         pytest.param({"DryRun": "True"}, "DryRunOperation", id="dry run of a good request"),
         pytest.param({"ClientToken": "t" * 65}, "InvalidParameter", id="token too long"),
@@ -187,6 +191,8 @@ def test_refused(changes, code):
         pytest.param({"Container__1__Cpu": "0.1"}, (0.25, 0.5), id="cpu only"),
         pytest.param({"Cpu": "4", "Memory": "8", "Container__1__Cpu": "1"}, (4, 8), id="the group's own size"),
         pytest.param({"InstanceType": "ecs.c6.xlarge"}, (4, 8), id="instance type"),
+        pytest.param({"InstanceType": "ecs.gn6i-c4g1.xlarge", "Container__1__Gpu": "1"}, (4, 15), id="one GPU"),
+        pytest.param({"InstanceType": "ecs.gn6i-c24g1.12xlarge", "Container__1__Gpu": "2"}, (48, 186), id="two GPUs"),
         pytest.param(
             SECOND | {"Container__1__Cpu": "2", "Container__1__Memory": "4", "Container__2__Cpu": "2.25"},
             (6, 6),

@@ -267,10 +267,11 @@ class EciCloud:
         wanted = list(self._starting)
         found = await self.describe(wanted)
         for instance_id in wanted:
-            if instance_id not in found and instance_id in self._starting:
-                self._starting[instance_id] += 1
-                if self._starting[instance_id] >= _MOST_MISSES:
-                    del self._starting[instance_id]
+            instance = found.get(instance_id)
+            if instance is None:
+                self._starting[instance_id] = self._starting.get(instance_id, 0) + 1
+            if not _is_under_way(instance) or self._starting.get(instance_id, 0) >= _MOST_MISSES:
+                self._starting.pop(instance_id, None)
         return tuple(found.values())
 
     def _remember(self, instance_id: str) -> None:
@@ -367,11 +368,14 @@ class EciCloud:
         return report
 
     def _note_starting(self, instance: Instance) -> None:
-        is_under_way = instance.status is not InstanceStatus.RUNNING and not instance.status.is_ended
-        if instance.init_containers and is_under_way:
+        """Whoever looked. Only `_look_at_starting`, whose findings are passed on, ends its being looked at."""
+        if instance.init_containers and _is_under_way(instance):
             self._remember(instance.id)
-        else:
-            self._starting.pop(instance.id, None)
+
+
+def _is_under_way(instance: Instance | None) -> bool:
+    """Its init containers may still be at work; so may those of one that is not to be seen."""
+    return instance is None or (instance.status is not InstanceStatus.RUNNING and not instance.status.is_ended)
 
 
 async def _all_of(asking: Iterable[Coroutine[Any, Any, None]]) -> None:
