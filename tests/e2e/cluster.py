@@ -98,6 +98,7 @@ class Space:
         "LimitRange": "api/v1:limitranges",
         "Endpoints": "api/v1:endpoints",
         "Event": "api/v1:events",
+        "PersistentVolumeClaim": "api/v1:persistentvolumeclaims",
         "Job": "apis/batch/v1:jobs",
         "Deployment": "apis/apps/v1:deployments",
     }

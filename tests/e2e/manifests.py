@@ -30,6 +30,30 @@ def pod(name: str, script: str = "true", *, labels: Json | None = None, **fields
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(script, **fields)}
 
 
+def claimed(name: str, *, namespace: str, disk: str) -> tuple[Json, Json]:
+    """A claim, and the volume of a cloud disk that it will be bound to; the volume's name is the disk's."""
+    size, modes = {"storage": "20Gi"}, ["ReadWriteOnce"]
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": disk},
+    }
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": disk},
+        "spec": {
+            "accessModes": modes,
+            "capacity": size,
+            "claimRef": {"namespace": namespace, "name": name},
+            "csi": {"driver": "diskplugin.csi.alibabacloud.com", "volumeHandle": disk, "fsType": "ext4"},
+            "persistentVolumeReclaimPolicy": "Retain",
+        },
+    }
+    return claim, volume
+
+
 def job(name: str, template: Json, **fields: Any) -> Json:
     spec = {"backoffLimit": 0, "template": {"spec": template}, **fields}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}

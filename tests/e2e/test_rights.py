@@ -20,7 +20,7 @@ from tests.contract.kube.client import MERGE
 from tests.e2e.cloud import Cloud
 from tests.e2e.cluster import Cluster, Space, condition, within
 from tests.e2e.conftest import make_space
-from tests.e2e.manifests import FOR_EVER, Json, pod
+from tests.e2e.manifests import FOR_EVER, Json, claimed, pod
 from tests.e2e.provider import NAMESPACE, Provider, manifests
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -153,6 +153,7 @@ class Exercise:
             pod("reads", 'echo "$A" "$KUBERNETES_SERVICE_PORT"; test -s /t/token && cat /s/b', node=node, **READS),
             pod("runs", FOLLOWS, node=node, **SHOWS),
             pod("lost", FOR_EVER, node=node),
+            pod("keeps", "echo kept >/s/x; cat /s/x", node=node, nodeName=node, **KEEPS),
             pod("waits", node=node, volumes=[{"name": "v", "secret": {"secretName": "none"}}], container=MOUNT),
         )
         space.when_phase("reads", "Succeeded", within_s=STEP_S)
@@ -162,6 +163,7 @@ class Exercise:
         self._told(space, "waits", "FailedMount", count=2)
         for name in ("runs", "lost"):
             space.when_ready(name)
+        self._claims(space)
         for path, value in ((space.path("ConfigMap", "c"), "3"), (space.path("Secret", "s"), "NA==")):
             self._cluster.merge(path, {"data": {"a": value}})
         within(STEP_S, lambda: "3 4" in space.kubectl("logs", "runs"), lambda: space.kubectl("logs", "runs"))
@@ -174,6 +176,17 @@ class Exercise:
         within(STEP_S, lambda: LABEL in (self._cluster.get(f"/api/v1/nodes/{node}") or {})["metadata"]["labels"])
         within(STEP_S, lambda: not self._cloud.billed(vk_namespace=space.name))
         assert provider.missing_rights() == []
+
+    def _claims(self, space: Space) -> None:
+        """A pod that waits for its claim gets it once it is bound."""
+        self._told(space, "keeps", "FailedMount", count=1)
+        claim, volume = claimed("d", namespace=space.name, disk=f"d-{space.name}")
+        self._cluster.create("/api/v1/persistentvolumes", volume)
+        try:
+            space.create(claim)
+            space.when_phase("keeps", "Succeeded", within_s=STEP_S)
+        finally:
+            self._cluster.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
 
     def _node_says(self, node: str, kind: str) -> None:
         within(STEP_S, lambda: condition(self._cluster.get(f"/api/v1/nodes/{node}") or {}, kind) == "True")
@@ -197,6 +210,7 @@ class Exercise:
 
 
 MOUNT: Json = {"volumeMounts": [{"name": "v", "mountPath": "/s"}]}
+KEEPS: Json = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "d"}}], "container": MOUNT}
 FOLLOWS = f"until test $(cat /c/a) = 3 && test -e /s/a; do sleep 0.2; done; echo $(cat /c/a) $(cat /s/a); {FOR_EVER}"
 SHOWS: Json = {
     "volumes": [{"name": "v", "secret": {"secretName": "s"}}, {"name": "c", "configMap": {"name": "c"}}],
