@@ -27,6 +27,7 @@ from vk_provider.control.live import PER_MINUTE, LiveConfiguration
 from vk_provider.control.node import STAMP, NodeController
 from vk_provider.control.plan import Node, primary
 from vk_provider.control.pods import PodController
+from vk_provider.control.profile import ProfileWatch
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.references import ReferenceReader
 from vk_provider.control.sources import SourceWatcher
@@ -138,7 +139,8 @@ class Provider:
         )
         references = ReferenceReader(self._client)
         live = self._live(references, lambda: controller)
-        controller = self._controller(poller, references, live)
+        profile = self._profile(self._tell_node(node))
+        controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.run(), name="lease")
@@ -151,6 +153,8 @@ class Provider:
                 renewing = self._certificate.run(changed=tls.look_now, tell=self._tell_node(node))
                 tasks.create_task(renewing, name="serving certificate")
             tasks.create_task(poller.run(), name="instances")
+            if profile is not None:
+                tasks.create_task(profile.run(), name="profile")
             if isinstance(self._cloud, Prices):
                 tasks.create_task(self._cloud.keep_prices(), name="prices")
             if self._usage is not None:
@@ -218,7 +222,11 @@ class Provider:
         )
 
     def _controller(
-        self, poller: InstancePoller, references: ReferenceReader, live: LiveConfiguration | None
+        self,
+        poller: InstancePoller,
+        references: ReferenceReader,
+        live: LiveConfiguration | None,
+        profile: ProfileWatch | None,
     ) -> PodController:
         config = self._config
         return PodController(
@@ -232,6 +240,7 @@ class Provider:
             references=references,
             live=live,
             costs=self._costs,
+            admit=profile.admit if profile is not None else None,
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,
@@ -243,6 +252,11 @@ class Provider:
             jitter=random.random,
             ask=self._asker.ask,
         )
+
+    def _profile(self, tell: Tell) -> ProfileWatch | None:
+        """None: the settings name none."""
+        namespace, _, name = self._config.eci_profile.partition("/")
+        return ProfileWatch(self._client, namespace, name, tell=tell) if name else None
 
     def _node(self, port: int, server_version: str) -> NodeController:
         config = self._config

@@ -26,6 +26,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "CpuArchitecture": ("AMD64", "ARM64"),
     "OsType": ("Linux", "Windows"),
     "DnsPolicy": ("Default", "None"),
+    "EciFailStrategy": ("fail-back", "fail-over", "fail-fast"),
+    "ImageAccelerateMode": ("nydus", "dadi", "p2p", "imc"),
+    "EipISP": ("BGP", "BGP_PRO"),
 }
 VOLUME_TYPES = ("EmptyDirVolume", "ConfigFileVolume", "NFSVolume", "FlexVolume", "HostPathVolume", "DiskVolume")
 # The exceptions under `net.` are published nowhere, so none is made.
@@ -145,6 +148,18 @@ def file_bytes(item: Mapping[str, Any], name: str) -> bytes:
 
 
 def _check_network(group: Json) -> None:
+    for name in group.get("ComputeCategory", []):
+        if name not in ("economy", "general"):
+            raise invalid("ComputeCategory", "economy or general")
+    if group.get("EipInstanceId") and group.get("AutoCreateEip"):
+        raise invalid("EipInstanceId", "not together with AutoCreateEip")
+    for name, low, high in (("EipBandwidth", 1, 1000), ("CpuOptionsCore", 0, 1000), ("Ipv6AddressCount", 0, 1)):
+        if not low <= group.get(name, low) <= high:
+            raise out_of_range(name, f"{low} to {high}")
+    _count(group, "NtpServer", 20)
+    _count(group, "AcrRegistryInfo", 20)
+    if group.get("CorePattern", "").startswith("|"):
+        raise invalid("CorePattern", "a path")
     if len(group.get("VSwitchId", "").split(",")) > 10:
         raise too_long("VSwitchId", "10 vSwitches")
     if len(group.get("SecurityGroupId", "").split(",")) > 5:

@@ -53,8 +53,8 @@ def listed_group(group: Group, *, with_events: bool) -> Json:
         "ComputeCategory": (spec.get("ComputeCategory") or ["general"])[0],
         "EphemeralStorage": spec.get("EphemeralStorage", 0),
         "IntranetIp": group.ip,
-        "InternetIp": "",
-        "Ipv6Address": "",
+        "InternetIp": _public_address(group),
+        "Ipv6Address": f"fd00:ec1::{group.seq:x}" if group.ip and spec.get("Ipv6AddressCount") else "",
         "EniInstanceId": f"eni-{group.id[4:]}" if group.ip else "",
         "Discount": 0,
         "CreationTime": iso_time(group.created_at),
@@ -79,6 +79,12 @@ def listed_group(group: Group, *, with_events: bool) -> Json:
         "Volumes": [_volume(item) for item in spec.get("Volume", [])],
         "Events": [event.as_listed() for event in group.events] if with_events else [],
     }
+
+
+def _public_address(group: Group) -> str:
+    """An address of the range for documentation; it leads nowhere."""
+    has_one = group.spec.get("AutoCreateEip") or group.spec.get("EipInstanceId")
+    return f"203.0.113.{group.seq % 254 + 1}" if group.ip and has_one else ""
 
 
 def group_status(group: Group) -> Json:

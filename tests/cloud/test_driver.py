@@ -51,6 +51,35 @@ async def test_no_stock_is_told(eci, cloud):
         await cloud.create(PI)
 
 
+async def test_what_is_out_of_stock_is_not_asked_for_again_at_once(eci, cloud):
+    """Each attempt says which comes next; another pod goes there without asking, unless it may have asked before."""
+    specs = {"k8s.aliyun.com/eci-use-specs": "16-32Gi,ecs.c6.8xlarge"}
+    pod = replace(PI, annotations=specs)
+    eci.fail("CreateContainerGroup", 403, "OperationDenied.NoStock")
+    with pytest.raises(OutOfCapacity, match=r"next is ecs\.c6\.8xlarge") as caught:
+        await cloud.create(pod)
+    assert (caught.value.next_attempt, caught.value.is_known) == (1, False)
+    other = replace(pod, owner=owner(uid="other"))
+    with pytest.raises(OutOfCapacity) as caught:
+        await cloud.create(other)
+    assert (caught.value.next_attempt, caught.value.is_known) == (1, True)
+    assert eci.count("CreateContainerGroup") == 1
+    made = await cloud.create(replace(pod, attempt=1))
+    assert (made.sku, made.attempt) == ("ecs.c6.8xlarge", 1)
+    tokens = [asked["ClientToken"] for action, asked in eci.calls if action == "CreateContainerGroup"]
+    assert len(set(tokens)) == 2
+    assert (await cloud.create(replace(other, in_doubt=True))).attempt == 0, "it may have been sent before: asked"
+
+
+async def test_spot_falls_back_to_pay_as_you_go_only_where_that_is_wanted(eci, cloud):
+    spot = {"k8s.aliyun.com/eci-spot-strategy": "SpotAsPriceGo"}
+    for asked, following in ((spot, None), ({**spot, "k8s.aliyun.com/eci-spot-fallback": "true"}, 1)):
+        eci.fail("CreateContainerGroup", 403, "Spot.NotMatched")
+        with pytest.raises(OutOfCapacity) as caught:
+            await cloud.create(replace(PI, annotations=asked, in_doubt=True))
+        assert caught.value.next_attempt == following
+
+
 async def test_after_a_restart_a_changed_request_finds_the_first_ones_instance(eci, cloud):
     first = await cloud.create(PI)
     renewed = replace(PI, volumes=(replace(PI.volumes[0], files=PI.volumes[0].files[1:]),))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from vk_provider.cloud.base import LogOptions
-from vk_provider.errors import CloudError, CloudUnavailable
+from vk_provider.errors import CloudError, CloudUnavailable, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
 from vk_provider.model.workload import Workload
 
@@ -24,9 +24,10 @@ class MemoryCloud:
         self.created: list[Workload] = []
         self.fail: CloudError | None = None
         self.fail_create: list[CloudError] = []
+        self.sold_out_once: set[str] = set()  # names of pods whose first way to be carried is out of stock, once
         self.lose_next_answer = False
         self.vanish_on_delete = True
-        self._tokens: dict[tuple[str, str], str] = {}
+        self._tokens: dict[tuple[str, str, int], str] = {}
 
     def _enter(self, call: str) -> None:
         self.calls.append(call)
@@ -43,7 +44,10 @@ class MemoryCloud:
         self._enter("create")
         if self.fail_create:
             raise self.fail_create.pop(0)
-        token = (workload.owner.uid, workload.replaces)
+        if workload.attempt == 0 and workload.owner.name in self.sold_out_once:
+            self.sold_out_once.discard(workload.owner.name)
+            raise OutOfCapacity("NoStock: a", code="OperationDenied.NoStock", next_attempt=1)
+        token = (workload.owner.uid, workload.replaces, workload.attempt)
         if token not in self._tokens:
             self._tokens[token] = f"eci-{len(self._tokens) + 1}"
             owner = Owner("c", "vk", workload.owner.namespace, workload.owner.name, workload.owner.uid)

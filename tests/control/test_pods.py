@@ -904,3 +904,43 @@ async def test_a_thousand_that_go_at_once_hold_up_nobody_who_comes():
         ]
         assert len(gets) == 1000
     assert world.complaints() == []
+
+
+# --- out of stock ---
+
+ATTEMPT = "k8s.aliyun.com/eci-create-attempt"
+
+
+@in_no_time
+async def test_the_next_way_is_noted_on_the_pod_before_it_is_tried():
+    world = World(job=Life(runs_s=5))
+    world.cloud.sold_out_once.add("job")
+    async with world.running():
+        world.kube.add_pod("job")
+        await world.until(lambda: world.phase("job") == "Succeeded")
+    assert [each.attempt for each in world.cloud.created] == [1]
+    assert world.kube.pod("job")["metadata"]["annotations"][ATTEMPT] == "1"
+    assert "NoStock" in {each["reason"] for each in world.kube.events()}
+    assert world.complaints() == []
+
+
+@in_no_time
+@pytest.mark.parametrize(
+    ("annotation", "phase", "reason"),
+    [
+        ({"k8s.aliyun.com/eci-fail-strategy": "fail-fast"}, "Pending", "ContainerInstanceScheduleFailed"),
+        ({"k8s.aliyun.com/pod-fail-on-create-err": "true"}, "Failed", "ProviderFailed"),
+    ],
+)
+async def test_who_wants_no_further_try_gets_none(annotation, phase, reason):
+    world = World(job=Life(runs_s=5))
+    world.cloud.fail_create = [OutOfCapacity("none left", code="OperationDenied.NoStock")]
+    path = "/api/v1/namespaces/web/pods/job"
+    async with world.running():
+        world.kube.add_pod("job")
+        world.kube.edit(path, lambda item: item["metadata"].setdefault("annotations", {}).update(annotation))
+        await world.until(lambda: world.kube.pod("job").get("status", {}).get("reason") == reason)
+    async with world.running():  # it is remembered
+        await asyncio.sleep(600)
+        assert world.kube.pod("job")["status"]["phase"] == phase
+    assert world.cloud.created == []

@@ -60,6 +60,12 @@ async def replaced(world):
     await world.until(lambda: world.phase("unlucky") == "Succeeded")
 
 
+async def sold_out(world):
+    """Stock comes back after the first answer: whoever forgot that another way was taken would start a second one."""
+    world.cloud.sold_out_once.add("job")
+    await job(world)
+
+
 async def refused(world):
     world.kube.add_pod("odd", spec={"hostNetwork": True})
     await world.until(lambda: world.phase("odd") == "Failed")
@@ -106,6 +112,7 @@ STORIES = {
     "force-deleted, and a namesake": (force_deleted, {"web": "Running"}),
     "its instance vanishes": (vanished, {"web": "Failed"}),
     "never placed, twice": (replaced, {"unlucky": "Succeeded"}),
+    "its first way is out of stock": (sold_out, {"job": "Succeeded"}),
     "refused": (refused, {"odd": "Failed"}),
 }
 LIVES = {"job": JOB, "unlucky": Life(runs_s=5, unplaced=2)}

@@ -229,7 +229,21 @@ READS: Json = {
 
 
 @pytest.fixture(scope="module")
-def exercise(cluster: Cluster, cloud: Cloud, directory: Path, metrics_reader: str) -> Exercise:
+def profile(cluster: Cluster) -> Iterator[None]:
+    """One that selects by namespace, so that namespaces have to be looked at; it selects none."""
+    selector = {
+        "name": "none",
+        "namespaceSelector": {"matchLabels": {"selected-by": "nobody"}},
+        "effect": {"annotations": {"k8s.aliyun.com/eci-auto-imc": "true"}},
+    }
+    folder = "/api/v1/namespaces/kube-system/configmaps"
+    cluster.create(folder, {"metadata": {"name": "eci-profile"}, "data": {"selectors": json.dumps([selector])}})
+    yield
+    cluster.delete(f"{folder}/eci-profile")
+
+
+@pytest.fixture(scope="module")
+def exercise(cluster: Cluster, cloud: Cloud, directory: Path, metrics_reader: str, profile: None) -> Exercise:
     return Exercise(cluster, cloud, directory, reader=metrics_reader)
 
 

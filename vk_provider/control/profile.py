@@ -1,0 +1,112 @@
+"""Watches the one ConfigMap that says where instances go (`translate.profile`), and puts its word on pods.
+
+A profile that is wrong changes nothing: the last good one goes on, and the Node tells of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vk_provider.errors import KubeError, NotFound, PodNotReady
+from vk_provider.kube import paths
+from vk_provider.kube.client import KubeClient
+from vk_provider.kube.reflector import Reflector
+from vk_provider.kube.store import Store
+from vk_provider.translate.profile import BadProfile, Profile, applied, parse
+
+Json = dict[str, Any]
+Tell = Callable[[str, str, str], None]  # type, reason and message of an event on our Node
+log = logging.getLogger(__name__)
+
+FRESH_S = 10.0  # how old a namespace's labels may be
+MOST_NAMESPACES = 512
+PATIENCE_S = 10.0  # how long pods wait for the first look at it; a profile that may not be read must not stop them
+
+
+class ProfileWatch:
+    """Without the ConfigMap there is nothing to add. `admit` is what `PodController` takes."""
+
+    def __init__(self, client: KubeClient, namespace: str, name: str, *, tell: Tell) -> None:
+        self._client = client
+        self._name = f"{namespace}/{name}"
+        self._tell = tell
+        self._store: Store[Json] = Store(
+            key=lambda item: str(item["metadata"]["name"]),
+            version=lambda item: str(item["metadata"].get("resourceVersion") or ""),
+        )
+        self._store.subscribe(lambda _: self._changed())
+        self._reflector = Reflector(
+            client,
+            paths.core("configmaps", namespace=namespace),
+            self._store,
+            params={"fieldSelector": f"metadata.name={name}"},
+        )
+        self._key = name
+        self._profile = Profile()
+        self._namespaces: OrderedDict[str, tuple[float, Mapping[str, str]]] = OrderedDict()
+        self._waited = False
+
+    @property
+    def current(self) -> Profile:
+        return self._profile
+
+    async def run(self) -> None:
+        await self._reflector.run()
+
+    async def admit(self, pod: Json) -> Json:
+        """Raises PodNotReady when the pod's namespace has to be looked at and cannot be."""
+        if not self._waited:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._store.ready.wait()
+            except TimeoutError:
+                log.warning("profile %s cannot be read, pods go on without it", self._name)
+            self._waited = True
+        if not self._profile.selectors and not self._profile.annotations:
+            return pod
+        labels: Mapping[str, str] = {}
+        if self._profile.asks_for_namespaces:
+            labels = await self._labels_of(str(pod["metadata"]["namespace"]))
+        return applied(self._profile, pod, labels)
+
+    def _changed(self) -> None:
+        found = self._store.get(self._key)
+        try:
+            profile = parse((found or {}).get("data") or {})
+        except BadProfile as error:
+            log.warning("profile %s is wrong, the last good one goes on: %s", self._name, error)
+            self._tell("Warning", "ProfileRejected", f"ConfigMap {self._name}: {error}; the last good one goes on")
+            return
+        if profile == self._profile:
+            return
+        self._profile = profile
+        log.info("profile %s taken selectors=%d", self._name, len(profile.selectors))
+        if profile.unheeded:
+            names = ", ".join(profile.unheeded)
+            self._tell("Warning", "ProfileUnheeded", f"ConfigMap {self._name}: no effect here: {names}")
+
+    async def _labels_of(self, namespace: str) -> Mapping[str, str]:
+        now = asyncio.get_running_loop().time()
+        known = self._namespaces.get(namespace)
+        if known is not None and known[0] > now:
+            return known[1]
+        try:
+            found = await self._client.get(paths.core("namespaces", name=namespace))
+        except NotFound:
+            found = {}
+        except KubeError as error:
+            raise PodNotReady(
+                f"cannot read namespace {namespace}, which {self._name} selects by: {error}",
+                event_reason="FailedCreatePodSandBox",
+                waiting_reason="ContainerCreating",
+            ) from error
+        labels = (found.get("metadata") or {}).get("labels") or {}
+        self._namespaces.pop(namespace, None)
+        self._namespaces[namespace] = (now + FRESH_S, labels)
+        while len(self._namespaces) > MOST_NAMESPACES:
+            self._namespaces.popitem(last=False)
+        return labels
