@@ -469,6 +469,21 @@ async def test_a_deletion_stops_the_instance_reports_the_real_exit_code_and_then
 
 
 @in_no_time
+async def test_what_we_stop_is_said_to_be_stopped_once_though_the_cloud_says_it_too():
+    world = World(web=Life(stop_s=20, gone_s=30))
+    async with world.running():
+        await served(world)
+        (instance_id,) = world.cloud.instances
+        world.kube.delete_pod("web")
+        await asyncio.sleep(2)
+        world.cloud.event(instance_id, "killing", reason="Killing")
+        world.cloud.event(instance_id, "other", reason="Unhealthy")
+        await world.until(lambda: world.kube.events("Unhealthy"))
+        await asyncio.sleep(5)
+        assert [each["message"] for each in world.kube.events("Killing")] == ["Stopping container main"]
+
+
+@in_no_time
 async def test_while_it_stops_it_is_not_ready():
     world = World(web=Life(stop_s=20, gone_s=30))
     async with world.running():

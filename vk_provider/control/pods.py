@@ -84,6 +84,7 @@ LOOK_AGAIN_S = 10.0
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
+KILLING = "Killing"
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
 
@@ -430,7 +431,7 @@ class PodController:
             self._record_event(pod, "Normal", why, "Pod was active on the node longer than the specified deadline")
         for each in instance.containers:
             if each.state.kind is StateKind.RUNNING:
-                self._record_event(pod, "Normal", "Killing", f"Stopping container {each.name}", container=each.name)
+                self._record_event(pod, "Normal", KILLING, f"Stopping container {each.name}", container=each.name)
 
     async def _delete_orphan(self, instance: Instance, record: PodRecord) -> None:
         """W7: only after a live look, never on the word of a cache."""
@@ -568,6 +569,8 @@ class PodController:
         for event in instance.events:
             if mirrored.get(event.id, 0) >= event.count:
                 continue
+            if event.reason == KILLING and instance.id in record.deletes:
+                continue  # it was told when we asked for it
             self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
 
 
