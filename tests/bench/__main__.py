@@ -112,7 +112,7 @@ async def _ceiling(directory, plane, api, size):
     watcher = await Watcher.start(directory, plane.kubeconfig, BARE)
     bare = await parts.start_bare(directory, plane, BARE)
     try:
-        return await burst.ceiling(api, watcher, BARE, size)
+        return await burst.ceiling(api, watcher, BARE, size, pid=bare.pid)
     finally:
         await bare.stop()
         await watcher.child.stop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.api import Api, Json
-from tests.bench.parts import Cloud, Cost, Counts, Provider, Watcher, until
+from tests.bench.parts import Cloud, Cost, Provider, Watcher, until
 
 NAMESPACE = "bench"
 SETTLE_S = 60.0
@@ -90,12 +90,16 @@ async def delete(api: Api, prefix: str, count: int) -> float:
     return began
 
 
-async def ceiling(api: Api, watcher: Watcher, node: str, count: int) -> Burst:
-    """Of the bare node."""
+async def ceiling(api: Api, watcher: Watcher, node: str, count: int, *, pid: int) -> Burst:
+    """Of the bare node, whose process is `pid`."""
     prefix = f"c{count}-"
     burst = Burst(count)
+    began = Cost.of(pid).cpu_s
     burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, node, prefix, count))
+    half = Cost.of(pid).cpu_s
     burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
+    burst.cpu_running_ms = (half - began) / count * 1e3
+    burst.cpu_gone_ms = (Cost.of(pid).cpu_s - half) / count * 1e3
     return burst
 
 
@@ -176,11 +180,3 @@ CREATE_S = 0.1
 
 def _each(count: int, numbers: Mapping[str, int]) -> dict[str, float]:
     return {kind: round(number / count, 3) for kind, number in sorted(numbers.items()) if number}
-
-
-def cost_of(provider: Provider) -> Cost:
-    return provider.cost()
-
-
-def difference(later: Counts, earlier: Counts) -> Counts:
-    return later - earlier
