@@ -198,9 +198,7 @@ class InstancePoller:
                 log.warning("cloud trouble reason=%s: %s", self.health.reason, describe_error(error))
                 self._health_changed()
             return False
-        except (
-            Exception
-        ) as error:  # an answer of a kind that nobody foresaw must not end the process, and with it all pods
+        except Exception as error:  # what nobody foresaw must not end the process, and with it all pods
             self.health = CloudHealth(
                 ok=False,
                 reason="CloudAnswerNotUnderstood",
