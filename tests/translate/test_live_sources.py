@@ -79,3 +79,18 @@ def test_the_fingerprint_tells_versions_and_labels_apart_and_nothing_else():
     different = {mark(), mark(config="2"), mark(secret="2"), mark(secret=ABSENT), mark(x="1")}
     assert len(different) == 5
     assert mark(y="1") == mark(), "of labels only what is shown"
+
+
+def test_what_a_node_writes_on_a_pod_makes_no_new_files_but_where_it_is_asked_for_by_name():
+    whole = LiveSources(fields=("metadata.annotations",))
+    named = LiveSources(fields=("metadata.annotations['k8s.aliyun.com/eci-instance-id']",))
+
+    def marks(**annotations):
+        own = {"metadata": {"annotations": annotations}}
+        return fingerprint(own, whole, {}), fingerprint(own, named, {})
+
+    noted = {"k8s.aliyun.com/eci-instance-id": "eci-1", "k8s.aliyun.com/eci-price": "1"}
+    before, after = marks(mine="1"), marks(mine="1", **noted)
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    assert marks(mine="2")[0] != before[0]

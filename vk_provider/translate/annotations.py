@@ -277,13 +277,14 @@ def notices(annotations: Mapping[str, str | None]) -> Iterator[Notice]:
             yield Notice("AnnotationUnknown", f"{key} is not known here and has no effect{advice}")
 
 
+def is_written(key: str) -> bool:
+    """Whether it is one that a node writes on a pod."""
+    return isinstance(TABLE.get(key), Written)
+
+
 def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     """Those annotations that speak to a cloud and say something; not those that a node has written."""
-    return {
-        key: text
-        for key, text in sorted(annotations.items())
-        if text and key in TABLE and not isinstance(TABLE[key], Written)
-    }
+    return {key: text for key, text in sorted(annotations.items()) if text and key in TABLE and not is_written(key)}
 
 
 def on_no_capacity(annotations: Mapping[str, str | None]) -> NoCapacity:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.translate import volumes
+from vk_provider.translate.annotations import is_written
 from vk_provider.translate.fieldrefs import volume_value
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
 
 Source = tuple[Kind, ObjectKey]
+ANNOTATIONS = "metadata.annotations"
 ABSENT = "absent"  # the version of an object that does not exist
 _DIGITS = 16
 
@@ -63,8 +65,17 @@ def versions(sources: LiveSources, objects: Objects) -> Mapping[Source, str]:
 def fingerprint(pod: Json, sources: LiveSources, known: Mapping[Source, str]) -> str:
     """Of what the files come from, tokens apart. known: the version of each object among the sources."""
     parts = [[kind.noun, *key, known[kind, key]] for kind, key in sources.objects]
-    parts += [[path, volume_value(pod, path)] for path in sources.fields]
+    quiet = _without_notes(pod)
+    parts += [[path, volume_value(quiet if path == ANNOTATIONS else pod, path)] for path in sources.fields]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
+
+
+def _without_notes(pod: Json) -> Json:
+    """Without what a node has written on it: else every pod that shows its annotations would be given files anew right
+    after its start, for nothing but its own instance's name. They come along with the next change of anything else."""
+    given = pod["metadata"].get("annotations") or {}
+    own = {key: text for key, text in given.items() if not is_written(key)}
+    return {**pod, "metadata": {**pod["metadata"], "annotations": own}}
 
 
 def _mounted_whole(pod: Json) -> set[str]:
