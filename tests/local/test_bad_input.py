@@ -94,7 +94,24 @@ async def test_an_unknown_image_is_a_pull_error_as_kubectl_shows_it(world):
 
 
 async def test_a_daemon_set_pod_gets_a_clear_refusal_and_no_instance(world):
-    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d-1", "controller": True}
+    labels = {"app": "agent"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}
+    await world.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "agent", "namespace": "vk"},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        }
+    )
+    made = await world.api.get("/apis/apps/v1/namespaces/vk/daemonsets/agent")
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "name": "agent",
+        "uid": made["metadata"]["uid"],  # a real one: who names an owner that never was is garbage, and collected
+        "controller": True,
+    }
     daemon = pod("agent-x", "true", nodeName="virtual-kubelet")
     daemon["metadata"]["ownerReferences"] = [owner]
     await world.apply(daemon)
