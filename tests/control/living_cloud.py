@@ -137,9 +137,9 @@ class LivingCloud(MemoryCloud):
     def vanish(self, instance_id: str) -> None:
         self.instances.pop(instance_id, None)
 
-    def event(self, instance_id: str, id: str, *, count: int = 1, reason: str = "Pulled") -> None:
+    def event(self, instance_id: str, id: str, *, count: int = 1, reason: str = "Pulled", message: str = "") -> None:
         now = self._clock().strftime(STAMP)
-        event = CloudEvent(id, "Normal", reason, f"{reason} by {id}", count, now, now)
+        event = CloudEvent(id, "Normal", reason, message or f"{reason} by {id}", count, now, now)
         others = [each for each in self.instances[instance_id].events if each.id != id]
         self.set(instance_id, events=(*others, event))
 

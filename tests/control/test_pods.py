@@ -484,6 +484,25 @@ async def test_what_we_stop_is_said_to_be_stopped_once_though_the_cloud_says_it_
 
 
 @in_no_time
+@pytest.mark.parametrize("forgets", [False, True], ids=["one life", "a new process"])
+async def test_a_stop_that_the_cloud_tells_of_too_is_one_event(forgets):
+    """P49"""
+    world = World(web=Life(stop_s=20, gone_s=30))
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.kube.events("Killing"))
+        if not forgets:
+            world.cloud.event("eci-1", "k", reason="Killing", message="Stopping container main")
+            await asyncio.sleep(10)
+    if forgets:
+        world.cloud.event("eci-1", "k", reason="Killing", message="Stopping container main")
+        async with world.running():
+            await asyncio.sleep(10)
+    assert [each["message"] for each in world.kube.events("Killing")] == ["Stopping container main"]
+
+
+@in_no_time
 async def test_while_it_stops_it_is_not_ready():
     world = World(web=Life(stop_s=20, gone_s=30))
     async with world.running():

@@ -97,6 +97,9 @@ async def test_a_start_that_never_comes_restarts_slower_and_slower():
         entry = world.kube.pod("web")["status"]["containerStatuses"][0]
         assert entry["restartCount"] >= 4
         assert entry["lastState"]["terminated"]["exitCode"] == 143
+        world.cloud.event("eci-1", "k", reason="Killing", message="Stopping container main")
+        world.cloud.event("eci-1", "after")
+        await world.until(lambda: events(world, "Pulled"))
         assert set(events(world, "Killing")) == {"Container main failed startup probe, will be restarted"}
     assert world.complaints() == []
 

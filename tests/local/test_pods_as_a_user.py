@@ -150,8 +150,9 @@ async def test_deletion_gives_the_process_its_grace(world):
     uid = (await world.pod("tidy"))["metadata"]["uid"]
     await world.kubectl("-n", "vk", "delete", "pod", "tidy", "--grace-period=20")
     assert (await follower.communicate())[0] == b"tidied\n"
-    assert "Killing" in [event["reason"] for event in await world.events(uid)]
     await world.until_gone(uid)
+    killing = [event["message"] for event in await world.events(uid) if event["reason"] == "Killing"]
+    assert killing == ["Stopping container c"], "a kubelet says so once (P49)"
 
 
 async def test_a_forced_deletion_leaves_no_instance(world):

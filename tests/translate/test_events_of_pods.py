@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vk_provider.model.instance import CloudEvent
-from vk_provider.translate.events import involved, own_event, pod_event, repeat
+from vk_provider.translate.events import involved, is_of_our_restart, own_event, pod_event, repeat, stopping
 
 POD = {
     "metadata": {"name": "pi-x7k2p", "namespace": "vk", "uid": "u-1", "resourceVersion": "42"},
@@ -140,6 +140,45 @@ def test_own_events_that_say_the_same_share_a_name():
     ]
     assert names[0] == names[1]
     assert len(set(names)) == 3
+
+
+@pytest.mark.parametrize("container", ["pi", "pi-log", "fetch"])
+def test_a_stop_is_one_event_whoever_tells_of_it(container):
+    """P49"""
+    kind, reason, message = stopping(container)
+    ours = own_event(involved(POD, container=container), type=kind, reason=reason, message=message, now=NOW, node="vk")
+    theirs = pod_event(POD, cloud(message, reason="Killing"), node="vk")
+    assert theirs["metadata"]["name"] == ours["metadata"]["name"]
+    assert theirs["involvedObject"] == ours["involvedObject"]
+    other = cloud(f"Container {container} failed liveness probe, will be restarted", reason="Killing")
+    assert pod_event(POD, other, node="vk")["metadata"]["name"] != ours["metadata"]["name"]
+
+
+START = {"tcpSocket": {"port": 1}}
+
+
+@pytest.mark.parametrize(
+    ("told", "container", "meta", "phase", "held"),
+    [
+        pytest.param(stopping("web")[2], {"startupProbe": START}, {}, "Running", True, id="our startup probe"),
+        pytest.param(stopping("web")[2], {"livenessProbe": {"grpc": {"port": 1}}}, {}, "Running", True, id="liveness"),
+        pytest.param(stopping("web")[2], {"livenessProbe": START}, {}, "Running", False, id="the cloud's probe"),
+        pytest.param(stopping("web")[2], {}, {}, "Running", False, id="no probe"),
+        pytest.param("Container web failed", {"startupProbe": START}, {}, "Running", False, id="other words"),
+        pytest.param(
+            stopping("web")[2], {"startupProbe": START}, {"deletionTimestamp": NOW}, "Running", False, id="deleting"
+        ),
+        pytest.param(stopping("web")[2], {"startupProbe": START}, {}, "Failed", False, id="ended"),
+    ],
+)
+def test_the_stop_of_a_restart_of_ours_is_not_told_again(told, container, meta, phase, held):
+    """S36: it is told as `Container web failed startup probe, will be restarted`."""
+    target = {
+        "metadata": {**POD["metadata"], **meta},
+        "spec": {"containers": [{"name": "web", "image": "i", **container}]},
+        "status": {"phase": phase},
+    }
+    assert is_of_our_restart(target, cloud(told, reason="Killing")) is held
 
 
 def test_events_of_a_node():

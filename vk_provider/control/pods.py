@@ -429,9 +429,9 @@ class PodController:
     def _announce_killing(self, pod: Json, instance: Instance, why: str) -> None:
         if why == "DeadlineExceeded":
             self._record_event(pod, "Normal", why, "Pod was active on the node longer than the specified deadline")
-        for each in instance.containers:
+        for each in (*instance.init_containers, *instance.containers):
             if each.state.kind is StateKind.RUNNING:
-                self._record_event(pod, "Normal", KILLING, f"Stopping container {each.name}", container=each.name)
+                self._record_event(pod, *events.stopping(each.name), container=each.name)
 
     async def _delete_orphan(self, instance: Instance, record: PodRecord) -> None:
         """W7: only after a live look, never on the word of a cache."""
@@ -565,12 +565,13 @@ class PodController:
         instance, _ = primary(pod, instances)
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
-        mirrored, record.mirrored = record.mirrored, {each.id: each.count for each in instance.events}
-        for event in instance.events:
+        told = [each for each in instance.events if not events.is_of_our_restart(pod, each)]
+        mirrored, record.mirrored = record.mirrored, {each.id: each.count for each in told}
+        for event in told:
             if mirrored.get(event.id, 0) >= event.count:
                 continue
             if event.reason == KILLING and instance.id in record.deletes:
-                continue  # it was told when we asked for it
+                continue  # it was told when we asked for it; a process that does not remember meets the same name
             self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
 
 

@@ -1,7 +1,8 @@
 """Events as users read them under `kubectl describe`: the cloud's, mirrored, and our own.
 
 A name is worked out from what the event says, so that the same event, told again or by the next process, meets itself
-(409 on create) and is counted up rather than doubled.
+(409 on create) and is counted up rather than doubled. A container's stop, of which the cloud may tell as well as we,
+has one name whoever tells: a kubelet writes it once (P49), and nobody need remember whether it was written.
 Source: kubernetes staging/src/k8s.io/client-go/tools/record, kubelet-contract b.11.
 """
 
@@ -11,7 +12,8 @@ import hashlib
 import re
 
 from vk_provider.model.instance import CloudEvent
-from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, is_terminal
+from vk_provider.translate.probes import health
 
 CLOUD_HOST = "eci"  # shown as `From: kubelet, eci`, which tells the cloud's word from our own
 COMPONENT = "kubelet"
@@ -20,6 +22,7 @@ _NODE_EVENTS_NAMESPACE = "default"
 _NAME_MAX = 253
 _MOMENT = re.compile(r"^1[0-9a-f]{15}$")  # nanoseconds since 1970, from 2006 to 2043
 _HEALTH = re.compile(r"(Liveness|Readiness|PostStart|PreStop)(?: probe |Hook )failed")
+_STOP = re.compile(r"^Stopping container\b")
 _HOOKS = {"poststart": "postStart", "prestop": "preStop"}
 _IMAGE = re.compile(r'\bimage "([^"]+)"', re.IGNORECASE)
 
@@ -39,11 +42,13 @@ def involved(target: Json, *, container: str = "") -> Json:
 
 def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
     """The cloud's event on the pod. One event of one instance always gets the same name, in each life of the pod."""
-    reference = involved(pod, container=_container_in(pod, event.message))
+    container = _container_in(pod, event.message)
+    reference = involved(pod, container=container)
     first, last = event.first_at or event.last_at, event.last_at or event.first_at
+    stop = bool(container) and _is_stop(event)
     body = _event(
         reference,
-        name=_mirrored_name(reference, event.id),
+        name=_own_name(reference, *stopping(container)) if stop else _mirrored_name(reference, event.id),
         host=CLOUD_HOST,
         type_=event.type,
         reason=event.reason or "ProviderEvent",
@@ -53,6 +58,31 @@ def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
     )
     body["metadata"]["annotations"] = {MIRRORED_BY_ANNOTATION: node}
     return body
+
+
+def stopping(container: str) -> tuple[str, str, str]:
+    """Type, reason and message of a container's stop."""
+    return "Normal", "Killing", f"Stopping container {container}"
+
+
+def is_of_our_restart(pod: Json, event: CloudEvent) -> bool:
+    """Whether the cloud tells of a stop that our probe brought about, which we told in better words (S36).
+
+    Read off the pod alone, so that it holds in each life of ours; not once the pod ends, when a stop is its end.
+    """
+    if is_deleting(pod) or is_terminal(pod) or not _is_stop(event):
+        return False
+    name = _container_in(pod, event.message)
+    return any(each["name"] == name and _restarts(pod, each) for each in containers_of(pod))
+
+
+def _restarts(pod: Json, container: Json) -> bool:
+    duties = health(pod, container).duties
+    return duties.startup is not None or duties.liveness is not None
+
+
+def _is_stop(event: CloudEvent) -> bool:
+    return event.reason == "Killing" and _STOP.match(event.message) is not None
 
 
 def own_event(
@@ -70,10 +100,9 @@ def own_event(
 
     The same words on the same object always get the same name.
     """
-    key = (involved.get("uid", ""), involved.get("fieldPath", ""), type, reason, message)
     return _event(
         involved,
-        name=_name(involved, *key),
+        name=_own_name(involved, type, reason, message),
         host=node,
         type_=type,
         reason=reason,
@@ -107,6 +136,10 @@ def _event(
         **({"firstTimestamp": first} if first else {}),
         **({"lastTimestamp": last} if last else {}),
     }
+
+
+def _own_name(reference: Json, type_: str, reason: str, message: str) -> str:
+    return _name(reference, reference.get("uid", ""), reference.get("fieldPath", ""), type_, reason, message)
 
 
 def _mirrored_name(reference: Json, event_id: str) -> str:
