@@ -169,6 +169,31 @@ def test_all_annotations_as_a_file_come_to_rest():
     told(story)
 
 
+def test_after_a_restart_too_what_we_noted_is_no_reason_for_an_update():
+    async def story():
+        world = World()
+        async with world.running():
+            await served(world, NOTES)
+        async with world.running():
+            await asyncio.sleep(600)
+        assert world.cloud.updates == []
+
+    play(story())
+
+
+def test_one_annotation_of_ours_that_a_pod_asks_for_by_its_name_arrives():
+    path = "metadata.annotations['k8s.aliyun.com/eci-instance-id']"
+    own = {"name": "n", "downwardAPI": {"items": [{"path": "id", "fieldRef": {"fieldPath": path}}]}}
+
+    async def story(world):
+        world.kube.add_pod("web", policy="Always", spec=spec(own))
+        await world.until(lambda: world.cloud.shown.get("eci-1") == {"n/id": "eci-1"}, within_s=30)
+        await asyncio.sleep(600)
+        assert len(world.cloud.updates) == 1
+
+    told(story)
+
+
 def ends(world, instance_id="eci-1"):
     """When the token in the instance ends, by the world's clock."""
     end = datetime.strptime(world.cloud.shown[instance_id]["t/token"], STAMP).replace(tzinfo=UTC)

@@ -2,6 +2,9 @@
 
 import pytest
 
+from vk_provider.cloud.eci import response
+from vk_provider.control import notes
+from vk_provider.model import pod as pods
 from vk_provider.translate.live import ABSENT, LiveSources, fingerprint, live_sources, version_of
 from vk_provider.translate.objects import Kind
 
@@ -81,16 +84,33 @@ def test_the_fingerprint_tells_versions_and_labels_apart_and_nothing_else():
     assert mark(y="1") == mark(), "of labels only what is shown"
 
 
-def test_what_a_node_writes_on_a_pod_makes_no_new_files_but_where_it_is_asked_for_by_name():
-    whole = LiveSources(fields=("metadata.annotations",))
-    named = LiveSources(fields=("metadata.annotations['k8s.aliyun.com/eci-instance-id']",))
+GROUP = {
+    "IntranetIp": "10.0.0.1",
+    "Cpu": 2,
+    "Memory": 4,
+    **dict.fromkeys(("ZoneId", "VpcId", "VSwitchId", "SecurityGroupId", "ComputeCategory", "ImageSnapshotId"), "x"),
+    **dict.fromkeys(("EniInstanceId", "InternetIp", "EipInstanceId", "Ipv6Address"), "x"),
+}
+FACTS = response.facts(GROUP)
 
-    def marks(**annotations):
-        own = {"metadata": {"annotations": annotations}}
-        return fingerprint(own, whole, {}), fingerprint(own, named, {})
 
-    noted = {"k8s.aliyun.com/eci-instance-id": "eci-1", "k8s.aliyun.com/eci-price": "1"}
-    before, after = marks(mine="1"), marks(mine="1", **noted)
-    assert before[0] == after[0]
-    assert before[1] != after[1]
-    assert marks(mine="2")[0] != before[0]
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(*FACTS, "k8s.aliyun.com/eci-request-id", notes.ATTEMPT, notes.PRICE),
+        *(pods.INSTANCE_ID_ANNOTATION, pods.INSTANCE_SPEC_ANNOTATION, pods.LIVE_CONTENT_ANNOTATION),
+    ],
+)
+def test_no_annotation_that_we_write_changes_the_fingerprint_unless_it_is_asked_for_by_name(key):
+    assert len(FACTS) == len(GROUP) - 1
+
+    def mark(path, **annotations):
+        items = [{"path": "f", "fieldRef": {"fieldPath": path}}]
+        own = pod({"downwardAPI": {"items": items}})
+        own["metadata"]["annotations"] = annotations
+        return fingerprint(own, live_sources(own), {})
+
+    assert mark("metadata.annotations", **{key: "1"}) == mark("metadata.annotations")
+    assert mark("metadata.annotations", other="1") != mark("metadata.annotations")
+    named = f"metadata.annotations['{key}']"
+    assert (mark(named, **{key: "1"}) != mark(named)) == (key != pods.LIVE_CONTENT_ANNOTATION)

@@ -230,6 +230,8 @@ TABLE: Mapping[str, Row] = {
     "kubernetes.io/ingress-bandwidth": Carried(values.bandwidth, values.in_bits("IngressBandwidth")),
     "kubernetes.io/egress-bandwidth": Carried(values.bandwidth, values.in_bits("EgressBandwidth")),
 }
+# What a node may write on a pod that runs. The last two, where their owner asked for nothing, tell what became of it.
+NOTED = frozenset({*(key for key, row in TABLE.items() if isinstance(row, Written)), VSWITCH, SECURITY_GROUP})
 _CONTRADICTIONS = (  # two ways to say one thing
     (SPECS, TYPE),
     (SPECS, OLD_TYPE),
@@ -277,14 +279,13 @@ def notices(annotations: Mapping[str, str | None]) -> Iterator[Notice]:
             yield Notice("AnnotationUnknown", f"{key} is not known here and has no effect{advice}")
 
 
-def is_written(key: str) -> bool:
-    """Whether it is one that a node writes on a pod."""
-    return isinstance(TABLE.get(key), Written)
-
-
 def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     """Those annotations that speak to a cloud and say something; not those that a node has written."""
-    return {key: text for key, text in sorted(annotations.items()) if text and key in TABLE and not is_written(key)}
+    return {
+        key: text
+        for key, text in sorted(annotations.items())
+        if text and key in TABLE and not isinstance(TABLE[key], Written)
+    }
 
 
 def on_no_capacity(annotations: Mapping[str, str | None]) -> NoCapacity:

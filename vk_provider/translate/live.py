@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.translate import volumes
-from vk_provider.translate.annotations import is_written
+from vk_provider.translate.annotations import NOTED
 from vk_provider.translate.fieldrefs import volume_value
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
 
@@ -74,7 +74,7 @@ def _without_notes(pod: Json) -> Json:
     """Without what a node has written on it: else every pod that shows its annotations would be given files anew right
     after its start, for nothing but its own instance's name. They come along with the next change of anything else."""
     given = pod["metadata"].get("annotations") or {}
-    own = {key: text for key, text in given.items() if not is_written(key)}
+    own = {key: text for key, text in given.items() if key not in NOTED}
     return {**pod, "metadata": {**pod["metadata"], "annotations": own}}
 
 
