@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from status_world import HOST, NOW, condition, entry, instance, pod, wait
+from status_world import HOST, NOW, condition, entry, instance, pod, run, wait
 
-from vk_provider.model.instance import CloudCondition, CloudEvent
+from vk_provider.model.instance import CloudCondition, CloudEvent, ContainerReport
 from vk_provider.translate import status
 from vk_provider.translate.waits import trouble
 
@@ -60,6 +60,52 @@ def test_the_state_s_own_word_goes_before_its_events() -> None:
         seen = instance("Pending", wait(reason=word), events=events)
         shown = entry(status.mirrored(pod(), seen, now=NOW, host_ip=HOST))
         assert shown["state"]["waiting"]["reason"] == expected
+
+
+WORDS = ("ImagePullBackOff", 'Back-off pulling image "img": not found')
+
+
+@pytest.mark.parametrize(
+    ("before", "report", "events", "shown"),
+    [
+        pytest.param(WORDS, wait(), (), WORDS, id="another try is silent"),
+        pytest.param(WORDS, wait(reason="Pulling"), (), WORDS, id="another try has a word"),
+        pytest.param(WORDS, wait(), (event("BackOff", BACK_OFF),), WORDS, id="the event says no more than the word"),
+        pytest.param(WORDS, wait(), (event("Failed", FAILED),), ("ErrImagePull", FAILED), id="the try has failed"),
+        pytest.param(WORDS, wait(reason="ErrImagePull"), (), ("ErrImagePull", ""), id="the cloud has a new word"),
+        pytest.param(
+            WORDS, wait(), (event("Pulled", 'Successfully pulled image "img"'),), ("ContainerCreating", ""), id="pulled"
+        ),
+        pytest.param(WORDS, run(), (), None, id="started"),
+        pytest.param(WORDS, wait(restart_count=1), (), ("ContainerCreating", ""), id="it ran in between"),
+        pytest.param(("CrashLoopBackOff", "later"), wait(), (), ("ContainerCreating", ""), id="no matter of images"),
+        pytest.param(("ContainerCreating", ""), wait(), (), ("ContainerCreating", ""), id="nothing was wrong"),
+    ],
+)
+def test_the_last_trouble_with_an_image_stays_until_it_is_pulled(
+    before: tuple[str, str],
+    report: ContainerReport,
+    events: tuple[CloudEvent, ...],
+    shown: tuple[str, str] | None,
+) -> None:
+    """P11, P30: by the pod's own last status, so that a new process shows the same."""
+    target = pod(policy="Always")
+    known = status.mirrored(
+        target, instance("Pending", wait(reason=before[0], message=before[1])), now=NOW, host_ip=HOST
+    )
+    target["status"] |= known
+    state = entry(status.mirrored(target, instance("Pending", report, events=events), now=NOW, host_ip=HOST))["state"]
+    waiting = state.get("waiting")
+    assert (waiting and (waiting["reason"], waiting.get("message", ""))) == shown
+
+
+def test_another_image_has_no_trouble_yet() -> None:
+    target = pod()
+    seen = instance("Pending", wait(reason=WORDS[0], message=WORDS[1]))
+    target["status"] |= status.mirrored(target, seen, now=NOW, host_ip=HOST)
+    target["spec"]["containers"][0]["image"] = "other"
+    shown = entry(status.mirrored(target, instance("Pending", wait()), now=NOW, host_ip=HOST))
+    assert shown["state"]["waiting"] == {"reason": "ContainerCreating"}
 
 
 @pytest.mark.parametrize("reason", sorted(status.WAITS_FOR_CLOUD))

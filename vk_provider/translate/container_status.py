@@ -180,7 +180,7 @@ def _from_report(container: Json, report: ContainerReport, previous: Json, scene
     container_id = _container_id(report, scene.instance_id)
     match report.state.kind:
         case StateKind.WAITING:
-            state: Json = {"waiting": _wait(container, report, scene, restarts)}
+            state: Json = {"waiting": _wait(container, report, previous if same_run else {}, scene, restarts)}
         case StateKind.RUNNING:
             known = (previous.get("state", {}).get("running") or {}) if same_run else {}
             state = {"running": {"startedAt": report.state.started_at or known.get("startedAt") or scene.now}}
@@ -210,10 +210,14 @@ def _entry(container: Json, *, state: Json, last: Json | None = None, restarts: 
     }
 
 
-def _wait(container: Json, report: ContainerReport, scene: Scene, restarts: int) -> Json:
+def _wait(container: Json, report: ContainerReport, previous: Json, scene: Scene, restarts: int) -> Json:
+    """previous: the entry, if it is of the same run."""
     reason, message = report.state.reason, report.state.message
     if reason in ON_THE_WAY:
-        reason, message = waits.trouble(container.get("image", ""), scene.events)
+        image = container.get("image", "")
+        same = previous.get("image") in (image, report.image)
+        known = waits.shown((previous.get("state") or {}).get("waiting") or {}) if same else ("", "")
+        reason, message = waits.trouble(image, scene.events, known=known)
     if reason in ON_THE_WAY:
         return {"reason": default_wait(scene.pod)}  # its message tells the same in passing words
     if reason == "CrashLoopBackOff" and not message:

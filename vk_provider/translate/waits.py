@@ -3,12 +3,15 @@
 The cloud lists no words for waiting containers but passes on a kubelet's events (eci.md 3.2, 4), so the newest event
 that speaks of a container's image is the second source. Images of one pod are pulled by name: containers of one image
 share their trouble.
+
+While it tries again, a cloud may say that the container is being created, as if nothing were wrong. A kubelet shows the
+last trouble with an image until the container starts, and so do we, from the status that the pod has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vk_provider.model.instance import CloudEvent
 
@@ -23,14 +26,29 @@ _TROUBLES: Sequence[tuple[str, re.Pattern[str], str]] = (
 _PROGRESS = re.compile(r'(?:[Pp]ulling|[Pp]ulled|[Cc]ontainer) image "(?P<image>[^"]+)"')
 
 
-def trouble(image: str, events: Sequence[CloudEvent]) -> tuple[str, str]:
-    """Waiting reason and message of a container with this image; both empty if nothing is wrong with it (any more)."""
-    found, at = ("", ""), ""
+# What a pod's status may show and another try does not take back.
+_LASTING = frozenset({*(word for _, _, word in _TROUBLES), "RegistryUnavailable", "SignatureValidationFailed"})
+_NONE = ("", "")
+
+
+def shown(waiting: Mapping[str, str]) -> tuple[str, str]:
+    """Reason and message of a trouble with its image, out of a container's waiting state; both empty without one."""
+    reason = waiting.get("reason") or ""
+    return (reason, waiting.get("message") or "") if reason in _LASTING else _NONE
+
+
+def trouble(image: str, events: Sequence[CloudEvent], *, known: tuple[str, str] = _NONE) -> tuple[str, str]:
+    """Waiting reason and message of a container with this image; both empty if nothing is wrong with it (any more).
+
+    known: what the pod shows of it already. It stays until an event tells otherwise, and in its own words.
+    """
+    found: tuple[str, str] | None = None
+    at = ""
     for event in events:
         told = _told(image, event)
         if told is not None and event.last_at >= at:
             found, at = told, event.last_at
-    return found
+    return known if found is None or found[0] == known[0] else found
 
 
 def _told(image: str, event: CloudEvent) -> tuple[str, str] | None:
