@@ -251,6 +251,9 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
         if part
     )
     notes = [f"asked for {asked or 'nothing, so the default size'}"]
+    silent = [name for name, is_open in (("cpu", workload.cpu_open), ("memory", workload.memory_open)) if is_open]
+    if asked and silent:
+        notes.append(f"a container says nothing of its {' and '.join(silent)}, so at least the default")
     if len(draft.choices) > 1:
         notes.append(f"on no stock {', then '.join(draft.choices[1:])}")
     notes += [notice.message for notice in workload.notices if _is_news(notice)]

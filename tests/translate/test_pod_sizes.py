@@ -67,6 +67,38 @@ def test_s39_memory_in_gib(quantity: str, expected: float) -> None:
     assert (workload.cpu, workload.containers[0].cpu) == (None, None)
 
 
+def left_out(resources: Json) -> Json:
+    return {
+        "name": "left-out",
+        "image": "i",
+        "resources": resources,
+        "env": [{"name": "__ECI_RESOURCE_IGNORE__", "value": "TRUE"}],
+    }
+
+
+BOTH = {"limits": {"cpu": "100m", "memory": "20Mi"}}
+ASKING = {"name": "c", "image": "i", "resources": BOTH}
+
+
+@pytest.mark.parametrize(
+    ("workload", "cpu_open", "memory_open"),
+    [
+        pytest.param(built({}), True, True, id="nothing said"),
+        pytest.param(built(BOTH), False, False, id="all said"),
+        pytest.param(built(BOTH, {}), True, True, id="one of two says nothing"),
+        pytest.param(built({}, init=(BOTH,)), True, True, id="only the init container speaks"),
+        pytest.param(built(BOTH, init=({},)), False, False, id="an init container says nothing"),
+        pytest.param(built({"limits": {"memory": "1Gi"}}), True, False, id="memory only"),
+        pytest.param(built(BOTH, cpu("1")), False, True, id="one without memory"),
+        pytest.param(built(cpu("0")), True, True, id="a request of zero says nothing"),
+        pytest.param(built({}, resources={"limits": {"cpu": "1"}}), False, True, id="the pod itself says cpu"),
+        pytest.param(built(containers=[ASKING, left_out({})]), False, False, id="left out of the sum"),
+    ],
+)
+def test_s39_dimensions_that_some_container_leaves_open(workload: Workload, cpu_open: bool, memory_open: bool) -> None:
+    assert (workload.cpu_open, workload.memory_open) == (cpu_open, memory_open)
+
+
 @given(st.lists(st.integers(1, 64_000), min_size=1, max_size=4), st.lists(st.integers(1, 64_000), max_size=3))
 def test_s39_holds_whatever_runs_at_any_time(app: list[int], init: list[int]) -> None:
     workload = built(*(cpu(f"{millis}m") for millis in app), init=tuple(cpu(f"{millis}m") for millis in init))

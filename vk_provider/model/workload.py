@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -164,7 +164,8 @@ class NoCapacity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
-    None where nothing in the pod says it, so that the cloud's default applies. storage_gib: all its temporary storage.
+    None where nothing in the pod says it, so that the cloud's default applies. cpu_open, memory_open: a container says
+    nothing of it, so that the default is the least, whatever the others need. storage_gib: all its temporary storage.
     architecture: `amd64` or `arm64` where the pod insists on one. attempt: which of the driver's ways to carry it is to
     be taken, counted from 0 (see `OutOfCapacity.next_attempt`). in_doubt: it may have been sent before, with an
     answer that nobody read, so it has to be sent again before any other way is taken. Sidecars are
@@ -177,6 +178,8 @@ class Workload:
     volumes: Sequence[Volume] = ()
     cpu: float | None = None
     memory_gib: float | None = None
+    cpu_open: bool = False
+    memory_open: bool = False
     storage_gib: float | None = None
     architecture: str = ""
     attempt: int = 0
@@ -193,6 +196,15 @@ class Workload:
     registry_credentials: Sequence[RegistryCredential] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
+
+
+def with_paths(workload: Workload) -> Iterator[tuple[str, Container]]:
+    """Every container with its path in the pod, where sidecars stand behind the other init containers."""
+    sidecars = [each for each in workload.containers if each.sidecar]
+    for index, container in enumerate((*workload.init_containers, *sidecars)):
+        yield f"spec.initContainers[{index}]", container
+    for index, container in enumerate(workload.containers[len(sidecars) :]):
+        yield f"spec.containers[{index}]", container
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,18 @@ def pod_memory_gib(pod: Json) -> float | None:
     return _number(_need(pod, "memory", _size), GIB)
 
 
+def is_cpu_open(pod: Json) -> bool:
+    """Some app container says nothing of its vCPU, so that no sum speaks for it, nor does the pod itself.
+
+    A value of an injected sidecar or init container must not become the size of a server that says nothing.
+    """
+    return _is_open(pod, "cpu")
+
+
+def is_memory_open(pod: Json) -> bool:
+    return _is_open(pod, "memory")
+
+
 def pod_storage_gib(pod: Json) -> float | None:
     """Temporary storage that the pod requests as a whole, what every instance has for free included."""
     return _number(_need(pod, "ephemeral-storage", _requested), GIB)
@@ -116,6 +128,12 @@ def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None]
     if not together and not in_turn:
         return None
     return max(sum(together, Fraction(0)), *in_turn, Fraction(0)) + overhead
+
+
+def _is_open(pod: Json, resource: str) -> bool:
+    if _size(pod["spec"], resource) is not None:
+        return False
+    return any(_size(one, resource) is None for one in containers_of(pod) if not _is_left_out(one))
 
 
 def _sidecars(pod: Json) -> Sequence[Json]:

@@ -16,7 +16,7 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.skus import NO_SPOT
 from vk_provider.errors import Refusal, UnsupportedPod
-from vk_provider.model.workload import Workload
+from vk_provider.model.workload import Workload, with_paths
 from vk_provider.translate import annotations as keys
 from vk_provider.translate.annotation_values import SIZE_SPEC, is_on, parts
 
@@ -79,10 +79,21 @@ def _of_strategy(workload: Workload, settings: EciSettings, spot: str, storage_g
     elif gpus and settings.gpu_instance_types:
         yield _of_types(settings.gpu_instance_types, workload, spot, storage_gib, field="--eci-gpu-instance-type")
     else:
-        size = sizes.fit(workload.cpu, workload.memory_gib, settings.region, standard_only=spot != NO_SPOT)
+        cpu, memory_gib = _need(workload)
+        size = sizes.fit(cpu, memory_gib, settings.region, standard_only=spot != NO_SPOT)
         yield Choice(size, spot=spot, storage_gib=storage_gib)
     if gpus and not _may_have_gpus(given, settings):
         raise UnsupportedPod([Refusal(path, _GPU_ADVICE) for path in _gpu_fields(workload)])
+
+
+def _need(workload: Workload) -> tuple[float | None, float | None]:
+    """vCPU and GiB to be rounded up. What ECI gives a group that says nothing is the least where a container says
+    nothing: it may need that much, however little the others ask for."""
+    cpu, memory_gib = workload.cpu, workload.memory_gib
+    return (
+        max(cpu or 0.0, sizes.DEFAULT.cpu) if workload.cpu_open else cpu,
+        max(memory_gib or 0.0, sizes.DEFAULT.memory_gib) if workload.memory_open else memory_gib,
+    )
 
 
 def _of_spec(text: str, workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Choice:
@@ -144,10 +155,9 @@ _GPU_ADVICE = (
 
 
 def _gpu_fields(workload: Workload) -> Iterator[str]:
-    for containers, path in ((workload.init_containers, "initContainers"), (workload.containers, "containers")):
-        for index, container in enumerate(containers):
-            if container.gpus:
-                yield f"spec.{path}[{index}].resources.limits[nvidia.com/gpu]"
+    for path, container in with_paths(workload):
+        if container.gpus:
+            yield f"{path}.resources.limits[nvidia.com/gpu]"
 
 
 def _extra_storage_gib(workload: Workload) -> int:

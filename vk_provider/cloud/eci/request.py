@@ -38,7 +38,7 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.pod import SIDECAR_VARIABLE
-from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload
+from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
 
 Json = dict[str, Any]
 
@@ -260,7 +260,7 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
     ):
         if len(containers) > MAX_CONTAINERS:
             yield Refusal(path, f"{len(containers)} containers; an instance holds at most {MAX_CONTAINERS}")
-    for place, container in _with_places(workload):
+    for place, container in with_paths(workload):
         yield from _container_refusals(container, place)
     if total == 0:
         yield Refusal("spec.containers", "there is no container to run")
@@ -273,15 +273,6 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
     for volume in workload.volumes:
         yield from _volume_refusals(volume, f"spec.volumes[{volume.index}]")
     yield from security.refusals(workload)
-
-
-def _with_places(workload: Workload) -> Iterator[tuple[str, Container]]:
-    """Every container with its place in the pod, where sidecars stand behind the other init containers."""
-    sidecars = [each for each in workload.containers if each.sidecar]
-    for index, container in enumerate((*workload.init_containers, *sidecars)):
-        yield f"spec.initContainers[{index}]", container
-    for index, container in enumerate(workload.containers[len(sidecars) :]):
-        yield f"spec.containers[{index}]", container
 
 
 def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:

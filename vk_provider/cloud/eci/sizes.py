@@ -88,6 +88,7 @@ def fit(cpu: float | None, memory_gib: float | None, region: str, *, standard_on
     """The cheapest size that holds a need; of equally cheap ones that with the fewest vCPU.
 
     None = the pod does not say. When it says neither, the size is DEFAULT; when it says one, that one decides alone.
+    Where a container says nothing, whoever calls gives at least the DEFAULT's figure (`choices`).
     Raises UnsupportedPod when no size holds the need.
     """
     if cpu is None and memory_gib is None:
