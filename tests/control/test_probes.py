@@ -218,3 +218,62 @@ async def test_a_sleep_before_the_stop_is_slept_by_the_provider():
         ready = {each["type"]: each["status"] for each in world.kube.pod("web")["status"]["conditions"]}["Ready"]
         assert ready == "False", "nobody is sent there while it sleeps"
     assert world.complaints() == []
+
+
+def with_a_sidecar(**probes):
+    side = {"name": "side", "image": "proxy", "restartPolicy": "Always"}
+    return {**containers("main"), "initContainers": [side | {f"{kind}Probe": probe for kind, probe in probes.items()}]}
+
+
+def of_sidecar(world, name="web"):
+    entry = world.kube.pod(name)["status"]["initContainerStatuses"][0]
+    return entry.get("started"), entry["ready"]
+
+
+def condition(world, type_, name="web"):
+    return {each["type"]: each["status"] for each in world.kube.pod(name)["status"]["conditions"]}[type_]
+
+
+@in_no_time
+async def test_a_sidecar_that_is_still_starting_keeps_the_pod_unready():
+    world = World()
+    world.answers["side"] = NO
+    async with world.running():
+        await running(world, with_a_sidecar(startup={**HTTP, "periodSeconds": 5, "failureThreshold": 30}))
+        await world.until(lambda: len(world.asked) >= 3)
+        assert {who for _, who in world.asked} == {"side"}
+        assert of_sidecar(world) == (False, False)
+        assert condition(world, "Initialized") == "True", "an app container runs, so that nothing is left to initialize"
+        assert condition(world, "Ready") == "False"
+        assert len(events(world, "SidecarNotAwaited")) == 1
+        world.answers["side"] = YES
+        await world.until(lambda: of_sidecar(world) == (True, True), within_s=8)
+        await world.until(lambda: condition(world, "Ready") == "True")
+        assert "restart eci-1" not in world.cloud.calls
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_sidecar_that_never_starts_is_restarted_with_all_others():
+    world = World()
+    world.answers["side"] = NO
+    async with world.running():
+        await running(world, with_a_sidecar(startup={**HTTP, "periodSeconds": 1, "failureThreshold": 2}))
+        await world.until(lambda: "restart eci-1" in world.cloud.calls)
+        await world.until(lambda: events(world, "Killing"))
+        assert "Container side failed startup probe" in events(world, "Killing")[0]
+        assert "together with the 1 other" in events(world, "Killing")[0]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_a_sidecar_that_never_starts_ends_a_pod_that_nobody_restarts():
+    world = World()
+    world.answers["side"] = NO
+    async with world.running():
+        spec = with_a_sidecar(startup={**HTTP, "periodSeconds": 1, "failureThreshold": 2})
+        await running(world, spec, policy="Never")
+        await world.until(lambda: world.phase("web") == "Failed")
+        assert "restart eci-1" not in world.cloud.calls
+        assert "whole pod ends" in events(world, "StartupProbeEndsAll")[0]
+    assert world.complaints() == []

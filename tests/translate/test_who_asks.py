@@ -2,10 +2,13 @@
 
 import pytest
 
+from tests.translate.pod_cases import CONTEXT
 from tests.translate.test_pod_refusals import fields
 from vk_provider.model.pod import named_port
 from vk_provider.model.probe import Duties, Exec, Grpc, Probe, TcpSocket
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.probes import duties, health, restarts_alone, stop_delay_s
+from vk_provider.translate.workload import build
 
 TCP = {"tcpSocket": {"port": 80}}
 GRPC = {"grpc": {"port": 80}}
@@ -77,7 +80,12 @@ def test_liveness_begins_after_the_startup_window_where_the_cloud_asks_it():
         (made(startup=TCP, policy="Never", others=("b",)), ["spec.containers[0].startupProbe"]),
         (made(startup=TCP, policy="Never"), []),
         (made(startup=TCP, others=("b",)), []),
-        (made(inits=[{**SIDE, "startupProbe": TCP}]), ["spec.initContainers[0].startupProbe"]),
+        (made(inits=[{**SIDE, "startupProbe": TCP}]), []),
+        (made(inits=[{**SIDE, "startupProbe": TCP}], policy="Never"), []),
+        (
+            made(inits=[{**SIDE, "startupProbe": TCP}, {"name": "late", "image": "i"}]),
+            ["spec.initContainers[0].restartPolicy"],
+        ),
         (made(inits=[{**SIDE, "livenessProbe": TCP, "readinessProbe": GRPC}]), []),
         (made(inits=[SIDE, {"name": "late", "image": "i"}]), ["spec.initContainers[0].restartPolicy"]),
         (made(inits=[{"name": "first", "image": "i"}, SIDE]), []),
@@ -102,6 +110,18 @@ def test_defaults_and_all_that_can_be_said():
     found = health(pod, pod["spec"]["containers"][0])
     assert found.readiness == Probe(Exec(("a", "b")), 1, 2, 3, 4, 5)
     assert found.liveness == Probe(TcpSocket(80), 0, 10, 1, 1, 3)
+
+
+@pytest.mark.parametrize(("policy", "then"), [("Always", "StartupProbeRestartsAll"), ("Never", "StartupProbeEndsAll")])
+def test_a_sidecars_startup_probe_is_ours_to_ask_and_its_user_is_told_that_nobody_waits(policy, then):
+    pod = made(policy=policy, inits=[{**SIDE, "startupProbe": TCP, "livenessProbe": TCP}])
+    assert duties(pod) == {"side": Duties(startup=Probe(TcpSocket(80)))}
+    notices = build(pod, Objects(), CONTEXT).notices
+    assert [(each.reason, each.container) for each in notices] == [
+        ("LivenessProbeDelayed", "side"),
+        ("SidecarNotAwaited", "side"),
+        (then, "side"),
+    ]
 
 
 def test_duties_are_of_containers_that_keep_running():

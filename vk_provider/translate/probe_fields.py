@@ -136,12 +136,8 @@ def _of_handlers(container: Json, stated: Json, path: str) -> Iterator[Refusal]:
 
 def _of_startup(pod: Json, container: Json, path: str) -> Iterator[Refusal]:
     if is_sidecar(container):
-        yield Refusal(
-            path,
-            "the cloud starts a sidecar together with the containers, so nothing would wait for it; leave it out, and"
-            " let the containers try until it answers",
-        )
-    elif pod["spec"].get("restartPolicy") == "Never" and not probes.restarts_alone(pod):
+        return  # nothing waits for it, of which a notice tells; and what a failure ends, a kubelet would not have begun
+    if pod["spec"].get("restartPolicy") == "Never" and not probes.restarts_alone(pod):
         yield Refusal(
             path,
             "the cloud cannot end one container of several that nobody restarts; leave it out, or use one container",

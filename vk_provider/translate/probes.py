@@ -6,7 +6,8 @@ that fails. It has no startup probe, no gRPC and no HTTP headers (eci.md 2.1). S
 | probe                                     | who asks                                                                |
 |-------------------------------------------|-------------------------------------------------------------------------|
 | readiness                                 | the cloud; the provider for gRPC and for headers                        |
-| startup                                   | the provider; readiness counts only once it has succeeded               |
+| startup                                   | the provider; readiness counts only once it has succeeded. Of a sidecar |
+|                                           | too, though the cloud starts the containers without waiting for it      |
 | liveness                                  | the cloud                                                               |
 | liveness by gRPC, with headers            | the provider where a restart hits that container alone, else refused    |
 | liveness beside a startup probe           | the same, else the cloud, from the end of the whole startup window on   |

@@ -283,7 +283,21 @@ def _health_notices(pod: Json, container: Json, health: probes.Health) -> Iterat
             " startupProbe allows has passed: the cloud knows no startup probe",
             container["name"],
         )
-    if health.duties.startup is not None and not probes.restarts_alone(pod):
+    if health.duties.startup is not None and is_sidecar(container):
+        yield Notice(
+            "SidecarNotAwaited",
+            "the containers start together with this sidecar and do not wait for its startupProbe: the cloud cannot"
+            " hold them back",
+            container["name"],
+        )
+    if health.duties.startup is not None and pod["spec"].get("restartPolicy") == "Never" and is_sidecar(container):
+        yield Notice(
+            "StartupProbeEndsAll",
+            "should startupProbe fail for good, the whole pod ends: the cloud restarts no single container, and the"
+            " pod's others are not to be restarted",
+            container["name"],
+        )
+    elif health.duties.startup is not None and not probes.restarts_alone(pod):
         yield Notice(
             "StartupProbeRestartsAll",
             "should startupProbe fail for good, the whole instance is restarted, with all containers and emptyDir"
