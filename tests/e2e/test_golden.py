@@ -8,7 +8,7 @@ from tests.e2e.cluster import Space, condition, within
 from tests.e2e.manifests import FOR_EVER, Json, pod
 
 RAN = ("Pulling", "Pulled", "Created", "Started")
-NOT_A_KUBELETS = ("Scheduled", "SuccessfulMountVolume", "InstanceCost")
+NOT_A_KUBELETS = ("FailedScheduling", "Scheduled", "SuccessfulMountVolume", "InstanceCost")
 
 
 @dataclass(frozen=True)
