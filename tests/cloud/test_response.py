@@ -20,6 +20,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.model.workload import File, Flex, Nfs, Volume
 
 GROUP = {
     "ContainerGroupId": "eci-1",
@@ -352,10 +353,33 @@ def test_no_answer_makes_the_parser_crash(answer):
     response.log_content(answer)
 
 
-def test_files_of_a_group_leave_out_what_cannot_be_read():
+def test_volumes_of_a_group_leave_out_what_cannot_be_read():
     def volume(name, *items):
         return {"Name": name, "ConfigFileVolumeConfigFileToPaths": [{"Path": p, "Content": c} for p, c in items]}
 
-    group = {"Volumes": [volume("a", ("x", "MQ=="), ("y/z", "")), volume("b", ("x", "?")), {"Name": "c"}, volume("d")]}
-    assert response.files(group) == {"a": {"x": b"1", "y/z": b""}}
-    assert response.files({}) == {}
+    def flex(name, options):
+        told = {"FlexVolumeDriver": "alicloud/oss", "FlexVolumeFsType": "", "FlexVolumeOptions": options}
+        return {"Name": name, "Type": "FlexVolume", **told}
+
+    nfs = {"NFSVolumeServer": "files.example.com", "NFSVolumePath": "/a", "NFSVolumeReadOnly": True}
+    readable = [
+        volume("a", ("x", "MQ=="), ("y/z", "")),
+        {"Name": "n", "Type": "NFSVolume", **nfs},
+        flex("f", '{"bucket":"b"}'),
+    ]
+    unreadable = [
+        *(volume("b", ("x", "?")), {"Name": "c"}, volume("d"), {"Name": "e", "Type": "EmptyDirVolume"}),
+        *(flex("g", ""), flex("h", "{"), flex("i", "[1]"), {"Name": "j", "NFSVolumePath": "/"}, volume("", ("x", ""))),
+    ]
+    assert response.volumes({"Volumes": [*readable, *unreadable]}) == {
+        "a": Volume("a", files=(File("x", b"1"), File("y/z", b""))),
+        "n": Volume("n", nfs=Nfs("files.example.com", "/a", read_only=True)),
+        "f": Volume("f", flex=Flex("alicloud/oss", options={"bucket": "b"})),
+    }
+    assert response.volumes({}) == {}
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(st.dictionaries(st.sampled_from(["Name", "FlexVolumeDriver", "FlexVolumeOptions"]), JSON | st.text())))
+def test_no_volume_makes_the_parser_crash(volumes):
+    response.volumes({"Volumes": volumes})

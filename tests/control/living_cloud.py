@@ -49,6 +49,7 @@ class LivingCloud(MemoryCloud):
         self.starts: Counter[str] = Counter()
         self.unplaced: Counter[str] = Counter()
         self.created_at_s: list[float] = []
+        self.volumes: dict[str, Sequence[Volume]] = {}  # by instance id
         self.shown: dict[str, dict[str, str]] = {}  # instance id → "volume/path" → text
         self.updates: list[tuple[str, float]] = []  # instance id, loop time
         self.update_s = 0.5
@@ -78,16 +79,12 @@ class LivingCloud(MemoryCloud):
             raise CloudUnavailable("IncorrectStatus")
         before = self.instances[instance_id].status
         self.updates.append((instance_id, asyncio.get_running_loop().time()))
-        self.shown[instance_id] = _texts(volumes)
+        self.volumes[instance_id], self.shown[instance_id] = volumes, _texts(volumes)
         self.set(instance_id, status=InstanceStatus.UPDATING)
         self._later(self.update_s, lambda: self._updated(instance_id, before))
 
-    async def files(self, instance_id: str) -> Mapping[str, Mapping[str, bytes]]:
-        found: dict[str, dict[str, bytes]] = {}
-        for place, text in self.shown.get(instance_id, {}).items():
-            volume, _, path = place.partition("/")
-            found.setdefault(volume, {})[path] = text.encode()
-        return found
+    async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
+        return {each.name: each for each in self.volumes[instance_id]}
 
     def _updated(self, instance_id: str, before: InstanceStatus) -> None:
         if self._is(instance_id, InstanceStatus.UPDATING):
@@ -152,7 +149,7 @@ class LivingCloud(MemoryCloud):
         life = self.life_of(workload.owner.name)
         uid = workload.owner.uid
         self._specs[instance_id] = (workload, life)
-        self.shown[instance_id] = _texts(workload.volumes)
+        self.volumes[instance_id], self.shown[instance_id] = workload.volumes, _texts(workload.volumes)
         self.created_at_s.append(asyncio.get_running_loop().time())
         names = [each.name for each in workload.containers]
         waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING)) for name in names)

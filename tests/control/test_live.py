@@ -339,6 +339,61 @@ def test_a_token_is_renewed_although_what_it_lies_beside_was_deleted_and_that_st
     told(story)
 
 
+def test_what_is_mounted_by_subpath_only_keeps_its_files_in_an_update_for_another_volume():
+    """S21. Also when its source is no more; and a renewal is not for the sake of a token that stays as it is."""
+    frozen = {"name": "f", "configMap": {"name": "f"}}
+    still = {"name": "t", "projected": {"sources": TOKEN["projected"]["sources"]}}
+    path = "/api/v1/namespaces/web/configmaps/f"
+
+    async def story(world):
+        world.kube.add(CONFIG, {"metadata": {"namespace": "web", "name": "c"}, "data": {"a": "1"}})
+        world.kube.add(path, {"metadata": {"namespace": "web", "name": "f"}, "data": {"a": "1"}})
+        shape = spec(SHOWN, frozen, still)
+        for mount in shape["containers"][0]["volumeMounts"][1:]:
+            mount["subPath"] = "a"
+        world.kube.add_pod("web", policy="Always", spec=shape)
+        await world.until(lambda: world.phase("web") == "Running")
+        token = world.cloud.shown["eci-1"]["t/token"]
+        edit(world, "2", path)
+        await asyncio.sleep(3600)
+        assert world.cloud.updates == []
+        edit(world, "2")
+        await asyncio.sleep(60)
+        assert world.cloud.shown["eci-1"] == {"c/a": "2", "f/a": "1", "t/token": token}
+        world.kube.remove(path)
+        edit(world, "3")
+        await asyncio.sleep(60)
+        assert world.cloud.shown["eci-1"] == {"c/a": "3", "f/a": "1", "t/token": token}
+        assert len(world.cloud.updates) == 2
+
+    told(story)
+
+
+def test_a_claim_that_is_no_more_holds_up_neither_a_token_nor_another_file():
+    """Storage that an instance has is mounted for its life: it is sent again as it is there."""
+    claim = {"name": "d", "persistentVolumeClaim": {"claimName": "d"}}
+    path = "/api/v1/namespaces/web/persistentvolumeclaims/d"
+    owner = {"namespace": "web", "name": "d", "uid": "u"}
+    nfs = {"nfs": {"server": "files.example.com", "path": "/d"}, "claimRef": owner}
+
+    async def story(world):
+        world.kube.add(path, {"metadata": owner, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}})
+        world.kube.add("/api/v1/persistentvolumes/v", {"metadata": {"name": "v"}, "spec": nfs})
+        await served(world, claim, TOKEN, SHOWN)
+        (stored,) = (each for each in world.cloud.volumes["eci-1"] if each.name == "d")
+        assert stored.nfs is not None
+        world.kube.remove(path)
+        edit(world, "2")
+        await world.until(lambda: world.cloud.shown["eci-1"]["c/a"] == "2", within_s=10)
+        before = ends(world)
+        await world.until(lambda: ends(world) > before)
+        assert world.time_s < before
+        assert stored in world.cloud.volumes["eci-1"]
+        assert world.kube.events("FailedMount") == []
+
+    told(story)
+
+
 def test_an_optional_object_comes_and_goes():
     async def story(world):
         world.kube.add_pod(

@@ -190,8 +190,9 @@ class Updates(Protocol):
         """
         ...
 
-    async def files(self, instance_id: str) -> Mapping[str, Mapping[str, bytes]]:
-        """What its volumes of files hold now, by volume and path; without those of which the cloud does not tell."""
+    async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
+        """Its files and storage as they are now, by name; without those of which the cloud does not tell enough to make
+        them again. It tells no file's mode."""
         ...
 
 

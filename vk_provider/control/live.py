@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -38,9 +38,11 @@ from vk_provider.errors import (
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.model.workload import Volume
 from vk_provider.translate import live
 from vk_provider.translate.live import LiveSources
 from vk_provider.translate.objects import NodeContext, Objects
+from vk_provider.translate.volumes import Kept
 from vk_provider.translate.workload import content
 
 Json = dict[str, Any]
@@ -186,17 +188,26 @@ class LiveConfiguration:
         began = asyncio.get_running_loop().time()
         asked_at = self._clock()
         objects = await self._references.read_content(pod)
-        try:
-            volumes = content(pod, objects, self._context)
-        except PodNotReady:
-            if not freshness.is_token_due(known, asked_at):
-                raise
-            # A token must not end for want of a ConfigMap that was deleted: what is missing stays as it is there.
-            volumes = content(pod, objects, self._context, kept=await self._cloud.files(instance.id))
+        volumes = await self._volumes(pod, instance, objects, lacks=freshness.is_token_due(known, asked_at))
         await self._cloud.update_files(instance.id, volumes)
         known.has = _made(pod, instance.id, known.sources, objects, asked_at)
         took_s = asyncio.get_running_loop().time() - began
         log.info("updated files pod=%s instance=%s took_s=%.2f", pods.key_of(pod), instance.id, took_s)
+
+    async def _volumes(self, pod: Json, instance: Instance, objects: Objects, *, lacks: bool) -> Sequence[Volume]:
+        """All of the pod's volumes, for a cloud may take the list for the whole: what is to stay is sent as it is
+        there. Where the cloud does not tell, it is made anew.
+
+        lacks: a token must not end for want of a ConfigMap that was deleted; what is missing stays as it is there too.
+        """
+        frozen = live.frozen(pod)
+        there = await self._cloud.volumes_of(instance.id) if frozen else None
+        try:
+            return content(pod, objects, self._context, Kept(there or {}, frozen))
+        except (PodNotReady, UnsupportedPod):
+            if there is None:
+                there = await self._cloud.volumes_of(instance.id)
+            return content(pod, objects, self._context, Kept(there, frozen, lacks))
 
     async def _failed(self, pod: Json, known: Freshness, wants: str, error: ProviderError) -> None:
         """The old files stay."""
@@ -230,4 +241,6 @@ class LiveConfiguration:
 def _made(pod: Json, instance_id: str, sources: LiveSources, objects: Objects, asked_at: datetime) -> Content:
     """What an instance has that was just given these objects."""
     made_of = live.fingerprint(pod, sources, live.versions(sources, objects))
-    return Content(instance_id, made_of, freshness.renew_at(asked_at, objects.token_lives_s))
+    still = live.frozen(pod)
+    lives_s = {request: life_s for request, life_s in objects.token_lives_s.items() if request.volume not in still}
+    return Content(instance_id, made_of, freshness.renew_at(asked_at, lives_s))

@@ -50,6 +50,16 @@ def live_sources(pod: Json) -> LiveSources:
     )
 
 
+def frozen(pod: Json) -> frozenset[str]:
+    """Names of the volumes of files that no container mounts but by subPath: theirs stay as they are (S21)."""
+    whole = _mounted_whole(pod)
+    return frozenset(
+        volume["name"]
+        for volume in volumes.mounted_volumes(pod)
+        if volumes.holds_files(volume) and volume["name"] not in whole
+    )
+
+
 def version_of(found: Json | None) -> str:
     """What tells one state of an object from every other; ABSENT for one that is not there."""
     if found is None:

@@ -6,9 +6,9 @@ Only volumes that some container mounts are looked at: a kubelet sets up no othe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vk_provider.errors import PodNotReady
+from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import ceil_div, parse
 from vk_provider.model.workload import EmptyDir, File, Flex, Nfs, Volume
@@ -61,25 +61,47 @@ def field_paths(volume: Json) -> Iterator[str]:
                 yield item["fieldRef"]["fieldPath"]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an instance that runs has already. volumes: by name. frozen: those whose files never change. lacks: whether
+    files that are no longer to be had stay as they are there, else they are missing.
+
+    Storage is mounted for the instance's life: what became of its claim since does not matter.
+    """
+
+    volumes: Mapping[str, Volume]
+    frozen: frozenset[str] = frozenset()
+    lacks: bool = False
+
+
+NOTHING_KEPT = Kept({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeBuilder:
-    """Makes the volumes of one pod. containers: every container of the pod by its name.
-
-    kept: what its instance shows already, by volume and path, in place of what is no longer to be had.
-    """
+    """Makes the volumes of one pod. containers: every container of the pod by its name."""
 
     pod: Json
     namespace: str
     containers: Mapping[str, Json]
     objects: Objects
     context: NodeContext
-    kept: Mapping[str, Mapping[str, bytes]]
+    kept: Kept
 
     def build(self, volume: Json) -> Volume:
         """The volume. Raises PodNotReady, naming everything in it that is missing, and UnsupportedPod."""
         name, index = volume["name"], self.pod["spec"]["volumes"].index(volume)
         if holds_files(volume):
             return Volume(name, files=self.files(volume), index=index)
+        try:
+            return self._unshown(volume, name, index)
+        except (PodNotReady, UnsupportedPod):
+            if name not in self.kept.volumes:
+                raise
+            return replace(self.kept.volumes[name], index=index)
+
+    def _unshown(self, volume: Json, name: str, index: int) -> Volume:
+        """A volume of other things than objects of the API."""
         field = f"spec.volumes[{index}]"
         claim = claims.claim_of(volume, self.pod["metadata"]["name"], self.namespace)
         if claim is not None:
@@ -90,15 +112,19 @@ class VolumeBuilder:
 
     def files(self, volume: Json) -> Sequence[File]:
         """What a volume of files holds now, sorted by path. Raises PodNotReady, naming everything that is missing."""
+        shown = self.kept.volumes.get(volume["name"])
+        there = _with_modes(volume, shown.files or ()) if shown is not None else None
+        if there is not None and volume["name"] in self.kept.frozen:
+            return tuple(there[path] for path in sorted(there))
         files: dict[str, File] = {}
         faults: list[str] = []
         for projection in _projections(volume):
             for file in self._files(volume, projection, faults):
                 files[file.path] = file
         if faults:
-            if volume["name"] not in self.kept:
+            if there is None or not self.kept.lacks:
                 raise _not_ready(volume, faults)
-            files = {**_with_modes(volume, self.kept[volume["name"]]), **files}
+            files = {**there, **files}
         return tuple(files[path] for path in sorted(files))
 
     def _files(self, volume: Json, projection: Json, faults: list[str]) -> Iterator[File]:
@@ -144,12 +170,12 @@ class VolumeBuilder:
         return resource_value(self.containers[reference["containerName"]], reference, self.context.allocatable)
 
 
-def _with_modes(volume: Json, kept: Mapping[str, bytes]) -> dict[str, File]:
+def _with_modes(volume: Json, shown: Sequence[File]) -> dict[str, File]:
     """Files as the instance has them, which no cloud tells the modes of."""
     sources = [source for projection in _projections(volume) for source in projection.values()]
     items = [item for source in sources for item in source.get("items") or ()]
     modes = {_clean(item["path"]): item.get("mode") for item in items}
-    return {path: File(path, text, _or_default(modes.get(path), _mode(volume))) for path, text in kept.items()}
+    return {file.path: replace(file, mode=_or_default(modes.get(file.path), _mode(volume))) for file in shown}
 
 
 def _projections(volume: Json) -> Sequence[Json]:

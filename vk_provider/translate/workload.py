@@ -34,7 +34,7 @@ from vk_provider.translate.resources import (
     pod_storage_gib,
 )
 from vk_provider.translate.services import MASTER_NAMESPACE, service_variables
-from vk_provider.translate.volumes import VolumeBuilder
+from vk_provider.translate.volumes import NOTHING_KEPT, Kept, VolumeBuilder
 
 __all__ = [
     "NodeContext",
@@ -95,11 +95,9 @@ def content_references(pod: Json) -> References:
     )
 
 
-def content(
-    pod: Json, objects: Objects, context: NodeContext, *, kept: Mapping[str, Mapping[str, bytes]] | None = None
-) -> Sequence[Volume]:
+def content(pod: Json, objects: Objects, context: NodeContext, kept: Kept = NOTHING_KEPT) -> Sequence[Volume]:
     """All volumes of a pod as `build` makes them, be it for an instance that has them already and shall show what is
-    new. kept: what that instance shows now, by volume and path, for what is no longer to be had.
+    new.
 
     Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused.
     """
@@ -110,7 +108,7 @@ def content(
         containers=by_name,
         objects=objects,
         context=context,
-        kept=kept or {},
+        kept=kept,
     )
     built: list[Volume] = []
     found: list[Refusal] = []

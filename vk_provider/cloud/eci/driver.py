@@ -163,9 +163,9 @@ class EciCloud:
     async def restart(self, instance_id: str) -> None:
         await self._client.call(request.restart(instance_id))
 
-    async def files(self, instance_id: str) -> Mapping[str, Mapping[str, bytes]]:
+    async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
         items = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
-        return {name: held for item in items.items for name, held in response.files(item).items()}
+        return {name: volume for item in items.items for name, volume in response.volumes(item).items()}
 
     async def is_gone(self, instance_id: str, container: str) -> bool:
         """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an

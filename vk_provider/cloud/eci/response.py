@@ -7,6 +7,7 @@ Pure, and total: no JSON makes these functions raise. Two families of answers sp
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
+from vk_provider.model.workload import File, Flex, Nfs, Volume
 from vk_provider.translate.annotations import PREFIX
 
 Json = dict[str, Any]
@@ -166,18 +168,35 @@ _FACTS: Mapping[str, str] = {
 }
 
 
-def files(group: Any) -> Mapping[str, Mapping[str, bytes]]:
-    """What a group's config files hold, by volume and path. A volume with anything unreadable is left out."""
-    found: dict[str, Mapping[str, bytes]] = {}
-    for volume in _maps(_fold_map(group).get("volumes")):
-        items = _maps(volume.get("configfilevolumeconfigfiletopaths"))
+def volumes(group: Any) -> Mapping[str, Volume]:
+    """A group's config files and storage, by name; the modes of files are not told. Without what is unreadable."""
+    found: dict[str, Volume] = {}
+    for item in _maps(_fold_map(group).get("volumes")):
+        name = _text(item.get("name"))
         try:
-            held = {_text(each.get("path")): b64decode(_text(each.get("content")), validate=True) for each in items}
-        except ValueError:
+            volume = _volume(name, item)
+        except (ValueError, RecursionError):
             continue
-        if held and all(held):
-            found[_text(volume.get("name"))] = held
+        if name and volume is not None:
+            found[name] = volume
     return found
+
+
+def _volume(name: str, item: Json) -> Volume | None:
+    """Raises ValueError for content or options that cannot be read, as where a secret's place is taken by stars."""
+    if items := _maps(item.get("configfilevolumeconfigfiletopaths")):
+        held = {_text(each.get("path")): b64decode(_text(each.get("content")), validate=True) for each in items}
+        return Volume(name, files=tuple(File(path, held[path]) for path in held)) if all(held) else None
+    if server := _text(item.get("nfsvolumeserver")):
+        path, read_only = _text(item.get("nfsvolumepath")) or "/", _bool(item.get("nfsvolumereadonly"))
+        return Volume(name, nfs=Nfs(server, path, read_only))
+    options = json.loads(_text(item.get("flexvolumeoptions"))) if _text(item.get("flexvolumedriver")) else None
+    if not isinstance(options, dict):
+        return None
+    options = {key: str(text) for key, text in options.items()}
+    return Volume(
+        name, flex=Flex(_text(item["flexvolumedriver"]), _text(item.get("flexvolumefstype")), options=options)
+    )
 
 
 def tags_of(group: Any) -> dict[str, str]:
