@@ -1,5 +1,6 @@
 """The decision table of control/plan.py, row by row, and what must hold for every input."""
 
+import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -183,6 +184,22 @@ def test_a_terminal_pod_is_never_written_again_whatever_the_cloud_says():
         action = plan(done, [other], PodRecord(), node=NODE, now=NOW)
         assert isinstance(action, (DeleteInstance, Nothing))
     assert plan(done, [], PodRecord(), node=NODE, now=NOW) == Nothing(), "the cloud forgot it; the pod stays as it is"
+
+
+def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes():
+    """P30; by the instance, or by what was last seen of it."""
+    done = terminal()
+    spoilt = copy.deepcopy(done)
+    spoilt["status"]["containerStatuses"][0]["state"] = {"running": {}}
+    spoilt["status"]["conditions"] = []
+    for instances, record in (([ENDED], PodRecord()), ([], PodRecord(last=ENDED))):
+        seen, action = settled(spoilt, instances, record)
+        assert action == Nothing()
+        assert "terminated" in seen["status"]["containerStatuses"][0]["state"]
+        assert {each["type"] for each in seen["status"]["conditions"]} >= {"Ready", "Initialized", "PodScheduled"}
+    assert not isinstance(plan(spoilt, [RUNNING], PodRecord(), node=NODE, now=NOW), Patch), "it runs"
+    spoilt["metadata"] |= DELETING
+    assert not isinstance(plan(spoilt, [ENDED], PodRecord(), node=NODE, now=NOW), Patch)
 
 
 def test_an_instance_that_runs_under_a_terminal_pod_is_stopped():

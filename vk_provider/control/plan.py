@@ -22,6 +22,7 @@ process may die on any line: the next look starts from the same two truths.
 | deleting                  | ended                   | patch the last states, delete it                            |
 | deleting                  | ended, asked to go      | remove the pod object                                       |
 | deleting                  | gone                    | patch a terminal phase, then remove the pod object          |
+| terminal, written over    | none runs               | put right what can be worked out again                      |
 | terminal                  | runs                    | delete it: nobody wants it any more                         |
 | terminal                  | ended                   | nothing: its log stays readable until the pod goes          |
 """
@@ -40,7 +41,7 @@ from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
 from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import annotations as keys
-from vk_provider.translate import probes, status
+from vk_provider.translate import probes, status, terminal
 
 Json = dict[str, Any]
 
@@ -188,6 +189,8 @@ def _terminal(
     pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, now: Now
 ) -> Action:
     deleting = pods.is_deleting(pod)
+    if not deleting and (body := _put_right(pod, instance, record, now)) is not None:
+        return Patch(body)
     if instance is not None:
         if instance.status.is_ended and not deleting:
             return Nothing()
@@ -199,6 +202,15 @@ def _terminal(
     if deleting and pod["metadata"].get("deletionGracePeriodSeconds") != 0:
         return Finalize()
     return Nothing()  # finalizers of others may hold the object: theirs to remove
+
+
+def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Json | None:
+    """What others wrote over a final status (P30). A pod that goes is not held up for it."""
+    last = record.last if record.last is not None and record.last.id == pods.instance_id_of(pod) else None
+    seen = instance if instance is not None else last
+    if instance is not None and not status.all_stopped(instance):
+        return None
+    return terminal.reasserted(pod, seen, now=now.stamp)
 
 
 def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:

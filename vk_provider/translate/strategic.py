@@ -62,10 +62,10 @@ def _changes(pod: Json, desired: Json, *, anyhow: bool) -> Json:
     changes |= _addresses(status, desired)
     for name in _CONTAINERS:
         changes |= _container_list(pod, status, desired, name, anyhow=anyhow)
-    speaks = keeps_generations(status) or bool(changes) or bool(_conditions(pod, desired, with_generation=False))
+    speaks = keeps_generations(status) or bool(changes) or bool(changed_conditions(pod, desired, with_generation=False))
     if not speaks:
         return {}
-    changed = _conditions(pod, desired, with_generation=True)
+    changed = changed_conditions(pod, desired, with_generation=True)
     if changed:
         changes["conditions"] = changed
     return changes | _generation(status, desired)
@@ -132,7 +132,7 @@ def keeps_generations(status: Json) -> bool:
     )
 
 
-def _conditions(pod: Json, desired: Json, *, with_generation: bool) -> list[Json]:
+def changed_conditions(pod: Json, desired: Json, *, with_generation: bool) -> list[Json]:
     """Those that differ, each with null for what it no longer has, and its old time while its status is the same."""
     known = conditions.of(pod)
     compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
