@@ -7,7 +7,6 @@ without them is ever shown, let alone deleted.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +52,7 @@ class EciCloud:
         # often in a row each was not to be found.
         self._starting: dict[str, int] = {}
         self._details = Details()
-        self._stock = StockMemory(time.monotonic)
+        self._stock = StockMemory(lambda: asyncio.get_running_loop().time())
         self._prices = PriceBook(settings, client.call)
         self._unseen: dict[str, None] = {}  # new groups whose place and addresses are still to be looked up, once
         self._changed, self._happened = Rereader(response.report), Rereader(response.events_report)
