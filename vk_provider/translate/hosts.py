@@ -1,4 +1,12 @@
-"""What a pod's machine is called, and which names its /etc/hosts knows (S33, S34)."""
+"""What a pod's machine is called, and which names its /etc/hosts knows (S33, S34).
+
+One line of a kubelet's /etc/hosts is missing: the pod's address with its full name, for a pod with a subdomain. The
+cloud writes the address with the hostname alone, takes further lines only with the request that creates the instance
+(HostAliase, eci.md 2.1), and the address is not known before. To give the full name to 127.0.0.1 instead would be worse
+than nothing: what binds to its own full name, as many members of a StatefulSet do, would be reached by nobody. The
+cluster's resolver knows the name as soon as the headless Service does, so this is told here and not by an event, which
+every pod of every StatefulSet would have.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +23,7 @@ MAX_HOSTNAME = 64  # bytes that a kernel takes
 def hostname(pod: Json, namespace: str, domain: str) -> str:
     """The name for the kernel. domain: the cluster's.
 
-    Without setHostnameAsFQDN a subdomain is the cluster's resolver's matter alone: /etc/hosts is written by the cloud,
-    which knows no second name for the pod's address.
+    Without setHostnameAsFQDN a subdomain is the cluster's resolver's matter alone.
     Raises PodNotReady for a full name that no kernel takes, at which a kubelet never stops trying either.
     """
     spec = pod["spec"]
