@@ -1,6 +1,7 @@
 """What every room's tests may use."""
 
 import asyncio
+import math
 
 import hypothesis
 import pytest
@@ -42,7 +43,7 @@ class _Clock:
 async def virtual_time():
     """The running loop's clock, jumping over every wait; call it for the seconds passed. No real I/O beside it."""
     loop = asyncio.get_running_loop()
-    clock = _Clock(loop.time())
+    clock = _Clock(math.ceil(loop.time()))  # from a whole second, so that sums of whole seconds are exact
     real_time, real_selector = loop.time, loop._selector
     loop.time = lambda: clock.now
     loop._selector = _JumpingSelector(real_selector, clock)

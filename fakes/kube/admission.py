@@ -1,7 +1,7 @@
 """What the server adds to, and refuses of, objects after reading other objects.
 
-The counterparts of Kubernetes' NamespaceLifecycle, ServiceAccount, Priority and DefaultTolerationSeconds plug-ins,
-and of Alibaba's virtual-node affinity webhook.
+The counterparts of Kubernetes' NamespaceLifecycle, ServiceAccount, Priority, DefaultTolerationSeconds,
+DefaultStorageClass and StorageObjectInUseProtection plug-ins, and of Alibaba's virtual-node affinity webhook.
 The pod's own wishes are completed at CREATE only; just the usual tolerations are put back at every update.
 """
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+_IN_USE = {
+    "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
+    "PersistentVolume": "kubernetes.io/pv-protection",
+}
+"""What holds storage back from deletion while somebody has it."""
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 
 
@@ -31,6 +36,10 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
         _taint_until_ready(obj)
     if row.kind == "Service":
         allocate(obj, (item.object for item in api.store.objects("services")))
+    if row.kind in _IN_USE:
+        obj["metadata"]["finalizers"] = [*(obj["metadata"].get("finalizers") or ()), _IN_USE[row.kind]]
+    if row.kind == "PersistentVolumeClaim":
+        _storage_class(api, obj)
     if row.kind == "Pod":
         namespace = api.get("namespaces", obj["metadata"]["namespace"])
         inject_affinity(obj, namespace["metadata"].get("labels") or {})
@@ -158,6 +167,24 @@ def _global_default(api: "Api") -> Json | None:
     classes = (item.object for item in api.store.objects("priorityclasses.scheduling.k8s.io"))
     usual = [item for item in classes if item.get("globalDefault")]
     return min(usual, key=lambda item: int(item["value"])) if usual else None
+
+
+def _storage_class(api: "Api", claim: Json) -> None:
+    """A claim that names no class is of the default one, the newest if there are several; "" asks for none."""
+    annotations = claim["metadata"].get("annotations") or {}
+    if claim["spec"].get("storageClassName") is not None or "volume.beta.kubernetes.io/storage-class" in annotations:
+        return
+    classes = [item.object["metadata"] for item in api.store.objects("storageclasses.storage.k8s.io")]
+    usual = [meta for meta in classes if _is_usual(meta.get("annotations") or {})]
+    if usual:
+        newest = max(meta["creationTimestamp"] for meta in usual)
+        named = [meta["name"] for meta in usual if meta["creationTimestamp"] == newest]
+        claim["spec"]["storageClassName"] = min(named)
+
+
+def _is_usual(annotations: Json) -> bool:
+    names = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+    return any(annotations.get(name) == "true" for name in names)
 
 
 def _default_tolerations(spec: Json) -> None:

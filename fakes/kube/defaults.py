@@ -265,6 +265,10 @@ def _volume_object(obj: Json) -> None:
     _fill(obj.setdefault("spec", {}), volumeMode="Filesystem", persistentVolumeReclaimPolicy="Retain")
 
 
+def _storage_class(obj: Json) -> None:
+    _fill(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
+
+
 def _priority_class(obj: Json) -> None:
     _fill(obj, preemptionPolicy="PreemptLowerPriority")
 
@@ -313,6 +317,7 @@ _BY_RESOURCE: dict[str, Callable[[Json], None]] = {
     "statefulsets.apps": _stateful_set,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "priorityclasses.scheduling.k8s.io": _priority_class,
+    "storageclasses.storage.k8s.io": _storage_class,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "rolebindings.rbac.authorization.k8s.io": _binding,

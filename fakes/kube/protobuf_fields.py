@@ -20,6 +20,7 @@ batch/v1beta1 CronJob
 apps/v1 Deployment ReplicaSet DaemonSet StatefulSet ControllerRevision
 autoscaling/v1 Scale
 scheduling.k8s.io/v1 PriorityClass
+storage.k8s.io/v1 StorageClass
 discovery.k8s.io/v1 EndpointSlice
 discovery.k8s.io/v1beta1 EndpointSlice=discovery.EndpointSlice
 events.k8s.io/v1 Event=events.Event
@@ -412,6 +413,10 @@ ScaleSpec 1:replicas=i?
 ScaleStatus 1:replicas=i 2:selector=s?
 Scale 1:metadata=ObjectMeta 2:spec=ScaleSpec 3:status=ScaleStatus
 PriorityClass 1:metadata=ObjectMeta 2:value=i 3:globalDefault=b? 4:description=s? 5:preemptionPolicy=s
+TopologySelectorLabelRequirement 1:key=s 2:values=[s]
+TopologySelectorTerm 1:matchLabelExpressions=[TopologySelectorLabelRequirement]
+StorageClass 1:metadata=ObjectMeta 2:provisioner=s 3:parameters={s} 4:reclaimPolicy=s 5:mountOptions=[s]
+  6:allowVolumeExpansion=b 7:volumeBindingMode=s 8:allowedTopologies=[TopologySelectorTerm]
 EndpointConditions 1:ready=b 2:serving=b 3:terminating=b
 ForZone 1:name=s
 ForNode 1:name=s

@@ -219,6 +219,14 @@ def _table() -> dict[str, Resource]:
             generation=True,
         ),
         Resource(
+            kind="StorageClass",
+            plural="storageclasses",
+            group="storage.k8s.io",
+            short_names=("sc",),
+            namespaced=False,
+            returns_deleted=True,
+        ),
+        Resource(
             kind="EndpointSlice", plural="endpointslices", group="discovery.k8s.io", generation=True, older=("v1beta1",)
         ),
         Resource(

@@ -34,6 +34,7 @@ def seed(api: Api, *, client_ca: str, host: str, port: int, workers: int) -> Non
         api.create(
             f"clusterrolebindings.{_RBAC}", {"metadata": _bootstrap(name), "roleRef": reference, "subjects": groups}
         )
+    api.create("storageclasses.storage.k8s.io", _DISKS)
     _authentication_reader(api)
     _own_service(api, host, port)
     for index in range(workers):
@@ -117,6 +118,18 @@ _CLUSTER_BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "system:discovery": ("system:discovery", ("system:authenticated",)),
     "system:basic-user": ("system:basic-user", ("system:authenticated",)),
     "system:public-info-viewer": ("system:public-info-viewer", ("system:authenticated", "system:unauthenticated")),
+}
+
+
+# As a managed cluster of that cloud has it, and here what a claim gets that names no class.
+_DISKS: Json = {
+    "metadata": {
+        "name": "alicloud-disk-essd",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "diskplugin.csi.alibabacloud.com",
+    "parameters": {"type": "cloud_essd"},
+    "allowVolumeExpansion": True,
 }
 
 

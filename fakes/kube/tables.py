@@ -288,8 +288,34 @@ _HOOKS = (_NAME, Column("Webhooks", _count("webhooks"), type="integer"), _AGE)
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
-def _modes(claim: Json, _now: datetime) -> str:
-    return ",".join(_MODES.get(mode, mode) for mode in (claim.get("status") or {}).get("accessModes") or ())
+def _modes(part: str) -> Callable[[Json, datetime], str]:
+    """Access modes in the order of `_MODES`, whatever the object's own."""
+
+    def cell(obj: Json, _now: datetime) -> str:
+        modes = (obj.get(part) or {}).get("accessModes") or ()
+        return ",".join(short for mode, short in _MODES.items() if mode in modes)
+
+    return cell
+
+
+def _phase(obj: Json, _now: datetime) -> str:
+    return "Terminating" if obj["metadata"].get("deletionTimestamp") else (obj.get("status") or {}).get("phase", "")
+
+
+def _claim(volume: Json, _now: datetime) -> str:
+    reference = volume["spec"].get("claimRef")
+    return f"{reference.get('namespace', '')}/{reference.get('name', '')}" if reference else ""
+
+
+def _class(obj: Json, _now: datetime) -> str:
+    annotations = obj["metadata"].get("annotations") or {}
+    return str(annotations.get("volume.beta.kubernetes.io/storage-class", obj["spec"].get("storageClassName") or ""))
+
+
+def _class_name(item: Json, _now: datetime) -> str:
+    annotations, name = item["metadata"].get("annotations") or {}, item["metadata"]["name"]
+    is_usual = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
+    return f"{name} (default)" if is_usual else str(name)
 
 
 def _node_selector(obj: Json, _now: datetime) -> str:
@@ -351,13 +377,35 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Count", _event_count, wide=True),
         Column("Name", _at("metadata.name"), wide=True),
     ),
+    "PersistentVolume": (
+        _NAME,
+        Column("Capacity", _at("spec.capacity.storage")),
+        Column("Access Modes", _modes("spec")),
+        Column("Reclaim Policy", _at("spec.persistentVolumeReclaimPolicy")),
+        Column("Status", _phase),
+        Column("Claim", _claim),
+        Column("StorageClass", _class),
+        Column("VolumeAttributesClass", _at("spec.volumeAttributesClassName", "<unset>")),
+        Column("Reason", _at("status.reason")),
+        _AGE,
+        Column("VolumeMode", _at("spec.volumeMode"), wide=True),
+    ),
+    "StorageClass": (
+        Column("Name", _class_name),
+        Column("Provisioner", _at("provisioner")),
+        Column("ReclaimPolicy", _at("reclaimPolicy", "Delete")),
+        Column("VolumeBindingMode", _at("volumeBindingMode", "Immediate")),
+        Column("AllowVolumeExpansion", _at("allowVolumeExpansion", False)),
+        _AGE,
+    ),
     "PersistentVolumeClaim": (
         _NAME,
-        Column("Status", _at("status.phase")),
+        Column("Status", _phase),
         Column("Volume", _at("spec.volumeName")),
         Column("Capacity", _at("status.capacity.storage")),
-        Column("Access Modes", _modes),
-        Column("StorageClass", _at("spec.storageClassName")),
+        Column("Access Modes", _modes("status")),
+        Column("StorageClass", _class),
+        Column("VolumeAttributesClass", _at("spec.volumeAttributesClassName", "<unset>")),
         _AGE,
         Column("VolumeMode", _at("spec.volumeMode"), wide=True),
     ),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fakes.kube import names, podvalidation, workloadvalidation
+from fakes.kube import names, podvalidation, volumevalidation, workloadvalidation
 from fakes.kube.errors import Fault
 from fakes.kube.resources import Resource
 
@@ -33,5 +33,6 @@ def updated(row: Resource, new: Json, old: Json, subresource: str) -> list[Fault
 
 _CREATED = {
     "pods": podvalidation.created,
+    **volumevalidation.CREATED,
     **workloadvalidation.CREATED,
 }

@@ -249,6 +249,7 @@ _IMMUTABLE = {
     "statefulsets.apps": ("spec.selector", "spec.serviceName"),
     "services": ("spec.clusterIP",),
     "priorityclasses.scheduling.k8s.io": ("value",),
+    "storageclasses.storage.k8s.io": ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
     "rolebindings.rbac.authorization.k8s.io": ("roleRef",),
     "clusterrolebindings.rbac.authorization.k8s.io": ("roleRef",),
     "persistentvolumeclaims": ("spec.accessModes", "spec.storageClassName"),

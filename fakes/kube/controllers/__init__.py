@@ -11,12 +11,15 @@ from fakes.kube.api import Api
 from fakes.kube.controllers.cronjob import CronJobController
 from fakes.kube.controllers.deployment import DeploymentController
 from fakes.kube.controllers.endpoints_controller import EndpointsController
+from fakes.kube.controllers.ephemeral_volumes import EphemeralVolumes
 from fakes.kube.controllers.hollow import HollowHeartbeat, HollowPods
 from fakes.kube.controllers.job import JobController
 from fakes.kube.controllers.job_cleanup import JobOrphans, JobTtl
 from fakes.kube.controllers.node_lifecycle import GRACE_S, NodeLifecycle, TaintEviction
 from fakes.kube.controllers.pod_gc import PodGc
 from fakes.kube.controllers.replicaset import ReplicaSetController
+from fakes.kube.controllers.volume_binder import VolumeBinder
+from fakes.kube.controllers.volume_protection import VolumeProtection
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.scheduler.loop import Scheduler
 
@@ -40,6 +43,9 @@ async def run_controllers(api: Api, *, node_grace_s: float = GRACE_S) -> None:
         ReplicaSetController(cluster),
         DeploymentController(cluster),
         EndpointsController(cluster),
+        VolumeBinder(cluster),
+        EphemeralVolumes(cluster),
+        VolumeProtection(cluster),
         NodeLifecycle(cluster, grace_s=node_grace_s),
         TaintEviction(cluster),
         PodGc(cluster),

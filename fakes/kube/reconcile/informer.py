@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from fakes.kube.api import Api, ApiError
-from fakes.kube.reconcile.objects import Json, Key, key_of, owner_uid, uid_of, version_of
+from fakes.kube.reconcile.objects import Json, Key, claim_name, key_of, owner_uid, uid_of, version_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,17 @@ def _by_node(obj: Json) -> Iterable[str]:
     return (node,) if node else ()
 
 
+def _by_claim(obj: Json) -> Iterable[str]:
+    namespace = obj["metadata"].get("namespace", "")
+    volumes = obj["spec"].get("volumes") or ()
+    return [f"{namespace}/{name}" for volume in volumes if (name := claim_name(obj, volume))]
+
+
 class Informer:
     """The objects of one resource by key and by index, as last seen.
 
     Indexes: `owner` (uid of the controlling owner), `loose` (namespace of those that nobody controls), `namespace`,
-    and for pods `node`.
+    and for pods `node` and `claim` (namespace/name of each claim it names).
     Listeners get (old, new); old is None for a new object, new is None for one that is gone.
     """
 
@@ -53,7 +59,7 @@ class Informer:
         self._dropped: set[str] = set()
         self._listeners: list[Listener] = []
         self._indexers: Mapping[str, Indexer] = {"owner": _by_owner, "loose": _loose, "namespace": _by_namespace} | (
-            {"node": _by_node} if resource == "pods" else {}
+            {"node": _by_node, "claim": _by_claim} if resource == "pods" else {}
         )
         self._indexes: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in self._indexers}
 

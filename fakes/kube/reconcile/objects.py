@@ -8,6 +8,10 @@ Key: TypeAlias = tuple[str, str]
 """(namespace, name); namespace is "" for cluster-wide objects."""
 
 
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+"""Annotation of a claim that waits for its first pod: where that is going to run."""
+
+
 def key_of(obj: Json) -> Key:
     meta = obj["metadata"]
     return meta.get("namespace", ""), meta["name"]
@@ -59,6 +63,24 @@ def owner_reference(owner: Json) -> Json:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def claim_name(pod: Json, volume: Json) -> str:
+    """The claim a pod's volume stands for, "" for any other volume."""
+    if "ephemeral" in volume:
+        return f"{pod['metadata']['name']}-{volume['name']}"
+    return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
+
+
+def class_of(obj: Json) -> str:
+    """The storage class of a claim or a volume, "" for none."""
+    old = annotations_of(obj).get("volume.beta.kubernetes.io/storage-class")
+    return str(old if old is not None else obj["spec"].get("storageClassName") or "")
+
+
+def is_owned(obj: Json, owner: Json) -> bool:
+    """Whether `owner`, that very object, controls `obj`."""
+    return owner_uid(obj) == uid_of(owner)
 
 
 def condition(obj: Json, kind: str) -> Json | None:

@@ -5,11 +5,21 @@ What is placed where is kept in memory from the watches, and a pod counts on its
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fakes.kube.api import ApiError
 from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.objects import Json, Key, condition, labels_of, selects, with_condition
+from fakes.kube.reconcile.objects import (
+    SELECTED_NODE,
+    Json,
+    Key,
+    annotations_of,
+    class_of,
+    condition,
+    labels_of,
+    selects,
+    with_condition,
+)
 from fakes.kube.scheduler import message, volumes
 from fakes.kube.scheduler.decide import Outcome, Preemption, Round, preempt
 from fakes.kube.scheduler.nodes import Nodes
@@ -35,6 +45,7 @@ class Scheduler:
         self._nodes_seen = cluster.informer("nodes")
         self._namespaces = cluster.informer("namespaces")
         self._claims = cluster.informer("persistentvolumeclaims")
+        self._classes = cluster.informer("storageclasses.storage.k8s.io")
         self._budgets = cluster.informer("poddisruptionbudgets.policy")
         self._nodes = Nodes()
         self._queue = SchedulingQueue()
@@ -46,7 +57,8 @@ class Scheduler:
         self._nodes_seen.listen(self._on_node)
         self._pods.listen(self._on_pod)
         self._claims.listen(lambda _old, _new: self._stir(CLAIMS))
-        for informer in (self._nodes_seen, self._pods, self._namespaces, self._claims, self._budgets):
+        seen = (self._nodes_seen, self._pods, self._namespaces, self._claims, self._classes, self._budgets)
+        for informer in seen:
             await informer.ready.wait()
         try:
             while True:
@@ -133,7 +145,7 @@ class Scheduler:
         if not nodes:
             self._fail(waiting, pod, message.NO_NODES, frozenset())
             return
-        problem = volumes.objection(pod, lambda name: self._claims.get((pod["metadata"]["namespace"], name)))
+        problem = volumes.objection(pod, self._claim_of(pod), self._is_late)
         if problem:
             refused = f"preemption: {message.fit_error(len(nodes), [message.NOT_HELPFUL] * len(nodes))}"
             self._fail(waiting, pod, message.blocked(len(nodes), problem, preemption=refused), CLAIMS)
@@ -142,10 +154,27 @@ class Scheduler:
         nominations = {name: list(pods.values()) for name, pods in self._nominated.items()}
         attempt = Round(known, nodes, nominations, self._namespace_labels)
         outcome = attempt.outcome()
-        if outcome.node:
+        if outcome.node and (late := volumes.late(pod, self._claim_of(pod))):
+            self._await_volumes(waiting, late, outcome.node)
+        elif outcome.node:
             self._bind(pod, known, outcome.node)
         else:
             self._reject(waiting, pod, attempt, outcome)
+
+    def _claim_of(self, pod: Json) -> Callable[[str], Json | None]:
+        return lambda name: self._claims.get((pod["metadata"]["namespace"], name))
+
+    def _is_late(self, claim: Json) -> bool:
+        storage_class = self._classes.get(("", class_of(claim))) or {}
+        return storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+    def _await_volumes(self, waiting: Waiting, claims: list[Json], node: str) -> None:
+        """Name the node to those who make the volumes. The pod is placed anew when it has them."""
+        self._queue.shelve(waiting, CLAIMS)
+        for claim in claims:
+            if SELECTED_NODE not in annotations_of(claim):
+                body = {"metadata": {"annotations": {SELECTED_NODE: node}}}
+                self._cluster.merge("persistentvolumeclaims", claim, body)
 
     def _bind(self, pod: Json, known: PodFacts, node: str) -> None:
         self._cluster.api.bind(known.namespace, known.name, node)
