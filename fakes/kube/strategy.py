@@ -33,7 +33,7 @@ def prepare_create(row: Resource, obj: Json, *, now: str) -> None:
         case "PersistentVolumeClaim":
             obj["status"] = {"phase": "Pending"}
         case "PersistentVolume":
-            obj["status"] = {"phase": "Available"}
+            obj["status"] = {"phase": "Pending"}
         case "Service":
             obj["status"] = {"loadBalancer": {}}
         case "Event":

@@ -21,6 +21,7 @@ DISK, NAS, OSS = "alicloud/disk", "alicloud/nas", "alicloud/oss"
 DRIVERS = (DISK, NAS, OSS)
 DISK_CSI, NAS_CSI, OSS_CSI = (f"{name}plugin.csi.alibabacloud.com" for name in ("disk", "nas", "oss"))
 CSI_DRIVERS = (DISK_CSI, NAS_CSI, OSS_CSI)
+DISK_SIZES_GIB = (20, 32768)
 
 _SOURCES = ("csi", "nfs", "flexVolume")
 _NOT_A_SOURCE = frozenset(
@@ -166,6 +167,11 @@ class _Source:
             )
         if not options.get("volumeId") and not options.get("volumeSize"):
             raise self._refused("names neither a disk (volumeId) nor the size of a new one (volumeSize)")
+        if not options.get("volumeId") and not _is_disk_size(str(options["volumeSize"])):
+            least, most = DISK_SIZES_GIB
+            raise self._refused(
+                f"has volumeSize {options['volumeSize']}; a new disk has {least} to {most} GiB, a number without a unit"
+            )
         return Flex(DISK, fs_type or "ext4", _texts(options))
 
     def _nas(self, attributes: Mapping[str, Any]) -> Nfs | Flex:
@@ -259,6 +265,10 @@ def _version(options: Sequence[str]) -> tuple[str, list[str]]:
         else:
             others.append(option)
     return found, others
+
+
+def _is_disk_size(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and DISK_SIZES_GIB[0] <= int(text) <= DISK_SIZES_GIB[1]
 
 
 def _only_reads(spec: Json) -> bool:
