@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from pod_cases import CONTEXT, fetch
 
@@ -151,6 +151,7 @@ def claimed(source: Json, spec: Json, *, bound: bool) -> list[Json]:
     ]
 
 
+@example({"flexVolume": {"driver": "alicloud/disk", "options": {"volumeSize": "20Gi"}}}, {"nfs": {}}, True, True)
 @settings(max_examples=300)
 @given(sources, volume_specs, st.sampled_from([True] * 7 + [False]), flags)
 def test_storage_is_mounted_or_refused_at_its_field(source: Json, spec: Json, bound: bool, has_secret: bool) -> None:
