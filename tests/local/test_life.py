@@ -91,8 +91,11 @@ async def test_a_failed_liveness_probe_restarts_the_container(world):
     await world.apply(pod("sick", **spec))
     found = await until_entry(world, "sick", lambda each: each["restartCount"] >= 1)
     assert found["lastState"]["terminated"]["exitCode"] == 9
-    seen = [reason for reason, _ in await reasons(world, "sick")]
-    assert {"Unhealthy", "Killing"} <= set(seen)
+
+    async def told():
+        return {"Unhealthy", "Killing"} <= {reason for reason, _ in await reasons(world, "sick")}
+
+    await world.until(told, what="the probe's failure and the stop it brought are told")
 
 
 async def test_the_hook_runs_before_the_signal(world):
