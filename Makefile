@@ -16,8 +16,8 @@ up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
 	@$(BIN)/python -m fakes up
 
 # A file's tests stay together, for they share what they started; tests/e2e wants a real control plane: make e2e.
-test: check  ## every check and every test but those of make e2e
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore=tests/e2e
+test: check  ## every check and every test but those of make e2e, make chaos and make fuzz
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore=tests/e2e --ignore=tests/chaos/test_chaos.py --ignore=tests/fuzz
 
 # The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else it is built.
 e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which is built the first time

@@ -1,4 +1,4 @@
-"""A short run by a fixed seed, in every `make test`; `make chaos` runs longer ones by new seeds."""
+"""A short run by a fixed seed, in every run of CI; `make chaos` runs longer ones by new seeds."""
 
 from tests.chaos.run import Plan, play
 

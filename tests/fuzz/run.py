@@ -1,4 +1,4 @@
-"""Feed them. `python -m tests.fuzz.run --inputs 1000000` is the night's; every `make test` has 20,000 a parser."""
+"""Feed them. `python -m tests.fuzz.run --inputs 1000000` is the night's; every run of CI has 20,000 a parser."""
 
 from __future__ import annotations
 
