@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
+LONGEST := tests/local tests/corpus tests/kubelet  # they begin first, so that none is left alone at the end
 
 .PHONY: help demo up test e2e chaos fuzz bench check format clean
 
@@ -17,7 +18,7 @@ up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
 
 # A file's tests stay together, for they share what they started; tests/e2e wants a real control plane: make e2e.
 test: check  ## every check and every test but those of make e2e, make chaos and make fuzz
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore=tests/e2e --ignore=tests/chaos/test_chaos.py --ignore=tests/fuzz
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/e2e --ignore=tests/chaos/test_chaos.py --ignore=tests/fuzz $(LONGEST) tests
 
 # The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else it is built.
 e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which is built the first time
