@@ -46,7 +46,7 @@ def test_deployment_rolls_out_anew(web: Space) -> None:
 def test_deployment_scales_up_and_down(web: Space, cloud: Cloud) -> None:
     web.kubectl("scale", "deployment/web", "--replicas=4")
     web.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-    assert len(cloud.billed(vk_namespace=web.name)) == 4
+    within(30, lambda: len(cloud.billed(vk_namespace=web.name)) == 4)  # those of the roll-out before go meanwhile
     web.kubectl("scale", "deployment/web", "--replicas=1")
     within(30, lambda: len(web.pods("app=web")) == 1 and len(cloud.billed(vk_namespace=web.name)) == 1)
     assert web.get("Deployment", "web")["status"]["readyReplicas"] == 1
