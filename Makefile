@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
-LONGEST := tests/local tests/corpus tests/kubelet  # they begin first, so that none is left alone at the end
+PYTEST = $(BIN)/python -m pytest --dist loadfile
+FIRST := tests/local tests/corpus tests/kubelet  # what takes longest begins first, so that none is left alone at the end
+LONG := tests/chaos/test_chaos.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
 
-.PHONY: help demo up test e2e chaos fuzz bench check format clean
+.PHONY: help demo up test long e2e chaos fuzz bench check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -17,8 +19,11 @@ up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
 	@$(BIN)/python -m fakes up
 
 # A file's tests stay together, for they share what they started; tests/e2e wants a real control plane: make e2e.
-test: check  ## every check and every test but those of make e2e, make chaos and make fuzz
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/e2e --ignore=tests/chaos/test_chaos.py --ignore=tests/fuzz $(LONGEST) tests
+test: check  ## every check and every test but those of make long and make e2e, in less than five minutes
+	$(PYTEST) -n 4 --no-loadscope-reorder --ignore=tests/e2e $(LONG:%=--ignore=%) $(FIRST) tests
+
+long: $(VENV)/dev-ready  ## the tests that take long: crashes, load, a little of make chaos and make fuzz, the demo
+	$(PYTEST) -n 3 --no-loadscope-reorder $(LONG)
 
 # The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else it is built.
 e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which is built the first time
