@@ -172,6 +172,7 @@ async def _grpc(ip: str, port: int, service: str) -> Answer:
         status = None
         while status is None:
             writer.write(check.data_to_send())
+            await writer.drain()  # a server that asks for echoes and reads none must not fill our memory
             status = check.receive(await reader.read(65536))
     except NoHealth as error:
         return Answer(False, str(error))
