@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -206,11 +208,27 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 def within(seconds: float, look: Callable[[], Any], last: Callable[[], Any] = lambda: "") -> Any:
     """The first true answer. Fails after so long, telling what there was instead."""
-    deadline = time.monotonic() + seconds
+    deadline, doubt_at = time.monotonic() + seconds, 0.0
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {json.dumps(last(), default=str)}"
+        if time.monotonic() >= doubt_at:
+            assert not (why := _hopeless.get()()), f"never: {why}"
+            doubt_at = time.monotonic() + 1
         time.sleep(0.1)
     return found
+
+
+_hopeless: ContextVar[Callable[[], object]] = ContextVar("hopeless", default=lambda: None)
+
+
+@contextmanager
+def hopeless_once(why: Callable[[], object]) -> Iterator[None]:
+    """Nobody in this thread waits any longer once this is true; it is asked once a second."""
+    token = _hopeless.set(why)
+    try:
+        yield
+    finally:
+        _hopeless.reset(token)
 
 
 def condition(thing: Json, kind: str) -> str:

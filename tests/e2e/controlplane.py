@@ -138,6 +138,8 @@ class ControlPlane:
             "cluster-signing-key-file": self._directory / "ca.key",
             "node-monitor-grace-period": f"{GRACE_S}s",
             "node-monitor-period": "1s",
+            # A claim that it sees before its volume is looked at again only then; by default every 15 s.
+            "pvclaimbinder-sync-period": "1s",
             "kube-api-qps": 200,
             "kube-api-burst": 400,
         }

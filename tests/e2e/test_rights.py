@@ -18,7 +18,7 @@ import pytest
 
 from tests.contract.kube.client import MERGE
 from tests.e2e.cloud import Cloud
-from tests.e2e.cluster import Cluster, Space, condition, within
+from tests.e2e.cluster import Cluster, Space, condition, hopeless_once, within
 from tests.e2e.conftest import make_space
 from tests.e2e.manifests import FOR_EVER, Json, claimed, pod
 from tests.e2e.provider import NAMESPACE, Provider, manifests
@@ -135,7 +135,7 @@ class Exercise:
             flags=("--orphan-age-s=0", "--log-level=debug"),
         )
         try:
-            with make_space(self._cluster) as space:
+            with make_space(self._cluster) as space, hopeless_once(provider.missing_rights):
                 self._go(space, provider)
         finally:
             provider.remove()
@@ -184,6 +184,7 @@ class Exercise:
         self._cluster.create("/api/v1/persistentvolumes", volume)
         try:
             space.create(claim)
+            space.when("PersistentVolumeClaim", "d", _is_bound, within_s=STEP_S)  # the cluster's own part
             space.when_phase("keeps", "Succeeded", within_s=STEP_S)
         finally:
             self._cluster.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
@@ -207,6 +208,10 @@ class Exercise:
             assert connection.getresponse().status == 200
         finally:
             connection.close()
+
+
+def _is_bound(claim: Json) -> bool:
+    return bool(claim["status"].get("phase") == "Bound")
 
 
 MOUNT: Json = {"volumeMounts": [{"name": "v", "mountPath": "/s"}]}
