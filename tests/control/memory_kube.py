@@ -267,6 +267,10 @@ class MemoryKube:
         ended = item.get("status", {}).get("phase") in ("Succeeded", "Failed")
         at_once = grace_s == 0 or ended or not _POD.match(path)
         if at_once and not meta.get("finalizers"):
+            if meta.get("deletionGracePeriodSeconds"):  # a real server notes the shorter grace before it removes
+                meta["deletionGracePeriodSeconds"] = 0
+                self.objects[path] = item
+                item = self._changed(path, "MODIFIED")
             self._remove(path)
             return item
         grace_s = 0 if at_once else min(grace_s, meta.get("deletionGracePeriodSeconds", grace_s))

@@ -845,6 +845,20 @@ async def test_a_watch_that_lags_behind_our_own_writes_causes_no_write_twice():
 
 
 @in_no_time
+async def test_a_watch_that_lags_behind_the_removal_of_an_object_causes_no_second_one():
+    world = World()
+    async with world.running():
+        await served(world)
+        world.kube.watch_lag_s = 1.5
+        world.kube.delete_pod("web")
+        await world.until(lambda: world.phase("web") == "gone")
+        await asyncio.sleep(60)
+        assert len(world.kube.bodies("DELETE", "/web")) == 1
+        assert world.kube.counts()["GET pods"] == 1  # the list at the start: nobody asked what had become of it
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_after_a_relist_everything_goes_on():
     world = World(job=Life(runs_s=30))
     async with world.running():

@@ -60,7 +60,7 @@ from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
-from vk_provider.kube.store import Store
+from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
@@ -502,18 +502,22 @@ class PodController:
         key = pods.key_of(pod)
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": key.uid}}
         try:
-            await self._client.delete(paths.pod(key.namespace, key.name), body=options)
+            left = await self._client.delete(paths.pod(key.namespace, key.name), body=options)
         except NotFound:
-            pass
+            left = {}
         except Conflict as error:
             await self._read_again(key, error)
             return
         log.info("removed pod=%s", key)
-        self._forget_pod(key)
+        if (left.get("metadata") or {}).get("finalizers"):
+            self._store.remove(key.uid)  # until the watch brings it back: others are not done with it
+        else:
+            self._forget_pod(key)
 
     def _forget_pod(self, key: pods.PodKey) -> None:
-        """The object with this uid is no longer there; should it be held by finalizers, the watch brings it back."""
-        self._store.remove(key.uid)
+        """The object with this uid is no more. Lines of the watch that lag behind, as the one of its grace becoming 0,
+        do not bring it back: it would be removed once more."""
+        self._store.remove(key.uid, resource_version=FOR_GOOD)
 
     async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
         """Ask the cloud about the pod by every name we have for its instance."""

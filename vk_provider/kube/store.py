@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _MOST_TOMBSTONES = 20_000
+FOR_GOOD = "9" * 40  # newer than any version: a uid whose object is no more never comes back
 
 
 def is_older(version: str, than: str) -> bool:
@@ -123,7 +124,8 @@ class Store(Generic[T]):
         return True
 
     def remove(self, key: str, *, resource_version: str = "") -> bool:
-        """Forget this key. resource_version: of the deletion; answers older than it do not bring the key back."""
+        """Forget this key. resource_version: of the deletion; answers older than it do not bring the key back, and none
+        does after FOR_GOOD."""
         known = key in self._objects
         self._drop(key, resource_version)
         if known:
