@@ -145,6 +145,20 @@ async def test_silence_condemns_nobody_before_any_pod_has_ever_answered():
 
 
 @in_no_time
+async def test_pods_that_hang_for_an_hour_hold_up_nobody_elses_probes():
+    world = World()
+    world.hanging = {"idle"}
+    idle = {"name": "idle", "image": "perl", "readinessProbe": {**GRPC, "timeoutSeconds": 3600}}
+    async with world.running():
+        for number in range(100):
+            world.kube.add_pod(f"idle-{number}", spec={"containers": [idle]})
+        await world.until(lambda: len(world.asked) >= 32, within_s=60)
+        await running(world, containers("main", readiness=GRPC))
+        await world.until(lambda: shown(world) == (True, True), within_s=15)
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_the_next_process_takes_over_what_was_known():
     """Ready stays until a probe has failed: a restart of the provider is nobody's failure."""
     world = World()

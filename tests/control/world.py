@@ -191,11 +191,15 @@ class World:
         self.most_watches = 200
         self.asked: list[tuple[float, str]] = []
         self.answers: dict[str, Answer | Callable[[], Answer]] = {}
+        self.hanging: set[str] = set()  # containers that let whoever asks wait for as long as he will
         self._loop = asyncio.get_running_loop()
 
     async def ask(self, place: Place, probe: Probe) -> Answer:
         """What containers answer to our own probes, by name; yes unless the test says otherwise."""
         self.asked.append((self.time_s, place.container))
+        if place.container in self.hanging:
+            await asyncio.sleep(probe.timeout_s)
+            return Answer(False, "no answer in time", unreached=True)
         answer = self.answers.get(place.container, YES)
         return answer() if callable(answer) else answer
 

@@ -1,9 +1,10 @@
 """The probes that the cloud cannot ask: who is asked when, what the answers come to, and who has to be restarted.
 
 One entry per container that runs and has such a probe, whatever its period; a fixed set of workers asks, so that a
-thousand pods cost a thousand timers and never more than so many connections. A question that comes late is no failure.
-After a start of this process everything goes on from the pod's own status: what was ready stays so until a probe has
-failed, what had started has.
+thousand pods cost a thousand timers and never more than so many connections. Questions that may take long have workers
+of their own: who hangs holds up others that may hang as long, and nobody else. A question that comes late is no
+failure. After a start of this process everything goes on from the pod's own status: what was ready stays so until a
+probe has failed, what had started has.
 Source: kubernetes pkg/kubelet/prober/worker.go.
 """
 
@@ -26,7 +27,8 @@ from vk_provider.translate import probes
 
 log = logging.getLogger(__name__)
 
-WORKERS = 32
+WORKERS = 32  # of each of both kinds
+LONG_S = 5  # a probe whose answer may take longer stands in the other line
 LEAST_PAUSE_S = 0.5
 MOST_MESSAGE = 1000  # characters of an answer in an event
 STARTUP, READINESS, LIVENESS = "startup", "readiness", "liveness"
@@ -66,14 +68,15 @@ class Prober:
         self._tell = tell
         self._jitter = jitter
         self._clock = clock
-        self._queue = KeyedQueue()
+        self._quick, self._long = KeyedQueue(), KeyedQueue()
         self._runs: dict[str, dict[str, _Run]] = {}  # by pod uid and container
         self._reached = False  # whether any pod's address has ever answered anything
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for number in range(WORKERS):
-                tasks.create_task(self._work(), name=f"prober-{number}")
+            for queue in (self._quick, self._long):
+                for number in range(WORKERS):
+                    tasks.create_task(self._work(queue), name=f"prober-{number}")
 
     # --- what the reconcile loop asks ---
 
@@ -122,7 +125,7 @@ class Prober:
         for kind, probe in _due(run):
             # Taken over from an earlier process: its turn is somewhere within its period.
             soon_s = self._jitter() * probe.period_s if entry else 0.0
-            self._queue.add_after(_key(run, kind), max(soon_s, self._delay_s(run, probe)))
+            self._ask_in(max(soon_s, self._delay_s(run, probe)), run, kind, probe)
         return run
 
     def _delay_s(self, run: _Run, probe: Probe) -> float:
@@ -135,15 +138,19 @@ class Prober:
 
     # --- asking ---
 
-    async def _work(self) -> None:
+    def _ask_in(self, delay_s: float, run: _Run, kind: str, probe: Probe) -> None:
+        queue = self._quick if probe.timeout_s <= LONG_S else self._long
+        queue.add_after(_key(run, kind), delay_s)
+
+    async def _work(self, queue: KeyedQueue) -> None:
         while True:
-            key = await self._queue.get()
+            key = await queue.get()
             try:
                 await self._turn(key)
             except Exception:
                 log.exception("probe failed key=%s", key)
             finally:
-                self._queue.done(key)
+                queue.done(key)
 
     async def _turn(self, key: str) -> None:
         run, kind, probe = self._find(key)
@@ -156,7 +163,7 @@ class Prober:
             return  # another run since, of which this says nothing
         self._judge(run, kind, probe, answer)
         if _is_due(run, kind):
-            self._queue.add_after(key, max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)))
+            self._ask_in(max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)), run, kind, probe)
 
     def _find(self, key: str) -> tuple[_Run | None, str, Probe | None]:
         uid, container, kind = key.split("/")
@@ -196,7 +203,7 @@ class Prober:
         elif kind == STARTUP:
             run.started = True
             for each, probe in _due(run):
-                self._queue.add_after(_key(run, each), self._delay_s(run, probe))
+                self._ask_in(self._delay_s(run, probe), run, each, probe)
             self._changed(pods.uid_of(run.pod))
 
     def _event(self, run: _Run, reason: str, message: str) -> None:
