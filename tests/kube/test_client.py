@@ -66,6 +66,8 @@ async def read_stream(client, got):
 
 FAILURES = [
     pytest.param(refuse(404, reason="NotFound"), NotFound, id="not found"),
+    pytest.param(Answer(404, b"404 page not found"), KubeUnavailable, id="a path that a proxy lacks"),
+    pytest.param(Answer(404, {"detail": "Not Found"}), KubeUnavailable, id="no word of the API server's"),
     pytest.param(refuse(409, reason="AlreadyExists"), Conflict, id="exists already"),
     pytest.param(refuse(409, reason="Conflict"), Conflict, id="conflict"),
     pytest.param(

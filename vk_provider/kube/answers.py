@@ -12,11 +12,16 @@ _MOST_TEXT = 500  # characters of a body that is no Status: enough for a proxy's
 
 
 def refusal(code: int, body: bytes, *, retry_after: str = "", call: str = "") -> KubeError:
-    """The error for an answer of 400 and above. retry_after: the header; call: `GET /path`, for people."""
+    """The error for an answer of 400 and above. retry_after: the header; call: `GET /path`, for people.
+
+    That an object is gone only a Status says: a proxy on the way, and a server that has just started, answer 404 for
+    paths that they do not know, and instances are deleted on the word that a pod is gone.
+    """
     status = _status_object(body)
     if status is None:
         text = body[:_MOST_TEXT].decode("utf-8", "replace").strip()
-        return _error(code, reason="", message=text, retry_after_s=_seconds(retry_after), call=call)
+        kind = KubeUnavailable if code == 404 else None
+        return _error(code, kind=kind, reason="", message=text, retry_after_s=_seconds(retry_after), call=call)
     return from_status(status, code=code, retry_after=retry_after, call=call)
 
 
