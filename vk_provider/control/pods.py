@@ -504,20 +504,20 @@ class PodController:
         try:
             left = await self._client.delete(paths.pod(key.namespace, key.name), body=options)
         except NotFound:
-            left = {}
+            self._forget_pod(key)
+            return
         except Conflict as error:
             await self._read_again(key, error)
             return
         log.info("removed pod=%s", key)
-        if (left.get("metadata") or {}).get("finalizers"):
-            self._store.remove(key.uid)  # until the watch brings it back: others are not done with it
-        else:
-            self._forget_pod(key)
+        # Unless others hold it by a finalizer, what the watch has yet to say of it, as that its grace became 0, is of
+        # the past and does not bring it back: it would be removed once more.
+        held = bool((left.get("metadata") or {}).get("finalizers"))
+        self._store.remove(key.uid, resource_version="" if held else FOR_GOOD)
 
     def _forget_pod(self, key: pods.PodKey) -> None:
-        """The object with this uid is no more. Lines of the watch that lag behind, as the one of its grace becoming 0,
-        do not bring it back: it would be removed once more."""
-        self._store.remove(key.uid, resource_version=FOR_GOOD)
+        """The API server denied this uid; should it be wrong, the watch brings it back."""
+        self._store.remove(key.uid)
 
     async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
         """Ask the cloud about the pod by every name we have for its instance."""
