@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from vk_provider import __version__, config, logsetup
 from vk_provider.errors import ConfigError
 
 WRONG = 2
+# New objects between two looks for dead cycles: a burst makes many objects and hardly a cycle.
+YOUNG = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,10 +45,20 @@ def _run(settings: config.Config) -> int:
 
     logsetup.set_up(settings.log_level, settings.log_format)
     try:
-        asyncio.run(_until_told(app.run(settings)))
+        _runner()(_until_told(app.run(settings)))
     except ExceptionGroup as failures:
         raise _only_config_error(failures) from None
     return 0
+
+
+def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """uvloop where there is one, which does the same with a third less of the processor; else asyncio's own loop."""
+    gc.set_threshold(YOUNG)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
 
 
 async def _until_told(serving: Any) -> None:

@@ -7,7 +7,6 @@ trying again. No body and no header is ever logged.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +16,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from vk_provider import jsontext
 from vk_provider.errors import KubeError, KubeUnavailable
 from vk_provider.kube.answers import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
@@ -162,7 +162,7 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
         """The answer; after a 401, the one to the same request with credentials read anew, if they are new."""
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else jsontext.dumps(body)
         access = await self._credentials.access()
         response = await self._send(access, method, path, params, data, content_type)
         if response.status == 401:
@@ -234,7 +234,7 @@ def _decoded(body: bytes, call: str) -> Json:
     if not body:
         return {}
     try:
-        value = json.loads(body)
+        value = jsontext.loads(body)
     except ValueError as error:
         raise KubeUnavailable(f"{call}: the answer is not JSON") from error
     if not isinstance(value, dict):

@@ -2,7 +2,8 @@
 
 Python's own `ssl` ends such a connection: its owner would see a broken line instead of a 401, and a bearer token sent
 along would count for nothing. So OpenSSL is reached through pyOpenSSL here; `ServerConnection` has those methods of
-`ssl.SSLObject` that asyncio calls. Believed is only what this very connection has seen verified: no session is resumed.
+`ssl.SSLObject` that asyncio and uvloop call. Believed is only what this very connection has seen verified: no session
+is resumed.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class ServerConnection:
         self._tls = SSL.Connection(context, None)
         self._tls.set_app_data(self._evidence)
         self._tls.set_accept_state()
+        self._handed_in = False  # since OpenSSL last asked for more
 
     def do_handshake(self) -> None:
         with self._pumped():
@@ -112,6 +114,11 @@ class ServerConnection:
     def write(self, data: Any) -> int:
         with self._pumped():
             return self._tls.send(data)
+
+    def pending(self) -> int:
+        """Over 0: a read may give something. uvloop looks here before it reads, and does not see what we have taken from
+        `incoming` in the handshake."""
+        return self._tls.pending() or int(self._handed_in)
 
     def unwrap(self) -> None:
         with self._pumped():
@@ -137,9 +144,11 @@ class ServerConnection:
         """Hand in what has come, do it, hand out what is to go; OpenSSL's errors as those of `ssl`."""
         if self._incoming.pending:
             self._tls.bio_write(self._incoming.read())
+            self._handed_in = True
         try:
             yield
         except SSL.WantReadError as error:
+            self._handed_in = False
             raise ssl.SSLWantReadError from error
         except SSL.Error as error:
             raise ssl.SSLError(1, str(error) or type(error).__name__) from error

@@ -8,7 +8,6 @@ put into a message.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import aiohttp
 import tenacity
 from yarl import URL
 
+from vk_provider import jsontext
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.eci import codes, sign
 from vk_provider.cloud.eci.credentials import CredentialSource
@@ -239,7 +239,7 @@ def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping
 
 def _object(content: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(content)
+        answer = jsontext.loads(content)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
