@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 # No real quantity has an exponent of more digits, and computing with one would take for ever.
 _QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E)?)$")
@@ -23,7 +24,12 @@ GIB = 1024**3
 
 def parse(text: str | int | float) -> Fraction:
     """`500m` → 1/2, `1Gi` → 1073741824, `1e3` → 1000. Exact. Raises ValueError on anything else."""
-    match = _QUANTITY.match(str(text))
+    return _parsed(str(text))
+
+
+@lru_cache(maxsize=1024)  # a burst's pods ask for the same few sizes, each of them in a dozen places
+def _parsed(text: str) -> Fraction:
+    match = _QUANTITY.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2, 512Mi or 1.5Gi")
     number, exponent, suffix = match.groups()

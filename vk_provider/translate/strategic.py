@@ -90,7 +90,7 @@ def _container_list(pod: Json, status: Json, desired: Json, name: str, *, anyhow
     present: Sequence[Json] = status.get(name) or []
     wanted = _lawful_list(pod, desired.get(name) or [], present, name)
     compared = wanted if anyhow or any(map(_tells_resources, present)) else list(map(_without_resources, wanted))
-    if canonical(compared) == canonical(present):
+    if compared == present or canonical(compared) == canonical(present):
         return {}
     return {name: wanted or None}
 
@@ -157,9 +157,17 @@ def _over(present: Json, wanted: Json) -> Json:
 
 def canonical(value: Any) -> Any:
     """The value without what means nothing: null, empty text, empty maps and lists, which servers add and drop."""
-    if isinstance(value, Mapping):
-        parts = ((key, canonical(item)) for key, item in value.items())
-        return {key: part for key, part in parts if part not in (None, "", {}, [])}
+    if isinstance(value, dict):
+        parts = {}
+        for key, item in value.items():
+            part = canonical(item) if isinstance(item, _NESTED) else item
+            if part not in _MEANINGLESS:
+                parts[key] = part
+        return parts
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     return value
+
+
+_NESTED = (dict, list, tuple)
+_MEANINGLESS: tuple[Any, ...] = (None, "", {}, [])

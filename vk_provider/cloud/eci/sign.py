@@ -32,7 +32,8 @@ def canonical_query(parameters: Mapping[str, str]) -> str:
 
 def string_to_sign(method: str, parameters: Mapping[str, str]) -> str:
     """parameters: query and form body together, without `Signature`. method: GET or POST."""
-    return f"{method}&%2F&{percent_encode(canonical_query(parameters))}"
+    encoded = canonical_query(parameters)  # of what is not encoded as itself, it has these three only
+    return f"{method}&%2F&{encoded.replace('%', '%25').replace('&', '%26').replace('=', '%3D')}"
 
 
 def signature(method: str, parameters: Mapping[str, str], secret: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vk_provider.errors import Refusal, UnsupportedPod
 
@@ -84,6 +85,7 @@ def largest(region: str) -> Size:
     return Size(cpu, table[cpu][-1])
 
 
+@lru_cache(maxsize=1024)  # a burst's pods need the same few sizes
 def fit(cpu: float | None, memory_gib: float | None, region: str, *, standard_only: bool = False) -> Size:
     """The cheapest size that holds a need; of equally cheap ones that with the fewest vCPU.
 
