@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--plane", choices=("auto", "real", "embedded"), default="auto")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--only", choices=("bursts", "streams"), help="leave the rest out")
+    parser.add_argument("--quick", action="store_true", help="without the trickle")
     parser.add_argument("--keep", action="store_true", help="leave the parts' logs where they are")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="have cProfile write what the provider did")
     parser.add_argument("--flag", action="append", default=[], help="a further flag for the provider")
@@ -89,8 +90,9 @@ async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
     stack.push_async_callback(watcher.child.stop)
     await asyncio.sleep(3)
     result.rss_at_0_mb = provider.cost().rss_mb
-    report.say("a trickle of pods")
-    result.trickle = await steady.trickle(api, watcher, provider, cloud, seconds=15, per_s=4)
+    if not args.quick:
+        report.say("a trickle of pods")
+        result.trickle = await steady.trickle(api, watcher, provider, cloud, seconds=15, per_s=4)
     for size in sizes:
         report.say(f"{size} pods at once: the control plane's ceiling")
         result.ceilings.append(await _ceiling(directory, plane, api, size))
@@ -102,6 +104,7 @@ async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
             result.idles.append(await steady.idle(api, provider, size, seconds=args.idle))
             report.say(f"a start with {size} pods")
             result.starts.append((size, await steady.start(api, watcher, provider, cloud)))
+        report.say(f"{size} pods deleted at once")
         await burst.down(api, watcher, provider, found)
         assert provider.child is not None
         complaints = [line for line in provider.child.log.read_text().splitlines() if "Traceback" in line]

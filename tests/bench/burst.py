@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.api import Api, Json
-from tests.bench.parts import Cloud, Cost, Provider, Watcher, until
+from tests.bench.parts import Cloud, Cost, Provider, Watcher, parts_cpu_s, until
 
 NAMESPACE = "bench"
 SETTLE_S = 60.0
@@ -45,6 +45,9 @@ class Burst:
     cloud_to_api: Spread | None = None
     requests: Mapping[str, float] = field(default_factory=dict)
     cloud_calls: Mapping[str, float] = field(default_factory=dict)
+    looks: Mapping[str, float] = field(default_factory=dict)  # at a pod until it ran and all was told of it
+    looks_gone: Mapping[str, float] = field(default_factory=dict)
+    parts_ms: Mapping[str, float] = field(default_factory=dict)  # CPU of every process until all run, in ms a pod
 
     @property
     def per_s(self) -> float:
@@ -94,8 +97,9 @@ async def ceiling(api: Api, watcher: Watcher, node: str, count: int, *, pid: int
     """Of the bare node, whose process is `pid`."""
     prefix = f"c{count}-"
     burst = Burst(count)
-    began = Cost.of(pid).cpu_s
+    began, parts = Cost.of(pid).cpu_s, parts_cpu_s()
     burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, node, prefix, count))
+    burst.parts_ms = _parts_ms(parts, count)
     half = Cost.of(pid).cpu_s
     burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
     burst.cpu_running_ms = (half - began) / count * 1e3
@@ -116,14 +120,16 @@ def _prefix(count: int) -> str:
 async def up(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, count: int) -> Burst:
     """Bound until all run; then until the provider has said all that there is to say of it."""
     prefix, burst = _prefix(count), Burst(count)
-    counts, cost = await provider.counts(api), provider.cost()
+    counts, cost, parts = await provider.counts(api), provider.cost(), parts_cpu_s()
     burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, provider.node, prefix, count))
+    burst.parts_ms = _parts_ms(parts, count)
     burst.cpu_running_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
     burst.cloud_calls = _each(count, (await provider.counts(api) - counts).cloud)
     await quiet(api, provider)
     after = provider.cost()
     burst.rss_kb, burst.peak_mb = (after.rss_mb - cost.rss_mb) * 1e3 / count, after.peak_mb
-    burst.requests = _each(count, (await provider.counts(api) - counts).kube)
+    spent = await provider.counts(api) - counts
+    burst.requests, burst.looks = _each(count, spent.kube), _each(count, spent.looks)
     await asyncio.to_thread(_latencies, burst, watcher, cloud, prefix)
     return burst
 
@@ -134,7 +140,8 @@ async def down(api: Api, watcher: Watcher, provider: Provider, burst: Burst) -> 
     burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
     burst.cpu_gone_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
     await quiet(api, provider)
-    gone = _each(count, (await provider.counts(api) - counts).kube)
+    spent = await provider.counts(api) - counts
+    gone, burst.looks_gone = _each(count, spent.kube), _each(count, spent.looks)
     burst.requests = {**burst.requests, **{f"{kind} (deleting)": number for kind, number in gone.items()}}
 
 
@@ -176,6 +183,11 @@ def _latencies(burst: Burst, watcher: Watcher, cloud: Cloud, prefix: str) -> Non
 
 
 CREATE_S = 0.1
+
+
+def _parts_ms(before: Mapping[str, float], count: int) -> dict[str, float]:
+    spent = {name: (cpu_s - before.get(name, 0.0)) / count * 1e3 for name, cpu_s in parts_cpu_s().items()}
+    return {name: round(ms, 2) for name, ms in sorted(spent.items()) if ms >= 0.01}
 
 
 def _each(count: int, numbers: Mapping[str, int]) -> dict[str, float]:

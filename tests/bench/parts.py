@@ -97,6 +97,37 @@ class Cost:
         return cls((int(fields[11]) + int(fields[12])) / TICKS, int(status["VmRSS"]) / 1e3, int(status["VmHWM"]) / 1e3)
 
 
+def parts_cpu_s() -> dict[str, float]:
+    """CPU seconds so far of every process of this run that lives, by what it is."""
+    found: dict[int, tuple[int, str, float]] = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (directory / "cmdline").read_text().replace("\0", " ")
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found[int(directory.name)] = int(fields[1]), words, (int(fields[11]) + int(fields[12])) / TICKS
+    spent: Counter[str] = Counter()
+    for pid, (parent, words, cpu_s) in found.items():
+        while parent not in (0, os.getpid()) and parent in found:
+            parent = found[parent][0]
+        if parent == os.getpid() or pid == os.getpid():
+            spent[next((name for mark, name in _PARTS if mark in words), "the rest")] += cpu_s
+    return dict(spent)
+
+
+_PARTS = (
+    ("vk_provider run", "provider"),
+    ("fakes cloud", "fake cloud"),
+    ("kube-apiserver", "API server"),
+    ("fakes kube", "API server"),
+    ("etcd", "etcd"),
+    ("tests.bench.watcher", "watcher"),
+    ("tests.bench.barenode", "bare client"),
+    ("tests.bench", "whoever makes the pods"),
+)
+
+
 class Cloud:
     """The fake cloud. create_s: how long a create call takes."""
 
@@ -236,6 +267,8 @@ class Provider:
             given = dict(re.findall(r'(\w+)="([^"]*)"', labels))
             if name == "vk_kube_requests_total" and given["resource"] not in ("tokenreviews", "subjectaccessreviews"):
                 counts.kube[f"{given['verb']} {given['resource']}"] += int(float(value))
+            if name == "vk_reconcile_actions_total":
+                counts.looks[given["action"]] += int(float(value))
             if name == "vk_cloud_calls_total":
                 counts.cloud[given["action"]] += int(float(value))
         return counts
@@ -243,13 +276,15 @@ class Provider:
 
 @dataclass(slots=True)
 class Counts:
-    """Requests so far: to the API server by verb and resource, to the cloud by action."""
+    """So far: requests to the API server by verb and resource, to the cloud by action; looks at pods by what they led
+    to."""
 
     kube: Counter[str] = field(default_factory=Counter)
     cloud: Counter[str] = field(default_factory=Counter)
+    looks: Counter[str] = field(default_factory=Counter)
 
     def __sub__(self, before: Counts) -> Counts:
-        return Counts(self.kube - before.kube, self.cloud - before.cloud)
+        return Counts(self.kube - before.kube, self.cloud - before.cloud, self.looks - before.looks)
 
 
 async def start_bare(directory: Path, plane: Plane, node: str) -> Child:

@@ -94,6 +94,9 @@ def _burst_rows(burst: Burst, ceiling: Burst) -> Iterator[Row]:
     yield "    bound → create call, p50 / p90 / p99", _spread(burst.bound_to_create), "", ""
     yield "    cloud Running → API Running", _spread(burst.cloud_to_api), "", ""
     yield _cpu(burst.cpu_running_ms, ceiling.cpu_running_ms)
+    for name, ms in burst.parts_ms.items():
+        if name != "provider":
+            yield f"        beside it: {name}", f"{ms:.2f} ms", f"{ceiling.parts_ms.get(name, 0.0):.2f} ms", ""
     yield "until all are gone", f"{burst.gone_s:.2f} s", f"{ceiling.gone_s:.2f} s", ""
     yield (
         "    pods a second",
@@ -106,6 +109,9 @@ def _burst_rows(burst: Burst, ceiling: Burst) -> Iterator[Row]:
     for kind, number in burst.requests.items():
         if number >= 0.01:
             yield f"    {kind} a pod", f"{number:.2f}", "", ""
+    for what, looks in (("until it runs", burst.looks), ("until it is gone", burst.looks_gone)):
+        told = ", ".join(f"{number:.1f} {action}" for action, number in looks.items() if number >= 0.05)
+        yield f"looks at a pod {what}", f"{sum(looks.values()):.1f}", told, ""
     yield "cloud calls a pod until all run", f"{sum(burst.cloud_calls.values()):.2f}", "", ""
 
 
