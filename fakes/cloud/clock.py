@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _AT_ONCE = 20
 _log = logging.getLogger(__name__)
@@ -126,7 +127,12 @@ class Timers:
 
 def iso_time(when: float | None) -> str:
     """`2024-01-02T03:04:05Z`, or an empty text for a time that has not come."""
-    return "" if when is None else datetime.fromtimestamp(int(when), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "" if when is None else _iso_second(int(when))
+
+
+@lru_cache(maxsize=4096)  # a page of events names the same few seconds a thousand times
+def _iso_second(when: int) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def nano_time(nanoseconds: int) -> str:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
+import orjson
 from aiohttp import web
 
 from fakes.cloud.errors import ApiError, missing
@@ -103,7 +104,8 @@ class Server:
         )
         if fault is not None and fault.kind.startswith("lose-") and request.transport is not None:
             request.transport.abort()
-        return web.json_response({"RequestId": request_id, **answer}, status=status)
+        body = orjson.dumps({"RequestId": request_id, **answer})
+        return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
     def _admit(self, call: Call, flat: Mapping[str, str]) -> str:
         """The caller's key id, once the call is one this service knows and signed well. Raises ApiError."""
