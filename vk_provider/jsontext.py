@@ -20,7 +20,7 @@ def loads(text: bytes | str) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """UTF-8, without spaces; infinity, for which there is no word, as null. Raises TypeError for what JSON cannot say."""
+    """UTF-8, without spaces; infinity, which has no word, as null. Raises TypeError for what JSON cannot say."""
     try:
         return orjson.dumps(value)
     except TypeError:

@@ -116,8 +116,8 @@ class ServerConnection:
             return self._tls.send(data)
 
     def pending(self) -> int:
-        """Over 0: a read may give something. uvloop looks here before it reads, and does not see what we have taken from
-        `incoming` in the handshake."""
+        """Over 0: a read may give something. uvloop looks here before it reads, and does not see what the handshake
+        has taken from `incoming`."""
         return self._tls.pending() or int(self._handed_in)
 
     def unwrap(self) -> None:
