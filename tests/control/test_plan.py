@@ -13,6 +13,7 @@ from vk_provider.control.moment import Now
 from vk_provider.control.plan import (
     DELETE_AGAIN_S,
     GRACE_SLACK_S,
+    LEAVING_S,
     SETTLED_S,
     Create,
     DeleteInstance,
@@ -293,7 +294,8 @@ def test_a_terminating_instance_is_left_to_its_grace_and_then_ended():
 
     record = PodRecord(deletes={"eci-1": 1000.0})
     ended = DeleteInstance(stopping, "its grace is over", force=True)
-    assert after(0, record) == Wait(30 + GRACE_SLACK_S)
+    assert after(0, record) == Wait(LEAVING_S)
+    assert after(LEAVING_S, record) == Wait(30 + GRACE_SLACK_S - LEAVING_S)
     assert after(30 + GRACE_SLACK_S, record) == ended
     assert after(1 + GRACE_SLACK_S, record, deletionGracePeriodSeconds=1) == ended, "a grace may be shortened"
     forced = PodRecord(deletes={"eci-1": 1000.0}, forced="eci-1")
@@ -434,3 +436,15 @@ def test_the_status_of_a_plain_job_pod_takes_three_patches():
     assert subject["status"]["phase"] == "Succeeded"
     assert patches <= 3
     assert status.all_stopped(ENDED)
+
+
+def test_one_that_stops_is_written_about_once_it_has_stopped_or_takes_long():
+    gone_s = NOW.loop_s - 1.0
+    just_asked = PodRecord(deletes={"eci-1": gone_s}, leaving_s=gone_s)
+    seen, _ = settled(pod(), [RUNNING])
+    leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
+    assert plan(leaving, [RUNNING], just_asked, node=NODE, now=NOW) == Wait(LEAVING_S - 1.0)
+    long_asked = PodRecord(deletes={"eci-1": NOW.loop_s - LEAVING_S}, leaving_s=gone_s)
+    action = plan(leaving, [RUNNING], long_asked, node=NODE, now=NOW)
+    ready = [each["status"] for each in action.body["status"]["conditions"] if each["type"] == "Ready"]
+    assert ready == ["False"]

@@ -47,6 +47,7 @@ Json = dict[str, Any]
 
 SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
+LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
@@ -230,7 +231,12 @@ def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Nod
     if left_s <= 0:
         return DeleteInstance(instance, "its grace is over", force=True)
     body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
-    return Patch(body) if body is not None else Wait(min(left_s, DELETE_AGAIN_S))
+    if body is None:
+        return Wait(min(left_s, DELETE_AGAIN_S))
+    # That it is no longer Ready, its deletion says to everybody; of one that stops at once only the end is written.
+    asked_s = record.deletes.get(instance.id)
+    early_s = LEAVING_S - (now.loop_s - asked_s) if asked_s is not None else 0.0
+    return Wait(min(left_s, early_s)) if early_s > 0 else Patch(body)
 
 
 def _sleep_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:

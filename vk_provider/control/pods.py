@@ -177,7 +177,7 @@ class PodController:
             self._inherited.add(uid)
             self._queue.add(uid)
         self._creates = Turns(max(1, workers // 2), self._queue.add)
-        self._deletes = Turns(max(1, workers // 6), self._queue.add)
+        self._deletes = Turns(max(1, workers // 3), self._queue.add)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
             tasks.create_task(self._waits.run(), name="what pods wait for")
