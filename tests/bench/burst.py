@@ -13,6 +13,7 @@ from tests.bench.parts import Cloud, Cost, Provider, Watcher, parts_cpu_s, until
 
 NAMESPACE = "bench"
 SETTLE_S = 60.0
+_EVENTS_A_POD_S = 0.1  # at 50 a second
 _PER_POD_WITHIN_S = 0.5
 
 
@@ -125,7 +126,7 @@ async def up(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, count
     burst.parts_ms = _parts_ms(parts, count)
     burst.cpu_running_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
     burst.cloud_calls = _each(count, (await provider.counts(api) - counts).cloud)
-    await quiet(api, provider)
+    await quiet(api, provider, count)
     after = provider.cost()
     burst.rss_kb, burst.peak_mb = (after.rss_mb - cost.rss_mb) * 1e3 / count, after.peak_mb
     spent = await provider.counts(api) - counts
@@ -139,15 +140,15 @@ async def down(api: Api, watcher: Watcher, provider: Provider, burst: Burst) -> 
     counts, cost = await provider.counts(api), provider.cost()
     burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
     burst.cpu_gone_ms = (provider.cost().cpu_s - cost.cpu_s) / count * 1e3
-    await quiet(api, provider)
+    await quiet(api, provider, count)
     spent = await provider.counts(api) - counts
     gone, burst.looks_gone = _each(count, spent.kube), _each(count, spent.looks)
     burst.requests = {**burst.requests, **{f"{kind} (deleting)": number for kind, number in gone.items()}}
 
 
-async def quiet(api: Api, provider: Provider) -> None:
+async def quiet(api: Api, provider: Provider, count: int = 0) -> None:
     """Until no event is left to be sent and nothing but the node's own beats goes out."""
-    deadline, before = time.monotonic() + SETTLE_S, await provider.counts(api)
+    deadline, before = time.monotonic() + SETTLE_S + count * _EVENTS_A_POD_S, await provider.counts(api)
     while time.monotonic() < deadline:
         await asyncio.sleep(1.5)
         now = await provider.counts(api)

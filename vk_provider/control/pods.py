@@ -67,7 +67,7 @@ from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus,
 from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import events, status
 from vk_provider.translate.news import news
-from vk_provider.translate.workload import NodeContext, awaited, build
+from vk_provider.translate.workload import NodeContext, awaited, put_together
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -302,7 +302,7 @@ class PodController:
             admitted = await self._admit(pod) if self._admit is not None else pod
             objects = await self._references.read(admitted)
             workload = replace(
-                build(admitted, objects, self._context),
+                put_together(admitted, objects, self._context),
                 replaces=action.replaces,
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,

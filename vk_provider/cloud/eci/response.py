@@ -371,7 +371,10 @@ def _event_id(name: str, *facts: str) -> str:
 
 def group_id(answer: Any) -> str:
     """The new instance's id in the answer of CreateContainerGroup; empty when it is missing."""
-    return _text(_fold_map(answer).get("containergroupid"))
+    members = _map(answer)  # whose insides are not folded for one text at the top
+    return next(
+        (id_ for key in members if _folded_name(key) == "containergroupid" and (id_ := _text(members[key]))), ""
+    )
 
 
 def request_id(answer: Any) -> str:
