@@ -53,7 +53,7 @@ class Stage:
             )
             self.proxy = await stack.enter_async_context(Proxy(self.server, self.tls).serving())
             await self.cloud("credentials", access_key_id=KEY_ID, access_key_secret=KEY_SECRET)
-            self._write_provider_config()
+            (self.directory / "provider.kubeconfig").write_text(self.proxy.kubeconfig)
             stack.callback(self._stop_provider)
             self.start_provider()
             await self.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
@@ -100,17 +100,6 @@ class Stage:
         await self.until(lambda: asyncio.to_thread(told), within_s=READY_WITHIN_S, what=f"{name} is ready")
 
     # --- the provider ---
-
-    def _write_provider_config(self) -> None:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "proxied", "cluster": {"server": self.proxy.url}}],
-            "users": [{"name": "nobody", "user": {"token": "the-proxy-knows-who-we-are"}}],
-            "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "nobody"}}],
-            "current-context": "proxied",
-        }
-        (self.directory / "provider.kubeconfig").write_text(json.dumps(config))
 
     def start_provider(self, *, log_is_full: bool = False) -> None:
         self.provider_starts += 1
