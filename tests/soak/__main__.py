@@ -33,14 +33,10 @@ MAY_FAIL = 0.01  # of what is asked: a watch that is cut, a pod that goes while 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help=f"how long (60); {SHORTEST_MIN:.0f} at least")
-    parser.add_argument(
-        "--real", action="store_true", help="on a real control plane, found or built as `make e2e` does"
-    )
+    parser.add_argument("--real", action="store_true", help="on real Kubernetes, found or built as `make e2e` does")
     parser.add_argument("--seed", type=int, default=1, help="of the order in which things come (1)")
     parser.add_argument("--out", type=Path, default=Path("build/soak"), help="folder of samples and logs (build/soak)")
-    parser.add_argument(
-        "--plant", choices=KINDS, help="keep something of this kind for each instance; it must be found"
-    )
+    parser.add_argument("--plant", choices=KINDS, help="keep one of this kind for each instance; it must be found")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="run nothing; judge the samples of an earlier run")
     parser.add_argument("--flag", action="append", default=[], help="a further flag for the provider")
     words = parser.parse_args()

@@ -70,12 +70,11 @@ class Churn:
         await self.api.all("POST", [(MAPS, _map(number, "first")) for number in range(FILES)])
         await self.api.all("POST", [(PODS, self._new("web")) for _ in range(HELD)])
         async with asyncio.timeout(120):
-            while await self.running() < HELD:
+            while True:
+                items = (await self.api.get(PODS))["items"]
+                if sum(1 for each in items if each.get("status", {}).get("phase") == "Running") >= HELD:
+                    return
                 await asyncio.sleep(1)
-
-    async def running(self) -> int:
-        items = (await self.api.get(PODS))["items"]
-        return sum(1 for each in items if each.get("status", {}).get("phase") == "Running")
 
     async def run(self) -> None:
         """One pod a tick, whatever the API server took for the one before; until cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from tests.bench.parts import Cost
 from tests.soak.verdict import Figure, Points
 
 FIGURES = {
-    # A pod whose object alone were kept would cost 3 KB, so a pod a second 11 MB an hour. One MB is what the allocator's
-    # arenas come and go by, and two an hour would take a machine of the smallest size weeks to notice.
+    # Were a pod's object kept alone, a pod a second would cost 11 MB an hour. By one MB the allocator's arenas come and
+    # go, and two an hour would take a machine of the smallest size weeks to notice.
     "memory": Figure("memory", "MB", least=1.0, an_hour=2.0),
     # A kept thing a pod is 3,600 blocks an hour, and a kept object hundreds of thousands.
     "blocks": Figure("memory blocks", "", least=1000.0, an_hour=1500.0),
@@ -73,5 +74,5 @@ def points(samples: Sequence[Sample], name: str) -> Points:
     """One figure in the course of time; `cpu` is the share of a core between two samples, in percent."""
     if name != "cpu":
         return [(each.at_s, float(getattr(each, name))) for each in samples]
-    pairs = zip(samples, samples[1:], strict=False)
+    pairs = itertools.pairwise(samples)
     return [(after.at_s, (after.cpu_s - then.cpu_s) / (after.at_s - then.at_s) * 100) for then, after in pairs]

@@ -4,8 +4,8 @@ The first quarter is not judged: pools and caches fill, and the allocator finds 
 stretches of equal time, each worth its median, which takes the churn out. Theil-Sen's line through the twelve (the
 median of the slopes of all pairs) is not moved by a few wild ones. A figure **grows** when
 
-- the line climbs by more than the stretches scatter about it, and by more than the figure's `least` on top: pure noise
-  does that twice in a thousand runs even if `least` is nothing, and a saw-tooth never, once three of its teeth fit in; and
+- the line climbs by more than the stretches scatter about it, and by more than the figure's `least` on top: noise
+  does that twice in a thousand runs were `least` nothing, and a saw-tooth never, once three of its teeth fit in; and
 - the last half still climbs, at a quarter of the whole's pace at least and by more than `an_hour`: what has stopped
   was a pool or a cache that has found its size, not a leak.
 
