@@ -20,7 +20,7 @@ from tests.bench.parts import Cloud, Plane, Provider
 from tests.chaos.proxy import Proxy
 from tests.soak.asking import Asking
 from tests.soak.churn import HELD, NAMESPACE, SCENARIO, Churn
-from tests.soak.leaking import KINDS
+from tests.soak.leaks import LEAKS
 from tests.soak.sample import FIGURES, Sample, points, read
 from tests.soak.verdict import FEWEST, WARM_UP, Verdict, judge
 
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--real", action="store_true", help="on real Kubernetes, found or built as `make e2e` does")
     parser.add_argument("--seed", type=int, default=1, help="of the order in which things come (1)")
     parser.add_argument("--out", type=Path, default=Path("build/soak"), help="folder of samples and logs (build/soak)")
-    parser.add_argument("--plant", choices=KINDS, help="keep one of this kind for each instance; it must be found")
+    parser.add_argument("--plant", choices=LEAKS, help="keep one of this kind for each instance; it must be found")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="run nothing; judge the samples of an earlier run")
     parser.add_argument("--flag", action="append", default=[], help="a further flag for the provider")
     words = parser.parse_args()
@@ -60,7 +60,7 @@ async def soak(words: argparse.Namespace, address: str, directory: Path) -> tupl
         cloud = await Cloud.start(directory, f"--scenario={scenario}", "--start-delay=0.5")
         stack.push_async_callback(cloud.child.stop)
         flags = ["--live-configuration=true", "--sweep-interval-s=30", *words.flag]
-        program = ("tests.soak.leaking", words.plant) if words.plant else ("vk_provider",)
+        program = ("tests.soak.provider", *([f"--leak={words.plant}"] if words.plant else []))
         provider = Provider(directory, Plane(plane.name, proxied, address), cloud, NODE, flags, program=program)
         stack.push_async_callback(provider.stop)
         api = await stack.enter_async_context(Api(plane.kubeconfig))
