@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest --dist loadfile
 FIRST := tests/local tests/corpus tests/kubelet  # what takes longest begins first, so that none is left alone at the end
 LONG := tests/chaos/test_chaos.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
 
-.PHONY: help demo up test long e2e chaos fuzz bench check format clean
+.PHONY: help demo up test long e2e chaos soak fuzz bench check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -31,8 +31,13 @@ e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which i
 	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
 	$(BIN)/python -m pytest tests/e2e -vv --durations=10
 
+# CHAOS="--seeds 20" plays many short ones and ends with a table; CHAOS="--plant orphan" gives the provider a bug to find.
 chaos: $(VENV)/dev-ready  ## everything that can go wrong, by a new seed, and an audit; CHAOS="--seed 7 --real" repeats or moves it
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# SOAK="--plant descriptors --minutes 15" gives the provider a leak to find; --judge FILE judges the samples of a run again.
+soak: $(VENV)/dev-ready  ## an even life for an hour, and whether memory, descriptors, threads and tasks stay what they were
+	$(BIN)/python -m tests.soak $(SOAK)
 
 fuzz: $(VENV)/dev-ready  ## a million harmed inputs for each parser that faces the network (about an hour)
 	$(BIN)/python -m tests.fuzz.run $(FUZZ)

@@ -7,14 +7,17 @@ Source: prometheus.io/docs/instrumenting/exposition_formats; kubelet-contract h.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import resource
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
@@ -223,6 +226,8 @@ def add_process_metrics(registry: Registry) -> None:
     memory = registry.gauge("process_resident_memory_bytes", "Memory of this process that is resident, in bytes.")
     files = registry.gauge("process_open_fds", "Open file descriptors of this process.")
     threads = registry.gauge("process_threads", "Threads of this process.")
+    tasks = registry.gauge("vk_tasks", "Tasks of the event loop that have not ended.")
+    blocks = registry.gauge("vk_memory_blocks", "Blocks of memory that Python's allocator has given out.")
     start = registry.gauge("process_start_time_seconds", "When this process started, in seconds since the epoch.")
     start.set(_process_start())
 
@@ -230,6 +235,9 @@ def add_process_metrics(registry: Registry) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu.set_total(usage.ru_utime + usage.ru_stime)
         threads.set(threading.active_count())
+        blocks.set(sys.getallocatedblocks())  # where what is held grows, this shows it before the resident memory does
+        with suppress(RuntimeError):  # no loop runs in this thread
+            tasks.set(len(asyncio.all_tasks()))
         try:
             memory.set(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
             files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- of a Path it costs an object per descriptor

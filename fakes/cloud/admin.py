@@ -9,6 +9,7 @@
 | DELETE /_admin/faults       |                                     | removes faults, outage and lack of stock       |
 | POST /_admin/nostock        | {on, zone, size}; "2-4" is 2c4g     | marks a zone, a size or all sold out, or not   |
 | POST /_admin/vanish         | {id}                                | the group is gone without a trace              |
+| POST /_admin/twin           | {id}                                | makes a second group with the same spec, tags  |
 | POST /_admin/expire         | {id, notice_s=0}                    | a spot group is reclaimed, status Expired      |
 | POST /_admin/quota          | {cpu}                               | sets the vCPU quota                            |
 | POST /_admin/clock          | {advance} and/or {speed}            | moves the service's clock, or sets its pace    |
@@ -140,6 +141,9 @@ class Admin:
         self._service.lifecycle.vanish(self._group(body), self._service.clock.now())
         return {}
 
+    def twin(self, body: Json) -> Json:
+        return {"id": self._service.twin(self._group(body)).id}
+
     def expire(self, body: Json) -> Json:
         notice = float(body.get("notice_s", 0))
         self._service.lifecycle.reclaim(self._group(body), self._service.clock.now(), notice_s=notice)
@@ -182,6 +186,7 @@ _CHANGES: dict[str, Change] = {
     "faults": Admin.faults,
     "nostock": Admin.nostock,
     "vanish": Admin.vanish,
+    "twin": Admin.twin,
     "expire": Admin.expire,
     "quota": Admin.quota,
     "clock": Admin.clock,

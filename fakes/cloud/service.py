@@ -108,6 +108,13 @@ class Service:
         self._remember("CreateContainerGroup", flat, now, group.id)
         return {"ContainerGroupId": group.id}
 
+    def twin(self, group: Group) -> Group:
+        """Another one of the same spec and tags, as a retry makes it whose token the cloud has forgotten."""
+        now = self.clock.now()
+        made = self._new_group(group.spec, group.cpu, group.memory_gib, group.zone, now)
+        self.lifecycle.admit(made, now)
+        return made
+
     def delete(self, flat: Mapping[str, str]) -> Json:
         """DeleteContainerGroup."""
         values = decode(shapes.ONE_GROUP, flat)

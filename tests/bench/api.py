@@ -33,7 +33,7 @@ class Api:
             pair.flush()
             context.load_cert_chain(pair.name)
         self.server: str = cluster["server"]
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0), timeout=aiohttp.ClientTimeout(total=None)
         )
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -42,7 +42,7 @@ class Api:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def send(self, method: str, path: str, body: Any = None, *, kind: str = "application/json") -> bytes:
         """Raises RuntimeError for an answer of 300 and above; a DELETE of what is gone is none."""
@@ -50,7 +50,7 @@ class Api:
         headers = {"Content-Type": kind} if data is not None else {}
         async with (
             self._turns,
-            self._session.request(method, self.server + path, data=data, headers=headers) as answer,
+            self.session.request(method, self.server + path, data=data, headers=headers) as answer,
         ):
             content = await answer.read()
             if answer.status >= 300 and not (method == "DELETE" and answer.status == 404):
@@ -71,7 +71,7 @@ class Api:
         """Lines as they come, until the server ends the watch."""
         join = "&" if "?" in path else "?"
         url = f"{self.server}{path}{join}watch=true&resourceVersion={version}&timeoutSeconds=3600"
-        async with self._session.get(url, read_bufsize=1 << 20) as answer:
+        async with self.session.get(url, read_bufsize=1 << 20) as answer:
             rest = b""
             async for chunk, _ in answer.content.iter_chunks():
                 *lines, rest = (rest + chunk).split(b"\n")

@@ -211,16 +211,18 @@ class Provider:
         flags: Sequence[str] = (),
         *,
         profile: Path | None = None,
+        program: Sequence[str] = ("vk_provider",),
     ) -> None:
+        """program: the module to run, and its first words."""
         self.node = node
         self._directory, self._plane, self._cloud, self._flags = directory, plane, cloud, flags
-        self._profile = profile
+        self._profile, self._program = profile, program
         self.child: Child | None = None
 
     async def start(self) -> None:
         words = [
             *(("cProfile", "-o", str(self._profile), "-m") if self._profile else ()),
-            "vk_provider",
+            *self._program,
             "run",
             f"--kubeconfig={self._plane.kubeconfig}",
             f"--node-name={self.node}",

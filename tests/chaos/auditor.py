@@ -27,6 +27,7 @@ class Evidence:
     statuses: by pod uid, oldest first. names: by uid. pods, jobs, deployments: as they stand.
     groups, journal: the cloud's.
     disruptions: how often an instance was taken away on purpose. exit_codes: by the first letters of a pod's name.
+    extra: instances that others made, by the uid on them.
     """
 
     statuses: Mapping[str, Sequence[Json]]
@@ -42,6 +43,7 @@ class Evidence:
     disruptions: int = 0
     provider_log: str = ""
     secrets: Sequence[str] = field(default=())
+    extra: Mapping[str, int] = field(default_factory=dict)
 
 
 def complaints(evidence: Evidence) -> list[str]:
@@ -50,11 +52,16 @@ def complaints(evidence: Evidence) -> list[str]:
 
 
 def one_instance_per_pod(evidence: Evidence) -> Iterator[str]:
-    """A second one may only follow a first that never ran: what was never placed costs nothing."""
+    """A second one may only follow a first that never ran: what was never placed costs nothing. Where others made one,
+    it is deleted."""
     placed = Counter(uid_of(each) for each in evidence.groups_ever if each["pending"])
     for uid, count in placed.items():
-        if count > 1:
+        if count > 1 + evidence.extra.get(uid, 0):
             yield f"pod {evidence.names.get(uid, uid)} ({uid}) had {count} instances"
+    live = Counter(uid_of(each) for each in evidence.live_groups)
+    for uid, count in live.items():
+        if count > 1:
+            yield f"pod {evidence.names.get(uid, uid)} ({uid}) still has {count} instances"
 
 
 def no_instance_without_pod(evidence: Evidence) -> Iterator[str]:

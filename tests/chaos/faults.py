@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
+from tests.chaos.auditor import uid_of
 from tests.chaos.proxy import Accident
 from tests.chaos.stage import KEY_ID, KEY_SECRET, Stage
 
@@ -76,6 +77,15 @@ async def full_disk(stage: Stage, dice: random.Random) -> str:
     stage.crash_provider()
     stage.start_provider()
     return "ran with a full disk under its log"
+
+
+async def wall_clock(stage: Stage, dice: random.Random) -> str:
+    """It jumps, and some seconds later back."""
+    jump, seconds = dice.choice((-7200.0, -90.0, -3.0, 5.0, 90.0, 7200.0)), dice.uniform(1.0, 6.0)
+    stage.clock.jump(jump)
+    await asyncio.sleep(seconds)
+    stage.clock.jump(0.0)
+    return f"the provider's clock was {jump:+g} s off for {seconds:.1f} s"
 
 
 # --- the API server ---
@@ -224,6 +234,16 @@ async def taken_away(stage: Stage, dice: random.Random) -> str:
     return f"{len(picked)} instances vanished"
 
 
+async def doubled(stage: Stage, dice: random.Random) -> str:
+    """A second instance with all the tags of the first, as one that a lost answer has left behind."""
+    groups = [each for each in (await stage.cloud_says("state"))["groups"] if each["status"] == "Running"]
+    picked = dice.sample(groups, min(len(groups), 3))
+    for group in picked:
+        stage.extra[uid_of(group)] += 1
+        await stage.cloud("twin", id=group["id"])
+    return f"{len(picked)} instances have a twin"
+
+
 FAULTS: Mapping[Fault, int] = {
     kill_9: 6,
     stopped: 2,
@@ -231,6 +251,7 @@ FAULTS: Mapping[Fault, int] = {
     no_file_descriptors: 1,
     no_memory: 1,
     full_disk: 1,
+    wall_clock: 2,
     api_answers: 4,
     api_lost: 3,
     api_slow: 1,
@@ -249,6 +270,7 @@ FAULTS: Mapping[Fault, int] = {
     key_expires: 1,
     clock_skew: 1,
     taken_away: 2,
+    doubled: 2,
 }
 """Weights: how often each comes, against the others."""
 

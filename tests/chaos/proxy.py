@@ -79,6 +79,19 @@ class Proxy:
                 self.cut_watches()
                 await runner.cleanup()
 
+    @property
+    def kubeconfig(self) -> str:
+        """Leads here: who asks needs no key, for it is the proxy that is known upstream."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "proxied", "cluster": {"server": self.url}}],
+            "users": [{"name": "nobody", "user": {"token": "the-proxy-knows-who-we-are"}}],
+            "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "nobody"}}],
+            "current-context": "proxied",
+        }
+        return json.dumps(config)
+
     # --- what can be done to it ---
 
     def add(self, accident: Accident) -> None:

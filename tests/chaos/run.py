@@ -17,22 +17,25 @@ from tests.chaos.auditor import Evidence, complaints
 from tests.chaos.stage import KEY_SECRET, Stage
 
 GROUPS = {"pods": "/api/v1", "jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1"}
-SETTLES_WITHIN_S = 240
 MOST_AT_ONCE = 32
 TAKEN_WITHIN_S = 180
 ABSENT = 404
+PODS, INSTANCES, STARTS = "pods that ever were", "instances that ever were", "starts of the provider"
+ACCIDENTS, REST_S = "requests that met an accident", "seconds until all was at rest"
 Trouble = tuple[float, faults.Fault, int]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is thrown: the same seed throws the same. real: on a real control plane."""
+    """What is thrown: the same seed throws the same. real: on a real control plane. bug: one to plant, of `bugs`."""
 
     seed: int
     faults: int = 40
     jobs: int = 120
     lasts_s: float = 60.0
     real: bool = False
+    bug: str = ""
+    settles_within_s: float = 240.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ async def play(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outco
     troubles = [
         (dice.uniform(0.5, plan.lasts_s), fault, dice.randrange(2**32)) for fault in faults.drawn(dice, plan.faults)
     ]
-    async with Stage(directory).set_up(real=plan.real) as stage:
+    async with Stage(directory, bug=plan.bug).set_up(real=plan.real) as stage:
         began = time.monotonic()
         users = asyncio.create_task(_live(stage, deeds, began))
         process = asyncio.Lock()
@@ -57,7 +60,7 @@ async def play(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outco
         await _calm(stage)
         calm_s = time.monotonic()
         with suppress(AssertionError):  # what is not at rest by then is the auditor's to say
-            await stage.until(lambda: _at_rest(stage), within_s=SETTLES_WITHIN_S, what="all is as it should be")
+            await stage.until(lambda: _at_rest(stage), within_s=plan.settles_within_s, what="all is as it should be")
         stage.note_end()
         settled_s = time.monotonic() - calm_s
         evidence = await _gather(stage)
@@ -114,6 +117,7 @@ async def _until_taken(stage: Stage, method: str, path: str, body: story.Json | 
 
 async def _calm(stage: Stage) -> None:
     stage.proxy.clear()
+    stage.clock.jump(0.0)
     await stage.cloud_calm()
 
 
@@ -145,18 +149,20 @@ async def _gather(stage: Stage) -> Evidence:
         disruptions=stage.disruptions,
         provider_log=stage.provider_log(),
         secrets=(KEY_SECRET,),
+        extra=stage.extra,
     )
 
 
 def _facts(stage: Stage, evidence: Evidence, settled_s: float) -> dict[str, object]:
     calls = [each for each in evidence.journal if each["kind"] == "call"]
     return {
-        "pods that ever were": len(evidence.statuses),
-        "instances that ever were": len(evidence.groups_ever),
-        "starts of the provider": stage.provider_starts,
-        "requests that met an accident": stage.proxy.met,
+        PODS: len(evidence.statuses),
+        INSTANCES: len(evidence.groups_ever),
+        STARTS: stage.provider_starts,
+        ACCIDENTS: stage.proxy.met,
         "calls to the cloud": len(calls),
         "of them failed": sum(each["code"] != "OK" for each in calls),
         "instances taken away": stage.disruptions,
-        "seconds until all was at rest": round(settled_s, 1),
+        "instances doubled": stage.extra.total(),
+        REST_S: round(settled_s, 1),
     }

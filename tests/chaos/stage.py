@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from fakes.api_client import ApiClient, ApiRefused
+from tests.chaos.clock import SetClock
 from tests.chaos.proxy import Proxy
 from tests.chaos.story import NAMESPACE, SCENARIO
 from tests.chaos.witness import Witness
@@ -31,15 +33,21 @@ Json = dict[str, Any]
 
 
 class Stage:
-    """Everything of a run. `plane` is None with the stand-in cluster, which forgets all when it ends."""
+    """Everything of a run. `plane` is None with the stand-in cluster, which forgets all when it ends.
 
-    def __init__(self, directory: Path) -> None:
+    bug: the name of one in `bugs` that the provider is started with. extra: instances that we made, by the uid on them.
+    """
+
+    def __init__(self, directory: Path, *, bug: str = "") -> None:
         self.directory = directory
+        self._bug = bug
+        self.clock = SetClock(directory / "clock")
         self.plane: ControlPlane | None = None
         self.endpoint = ""
         self.provider_starts = 0
         self.crashed: list[str] = []
         self.disruptions = 0
+        self.extra: Counter[str] = Counter()
 
     @asynccontextmanager
     async def set_up(self, *, real: bool) -> AsyncIterator[Stage]:
@@ -53,7 +61,7 @@ class Stage:
             )
             self.proxy = await stack.enter_async_context(Proxy(self.server, self.tls).serving())
             await self.cloud("credentials", access_key_id=KEY_ID, access_key_secret=KEY_SECRET)
-            self._write_provider_config()
+            (self.directory / "provider.kubeconfig").write_text(self.proxy.kubeconfig)
             stack.callback(self._stop_provider)
             self.start_provider()
             await self.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
@@ -101,21 +109,12 @@ class Stage:
 
     # --- the provider ---
 
-    def _write_provider_config(self) -> None:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "proxied", "cluster": {"server": self.proxy.url}}],
-            "users": [{"name": "nobody", "user": {"token": "the-proxy-knows-who-we-are"}}],
-            "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "nobody"}}],
-            "current-context": "proxied",
-        }
-        (self.directory / "provider.kubeconfig").write_text(json.dumps(config))
-
     def start_provider(self, *, log_is_full: bool = False) -> None:
         self.provider_starts += 1
         command = [
-            *(sys.executable, "-m", "vk_provider", "run"),
+            *(sys.executable, "-m", "tests.chaos.provider", str(self.directory / "clock")),
+            *([f"--bug={self._bug}"] if self._bug else []),
+            "run",
             f"--kubeconfig={self.directory / 'provider.kubeconfig'}",
             f"--node-name={NODE}",
             "--node-ip=127.0.0.1",

@@ -71,6 +71,13 @@ BROKEN = {
         groups_ever=[group(), group("eci-2")],
         journal=[*GOOD.journal, *(state(new, when, "eci-2") for new, when in (("Pending", 10.2), ("Succeeded", 13.1)))],
     ),
+    "still has 2 instances": replace(
+        GOOD,
+        extra={UID: 1},
+        live_groups=[group(), group("eci-2")],
+        groups_ever=[group(), group("eci-2")],
+        journal=[*GOOD.journal, *(state(new, when, "eci-2") for new, when in (("Pending", 10.2), ("Succeeded", 13.1)))],
+    ),
     "has no pod and is still there": replace(GOOD, live_groups=[group(uid="uid-of-nobody")]),
     "is billed though its pod": replace(GOOD, live_groups=[group(billing=True)]),
     "job good1 should be Complete": replace(GOOD, jobs=[{"metadata": {"name": "good1"}, "status": {}}]),
@@ -109,3 +116,9 @@ def test_a_first_instance_that_was_never_placed_is_no_second_one():
 def test_a_disruption_on_purpose_may_end_as_many_pods_as_it_met():
     taken = with_statuses(status("Failed", reason="NotFound"))
     assert complaints(replace(taken, disruptions=1)) == []
+
+
+def test_of_an_instance_that_others_doubled_one_is_to_be_left():
+    doubled = BROKEN["still has 2 instances"]
+    assert complaints(replace(doubled, live_groups=[group()])) == []
+    assert any("had 2 instances" in line for line in complaints(replace(doubled, live_groups=[group()], extra={})))

@@ -289,6 +289,23 @@ async def test_an_instance_looks_the_same_whichever_call_describes_it(eci, cloud
     assert (await cloud.describe(["eci-0001"]))["eci-0001"] == listed
 
 
+async def test_what_is_known_of_an_instance_goes_with_it(eci, cloud):
+    """By the counts, the only calls that come again and again and are complete; one that lacks it may have been early."""
+    add(eci, 1, Status="Running", Containers=WEB)
+    told = [STATUS_ITEM]
+    eci._DescribeContainerGroupStatus = lambda _: {"Data": told, "TotalCount": len(told)}
+
+    async def image_after_counts(*counts):
+        for told[:] in counts:
+            await cloud.statuses()
+        return (await cloud.describe(["eci-0001"]))["eci-0001"].containers[0].image_id
+
+    assert await image_after_counts([STATUS_ITEM]) == "nginx@sha256:1"
+    assert await image_after_counts([]) == "nginx@sha256:1"
+    assert await image_after_counts([STATUS_ITEM], []) == "nginx@sha256:1", "two counts in a row"
+    assert await image_after_counts([]) == ""
+
+
 CONFIG = (Volume("cfg", files=(File("a", b"1"),)),)
 
 

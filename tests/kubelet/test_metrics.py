@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -138,16 +139,30 @@ def test_threads_lose_nothing() -> None:
     assert counter.value(l="x") == 16000
 
 
-def test_process_figures_are_those_of_this_process() -> None:
+def process_figures() -> dict[str, float]:
     registry = Registry()
     add_process_metrics(registry)
-    figures = {
-        line.split()[0]: float(line.split()[1])
-        for line in registry.exposition().splitlines()
-        if not line.startswith("#")
-    }
+    lines = [line.split() for line in registry.exposition().splitlines() if not line.startswith("#")]
+    return {name: float(number) for name, number in lines}
+
+
+def test_process_figures_are_those_of_this_process() -> None:
+    figures = process_figures()
     assert time.time() - 3600 < figures["process_start_time_seconds"] <= time.time() + 1
     assert 0 < figures["process_cpu_seconds_total"] <= sum(os.times()[:2]) + 1
     assert 1e6 < figures["process_resident_memory_bytes"] < 1e10
     assert figures["process_open_fds"] >= 3
     assert figures["process_threads"] >= 1
+    assert figures["vk_tasks"] == 0, "no loop runs here"
+
+
+async def test_a_task_and_a_thing_that_stay_show_in_the_figures() -> None:
+    before = process_figures()
+    hold = [bytes(100) for _ in range(5000)]
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(asyncio.sleep(60)) for _ in range(7)]
+        after = process_figures()
+        for task in waiting:
+            task.cancel()
+    assert after["vk_tasks"] - before["vk_tasks"] == 7
+    assert after["vk_memory_blocks"] - before["vk_memory_blocks"] >= len(hold)

@@ -149,6 +149,18 @@ async def test_stock_quota_vanish_expire_and_clock(world):
     assert (await admin.get("state"))["now"] > before
 
 
+async def test_a_twin_has_all_of_the_other_but_its_id(world):
+    acs, admin = world
+    first = (await acs.call(create_request(Tag__1__Key="of", Tag__1__Value="whom")))["ContainerGroupId"]
+    await acs.until(first, "Running")
+    second = (await admin.post("twin", {"id": first}))["id"]
+    one, other = await acs.group(first), await acs.until(second, "Running")
+    assert second != first
+    assert (one["Tags"], one["ContainerGroupName"]) == (other["Tags"], other["ContainerGroupName"])
+    assert one["IntranetIp"] != other["IntranetIp"]
+    await admin.post("twin", {"id": "eci-unknown"}, status=404)
+
+
 async def test_bills_and_journal(world):
     acs, admin = world
     group_id = (await acs.call(create_request(Container__1__EnvironmentVar__1__Value="hush")))["ContainerGroupId"]

@@ -6,7 +6,7 @@ difference would be written to the pod.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceReport, StateKind
@@ -19,10 +19,11 @@ class _Known:
 
 
 class Details:
-    """The last words of the status call about each instance; `forget_all_but` keeps it from growing."""
+    """The last words of the status call about each instance; `counted` keeps it from growing."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._uncounted: set[str] = set()
 
     def note(self, report: InstanceReport) -> None:
         """report: from the status call."""
@@ -52,8 +53,12 @@ class Details:
             init_containers=_completed(instance.init_containers, known),
         )
 
-    def forget_all_but(self, instance_ids: Iterable[str]) -> None:
-        self._known = {id_: self._known[id_] for id_ in instance_ids if id_ in self._known}
+    def counted(self, instance_ids: Collection[str]) -> None:
+        """All that there are, by a complete count. One that a single count lacks may have been made meanwhile."""
+        uncounted = self._known.keys() - instance_ids
+        for instance_id in uncounted & self._uncounted:
+            del self._known[instance_id]
+        self._uncounted = uncounted - self._uncounted
 
 
 def _completed(containers: Sequence[ContainerReport], known: _Known) -> Sequence[ContainerReport]:

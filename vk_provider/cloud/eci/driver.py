@@ -182,7 +182,6 @@ class EciCloud:
     async def list(self) -> Sequence[Instance]:
         """Counted in pages of 200 and described in parallel: pages of 20 one after the other take ten times as long."""
         counted = await self.statuses()
-        self._details.forget_all_but(counted)
         found, shown = await self._described([*counted])
         if hidden := counted.keys() - shown:
             hidden &= (await self.statuses()).keys()  # the others went in between
@@ -222,7 +221,9 @@ class EciCloud:
     async def statuses(self) -> Mapping[str, InstanceStatus]:
         items = await self._whole(lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token))
         reports = [self._noted(item) for item in items]
-        return {one.id: one.status or InstanceStatus.UNKNOWN for one in reports if one.id}
+        counted = {one.id: one.status or InstanceStatus.UNKNOWN for one in reports if one.id}
+        self._details.counted(counted.keys())
+        return counted
 
     async def check(self) -> None:
         """Proves address, credentials and signature. It cannot prove the right to list: without it ECI answers with an

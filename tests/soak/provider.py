@@ -1,0 +1,29 @@
+"""`python -m tests.soak.provider [--leak=NAME] run …`: the provider with small memories, and a leak if one is wanted.
+
+Some things are remembered of pods that are gone, up to a number that takes hours of churn to reach; until then what
+is held grows and nothing is wrong. A soak cannot wait for that. So here each such memory is given a bound that the
+warm-up fills, and what still grows after that has none. Whoever adds a memory of that kind has to add it here, and to
+say what it takes when it is full.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.soak.leaks import plant
+from vk_provider import app, cli  # noqa: F401  # all modules are there before anything is changed in them
+from vk_provider.kube import recorder, store
+from vk_provider.kube.correlate import Correlator
+
+
+def make_memories_small() -> None:
+    recorder._MIRRORED_MEMORY = 1000  # 100,000 names of events, 30 MB
+    store._MOST_TOMBSTONES = 200  # 20,000 uids and versions, 5 MB
+    Correlator.__init__.__kwdefaults__["memory"] = 200  # 4,096 series of events of our own, 11 MB
+
+
+if __name__ == "__main__":
+    make_memories_small()
+    if sys.argv[1].startswith("--leak="):
+        plant(sys.argv.pop(1).removeprefix("--leak="))
+    sys.exit(cli.main())

@@ -1,0 +1,27 @@
+"""The small memories are those that the provider then has: one that was renamed would be filled for hours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+LOOK = """
+from tests.soak import provider
+provider.make_memories_small()
+from vk_provider.kube.correlate import Correlator
+from vk_provider.kube.recorder import Recorder
+from vk_provider.kube.store import Store
+recorder, correlator = Recorder(client=None), Correlator()
+store = Store(key=lambda item: item["k"], version=lambda item: "1")
+for number in range(5000):
+    recorder._mirrored.put(number, 1)
+    correlator._series.put(number, 1)
+    store.remove(str(number))
+print(len(recorder._mirrored), len(correlator._series), len(store._tombstones))
+"""
+
+
+def test_each_memory_is_as_small_as_it_was_made():
+    """In a process of its own, for what is changed there stays changed."""
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1000", "200", "200"]
