@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -483,4 +484,4 @@ def _version(pod: Json) -> str:
 
 
 def _name(pod: Json) -> tuple[str, str]:
-    return pod["metadata"]["namespace"], pod["metadata"]["name"]
+    return sys.intern(pod["metadata"]["namespace"]), pod["metadata"]["name"]

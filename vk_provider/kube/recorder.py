@@ -69,7 +69,7 @@ def _worth(series: Series) -> int:
     """A higher count of what is already told, then what is normal, then what somebody must see."""
     if series.on_server:
         return 0
-    return 2 if series.event.get("type") == "Warning" else 1
+    return 2 if series.is_warning else 1
 
 
 class Recorder:
@@ -176,7 +176,7 @@ class Recorder:
         wanted = Series(event, mirrored=True, on_server=known)
         if series is not None:
             if wanted.count > series.count:
-                series.event = event
+                series.tell(event)
             return None if series.queued or series.in_flight else series
         if wanted.count <= known or (not known and self._is_forgotten(event)):
             return None
@@ -204,7 +204,7 @@ class Recorder:
     def _drop(self, series: Series, why: str) -> None:
         self.dropped[why] += 1
         series.tries = 0
-        self._mirroring.pop((series.namespace, series.name), None)
+        self._mirroring.pop(series.key, None)
 
     # --- out of the line
 
@@ -244,7 +244,7 @@ class Recorder:
             return self._failed(series, error)
         except KubeError as error:
             # Most often the namespace is being deleted, and its events with it.
-            log.info("dropped event=%s/%s: %s", series.namespace, series.name, error)
+            log.info("dropped event=%s/%s: %s", *series.key, error)
             self._drop(series, "refused")
             return False
         self._failures = 0
@@ -253,8 +253,8 @@ class Recorder:
         if series.count > count:
             return True
         if series.mirrored:
-            self._mirrored.put((series.namespace, series.name), series.on_server)
-            self._mirroring.pop((series.namespace, series.name), None)
+            self._mirrored.put(series.key, series.on_server)
+            self._mirroring.pop(series.key, None)
         return False
 
     def _failed(self, series: Series, error: KubeUnavailable) -> bool:
@@ -271,7 +271,7 @@ class Recorder:
 
     async def _create(self, series: Series, event: Json) -> None:
         try:
-            await self._client.post(paths.events(series.namespace), event)
+            await self._client.post(paths.events(series.key[0]), event)
         except Conflict as error:
             if error.reason != ALREADY_EXISTS:  # as of a quota that two writers met at once: nothing is there yet
                 raise KubeUnavailable(str(error), status=error.status, reason=error.reason) from error
@@ -287,9 +287,9 @@ class Recorder:
         fields = ("count", "lastTimestamp", "message")
         news: Json = {name: event[name] for name in fields if name in event}
         try:
-            await self._client.patch(paths.event(series.namespace, series.name), news)
+            await self._client.patch(paths.event(*series.key), news)
         except NotFound:
-            await self._client.post(paths.events(series.namespace), _fresh(event))
+            await self._client.post(paths.events(series.key[0]), _fresh(event))
         self.sent["counted"] += 1
 
 

@@ -239,10 +239,11 @@ class EciCloud:
     async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
         since_s = min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
         self._changed.begin()
-        reports, _ = await self._pages(
+        changed, _ = await self._pages(
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s),
             self._changed.read,
         )
+        reports = [*changed]
         for report in reports:
             if report.id:
                 self._details.note(report)
@@ -337,7 +338,7 @@ class EciCloud:
                 return items
         raise CloudUnavailable(f"listing incomplete: the cloud counts {total} instances and shows {got}")
 
-    async def _pages(self, ask: Callable[[str], EciRequest], read: Read[T]) -> tuple[list[T], int]:
+    async def _pages(self, ask: Callable[[str], EciRequest], read: Read[T]) -> tuple[Sequence[T], int]:
         """What was read of the items, and the smallest number that a page said there were in all (0 if none said).
 
         read: makes of each item one; of a page as soon as it is there, for the JSON of all of them together takes more
