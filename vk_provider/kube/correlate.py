@@ -75,7 +75,7 @@ class Series:
 
     def tell(self, event: Json) -> None:
         """What it should be from now on."""
-        self.count = int(event.get("count") or 1)
+        self.count = count_of(event)
         self.is_warning = event.get("type") == "Warning"
         self._packed = marshal.dumps(event)
 
@@ -84,16 +84,6 @@ class Series:
         """A copy each time."""
         event: Json = marshal.loads(self._packed)  # noqa: S302 -- our own bytes
         return event
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        meta = self.event["metadata"]
-        return str(meta["namespace"]), str(meta["name"])
-
-    @property
-    def name(self) -> str:
-        return self.key[1]
 
 
 @dataclass(slots=True)
@@ -145,6 +135,10 @@ class Correlator:
     def _bucket(self, event: Json, now: float) -> TokenBucket:
         key = (_source(event), _object(event))
         return self._buckets.get_or_put(key, lambda: TokenBucket(burst=_BURST, per_s=_PER_S, now=now))
+
+
+def count_of(event: Json) -> int:
+    return int(event.get("count") or 1)
 
 
 def _group(event: Json) -> Hashable:

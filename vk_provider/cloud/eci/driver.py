@@ -185,7 +185,6 @@ class EciCloud:
     async def list(self) -> Sequence[Instance]:
         """Counted in pages of 200 and described in parallel: pages of 20 one after the other take ten times as long."""
         counted = await self.statuses()
-        self._details.forget_all_but(counted)
         found, shown = await self._described([*counted])
         if hidden := counted.keys() - shown:
             hidden &= (await self.statuses()).keys()  # the others went in between
@@ -227,7 +226,9 @@ class EciCloud:
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token),
             lambda items: [self._noted(item) for item in items],
         )
-        return {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
+        counted = {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
+        self._details.counted(counted.keys())
+        return counted
 
     async def check(self) -> None:
         """Proves address, credentials and signature. It cannot prove the right to list: without it ECI answers with an
