@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -394,7 +393,7 @@ class Provider:
 
     def _pod_named(self, namespace: str, name: str) -> Json | None:
         """The newest of that name."""
-        found = self._pods.find((namespace, name))
+        found = self._pods.find(f"{namespace}/{name}")
         return found[-1] if found else None
 
     def _instance_of(self, uid: str) -> Instance | None:
@@ -483,5 +482,5 @@ def _version(pod: Json) -> str:
     return str(pod["metadata"].get("resourceVersion") or "")
 
 
-def _name(pod: Json) -> tuple[str, str]:
-    return sys.intern(pod["metadata"]["namespace"]), pod["metadata"]["name"]
+def _name(pod: Json) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
