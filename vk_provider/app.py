@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vk_provider import __version__
+from vk_provider import __version__, heap
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
@@ -147,6 +147,7 @@ class Provider:
             tasks.create_task(node.run(), name="node")
             tasks.create_task(_end_with(recording), name="events")
             tasks.create_task(tls.run(), name="certificates")
+            tasks.create_task(heap.keep_trimmed(), name="heap")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
             if self._certificate is not None:
