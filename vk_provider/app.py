@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vk_provider import __version__
+from vk_provider import __version__, heap
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
@@ -147,6 +147,7 @@ class Provider:
             tasks.create_task(node.run(), name="node")
             tasks.create_task(_end_with(recording), name="events")
             tasks.create_task(tls.run(), name="certificates")
+            tasks.create_task(heap.keep_trimmed(), name="heap")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
             if self._certificate is not None:
@@ -393,7 +394,7 @@ class Provider:
 
     def _pod_named(self, namespace: str, name: str) -> Json | None:
         """The newest of that name."""
-        found = self._pods.find((namespace, name))
+        found = self._pods.find(f"{namespace}/{name}")
         return found[-1] if found else None
 
     def _instance_of(self, uid: str) -> Instance | None:
@@ -482,5 +483,5 @@ def _version(pod: Json) -> str:
     return str(pod["metadata"].get("resourceVersion") or "")
 
 
-def _name(pod: Json) -> tuple[str, str]:
-    return pod["metadata"]["namespace"], pod["metadata"]["name"]
+def _name(pod: Json) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -116,8 +116,8 @@ async def test_an_event_the_server_forgot_is_made_anew():
 def test_more_than_ten_that_differ_in_their_message_become_one():
     correlator = Correlator()
     series = [correlator.observe(event(f"p.{index}", f"try {index}"), now=float(index)) for index in range(14)]
-    assert [one.name for one in series[:10]] == [f"p.{index}" for index in range(10)]
-    assert {one.name for one in series[10:]} == {"p.10"}
+    assert [one.event["metadata"]["name"] for one in series[:10]] == [f"p.{index}" for index in range(10)]
+    assert {one.event["metadata"]["name"] for one in series[10:]} == {"p.10"}
     assert series[-1].event["message"] == f"{COMBINED}try 13"
     assert series[-1].count == 4
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vk_provider.backoff import Backoff
@@ -39,7 +39,7 @@ class InstanceStore:
         self.stirred = asyncio.Event()  # set when something begins to move while nothing did
         self._moving: set[str] = set()
         self._by_id: dict[str, Instance] = {}
-        self._by_uid: dict[str, dict[str, Instance]] = {}
+        self._by_uid: dict[str, tuple[Instance, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -59,7 +59,7 @@ class InstanceStore:
         return self._by_id.get(instance_id)
 
     def of(self, uid: str) -> Sequence[Instance]:
-        return tuple(self._by_uid.get(uid, {}).values())
+        return self._by_uid.get(uid, ())
 
     def put(self, instance: Instance) -> None:
         known = self._by_id.get(instance.id)
@@ -69,13 +69,19 @@ class InstanceStore:
                 placed_at=instance.placed_at or known.placed_at,
                 ended_at=instance.ended_at or known.ended_at,
                 sku=instance.sku or known.sku,
-                facts={**known.facts, **instance.facts},
+                facts=_joined(known.facts, instance.facts),
+                owner=known.owner if instance.owner == known.owner else instance.owner,  # one object, not two
             )
         if known == instance:
             return
         self._by_id[instance.id] = instance
         self._note_movement(instance)
-        self._by_uid.setdefault(instance.owner.uid, {})[instance.id] = instance
+        others = self._by_uid.get(instance.owner.uid, ())
+        if any(each.id == instance.id for each in others):
+            others = tuple(instance if each.id == instance.id else each for each in others)
+        else:
+            others = (*others, instance)
+        self._by_uid[instance.owner.uid] = others
         self._changed(instance.owner.uid)
 
     def remove(self, instance_id: str) -> Instance | None:
@@ -83,9 +89,10 @@ class InstanceStore:
         if instance is None:
             return None
         self._moving.discard(instance_id)
-        siblings = self._by_uid[instance.owner.uid]
-        del siblings[instance_id]
-        if not siblings:
+        siblings = tuple(each for each in self._by_uid[instance.owner.uid] if each.id != instance_id)
+        if siblings:
+            self._by_uid[instance.owner.uid] = siblings
+        else:
             del self._by_uid[instance.owner.uid]
         self._changed(instance.owner.uid)
         return instance
@@ -97,6 +104,12 @@ class InstanceStore:
         if not self._moving:
             self.stirred.set()
         self._moving.add(instance.id)
+
+
+def _joined(known: Mapping[str, str], newer: Mapping[str, str]) -> Mapping[str, str]:
+    """The very mapping that is held already, where nothing is new."""
+    joined = {**known, **newer}
+    return known if joined == known else joined
 
 
 def _health_of(error: CloudError) -> CloudHealth:

@@ -74,7 +74,8 @@ async def _worded(
     if (name, run) in known:
         return replace(state, message=known[name, run])
     if record.last_words.get(name, ("", ""))[0] != run:
-        record.last_words[name] = (run, await _tail(cloud, instance_id, name, previous=previous))
+        said = await _tail(cloud, instance_id, name, previous=previous)
+        record.last_words = {**record.last_words, name: (run, said)}
     return replace(state, message=record.last_words[name][1])
 
 

@@ -105,8 +105,9 @@ class LiveConfiguration:
         """An instance was just made from these objects. asked_at: before they were read."""
         if instance.created_at:
             return  # made earlier, from who knows what: it gets an update
-        known = self._known[pods.uid_of(pod)] = Freshness(live.live_sources(pod))
-        known.has = _made(pod, instance.id, known.sources, objects, asked_at)
+        known = self._known[pods.uid_of(pod)] = _unlooked(pod)
+        if known is not _UNCHANGING:
+            known.has = _made(pod, instance.id, known.sources, objects, asked_at)
 
     def see(self, pod: Json, instance: Instance | None) -> Freshness | None:
         """What is known of the files of this pod; None when they are never to change, or nothing runs."""
@@ -116,7 +117,7 @@ class LiveConfiguration:
             return None
         known = self._known.get(uid)
         if known is None:
-            known = self._known[uid] = Freshness(live.live_sources(pod))
+            known = self._known[uid] = _unlooked(pod)
         if not known.sources or not pods.wants_live(pod):
             return None
         if known.has is None or known.has.instance_id != instance.id:
@@ -236,6 +237,15 @@ class LiveConfiguration:
         known.failures += 1
         known.retry_at_s = asyncio.get_running_loop().time() + delay_s
         self._updates.add(result="failed")
+
+
+_UNCHANGING = Freshness(LiveSources())  # one for all pods of whose files nothing can change: nothing is noted of them
+
+
+def _unlooked(pod: Json) -> Freshness:
+    """Of a pod of which nothing is known yet."""
+    sources = live.live_sources(pod)
+    return Freshness(sources) if sources else _UNCHANGING
 
 
 def _made(pod: Json, instance_id: str, sources: LiveSources, objects: Objects, asked_at: datetime) -> Content:

@@ -422,7 +422,7 @@ class PodController:
         return [seen if each is mine else each for each in instances]
 
     def _departing(self, instance: Instance, record: PodRecord) -> None:
-        record.deletes[instance.id] = asyncio.get_running_loop().time()
+        record.deletes = {**record.deletes, instance.id: asyncio.get_running_loop().time()}
         self._poller.expect_departure(instance.id)
         self._queue.add(instance.owner.uid)  # for what else there is to do, and to ask again should nothing come of it
 
@@ -570,7 +570,8 @@ class PodController:
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
         told = [each for each in instance.events if not events.is_of_our_restart(pod, each)]
-        mirrored, record.mirrored = record.mirrored, {each.id: each.count for each in told}
+        mirrored = {each.id: each.count for each in record.mirrored}
+        record.mirrored = instance.events if len(told) == len(instance.events) else told
         for event in told:
             if mirrored.get(event.id, 0) >= event.count:
                 continue
@@ -597,7 +598,8 @@ def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance
         record.leaving_s = now.loop_s
     if instances:
         record.absent = record.created = False
-    record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}
+    if record.deletes:
+        record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}
     placed = [each for each in instances if each.status not in _UNPLACED]
     if placed:
         record.replaced = 0

@@ -5,10 +5,19 @@ Truth is the pod in the API server and the instances in the cloud; this is the s
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from vk_provider.control.freshness import Freshness
-from vk_provider.model.instance import CloudCondition, Instance
+from vk_provider.model.instance import CloudCondition, CloudEvent, Instance
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,11 @@ class PodRecord:
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
     live: Freshness | None = None  # of its files; None: nothing of them can change
-    last_words: dict[str, tuple[str, str]] = field(default_factory=dict)  # container → its newest run and what it said
-    deletes: dict[str, float] = field(default_factory=dict)  # instance id → loop time at which a delete was accepted
-    mirrored: dict[str, int] = field(default_factory=dict)  # event id → count already mirrored
+    # Few pods ever have something in these two, so all share an empty one: they are replaced, never written to.
+    last_words: Mapping[str, tuple[str, str]] = field(
+        default_factory=_nothing
+    )  # container → its newest run and what it said
+    deletes: Mapping[str, float] = field(
+        default_factory=_nothing
+    )  # instance id → loop time at which a delete was accepted
+    mirrored: Sequence[CloudEvent] = ()  # those already mirrored, each with its count

@@ -17,7 +17,7 @@ from vk_provider.backoff import Backoff
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
-from vk_provider.kube.correlate import Correlator, Lru, Series
+from vk_provider.kube.correlate import Correlator, Lru, Series, count_of
 from vk_provider.kube.rate import TokenBucket
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _MIRRORED_MEMORY = 100_000
 _KEPT_BY_SERVER = timedelta(hours=1)  # kube-apiserver --event-ttl
 _PAGE = 500
 
-Name = tuple[str, str]  # namespace, name
+Name = str  # namespace/name
 
 
 class Line:
@@ -69,7 +69,7 @@ def _worth(series: Series) -> int:
     """A higher count of what is already told, then what is normal, then what somebody must see."""
     if series.on_server:
         return 0
-    return 2 if series.event.get("type") == "Warning" else 1
+    return 2 if series.is_warning else 1
 
 
 class Recorder:
@@ -141,9 +141,8 @@ class Recorder:
             answer = await self._client.get(paths.events(), params=params)
             for event in answer.get("items") or ():
                 if (event.get("source") or {}).get("host") == host:
-                    meta = event["metadata"]
-                    names.add(meta["name"])
-                    self._mirrored.put((meta["namespace"], meta["name"]), int(event.get("count") or 1))
+                    names.add(event["metadata"]["name"])
+                    self._mirrored.put(_name(event), count_of(event))
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return names
@@ -170,18 +169,17 @@ class Recorder:
 
     def _mirror(self, event: Json) -> Series | None:
         """The series to send, or None when the server has it, or had it and forgot."""
-        name = (str(event["metadata"]["namespace"]), str(event["metadata"]["name"]))
+        name, count = _name(event), count_of(event)
         known = self._mirrored.get(name) or 0
         series = self._mirroring.get(name)
-        wanted = Series(event, mirrored=True, on_server=known)
         if series is not None:
-            if wanted.count > series.count:
-                series.event = event
+            if count > series.count:
+                series.tell(event)
             return None if series.queued or series.in_flight else series
-        if wanted.count <= known or (not known and self._is_forgotten(event)):
+        if count <= known or (not known and self._is_forgotten(event)):
             return None
-        self._mirroring[name] = wanted
-        return wanted
+        series = self._mirroring[name] = Series(event, mirrored=True, on_server=known)
+        return series
 
     def _is_forgotten(self, event: Json) -> bool:
         """Whether it ended so long before our start that a predecessor posted it and the server has dropped it."""
@@ -204,7 +202,7 @@ class Recorder:
     def _drop(self, series: Series, why: str) -> None:
         self.dropped[why] += 1
         series.tries = 0
-        self._mirroring.pop((series.namespace, series.name), None)
+        self._mirroring.pop(_name(series.event), None)
 
     # --- out of the line
 
@@ -239,12 +237,12 @@ class Recorder:
         """Bring the server to what the series is now. True: it must be tried or told once more."""
         event, count = series.event, series.count
         try:
-            await (self._recount(series, event) if series.on_server else self._create(series, event))
+            await (self._recount(event) if series.on_server else self._create(series, event))
         except KubeUnavailable as error:
             return self._failed(series, error)
         except KubeError as error:
             # Most often the namespace is being deleted, and its events with it.
-            log.info("dropped event=%s/%s: %s", series.namespace, series.name, error)
+            log.info("dropped event=%s: %s", _name(event), error)
             self._drop(series, "refused")
             return False
         self._failures = 0
@@ -253,8 +251,8 @@ class Recorder:
         if series.count > count:
             return True
         if series.mirrored:
-            self._mirrored.put((series.namespace, series.name), series.on_server)
-            self._mirroring.pop((series.namespace, series.name), None)
+            self._mirrored.put(_name(event), series.on_server)
+            self._mirroring.pop(_name(event), None)
         return False
 
     def _failed(self, series: Series, error: KubeUnavailable) -> bool:
@@ -271,7 +269,7 @@ class Recorder:
 
     async def _create(self, series: Series, event: Json) -> None:
         try:
-            await self._client.post(paths.events(series.namespace), event)
+            await self._client.post(_all_of(event), event)
         except Conflict as error:
             if error.reason != ALREADY_EXISTS:  # as of a quota that two writers met at once: nothing is there yet
                 raise KubeUnavailable(str(error), status=error.status, reason=error.reason) from error
@@ -281,16 +279,25 @@ class Recorder:
     async def _found(self, series: Series, event: Json) -> None:
         """It is there: we posted it and lost the answer, or a predecessor did. Counts only rise: ours is no lower."""
         if series.count > 1:
-            await self._recount(series, event)
+            await self._recount(event)
 
-    async def _recount(self, series: Series, event: Json) -> None:
+    async def _recount(self, event: Json) -> None:
         fields = ("count", "lastTimestamp", "message")
         news: Json = {name: event[name] for name in fields if name in event}
         try:
-            await self._client.patch(paths.event(series.namespace, series.name), news)
+            await self._client.patch(paths.event(event["metadata"]["namespace"], event["metadata"]["name"]), news)
         except NotFound:
-            await self._client.post(paths.events(series.namespace), _fresh(event))
+            await self._client.post(_all_of(event), _fresh(event))
         self.sent["counted"] += 1
+
+
+def _name(event: Json) -> Name:
+    return f"{event['metadata']['namespace']}/{event['metadata']['name']}"
+
+
+def _all_of(event: Json) -> str:
+    """The collection that it belongs to."""
+    return paths.events(event["metadata"]["namespace"])
 
 
 def _fresh(event: Json) -> Json:

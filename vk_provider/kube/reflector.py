@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import marshal
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -151,21 +152,24 @@ class Reflector:
                 return Listed(version)
 
     async def _list(self, state: Empty) -> str:
-        """Read all pages, then swap the store's content. Returns the list's version."""
+        """Read all pages, then swap the store's content. Returns the list's version.
+
+        A page waits as bytes: nobody works with it before the last one is there.
+        """
         params = {**self._params, "resourceVersion": state.list_from}
         if state.list_from == NEWEST and state.page:
             params["limit"] = str(state.page)  # with another version a limit would mean exactly that version
-        items: list[Json] = []
+        waiting: list[bytes] = []
         while True:
             answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
-            items += [self._slimmed(item) for item in answer.get("items") or ()]
+            waiting += [marshal.dumps(self._slimmed(item)) for item in answer.get("items") or ()]
             meta = answer.get("metadata") or {}
             version = str(meta.get("resourceVersion") or "")
             if not meta.get("continue"):
                 break
             params = {**self._params, "limit": str(state.page or PAGE), "continue": str(meta["continue"])}
-        self.store.replace(items, resource_version=version)
-        log.info("%s: listed objects=%d version=%s", self._path, len(items), version)
+        self.store.replace(map(marshal.loads, waiting), resource_version=version)
+        log.info("%s: listed objects=%d version=%s", self._path, len(waiting), version)
         return version
 
     async def _open(self, version: str, stream: AsyncExitStack) -> AsyncIterator[Json]:

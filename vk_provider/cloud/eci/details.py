@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceReport, StateKind
+from vk_provider.model.instance import CloudCondition, ContainerReport, Instance, InstanceReport
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     conditions: Sequence[CloudCondition] | None
-    containers: dict[str, ContainerReport]
+    containers: Sequence[ContainerReport]
+
+
+_NOTHING = _Known(None, ())
 
 
 class Details:
-    """The last words of the status call about each instance; `counted` keeps it from growing."""
+    """The last words of the status call about each instance; `counted` keeps it from growing.
+
+    What is told again stays the object that it was, which the instance itself mostly holds too.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
@@ -27,19 +33,13 @@ class Details:
 
     def note(self, report: InstanceReport) -> None:
         """report: from the status call."""
-        known = self._known.get(report.id, _Known(None, {}))
-        told = {one.name: one for one in (*(report.containers or ()), *(report.init_containers or ()))}
-        self._known[report.id] = _Known(
-            known.conditions if report.conditions is None else report.conditions, {**known.containers, **told}
-        )
-
-    def are_missing(self, instance: Instance) -> bool:
-        """Whether a container has begun to run of which no image digest is known."""
-        known = self._known.get(instance.id)
-        return any(
-            one.state.kind is not StateKind.WAITING and not (known and one.name in known.containers)
-            for one in instance.containers
-        )
+        known = self._known.get(report.id, _NOTHING)
+        told = {one.name: one for one in known.containers}
+        told |= {one.name: one for one in (*(report.containers or ()), *(report.init_containers or ()))}
+        conditions = known.conditions if report.conditions is None else report.conditions
+        news = _Known(conditions, tuple(told.values()))
+        if news != known:
+            self._known[report.id] = news
 
     def added_to(self, instance: Instance) -> Instance:
         """instance: from the describing call."""
@@ -62,9 +62,8 @@ class Details:
 
 
 def _completed(containers: Sequence[ContainerReport], known: _Known) -> Sequence[ContainerReport]:
-    return tuple(
-        _complete(one, known.containers[one.name]) if one.name in known.containers else one for one in containers
-    )
+    told = {one.name: one for one in known.containers}
+    return tuple(_complete(one, told[one.name]) if one.name in told else one for one in containers)
 
 
 def _complete(container: ContainerReport, known: ContainerReport) -> ContainerReport:

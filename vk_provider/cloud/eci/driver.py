@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from vk_provider.cloud.base import ExecSession, LogOptions, Price
 from vk_provider.cloud.eci import codes, request, response, tags, usage
@@ -29,6 +29,9 @@ from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
 from vk_provider.translate.annotations import PREFIX
+
+T = TypeVar("T")
+Read = Callable[[Sequence[dict[str, Any]]], Sequence[T]]
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
@@ -214,14 +217,16 @@ class EciCloud:
     async def find(self, pod_uid: str) -> Sequence[Instance]:
         uid = tags.value_of(pod_uid)
         wanted = {**self._ours, tags.UID: uid}
-        items = await self._whole(lambda token: request.describe_groups(tag_filter=wanted, next_token=token))
+        items = await self._whole(lambda token: request.describe_groups(tag_filter=wanted, next_token=token), list)
         of_pod = [item for item in items if response.tags_of(item).get(tags.UID) == uid]
         return tuple(self._instances(of_pod).values())
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:
-        items = await self._whole(lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token))
-        reports = [self._noted(item) for item in items]
-        counted = {one.id: one.status or InstanceStatus.UNKNOWN for one in reports if one.id}
+        reports = await self._whole(
+            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token),
+            lambda items: [self._noted(item) for item in items],
+        )
+        counted = {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
         self._details.counted(counted.keys())
         return counted
 
@@ -234,19 +239,23 @@ class EciCloud:
 
     async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
         since_s = min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
+        self._changed.begin()
         changed, _ = await self._pages(
-            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s)
+            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s),
+            self._changed.read,
         )
-        reports = [*self._changed.read(changed)]
+        reports = [*changed]
         for report in reports:
             if report.id:
                 self._details.note(report)
         if events:
+            self._happened.begin()
             happened, _ = await self._pages(
-                lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s)
+                lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s),
+                self._happened.read,
             )
             placed = await self._look_at_placed({report.id: report for report in reports if report.ip})
-            reports += self._happened.read(happened)
+            reports += happened
             reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
         reports += [_as_report(instance) for instance in await self._look_at_starting()]
         return tuple(report for report in reports if report.id)
@@ -319,26 +328,30 @@ class EciCloud:
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
-    async def _whole(self, ask: Callable[[str], EciRequest]) -> Sequence[dict[str, Any]]:
+    async def _whole(self, ask: Callable[[str], EciRequest], read: Read[T]) -> Sequence[T]:
         """Every item of every page. Raises CloudUnavailable when the pages hold fewer than the cloud counts: nobody may
         take a part for the whole."""
         got = total = 0
         for _ in range(_LISTING_TRIES):
-            items, total = await self._pages(ask)
+            items, total = await self._pages(ask, read)
             got = len(items)
             if got >= total:
                 return items
         raise CloudUnavailable(f"listing incomplete: the cloud counts {total} instances and shows {got}")
 
-    async def _pages(self, ask: Callable[[str], EciRequest]) -> tuple[Sequence[dict[str, Any]], int]:
-        """The items, and the smallest number that a page said there were in all (0 if none said)."""
-        items: list[dict[str, Any]] = []
+    async def _pages(self, ask: Callable[[str], EciRequest], read: Read[T]) -> tuple[Sequence[T], int]:
+        """What was read of the items, and the smallest number that a page said there were in all (0 if none said).
+
+        read: makes of each item one; of a page as soon as it is there, for the JSON of all of them together takes more
+        memory than everything else that is held of the instances.
+        """
+        items: list[T] = []
         totals: list[int] = []
         token = ""
         seen = {""}
         while True:
             page = response.page(await self._client.call(ask(token)))
-            items += page.items
+            items += read(page.items)
             if page.total is not None:
                 totals.append(page.total)
             token = page.next_token
@@ -361,11 +374,11 @@ class EciCloud:
                 self._note_starting(instance)
         return found
 
-    def _noted(self, item: dict[str, Any]) -> InstanceReport:
+    def _noted(self, item: dict[str, Any]) -> tuple[str, InstanceStatus | None]:
         report = response.report(item)
         if report.id:
             self._details.note(report)
-        return report
+        return report.id, report.status
 
     def _note_starting(self, instance: Instance) -> None:
         """Whoever looked. Only `_look_at_starting`, whose findings are passed on, ends its being looked at."""

@@ -16,20 +16,24 @@ from vk_provider.model.instance import InstanceReport
 class Rereader:
     """An item that has not changed since the last answer gives the very object that it gave then.
 
-    Holds what the last answer gave and nothing else.
+    Holds what the last two answers gave and nothing else.
     """
 
     def __init__(self, read: Callable[[dict[str, Any]], InstanceReport]) -> None:
         self._read = read
+        self._before: dict[int, InstanceReport] = {}
         self._known: dict[int, InstanceReport] = {}
 
+    def begin(self) -> None:
+        """A new answer, whose pages are read one by one."""
+        self._before, self._known = self._known, {}
+
     def read(self, items: Sequence[dict[str, Any]]) -> Sequence[InstanceReport]:
-        """items: of all pages of one answer."""
-        known, self._known = self._known, {}
+        """items: of one page."""
         reports = []
         for item in items:
             digest = hash(marshal.dumps(item, 2))  # 2: the newest format that spells equal things equally
-            report = known.get(digest) or self._read(item)
+            report = self._before.get(digest) or self._read(item)
             self._known[digest] = report
             reports.append(report)
         return reports

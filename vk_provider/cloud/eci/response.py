@@ -113,7 +113,7 @@ def instance(group: Any) -> Instance:
         owner=tags.to_owner(tags_of(item)),
         status=status(item.get("status")) or InstanceStatus.UNKNOWN,
         ip=_text(item.get("intranetip")),
-        zone=_text(item.get("zoneid")),
+        zone=_shared(item.get("zoneid")),
         cpu=_float(item.get("cpu")),
         memory_gib=_float(item.get("memory")),
         created_at=instant(item.get("creationtime")),
@@ -148,23 +148,24 @@ def facts(group: Any) -> Mapping[str, str]:
     item = _fold_map(group)
     if not _text(item.get("intranetip")):
         return {}
-    found = {f"{PREFIX}{key}": _text(item.get(name)) for key, name in _FACTS.items()}
-    for key, name in (("eci-instance-cpu", "cpu"), ("eci-instance-mem", "memory")):
-        found[f"{PREFIX}{key}"] = str(_float(item.get(name)) or "")
+    found = {key: _shared(item.get(name)) for key, name in _FACTS.items()}
+    for key, name in _SIZE_FACTS.items():
+        found[key] = _shared(str(_float(item.get(name)) or ""))
     return {key: value for key, value in found.items() if value}
 
 
+_SIZE_FACTS: Mapping[str, str] = {f"{PREFIX}eci-instance-cpu": "cpu", f"{PREFIX}eci-instance-mem": "memory"}
 _FACTS: Mapping[str, str] = {
-    "eci-instance-zone": "zoneid",
-    "eci-vpc": "vpcid",
-    "eci-vswitch": "vswitchid",
-    "eci-security-group": "securitygroupid",
-    "eci-instance-compute-category": "computecategory",
-    "eci-matched-image-cache": "imagesnapshotid",
-    "eni-instance-id": "eniinstanceid",
-    "allocated-eipAddress": "internetip",
-    "allocated-eipInstanceId": "eipinstanceid",
-    "allocated-ipv6Address": "ipv6address",
+    f"{PREFIX}eci-instance-zone": "zoneid",
+    f"{PREFIX}eci-vpc": "vpcid",
+    f"{PREFIX}eci-vswitch": "vswitchid",
+    f"{PREFIX}eci-security-group": "securitygroupid",
+    f"{PREFIX}eci-instance-compute-category": "computecategory",
+    f"{PREFIX}eci-matched-image-cache": "imagesnapshotid",
+    f"{PREFIX}eni-instance-id": "eniinstanceid",
+    f"{PREFIX}allocated-eipAddress": "internetip",
+    f"{PREFIX}allocated-eipInstanceId": "eipinstanceid",
+    f"{PREFIX}allocated-ipv6Address": "ipv6address",
 }
 
 
@@ -214,8 +215,8 @@ def status(word: Any) -> InstanceStatus | None:
 def _described(container: Json) -> ContainerReport:
     previous = _map(container.get("previousstate"))
     return ContainerReport(
-        name=_text(container.get("name")),
-        image=_text(container.get("image")),
+        name=_shared(container.get("name")),
+        image=_shared(container.get("image")),
         ready=_bool(container.get("ready")),
         restart_count=_int(container.get("restartcount")) or 0,
         state=_described_state(_map(container.get("currentstate"))),
@@ -229,7 +230,7 @@ def _described_state(state: Json) -> ContainerState:
     reason = _text(state.get("reason")) or _text(state.get("detailstatus"))
     message = _text(state.get("message"))
     if word == "running":
-        return ContainerState(StateKind.RUNNING, started_at=instant(state.get("starttime")))
+        return _running(instant(state.get("starttime")))
     if word == "terminated":
         return ContainerState(
             StateKind.TERMINATED,
@@ -283,9 +284,9 @@ def _reported(container: Json) -> ContainerReport:
     state = _map(container.get("state"))
     last = _map(container.get("laststate"))
     return ContainerReport(
-        name=_text(container.get("name")),
-        image=_text(container.get("image")),
-        image_id=_text(container.get("imageid")),
+        name=_shared(container.get("name")),
+        image=_shared(container.get("image")),
+        image_id=_shared(container.get("imageid")),
         container_id=_text(container.get("containerid")) or _text(_map(state.get("terminated")).get("containerid")),
         ready=_bool(container.get("ready")),
         restart_count=_int(container.get("restartcount")) or 0,
@@ -311,7 +312,7 @@ def _reported_state(state: Json) -> ContainerState:
     kind = _kind(state) or StateKind.WAITING
     said = _map(state.get(kind.value))
     if kind is StateKind.RUNNING:
-        return ContainerState(kind, started_at=instant(said.get("startedat")))
+        return _running(instant(said.get("startedat")))
     reason, message = _text(said.get("reason")), _text(said.get("message"))
     if kind is StateKind.WAITING:
         return ContainerState(kind, reason=reason, message=message)
@@ -328,16 +329,16 @@ def _reported_state(state: Json) -> ContainerState:
 
 def _conditions(conditions: Any) -> Sequence[CloudCondition]:
     return tuple(
-        CloudCondition(
-            type=_text(one.get("type")),
-            status=_text(one.get("status")),
-            reason=_text(one.get("reason")),
-            message=_text(one.get("message")),
-        )
+        _condition(*(_text(one.get(name)) for name in ("type", "status", "reason", "message")))
         for one in _maps(conditions)
         if _text(one.get("type")) not in _DERIVED_CONDITIONS
     )
 
+
+# What begins together and what is well looks the same: thousands of instances hold one such object. The caches only
+# have to outlast one answer.
+_running = lru_cache(maxsize=1024)(lambda started_at: ContainerState(StateKind.RUNNING, started_at=started_at))
+_condition = lru_cache(maxsize=1024)(CloudCondition)
 
 _EVENT_SUFFIX = re.compile(r"\.([0-9a-f]{8,32})$")
 
@@ -350,9 +351,9 @@ def event(item: Any) -> CloudEvent:
     name = _text(folded.get("name")) or _text(_map(folded.get("metadata")).get("name"))
     return CloudEvent(
         id=_event_id(name, reason, message, first),
-        type=_text(folded.get("type")) or "Normal",
-        reason=reason,
-        message=message,
+        type=_shared(folded.get("type")) or "Normal",
+        reason=_shared(reason),
+        message=_shared(message),
         count=_int(folded.get("count")) or 1,
         first_at=first,
         last_at=instant(folded.get("lasttimestamp")) or first,
@@ -435,6 +436,20 @@ def _maps(value: Any) -> list[Json]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+_SHORT = 256  # characters: so that the cache of texts stays small whatever the cloud says
+
+
+def _shared(value: Any) -> str:
+    """A text that many instances have, which then is one object in memory."""
+    text = _text(value)
+    return _same(text) if len(text) <= _SHORT else text
+
+
+@lru_cache(maxsize=4096)  # not `sys.intern`: what is interned may never be freed
+def _same(text: str) -> str:
+    return text
 
 
 def _bool(value: Any) -> bool:
