@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from vk_provider.control.queue import KeyedQueue
 
 
@@ -100,3 +102,19 @@ async def test_a_key_that_is_postponed_again_and_again_leaves_nothing_behind(vir
     assert len(queue._heap) < 200
     await queue.get()
     assert virtual_time() == 5
+
+
+def test_on_the_loop_that_we_run_on_delays_below_its_clock_come_too():
+    """uvloop counts in milliseconds, and what is due within one has no timer there."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def play() -> set[str]:
+        queue = KeyedQueue()
+        for number in range(50):
+            queue.add_after(f"{number}", 0.0001 * number)
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            return {await queue.get() for _ in range(50)}
+
+    assert uvloop.run(play()) == {f"{number}" for number in range(50)}

@@ -22,7 +22,8 @@ class KeyedQueue:
         self._processing: set[str] = set()
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # uvloop's handle of what is due already cannot tell
         self._getters: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -86,10 +87,11 @@ class KeyedQueue:
 
     def _arm(self) -> None:
         if self._timer is not None:
-            if self._timer.when() <= self._heap[0][0]:
+            if self._rings_at <= self._heap[0][0]:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+        self._rings_at = self._heap[0][0]
+        self._timer = asyncio.get_running_loop().call_at(self._rings_at, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
