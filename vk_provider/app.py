@@ -92,7 +92,7 @@ class Provider:
         self._credentials = _credentials(config)
         self._cloud = self._eci()
         self._asker = Asker(self._cloud)
-        self._recorder = Recorder(events_client)
+        self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
         self._queue = KeyedQueue()
         self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name)
         self._pods.subscribe(self._queue.add)

@@ -992,3 +992,18 @@ async def test_who_wants_no_further_try_gets_none(annotation, phase, reason):
         await asyncio.sleep(600)
         assert world.kube.pod("job")["status"]["phase"] == phase
     assert world.cloud.created == []
+
+
+@in_no_time
+async def test_the_clouds_events_that_find_no_room_are_told_when_there_is_some():
+    world = World()
+    async with world.running() as process:
+        await served(world)
+        recorder = process.recorder
+        kept, recorder._crowded = recorder._crowded, 0
+        world.cloud.event("eci-1", "late", reason="Sync", message="told in the end")
+        await asyncio.sleep(60)
+        assert not world.kube.events("Sync")
+        recorder._crowded = kept
+        await asyncio.sleep(60)
+        assert [each["message"] for each in world.kube.events("Sync")] == ["told in the end"]

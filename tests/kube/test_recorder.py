@@ -356,3 +356,29 @@ async def test_one_mirrored_event_is_never_in_two_workers_hands():
         counts = [seen.body["count"] for seen in server.seen]
         assert counts == sorted(set(counts))
         assert counts[-1] == 59
+
+
+@virtual_time
+async def test_in_a_burst_events_take_ten_times_as_long_but_warnings_do_not_and_no_burst_lasts_for_ever():
+    async with serving() as (server, client):
+        server.on("POST", EVENTS, lambda seen: seen.body)
+        recorder = new_recorder(client, per_s=50, burst=1, workers=1, yields_to=lambda: True)
+        for index in range(600):
+            recorder.put(event(f"n.{index}", uid=f"n{index}"))
+        recorder.put(event("w", uid="w", kind="Warning"))
+        async with running(recorder.run()):
+            await asyncio.sleep(25)
+            assert 100 <= len(server.seen) <= 130, "five a second"
+            assert server.seen[0].body["metadata"]["name"] == "w"
+            assert server.seen[0].at < 0.1
+            assert await recorder.flush(20), "fifty a second again"
+
+
+@virtual_time
+async def test_who_can_come_again_is_told_when_there_is_no_room():
+    async with serving() as (_, client):
+        recorder = new_recorder(client, most=10)
+        for index in range(10):
+            assert recorder.has_room == (index < 8)
+            recorder.put(event(f"n.{index}", uid=f"n{index}"))
+        assert recorder.dropped["full"] == 0

@@ -85,6 +85,7 @@ CUT = 100  # a name this long may be one that the cloud cut short, and then no p
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
 KILLING = "Killing"
+TOLD_LATER_S = 20.0  # what of the cloud's events finds no room in the line
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
 
@@ -569,15 +570,20 @@ class PodController:
         instance, _ = primary(pod, instances)
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
-        told = [each for each in instance.events if not events.is_of_our_restart(pod, each)]
         mirrored = {each.id: each.count for each in record.mirrored}
+        told = []
+        for event in instance.events:
+            if mirrored.get(event.id, 0) < event.count:
+                if events.is_of_our_restart(pod, event):
+                    continue
+                # A stop was told when we asked for it; a process that does not remember meets the same name.
+                if event.reason != KILLING or instance.id not in record.deletes:
+                    if not self._recorder.has_room:
+                        self._queue.add_after(pods.uid_of(pod), TOLD_LATER_S)
+                        continue
+                    self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
+            told.append(event)
         record.mirrored = instance.events if len(told) == len(instance.events) else told
-        for event in told:
-            if mirrored.get(event.id, 0) >= event.count:
-                continue
-            if event.reason == KILLING and instance.id in record.deletes:
-                continue  # it was told when we asked for it; a process that does not remember meets the same name
-            self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
 
 
 def _is_same(held: Json | None, pod: Json) -> bool:

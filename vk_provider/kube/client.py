@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -28,6 +29,8 @@ Json = dict[str, Any]
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+
+BURST = 30  # writes within a second
 
 _OPEN_S = 30.0  # a server sends the head of a watch at once, however quiet the watch
 _PROBE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a vanished peer shows after a minute
@@ -55,6 +58,7 @@ class KubeClient:
         self.observe: Observe = _unobserved
         self._credentials = credentials
         self._lanes = {lane: asyncio.Semaphore(count) for lane, count in at_once.items()}
+        self._written_at: deque[float] = deque(maxlen=BURST)  # loop times
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the lanes bound requests; a watch holds a connection for ever
             timeout=aiohttp.ClientTimeout(total=None),
@@ -71,6 +75,12 @@ class KubeClient:
         credentials = InClusterCredentials() if kubeconfig is None else KubeconfigCredentials(kubeconfig, context)
         await credentials.start()
         return cls(credentials, await credentials.access(), user_agent=user_agent)
+
+    @property
+    def in_burst(self) -> bool:
+        """Whether pods come or go so fast that their events, two for each write, could not be told as fast anyhow."""
+        full = len(self._written_at) == BURST
+        return full and asyncio.get_running_loop().time() - self._written_at[0] < 1.0
 
     async def close(self) -> None:
         await self._session.close()
@@ -146,8 +156,11 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> Json:
         call = f"{method} {path}"
+        lane = lane_of(method, path)
+        if lane is Lane.WRITES:
+            self._written_at.append(asyncio.get_running_loop().time())
         with _mapped(call):
-            async with asyncio.timeout(timeout_s), self._lanes[lane_of(method, path)]:
+            async with asyncio.timeout(timeout_s), self._lanes[lane]:
                 response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
                 async with response:
                     return _decoded(await _checked(response, call), call)

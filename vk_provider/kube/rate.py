@@ -22,10 +22,10 @@ class TokenBucket:
         self._tokens -= 1.0
         return True
 
-    def reserve(self, now: float) -> float:
-        """Take a token even if it is yet to come; returns the seconds to wait for it."""
+    def reserve(self, now: float, tokens: float = 1.0) -> float:
+        """Take tokens even if they are yet to come; returns the seconds to wait for them."""
         self._fill(now)
-        self._tokens -= 1.0
+        self._tokens -= tokens
         return max(0.0, -self._tokens / self._per_s)
 
     def _fill(self, now: float) -> None:

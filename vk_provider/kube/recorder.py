@@ -28,6 +28,10 @@ _BACKOFF = Backoff(first_s=1.0, most_s=30.0, spread=0.5)
 _MIRRORED_MEMORY = 100_000
 _KEPT_BY_SERVER = timedelta(hours=1)  # kube-apiserver --event-ttl
 _PAGE = 500
+# While pods come in a burst, an event takes as long as ten: they decorate, and the API server, the database and we are
+# needed for what runs. For so long at most, so that under a load that never ends events come as fast as ever.
+_YIELDING = 10.0
+_YIELDS_S = 30.0
 
 Name = str  # namespace/name
 
@@ -76,6 +80,7 @@ class Recorder:
     """`run` sends, `put` may be called before, during and after.
 
     sent, dropped: counters by what happened, for metrics. clock: tells a predecessor's events from ours.
+    yields_to: whether there is something more urgent to be written just now.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Recorder:
         workers: int = 4,
         per_s: float = 50.0,
         burst: int = 100,
+        yields_to: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -93,6 +99,9 @@ class Recorder:
         self.dropped: Counter[str] = Counter()
         self._client = client
         self._line = Line(most)
+        self._crowded = most - most // 5
+        self._yields_to = yields_to
+        self._busy_since: float | None = None
         self._workers = workers
         self._per_s, self._burst = per_s, burst
         self._jitter = jitter
@@ -110,6 +119,11 @@ class Recorder:
     def __len__(self) -> int:
         """Events that are not on the server yet."""
         return len(self._line) + self._in_flight
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more than our own may be put: who can put it later waits until then, and nothing is lost."""
+        return len(self._line) < self._crowded
 
     def put(self, event: Json, key: Hashable | None = None) -> None:
         """Take a finished Event.
@@ -212,7 +226,7 @@ class Recorder:
             series.in_flight = True
             self._in_flight += 1
             try:
-                await asyncio.sleep(rate.reserve(_now()))
+                await asyncio.sleep(rate.reserve(_now(), _YIELDING if self._yields(series) else 1.0))
                 again = await self._deliver(series)
             finally:
                 series.in_flight = False
@@ -221,6 +235,14 @@ class Recorder:
                 self._enqueue(series)
             if not len(self):
                 self._idle.set()
+
+    def _yields(self, series: Series) -> bool:
+        if not self._yields_to():
+            self._busy_since = None
+            return False
+        now = _now()
+        self._busy_since = now if self._busy_since is None else self._busy_since
+        return not series.is_warning and now - self._busy_since < _YIELDS_S
 
     async def _next(self) -> Series:
         while True:
