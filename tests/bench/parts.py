@@ -169,7 +169,7 @@ class Watcher:
 
 
 class Provider:
-    """The provider as a user starts it."""
+    """The provider as a user starts it, unless another module that does the same is named."""
 
     def __init__(
         self,
@@ -180,16 +180,17 @@ class Provider:
         flags: Sequence[str] = (),
         *,
         profile: Path | None = None,
+        module: str = "vk_provider",
     ) -> None:
         self.node = node
         self._directory, self._plane, self._cloud, self._flags = directory, plane, cloud, flags
-        self._profile = profile
+        self._profile, self._module = profile, module
         self.child: Child | None = None
 
     async def start(self) -> None:
         words = [
             *(("cProfile", "-o", str(self._profile), "-m") if self._profile else ()),
-            "vk_provider",
+            self._module,
             "run",
             f"--kubeconfig={self._plane.kubeconfig}",
             f"--node-name={self.node}",
