@@ -77,9 +77,9 @@ def of_process() -> dict[str, Any]:
     holders: dict[str, list[object]] = {}
     everything = gc.get_objects()
     for item in everything:
-        if not type(item).__module__.startswith("vk_provider."):
-            continue
         for attribute in _HOLDERS.get(type(item).__name__, ()):
+            if not type(item).__module__.startswith("vk_provider."):
+                continue
             held = vars(item) if attribute == "*" else getattr(item, attribute)
             holders.setdefault(f"{type(item).__name__}.{attribute}", []).append(held)
     order = [f"{name}.{attribute}" for name, attributes in _HOLDERS.items() for attribute in attributes]

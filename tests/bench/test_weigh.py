@@ -7,9 +7,11 @@ shows by whom, in the whole process.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from tests.bench import scales
 from tests.bench.scales import weigh
 from tests.bench.shape import _world
 from tests.control import pure_time
@@ -68,6 +70,19 @@ def a_pod() -> dict[str, float]:
 @pytest.mark.parametrize("holder", MOST)
 def test_a_pod_at_rest_takes_no_more_than(holder, a_pod):
     assert a_pod[holder] <= MOST[holder], a_pod
+
+
+def test_the_holders_of_a_process_are_found_by_their_classes():
+    told = pure_time.play(_process())
+    named = {name.partition(".")[0] for name in told["holders"]}
+    assert named >= {"Store", "InstanceStore", "InstancePoller", "PodController", "Recorder", "LiveConfiguration"}
+    assert told["VmRSS"] > 1e6
+
+
+async def _process() -> dict[str, Any]:
+    async with _world().running(workers=4):
+        await asyncio.sleep(5)
+        return scales.of_process()
 
 
 def test_what_is_shared_is_weighed_once_and_by_its_first_holder():
