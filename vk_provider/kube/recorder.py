@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _TRIES = 12
 ALREADY_EXISTS = "AlreadyExists"
 _BACKOFF = Backoff(first_s=1.0, most_s=30.0, spread=0.5)
-_MIRRORED_MEMORY = 100_000
+_MIRRORED_MEMORY = 50_000  # names: five of each of ten thousand pods; who is forgotten meets AlreadyExists
 _KEPT_BY_SERVER = timedelta(hours=1)  # kube-apiserver --event-ttl
 _PAGE = 500
 # While pods come in a burst, an event takes as long as ten: they decorate, and the API server, the database and we are
