@@ -6,7 +6,7 @@ Whose a task or a timer is stands in its context. The others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -19,6 +19,7 @@ class Life:
     def __init__(self) -> None:
         self.stopped = False
         self.held: list[asyncio.Handle] = []
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
     def stop(self) -> None:
         self.stopped = True
@@ -28,11 +29,28 @@ class Life:
         held, self.held = self.held, []
         loop.run_soon(held)
 
+    async def end(self) -> None:
+        """What nobody waited for dies with it all the same."""
+        left = list(self.tasks)
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
 
 LIFE: ContextVar[Life | None] = ContextVar("LIFE", default=None)
 
 
 class StoppableLoop(PureLoop):
+    def create_task(
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = super().create_task(coro, name=name, context=context)
+        life = LIFE.get() if context is None else context.get(LIFE)
+        if life is not None:
+            life.tasks[task] = None
+            task.add_done_callback(lambda over: life.tasks.pop(over, None))
+        return task
+
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
         life = LIFE.get() if context is None else context.get(LIFE)
         if life is None or not life.stopped:

@@ -134,10 +134,7 @@ class VirtualWorld(World):
             return
         self.life.go_on(self.loop)
         await self._process.end()
-        left = [each for each in asyncio.all_tasks() if each.get_context().get(LIFE) is self.life]
-        for each in left:  # what it had not awaited dies with it all the same
-            each.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self.life.end()
 
     async def kill(self, steps: int, *, down_s: float) -> None:
         """At so many steps of its calls from now, before one acts or after; or, should it make none, in a while."""
