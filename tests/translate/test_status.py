@@ -143,6 +143,11 @@ def test_two_containers_one_waiting_is_pending_one_ended_is_running():
     assert mirror(two, instance("Running", run("a"), end("b", code=1)))["phase"] == "Running"
 
 
+def test_a_pod_that_ran_is_never_pending_again_by_an_answer_that_is_out_of_date():
+    ran = mirror(pod(), instance("Running", run()))
+    assert mirror(pod(status=ran), instance("Scheduling", wait()))["phase"] == "Running"
+
+
 def test_deleting_a_pod_does_not_end_it_before_the_cloud_stops_it():
     """P18: with restartPolicy Always the container may start again until the instance is Terminating."""
     assert mirror(pod(policy="Always", deleting=True), instance("Running", end(code=1)))["phase"] == "Running"

@@ -190,6 +190,7 @@ def mirrored(
     match reading:
         case _Reading.CONTAINERS:
             derived = phase(pod, inits, apps, final=False)
+            derived = _live_phase(pod) if derived == PENDING else derived  # by a look that is older than the pod's own
         case _Reading.STOPPING:
             derived = phase(pod, inits, apps, final=all_stopped(instance))
         case _Reading.ENDED:
