@@ -1,6 +1,8 @@
 """`python -m tests.chaos`: a seeded run of everything that can go wrong; ends with 1 and the auditor's lines if any.
 
-The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides.
+The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides. Not so with
+--virtual: there the provider's core runs on virtual time between an API server and a cloud in memory, and the seed
+decides all.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.run import Plan, play
+from tests.chaos.virtual import many
 
 
 def main() -> int:
@@ -26,7 +29,13 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, help="folder for the logs of all parts (default: kept if anything is wrong)"
     )
+    parser.add_argument("--virtual", action="store_true", help="on virtual time, in this process: --seed tells one story")
+    parser.add_argument("--seeds", type=int, default=200, help="with --virtual and no --seed: how many (200)")
+    parser.add_argument("--from-seed", type=int, default=0, help="with --seeds: the first of them (0)")
     words = parser.parse_args()
+    if words.virtual:
+        well = many.one(words.seed, _say) if words.seed is not None else many.many(words.from_seed, words.seeds, _say)
+        return 0 if well else 1
     seed = words.seed if words.seed is not None else random.SystemRandom().randrange(10**6)
     plan = Plan(seed, faults=words.faults, jobs=words.jobs, lasts_s=words.seconds, real=words.real)
     directory = words.keep or Path(tempfile.mkdtemp(prefix="vk-chaos-"))

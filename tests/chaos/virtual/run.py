@@ -30,7 +30,7 @@ class Outcome:
     seed: int
     complaints: list[str]
     said: list[str]
-    facts: Mapping[str, float]
+    facts: Mapping[str, int]
     evidence: Evidence
 
 
@@ -117,7 +117,7 @@ def _noted(world: VirtualWorld) -> list[tuple[str, str]]:
     return [(uid, instance) for uid, instance in noted if instance in world.cloud.instances]
 
 
-def _facts(world: VirtualWorld) -> dict[str, float]:
+def _facts(world: VirtualWorld) -> dict[str, int]:
     return {
         "pods": len(world.kube.statuses),
         "instances": len(world.cloud.ever),
