@@ -162,7 +162,9 @@ def test_an_ended_instance_whose_containers_are_never_reported_ended_is_believed
     running, _ = settled(pod(), [RUNNING])
     seen, action = settled(running, [stale], PodRecord(ended_s=999.0))
     assert (seen["status"]["phase"], action) == ("Running", Wait(SETTLED_S))
-    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
+    seen, action = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
+    assert (seen["status"]["phase"], action) == ("Running", Look("eci-1")), "not before the cloud was asked once more"
+    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S, ended_again=True))
     assert seen["status"]["phase"] == "Failed"
 
 

@@ -277,8 +277,9 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
-    settled = record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S
-    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=settled)
+    if record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S and not record.ended_again:
+        return Look(instance.id)  # its exit codes may have come in an answer that never reached us
+    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=record.ended_again)
     body = status.patch(
         pod, desired, annotations=notes.memory(pod, instance, record), along=notes.news(pod, instance, record)
     )
