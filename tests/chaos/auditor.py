@@ -36,7 +36,7 @@ class Evidence:
 
     What only a stage knows that sees everything; None, or nothing, where it does not. disrupted, deleted: uids.
     extra: instances that others made, by the uid on them. owed: uid and event of the cloud's that could be read for
-    long enough. ended: uid → when the pod had ended or was gone, by the journal's clock, as all that follows: troubled:
+    long enough. unheard: uids whose instance went in the midst of trouble, and its events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as all that follows: troubled:
     from when to when something was broken; until: when all this was read.
     """
 
@@ -59,6 +59,7 @@ class Evidence:
     deleted: frozenset[str] | None = None
     extra: Mapping[str, int] = field(default_factory=dict)
     owed: Sequence[tuple[str, Json]] = ()
+    unheard: frozenset[str] = frozenset()
     ended: Mapping[str, float] = field(default_factory=dict)
     troubled: Sequence[tuple[float, float]] = ()
     until: float = math.inf
@@ -210,7 +211,8 @@ def events_are_told_once(evidence: Evidence) -> Iterator[str]:
     for pod in evidence.pods:
         codes = [each["state"].get("terminated", {}) for each in pod["status"].get("containerStatuses", ())]
         ran = any(each.get("startedAt") and each.get("reason") in ("Completed", "Error") for each in codes)
-        if ran and pod["metadata"]["uid"] not in started and not pod["status"].get("reason"):
+        uid = pod["metadata"]["uid"]
+        if ran and uid not in started and uid not in evidence.unheard and not pod["status"].get("reason"):
             yield f"pod {pod['metadata']['name']} ran, and no event says that it started"
 
 

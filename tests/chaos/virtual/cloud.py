@@ -29,6 +29,7 @@ Json = dict[str, Any]
 RUNS = (InstanceStatus.RUNNING, InstanceStatus.UPDATING)
 STOPPED = 143
 TOLD_FOR_S = 8.0  # an instance that goes is shown so long after its containers have ended
+LOOKED_BACK_S = 75.0  # how far a look for changes reaches back at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class WitnessedCloud(LivingCloud):
         self.journal: list[Json] = []
         self.ever: dict[str, Instance] = {}
         self.planted: set[str] = set()
+        self.withheld: list[tuple[float, float]] = []
         self.stale_s = 0.0
         self.empty = self.partial = False
         self.chance = 0.5
@@ -128,8 +130,13 @@ class WitnessedCloud(LivingCloud):
         }
 
     def told_by(self, instance_id: str, when_s: float) -> list[CloudEvent]:
-        """The events that an instance shows since then at the latest."""
-        return [each for each in self.ever[instance_id].events if self._happened[instance_id, each.id] <= when_s]
+        """The events that an instance shows since then at the latest, but for those that happened in, or soon before, a
+        time whose answers were false: nobody asks again for what was said not to be there."""
+
+        def is_due(at_s: float) -> bool:
+            return at_s <= when_s and not any(began - LOOKED_BACK_S < at_s < over for began, over in self.withheld)
+
+        return [each for each in self.ever[instance_id].events if is_due(self._happened[instance_id, each.id])]
 
     # --- Cloud
 

@@ -207,9 +207,11 @@ async def cloud_lists(world: VirtualWorld, dice: random.Random) -> str:
     how: object = dice.uniform(1.0, 30.0) if kind == "stale_s" else True
     world.cloud.chance = dice.choice((0.3, 0.7, 1.0))
     setattr(world.cloud, kind, how)
+    began_s = world.time_s
     with world.trouble():
         await asyncio.sleep(seconds)
     setattr(world.cloud, kind, 0.0 if kind == "stale_s" else False)
+    world.cloud.withheld.append((began_s, world.time_s))
     return f"answers were {kind} ({how}) for {seconds:.1f} s"
 
 
@@ -217,9 +219,11 @@ async def not_shown_yet(world: VirtualWorld, dice: random.Random) -> str:
     """Lists do not have the newest instances for a while."""
     picked = {each.id for each in world.cloud.instances.values() if each.status is InstanceStatus.SCHEDULING}
     world.cloud.hidden |= picked
+    began_s = world.time_s
     with world.trouble():
         await asyncio.sleep(dice.uniform(1.0, 100.0))
     world.cloud.hidden -= picked
+    world.cloud.withheld.append((began_s, world.time_s))
     return f"{len(picked)} instances were in no list"
 
 

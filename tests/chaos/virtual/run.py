@@ -54,10 +54,11 @@ async def _played(seed: int, log: ErrorLog) -> Outcome:
     world.say("calm")
     await asyncio.sleep(CALM_S)
     evidence = _evidence(world)
-    found = [*world.crashed, *world.kube.wrongs, *log.lines, *complaints(evidence), *_leaks(world)]
+    wrongs = [each for each in world.kube.wrongs if "and was changed" not in each]  # which the auditor judges
+    found = [*world.crashed, *wrongs, *log.lines, *complaints(evidence), *_leaks(world)]
     await world.close()
     await living
-    return Outcome(seed, found, [f"{at_s:8.2f} s  {text}" for at_s, text in world.said], _facts(world), evidence)
+    return Outcome(seed, found, [f"{at_s:8.2f} s  {text}" for at_s, text in sorted(world.said, key=lambda each: each[0])], _facts(world), evidence)
 
 
 async def _trouble(
@@ -105,6 +106,7 @@ def _evidence(world: VirtualWorld) -> Evidence:
         deleted=frozenset(kube.deleted),
         extra=extra,
         owed=owed,
+        unheard=_unheard(world),
         ended=kube.ended,
         troubled=world.troubled,
         until=world.time_s,
@@ -115,6 +117,12 @@ def _noted(world: VirtualWorld) -> list[tuple[str, str]]:
     """Every pod that is there and has an instance: its uid, and the instance's id."""
     noted = [(pod["metadata"]["uid"], pods.instance_id_of(pod)) for pod in world.kube.pods()]
     return [(uid, instance) for uid, instance in noted if instance in world.cloud.instances]
+
+
+def _unheard(world: VirtualWorld) -> frozenset[str]:
+    """Pods that are there, of whose instances none is: what they told may have gone with a process that died."""
+    there = {each.owner.uid for each in world.cloud.instances.values()}
+    return frozenset(uid for pod in world.kube.pods() if (uid := pod["metadata"]["uid"]) not in there)
 
 
 def _facts(world: VirtualWorld) -> dict[str, int]:

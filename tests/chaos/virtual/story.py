@@ -81,7 +81,7 @@ def _course(dice: random.Random, kind: str) -> Course:
         init_code=INIT_EXIT_CODES.get(kind, 0),
         crashes=dice.randint(1, 4) if kind in ("tried", "shaky") else 0,
         back_off_s=dice.uniform(2.0, 12.0),
-        lag_s=dice.choice((0.0, dice.uniform(-15.0, 15.0))),
+        lag_s=dice.choice((0.0, 0.0, dice.uniform(-5.0, 20.0))),
     )
 
 
