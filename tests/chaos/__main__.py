@@ -29,7 +29,9 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, help="folder for the logs of all parts (default: kept if anything is wrong)"
     )
-    parser.add_argument("--virtual", action="store_true", help="on virtual time, in this process: --seed tells one story")
+    parser.add_argument(
+        "--virtual", action="store_true", help="on virtual time, in this process: --seed tells one story"
+    )
     parser.add_argument("--seeds", type=int, default=200, help="with --virtual and no --seed: how many (200)")
     parser.add_argument("--from-seed", type=int, default=0, help="with --seeds: the first of them (0)")
     words = parser.parse_args()

@@ -35,7 +35,7 @@ class Evidence:
     init_exit_codes, of pods whose init container ends so, and crash_codes, of runs before the last.
 
     What only a stage knows that sees everything; None, or nothing, where it does not. disrupted, deleted: uids.
-    extra: instances that others made, by the uid on them. owed: uid and event of the cloud's that could be read for
+    extra, starts: instances that others made, and all that were to run, by the uid on them. owed: uid and event of the cloud's that could be read for
     long enough. unheard: uids whose instance went in the midst of trouble, and its events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as all that follows: troubled:
     from when to when something was broken; until: when all this was read.
     """
@@ -58,6 +58,7 @@ class Evidence:
     disrupted: frozenset[str] | None = None
     deleted: frozenset[str] | None = None
     extra: Mapping[str, int] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
     owed: Sequence[tuple[str, Json]] = ()
     unheard: frozenset[str] = frozenset()
     ended: Mapping[str, float] = field(default_factory=dict)
@@ -77,6 +78,9 @@ def one_instance_per_pod(evidence: Evidence) -> Iterator[str]:
     for uid, count in placed.items():
         if count > 1 + evidence.extra.get(uid, 0):
             yield f"pod {evidence.names.get(uid, uid)} ({uid}) had {count} instances"
+    for uid, count in evidence.starts.items():
+        if count > max(1 + evidence.extra.get(uid, 0), placed[uid]):
+            yield f"for pod {evidence.names.get(uid, uid)} ({uid}) {count} instances were asked for"
     live = Counter(uid_of(each) for each in evidence.live_groups)
     for uid, count in live.items():
         if count > 1:
@@ -122,7 +126,12 @@ def exit_codes_are_true(evidence: Evidence) -> Iterator[str]:
                 yield f"pod {name} ({uid}) says that it was disrupted, and was not: {last.get('reason')}"
         elif evidence.deleted is not None and uid not in evidence.deleted:
             yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}, and nobody deleted it"
-        elif evidence.deleted is not None and not {*codes} <= {wanted, *STOPPED, None, evidence.crash_codes.get(kind_of(name))}:
+        elif evidence.deleted is not None and not {*codes} <= {
+            wanted,
+            *STOPPED,
+            None,
+            evidence.crash_codes.get(kind_of(name)),
+        }:
             yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}, or by being stopped"
         elif evidence.deleted is None and not STOPPED & {*codes}:
             yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}"

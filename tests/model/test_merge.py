@@ -57,7 +57,7 @@ RUNS_SECOND = run_of(StateKind.RUNNING, SECOND, count=1, last=FIRST)
 
 
 @pytest.mark.parametrize(
-    "older, newer",
+    ("older", "newer"),
     [
         pytest.param(RUNS_FIRST, ENDED_FIRST, id="a run, its end"),
         pytest.param(ENDED_FIRST, WAITS, id="an end, the wait for the next run"),
@@ -74,9 +74,9 @@ def test_an_answer_that_lags_takes_nothing_back(older, newer):
 
 def test_what_cannot_be_compared_is_taken_as_told():
     begun_anew = run_of(StateKind.WAITING, "")
-    assert without_older(replace(KNOWN, containers=(RUNS_SECOND,)), replace(KNOWN, containers=(begun_anew,))) == replace(
-        KNOWN, containers=(begun_anew,)
-    )
+    assert without_older(
+        replace(KNOWN, containers=(RUNS_SECOND,)), replace(KNOWN, containers=(begun_anew,))
+    ) == replace(KNOWN, containers=(begun_anew,))
 
 
 def test_an_ended_instance_is_not_raised_by_a_full_look_either():

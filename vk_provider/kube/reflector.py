@@ -109,8 +109,8 @@ class Reflector:
         self._watch_s = watch_s
         self._jitter = jitter
         self._list_timeout_s = list_timeout_s
-        # Not what the server has at hand: that may lag behind what an earlier life of ours wrote, and whoever works from
-        # it writes over ends that are final.
+        # Not what the server has at hand: that may lag behind what an earlier life of ours wrote, and who works from it
+        # writes over ends that are final.
         self._state: State = Empty(NEWEST)
         self._failures = 0
         self._failed_at = float("-inf")

@@ -53,7 +53,12 @@ class WitnessedCloud(LivingCloud):
     """
 
     def __init__(
-        self, clock: Callable[[], datetime], *, time_s: Callable[[], float], spawn: Callable[..., Any], dice: random.Random
+        self,
+        clock: Callable[[], datetime],
+        *,
+        time_s: Callable[[], float],
+        spawn: Callable[..., Any],
+        dice: random.Random,
     ) -> None:
         super().__init__(clock)
         self.courses: dict[tuple[str, str], Course] = {}
@@ -65,6 +70,7 @@ class WitnessedCloud(LivingCloud):
         self.empty = self.partial = False
         self.chance = 0.5
         self.forget_next_token = False
+        self.shy_s = 0.0  # how long an instance that is made now is in no list
         self._time_s, self._spawn, self._dice = time_s, spawn, dice
         self._past: list[tuple[float, str, Instance | None]] = []
         self._moment = 1_767_322_800_000_000_000  # in nanoseconds
@@ -246,6 +252,9 @@ class WitnessedCloud(LivingCloud):
             cpu=2.0,
             memory_gib=4.0,
         )
+        if self.shy_s:
+            self.hidden.add(instance_id)
+            self._later(self.shy_s, lambda: self.hidden.discard(instance_id))
         if self.unplaced[owner.uid] < course.unplaced:
             self.unplaced[owner.uid] += 1
             self._later(course.starts_s, lambda: self._no_room(instance_id))

@@ -20,7 +20,9 @@ from vk_provider.model.instance import InstanceStatus
 
 Fault = Callable[[VirtualWorld, random.Random], Awaitable[str]]
 LATE_S = 45.0  # longer than anybody waits for an answer
-MOST_AHEAD_S = 2700.0  # of the provider's clock: with an hour, what is told now looks like what the server has forgotten
+MOST_AHEAD_S = (
+    2700.0  # of the provider's clock: with an hour, what is told now looks like what the server has forgotten
+)
 
 
 async def _for_a_while(world: VirtualWorld, seconds: float, *accidents: Accident) -> None:
@@ -100,6 +102,16 @@ async def api_lost(world: VirtualWorld, dice: random.Random) -> str:
     )
     await _for_a_while(world, seconds, accident)
     return f"{'answers' if acts else 'requests'} about {part or 'anything'} were lost for {seconds:.1f} s"
+
+
+async def events_refused(world: VirtualWorld, dice: random.Random) -> str:
+    """What decorates is the first thing that a server under load turns away."""
+    status, seconds, chance = dice.choice((429, 500)), dice.uniform(5.0, 60.0), dice.choice((0.5, 1.0))
+    refused = Accident(
+        KUBE, lambda name, about: "/events" in about, chance, lambda: KubeUnavailable("overloaded", status=status)
+    )
+    await _for_a_while(world, seconds, refused)
+    return f"{status} for {seconds:.1f} s, {chance:.0%}"
 
 
 async def api_slow(world: VirtualWorld, dice: random.Random) -> str:
@@ -193,6 +205,19 @@ async def cloud_lost(world: VirtualWorld, dice: random.Random) -> str:
     return f"{'answers' if acts else 'requests'} of {call or 'everything'} were lost for {seconds:.1f} s"
 
 
+async def made_unheard(world: VirtualWorld, dice: random.Random) -> str:
+    """Creates act, their answers are lost, and what they made is in no list yet: only its token tells of it."""
+    shy_s, seconds, began_s = dice.uniform(5.0, 40.0), dice.uniform(10.0, 40.0), world.time_s
+    world.cloud.shy_s = shy_s
+    lost = Accident(CLOUD, _is("create"), 0.7, lambda: CloudUnavailable("no answer"), acts=True)
+    await _for_a_while(world, seconds, lost)
+    world.cloud.shy_s = 0.0
+    with world.trouble():
+        await asyncio.sleep(shy_s)
+    world.cloud.withheld.append((began_s, world.time_s))
+    return f"what was made in {seconds:.1f} s was not heard of for {shy_s:.1f} s"
+
+
 async def cloud_slow(world: VirtualWorld, dice: random.Random) -> str:
     call, slow_s = dice.choice(CALLS), dice.choice((dice.uniform(0.5, 15.0), LATE_S))
     seconds = dice.uniform(2.0, 30.0)
@@ -247,12 +272,15 @@ async def clock_skew(world: VirtualWorld, dice: random.Random) -> str:
 
 async def taken_away(world: VirtualWorld, dice: random.Random) -> str:
     """Instances removed behind everybody's back, or reclaimed with a word."""
-    picked = _some(world, dice, InstanceStatus.RUNNING, InstanceStatus.PENDING, InstanceStatus.SCHEDULING)
+    picked = _some(world, dice, *InstanceStatus)
     reclaimed = dice.random() < 0.4
     for each in picked:
-        owner = world.cloud.instances[each].owner.uid
-        world.disrupted.add(owner)
-        world.cloud.reclaim(each) if reclaimed else world.cloud.vanish(each)
+        instance = world.cloud.instances[each]
+        world.disrupted.add(instance.owner.uid)
+        if reclaimed and instance.status in (InstanceStatus.RUNNING, InstanceStatus.PENDING):
+            world.cloud.reclaim(each)
+        else:
+            world.cloud.vanish(each)
     return f"{', '.join(picked) or 'none'} {'reclaimed' if reclaimed else 'vanished'}"
 
 
@@ -292,6 +320,7 @@ FAULTS: Mapping[Fault, int] = {
     clock_jumps: 2,
     api_answers: 4,
     api_lost: 3,
+    events_refused: 3,
     api_slow: 1,
     api_away: 2,
     watches_cut: 1,
@@ -301,13 +330,14 @@ FAULTS: Mapping[Fault, int] = {
     watch_lags: 1,
     cloud_fails: 4,
     cloud_lost: 3,
+    made_unheard: 2,
     cloud_slow: 2,
     cloud_lists: 4,
     not_shown_yet: 1,
     no_stock: 1,
     denied: 1,
     clock_skew: 1,
-    taken_away: 2,
+    taken_away: 3,
     planted: 1,
     token_forgotten: 1,
 }
@@ -315,7 +345,7 @@ FAULTS: Mapping[Fault, int] = {
 
 ONE_AT_A_TIME = frozenset({killed, stopped, stale_list})
 """What is done to the provider's process."""
-ONE_OF_A_KIND = frozenset({cloud_lists, token_forgotten, watch_lags})
+ONE_OF_A_KIND = frozenset({cloud_lists, made_unheard, token_forgotten, watch_lags})
 """What is a setting of a server: a second one waits for the first."""
 
 

@@ -37,8 +37,7 @@ class Outcome:
 def play(seed: int) -> Outcome:
     """The same seed is the same story, to the last await."""
     with ErrorLog() as log:
-        outcome = play_in_no_time(_played(seed, log), loop=StoppableLoop)
-    return outcome
+        return play_in_no_time(_played(seed, log), loop=StoppableLoop)
 
 
 async def _played(seed: int, log: ErrorLog) -> Outcome:
@@ -46,6 +45,7 @@ async def _played(seed: int, log: ErrorLog) -> Outcome:
     world = VirtualWorld(random.Random(dice.random()))
     deeds = story.deeds(dice, lasts_s=TROUBLE_S)
     troubles = faults.drawn(dice, lasts_s=TROUBLE_S)
+    world.loop.set_exception_handler(lambda _, context: log.take(context))
     living = world.spawn(world.keep_alive())
     kinds = {each: asyncio.Lock() for each in faults.ONE_OF_A_KIND}
     await asyncio.gather(
@@ -58,7 +58,13 @@ async def _played(seed: int, log: ErrorLog) -> Outcome:
     found = [*world.crashed, *wrongs, *log.lines, *complaints(evidence), *_leaks(world)]
     await world.close()
     await living
-    return Outcome(seed, found, [f"{at_s:8.2f} s  {text}" for at_s, text in sorted(world.said, key=lambda each: each[0])], _facts(world), evidence)
+    return Outcome(
+        seed,
+        found,
+        [f"{at_s:8.2f} s  {text}" for at_s, text in sorted(world.said, key=lambda each: each[0])],
+        _facts(world),
+        evidence,
+    )
 
 
 async def _trouble(
@@ -105,6 +111,7 @@ def _evidence(world: VirtualWorld) -> Evidence:
         disrupted=frozenset(world.disrupted),
         deleted=frozenset(kube.deleted),
         extra=extra,
+        starts=cloud.starts,
         owed=owed,
         unheard=_unheard(world),
         ended=kube.ended,

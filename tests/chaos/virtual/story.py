@@ -137,5 +137,3 @@ def _goes(world: VirtualWorld, deed: Deed, grace_s: int) -> None:
     if world.kube.pod(deed.name, deed.namespace) is not None:
         world.say(f"pod {deed.namespace}/{deed.name} is deleted with {grace_s} s of grace")
         world.kube.delete_pod(deed.name, grace_s=grace_s, namespace=deed.namespace)
-
-

@@ -73,7 +73,7 @@ class Wire:
         if accident.error is None or accident.acts:
             try:
                 value = await getattr(self._target, name)(*args, **more)
-            except Exception as answer:  # noqa: BLE001 - whatever the server says is the caller's to hear
+            except Exception as answer:
                 error = answer
         if accident.error is not None:
             error = accident.error()
@@ -151,5 +151,3 @@ class Watch:
         finally:
             if line is not None:
                 line.cancel()
-
-

@@ -167,6 +167,12 @@ class ErrorLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
 
+    def take(self, context: dict[str, Any]) -> None:
+        """What the loop calls an error, but for tasks that nobody asks any more, as those of a process that died: when
+        that is noticed is the garbage collector's matter."""
+        if not isinstance(context.get("future"), asyncio.Task):
+            self.lines.append(f"{context.get('message')}: {context.get('exception')!r}")
+
     def __enter__(self) -> ErrorLog:
         logger = logging.getLogger("vk_provider")
         self._before = logger.level, logger.propagate
@@ -179,5 +185,3 @@ class ErrorLog(logging.Handler):
         logger = logging.getLogger("vk_provider")
         logger.removeHandler(self)
         logger.level, logger.propagate = self._before
-
-
