@@ -31,6 +31,7 @@ e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which i
 	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
 	$(BIN)/python -m pytest tests/e2e -vv --durations=10
 
+# With CHAOS="--virtual --seeds 200" so many stories on virtual time instead: a second each, the same each time.
 chaos: $(VENV)/dev-ready  ## everything that can go wrong, by a new seed, and an audit; CHAOS="--seed 7 --real" repeats or moves it
 	$(BIN)/python -m tests.chaos $(CHAOS)
 

@@ -1,8 +1,8 @@
 """`python -m tests.chaos`: a seeded run of everything that can go wrong; ends with 1 and the auditor's lines if any.
 
-The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides. Not so with
---virtual: there the provider's core runs on virtual time between an API server and a cloud in memory, and the seed
-decides all.
+The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides. Not so
+with --virtual: there the provider's core runs on virtual time between an API server and a cloud in memory, and the
+seed decides all.
 """
 
 from __future__ import annotations

@@ -35,9 +35,10 @@ class Evidence:
     init_exit_codes, of pods whose init container ends so, and crash_codes, of runs before the last.
 
     What only a stage knows that sees everything; None, or nothing, where it does not. disrupted, deleted: uids.
-    extra, starts: instances that others made, and all that were to run, by the uid on them. owed: uid and event of the cloud's that could be read for
-    long enough. unheard: uids whose instance went in the midst of trouble, and its events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as all that follows: troubled:
-    from when to when something was broken; until: when all this was read.
+    extra, starts: instances that others made, and all that were to run, by the uid on them. owed: uid and event of the
+    cloud's that could be read for long enough. unheard: uids whose instance went in the midst of trouble, and its
+    events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as are troubled, from when
+    to when something was broken, and until, when all this was read.
     """
 
     statuses: Mapping[str, Sequence[Json]]

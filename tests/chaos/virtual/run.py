@@ -17,8 +17,8 @@ from vk_provider.model import pod as pods
 
 TROUBLE_S = 150.0
 CALM_S = 400.0
-"""More than the longest delay that trouble can leave behind, which is that of a create: 150 s; with another try to place
-an instance (25 s at most after two), the longest start, program and stop, and two full counts of the sweep."""
+"""More than the longest delay that trouble can leave behind, which is that of a create: 150 s; with another try to
+place an instance (25 s at most after two), the longest start, program and stop, and two full counts of the sweep."""
 OWED_S = 60.0
 """An event that could be read for so long in the calm has been told: looks at events are 22 s apart at most."""
 

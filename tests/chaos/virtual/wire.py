@@ -24,8 +24,8 @@ Error = Callable[[], Exception]
 
 @dataclass(frozen=True)
 class Accident:
-    """wanted: which calls, by name and first argument. chance: for each of them. error: what the caller hears; None = it
-    is only slow. acts: whether the server does what it was asked. slow_s: how much longer it takes."""
+    """wanted: which calls, by name and first argument. chance: for each of them. error: what the caller hears; None =
+    it is only slow. acts: whether the server does what it was asked. slow_s: how much longer it takes."""
 
     side: str
     wanted: Callable[[str, str], bool]
