@@ -1,6 +1,8 @@
 """`python -m tests.chaos`: a seeded run of everything that can go wrong; ends with 1 and the auditor's lines if any.
 
-The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides.
+The seed decides what happens and when it is begun; which line of the provider it meets, the machine decides. Not so
+with --virtual: there the provider's core runs on virtual time between an API server and a cloud in memory, and the
+seed decides all.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from tests.chaos.bugs import BUGS
 from tests.chaos.run import ACCIDENTS, INSTANCES, PODS, REST_S, STARTS, Outcome, Plan, play
+from tests.chaos.virtual import many
 
 LONG = Plan(0, faults=50, jobs=150, lasts_s=90.0)
 SHORT = Plan(0, faults=14, jobs=25, lasts_s=12.0)  # a seed of many: half a minute, most of which is coming to rest
@@ -41,6 +44,10 @@ class Row:
 
 def main() -> int:
     words = _arguments()
+    if words.virtual:
+        if words.seed is not None and not words.seeds:
+            return 0 if many.one(words.seed, _say) else 1
+        return 0 if many.many(words.seed or 0, words.seeds or 200, _say) else 1
     first = words.seed if words.seed is not None else random.SystemRandom().randrange(10**6)
     usual = SHORT if words.seeds else LONG
     directory = words.keep or Path(tempfile.mkdtemp(prefix="vk-chaos-"))
@@ -73,6 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plant", choices=BUGS, help="give the provider this bug; the auditor must complain")
     parser.add_argument(
         "--keep", type=Path, help="folder for the logs of all parts (default: kept if anything is wrong)"
+    )
+    parser.add_argument(
+        "--virtual", action="store_true", help="on virtual time, in this process: --seed tells one story, --seeds many"
     )
     return parser.parse_args()
 

@@ -17,6 +17,11 @@ TERMINAL = ("Succeeded", "Failed")
 ENDED = ("ScheduleFailed", "Succeeded", "Failed", "Expired", "Gone")
 RANK = {"": 0, "Pending": 1, "Running": 2, "Succeeded": 3, "Failed": 3}
 STARTED = "Started"
+STOPPED = frozenset({137, 143})
+MOST_LATE_S = 240.0
+"""How long an instance may run on without trouble: what an earlier trouble leaves is a look that is tried again after
+90 s at the most, and a new process lets 60 s of its orphan's age pass; two counts that must miss something, 60 s; an
+accepted deletion, 15 s."""
 MIRRORED = "vk-provider.io/mirrored-by"
 
 
@@ -26,8 +31,14 @@ class Evidence:
 
     statuses: by pod uid, oldest first. names: by uid. pods, jobs, deployments: as they stand.
     groups, journal: the cloud's.
-    disruptions: how often an instance was taken away on purpose. exit_codes: by the first letters of a pod's name.
-    extra: instances that others made, by the uid on them.
+    disruptions: how often an instance was taken away on purpose. exit_codes: by the first letters of a pod's name, as
+    init_exit_codes, of pods whose init container ends so, and crash_codes, of runs before the last.
+
+    What only a stage knows that sees everything; None, or nothing, where it does not. disrupted, deleted: uids.
+    extra, starts: instances that others made, and all that were to run, by the uid on them. owed: uid and event of the
+    cloud's that could be read for long enough. unheard: uids whose instance went in the midst of trouble, and its
+    events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as are troubled, from when
+    to when something was broken, and until, when all this was read.
     """
 
     statuses: Mapping[str, Sequence[Json]]
@@ -43,7 +54,17 @@ class Evidence:
     disruptions: int = 0
     provider_log: str = ""
     secrets: Sequence[str] = field(default=())
+    init_exit_codes: Mapping[str, int] = field(default_factory=dict)
+    crash_codes: Mapping[str, int] = field(default_factory=dict)
+    disrupted: frozenset[str] | None = None
+    deleted: frozenset[str] | None = None
     extra: Mapping[str, int] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
+    owed: Sequence[tuple[str, Json]] = ()
+    unheard: frozenset[str] = frozenset()
+    ended: Mapping[str, float] = field(default_factory=dict)
+    troubled: Sequence[tuple[float, float]] = ()
+    until: float = math.inf
 
 
 def complaints(evidence: Evidence) -> list[str]:
@@ -58,6 +79,9 @@ def one_instance_per_pod(evidence: Evidence) -> Iterator[str]:
     for uid, count in placed.items():
         if count > 1 + evidence.extra.get(uid, 0):
             yield f"pod {evidence.names.get(uid, uid)} ({uid}) had {count} instances"
+    for uid, count in evidence.starts.items():
+        if count > max(1 + evidence.extra.get(uid, 0), placed[uid]):
+            yield f"for pod {evidence.names.get(uid, uid)} ({uid}) {count} instances were asked for"
     live = Counter(uid_of(each) for each in evidence.live_groups)
     for uid, count in live.items():
         if count > 1:
@@ -92,18 +116,37 @@ def exit_codes_are_true(evidence: Evidence) -> Iterator[str]:
     disrupted = 0
     for uid, history in evidence.statuses.items():
         name, last = evidence.names[uid], history[-1]
-        if phase(last) not in TERMINAL or kind_of(name) not in evidence.exit_codes:
+        wanted, codes = _ends(evidence, name, last)
+        if phase(last) not in TERMINAL or (wanted is None and evidence.deleted is None):
             continue
-        wanted = evidence.exit_codes[kind_of(name)]
-        codes = [each["state"].get("terminated", {}).get("exitCode") for each in last.get("containerStatuses", ())]
-        if codes == [wanted] and phase(last) == ("Failed" if wanted else "Succeeded"):
+        if wanted is not None and codes == [wanted] and phase(last) == ("Failed" if wanted else "Succeeded"):
             continue
         if last.get("reason") or any(each["type"] == "DisruptionTarget" for each in last.get("conditions", ())):
             disrupted += 1
-        elif 137 not in codes and 143 not in codes:
+            if evidence.disrupted is not None and uid not in evidence.disrupted:
+                yield f"pod {name} ({uid}) says that it was disrupted, and was not: {last.get('reason')}"
+        elif evidence.deleted is not None and uid not in evidence.deleted:
+            yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}, and nobody deleted it"
+        elif evidence.deleted is not None and not {*codes} <= {
+            wanted,
+            *STOPPED,
+            None,
+            evidence.crash_codes.get(kind_of(name)),
+        }:
+            yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}, or by being stopped"
+        elif evidence.deleted is None and not STOPPED & {*codes}:
             yield f"pod {name} ended {phase(last)} with {codes}, its program with {wanted}"
     if disrupted > evidence.disruptions:
         yield f"{disrupted} pods say that they were disrupted, {evidence.disruptions} were"
+
+
+def _ends(evidence: Evidence, name: str, status: Json) -> tuple[int | None, list[int | None]]:
+    """The exit code that the pod's program has, None = it has none, and those that its containers show."""
+    kind = kind_of(name)
+    of_init = kind in evidence.init_exit_codes
+    entries = status.get("initContainerStatuses" if of_init else "containerStatuses", ())
+    codes = [each["state"].get("terminated", {}).get("exitCode") for each in entries]
+    return evidence.init_exit_codes[kind] if of_init else evidence.exit_codes.get(kind), codes
 
 
 def terminal_is_terminal(evidence: Evidence) -> Iterator[str]:
@@ -130,6 +173,13 @@ def no_status_goes_back(evidence: Evidence) -> Iterator[str]:
             for each in after.get("containerStatuses", ()):
                 if each["restartCount"] < restarts.get(each["name"], 0):
                     yield f"{name}: container {each['name']} counts fewer restarts than before"
+                elif each["restartCount"] == restarts.get(each["name"]) and _is_raised(each, before):
+                    yield f"{name}: container {each['name']} had ended, and runs again without a restart"
+
+
+def _is_raised(entry: Json, before: Json) -> bool:
+    known = next(each for each in before["containerStatuses"] if each["name"] == entry["name"])
+    return "terminated" in known["state"] and "running" in entry["state"]
 
 
 def nothing_is_stuck(evidence: Evidence) -> Iterator[str]:
@@ -139,14 +189,23 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[str]:
             yield f"pod {name} is still being deleted"
         elif phase(pod["status"]) not in ("Running", *TERMINAL):
             yield f"pod {name} is still {phase(pod['status']) or 'without a phase'}"
+        elif phase(pod["status"]) == "Running" and kind_of(name) in {*evidence.exit_codes, *evidence.init_exit_codes}:
+            yield f"pod {name} is still Running, and its program ends by itself"
     for each in evidence.deployments:
         wanted, ready = each["spec"]["replicas"], each.get("status", {}).get("readyReplicas", 0)
         if wanted != ready:
             yield f"deployment {each['metadata']['name']} has {ready} ready of {wanted}"
 
 
+def who_runs_has_an_instance(evidence: Evidence) -> Iterator[str]:
+    billed = {uid_of(each) for each in evidence.live_groups if each["billing"]}
+    for pod in evidence.pods:
+        if phase(pod["status"]) == "Running" and pod["metadata"]["uid"] not in billed:
+            yield f"pod {pod['metadata']['name']} is said to run, and has no instance that does"
+
+
 def events_are_told_once(evidence: Evidence) -> Iterator[str]:
-    """Of the cloud's events none twice; and who ran was told to have started."""
+    """Of the cloud's events none twice, and a stop once whoever tells of it; and who ran was told to have started."""
     mirrored = [each for each in evidence.events if MIRRORED in each["metadata"].get("annotations", {})]
     told = Counter(
         (each["involvedObject"]["uid"], each["reason"], each["message"], each["firstTimestamp"]) for each in mirrored
@@ -154,12 +213,71 @@ def events_are_told_once(evidence: Evidence) -> Iterator[str]:
     for (uid, reason, message, _), count in told.items():
         if count > 1:
             yield f"pod {evidence.names.get(uid, uid)} was told {count} times: {reason} {message}"
+    stops = Counter((each["involvedObject"]["uid"], each["message"]) for each in evidence.events if _is_stop(each))
+    for (uid, message), count in stops.items():
+        if count > 1:
+            yield f"pod {evidence.names.get(uid, uid)} was told {count} times: {message}"
     started = {each["involvedObject"]["uid"] for each in mirrored if each["reason"] == STARTED}
     for pod in evidence.pods:
         codes = [each["state"].get("terminated", {}) for each in pod["status"].get("containerStatuses", ())]
         ran = any(each.get("startedAt") and each.get("reason") in ("Completed", "Error") for each in codes)
-        if ran and pod["metadata"]["uid"] not in started and not pod["status"].get("reason"):
+        uid = pod["metadata"]["uid"]
+        if ran and uid not in started and uid not in evidence.unheard and not pod["status"].get("reason"):
             yield f"pod {pod['metadata']['name']} ran, and no event says that it started"
+
+
+def _is_stop(event: Json) -> bool:
+    return event["reason"] == "Killing" and event["message"].startswith("Stopping container")
+
+
+def no_event_is_lost(evidence: Evidence) -> Iterator[str]:
+    """What the cloud told for long enough stands on the pod, as often as it happened."""
+    told = {
+        (each["involvedObject"]["uid"], each["reason"], each["message"], each["firstTimestamp"]): each.get("count", 1)
+        for each in evidence.events
+        if MIRRORED in each["metadata"].get("annotations", {})
+    }
+    stops = {(each["involvedObject"]["uid"], each["message"]) for each in evidence.events if _is_stop(each)}
+    for uid, event in evidence.owed:
+        if _is_stop(event):
+            if (uid, event["message"]) not in stops:
+                yield f"pod {evidence.names.get(uid, uid)} was never told: {event['message']}"
+            continue
+        count = told.get((uid, event["reason"], event["message"], event["at"]))
+        if count is None:
+            yield f"pod {evidence.names.get(uid, uid)} was never told: {event['reason']} {event['message']}"
+        elif count != event["count"]:
+            yield (
+                f"pod {evidence.names.get(uid, uid)} was told that it happened {count} times,"
+                f" and it did {event['count']}: {event['message']}"
+            )
+
+
+def nothing_runs_on(evidence: Evidence) -> Iterator[str]:
+    """Whose pod has ended or is gone is billed no longer than MOST_LATE_S, times of trouble left out."""
+    began: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for entry in evidence.journal:
+        if entry["kind"] == "state" and entry["new"] == "Pending":
+            began.setdefault(entry["id"], entry["when"])
+        elif entry["kind"] == "state" and entry["new"] in ENDED:
+            ended.setdefault(entry["id"], entry["when"])
+    for group in evidence.groups_ever:
+        over = evidence.ended.get(uid_of(group))
+        if over is None or group["id"] not in began:
+            continue
+        late = _calm_s(evidence, max(over, began[group["id"]]), ended.get(group["id"], evidence.until))
+        if late > MOST_LATE_S:
+            yield f"instance {group['id']} ({group['name']}) ran on for {late:.0f} s after the end of its pod"
+
+
+def _calm_s(evidence: Evidence, start: float, end: float) -> float:
+    """Seconds from start to end in which nothing was broken."""
+    calm, at = 0.0, start
+    for began, over in sorted(evidence.troubled):
+        calm += max(0.0, min(began, end) - at)
+        at = max(at, over)
+    return calm + max(0.0, end - at)
 
 
 def bills_are_explained(evidence: Evidence) -> Iterator[str]:
@@ -200,7 +318,10 @@ RULES = (
     terminal_is_terminal,
     no_status_goes_back,
     nothing_is_stuck,
+    who_runs_has_an_instance,
     events_are_told_once,
+    no_event_is_lost,
+    nothing_runs_on,
     bills_are_explained,
     nothing_secret_is_said,
 )

@@ -65,6 +65,9 @@ def with_statuses(*history):
     return replace(GOOD, statuses={UID: list(history)}, pods=[{**POD, "status": history[-1]}])
 
 
+OWED = {"reason": "Started", "message": "Started container c", "at": "2026-01-02T03:00:01Z", "count": 1}
+STOP = {"reason": "Killing", "message": "Stopping container c"}
+LONG = [state("Pending", 10.2), state("Running", 11.0), state("Gone", 300.2)]
 BROKEN = {
     "had 2 instances": replace(
         GOOD,
@@ -96,6 +99,22 @@ BROKEN = {
     "is billed 9 s and lasted": replace(GOOD, groups_ever=[group(seconds=9)]),
     "knows no end of it": replace(GOOD, journal=GOOD.journal[:1]),
     "a secret stands in": replace(GOOD, provider_log="key=s3cret"),
+    "2 instances were asked for": replace(GOOD, starts={UID: 2}),
+    "runs again without a restart": with_statuses(status("Running", code=1), status("Running"), ENDED),
+    "its program ends by itself": with_statuses(status("Running")),
+    "has no instance that does": with_statuses(status("Running")),
+    "was never told: Pulled": replace(GOOD, owed=[(UID, {"reason": "Pulled", "message": "p", "at": "x", "count": 1})]),
+    "was told that it happened 1 times, and it did 3": replace(GOOD, owed=[(UID, {**OWED, "count": 3})]),
+    "never told: Stopping container c": replace(GOOD, owed=[(UID, {**OWED, **STOP})]),
+    "told 2 times: Stopping container c": replace(
+        GOOD, events=[event(), {**event(), **STOP}, {**event(at="x"), **STOP}]
+    ),
+    "ran on for 290 s after the end": replace(GOOD, ended={UID: 10.2}, journal=LONG, groups_ever=[group(seconds=300)]),
+    "says that it was disrupted, and was not": replace(
+        with_statuses(status("Failed", reason="NotFound")), disruptions=1, disrupted=frozenset()
+    ),
+    "and nobody deleted it": replace(with_statuses(status("Failed", code=137)), deleted=frozenset()),
+    "or by being stopped": replace(with_statuses(status("Failed", code=9)), deleted=frozenset({UID})),
 }
 
 
@@ -122,3 +141,36 @@ def test_of_an_instance_that_others_doubled_one_is_to_be_left():
     doubled = BROKEN["still has 2 instances"]
     assert complaints(replace(doubled, live_groups=[group()])) == []
     assert any("had 2 instances" in line for line in complaints(replace(doubled, live_groups=[group()], extra={})))
+
+
+def test_an_instance_that_others_made_is_allowed_and_has_to_go():
+    twice = [group(), group("eci-2", pending="2026-01-02T03:00:01Z")]
+    books = [*GOOD.journal, state("Pending", 10.2, "eci-2"), state("Gone", 13.1, "eci-2")]
+    planted = replace(GOOD, groups_ever=twice, journal=books, starts={UID: 2}, extra={UID: 1})
+    assert complaints(planted) == []
+    assert any("still has 2 instances" in line for line in complaints(replace(planted, live_groups=twice)))
+
+
+def test_how_long_an_instance_runs_on_is_counted_in_times_without_trouble():
+    late = replace(GOOD, ended={UID: 10.2}, journal=LONG, groups_ever=[group(seconds=290)])
+    assert complaints(late) != []
+    assert complaints(replace(late, troubled=[(20.0, 60.0), (30.0, 90.0)])) == []
+
+
+def test_a_pod_that_was_deleted_may_end_by_being_stopped_or_as_its_program_did_before():
+    def ended(code):
+        return replace(with_statuses(status("Failed", code=code)), deleted=frozenset({UID}), crash_codes={"good": 1})
+
+    assert complaints(ended(143)) == complaints(ended(1)) == []
+
+
+def test_an_init_container_that_fails_ends_its_pod():
+    entries = [{"name": "i", "restartCount": 0, "state": {"terminated": {"exitCode": 5}}}]
+    lame = {"phase": "Failed", "startTime": "2026-01-02T03:00:00Z", "initContainerStatuses": entries}
+    known = replace(with_statuses(lame), exit_codes={}, init_exit_codes={"good": 5}, deleted=frozenset(), jobs=[])
+    assert complaints(known) == []
+    assert any("its program with 4" in line for line in complaints(replace(known, init_exit_codes={"good": 4})))
+
+
+def test_events_of_an_instance_that_went_may_be_lost():
+    assert complaints(replace(GOOD, events=[], unheard=frozenset({UID}))) == []

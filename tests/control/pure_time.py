@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class PureLoop(asyncio.SelectorEventLoop):
         return self._jumping.now_s
 
 
-def play(story: Coroutine[Any, Any, T]) -> T:
+def play(story: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] = PureLoop) -> T:
     """Run it to its end, in no time."""
-    with asyncio.Runner(loop_factory=PureLoop) as runner:
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(story)

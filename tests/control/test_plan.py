@@ -163,7 +163,9 @@ def test_an_ended_instance_whose_containers_are_never_reported_ended_is_believed
     running, _ = settled(pod(), [RUNNING])
     seen, action = settled(running, [stale], PodRecord(ended_s=999.0))
     assert (seen["status"]["phase"], action) == ("Running", Wait(SETTLED_S))
-    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
+    seen, action = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
+    assert (seen["status"]["phase"], action) == ("Running", Look("eci-1")), "not before the cloud was asked once more"
+    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S, ended_again=True))
     assert seen["status"]["phase"] == "Failed"
 
 
@@ -225,6 +227,15 @@ def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
     assert plan(noted, [UNPLACED, RUNNING], PodRecord(), node=NODE, now=NOW) == DeleteInstance(
         UNPLACED, "a second instance of one pod"
     )
+
+
+def test_a_spare_on_its_way_out_does_not_become_the_pods_own_when_the_other_finds_no_room():
+    """By whomever it was made: its end would be taken for the pod's."""
+    spare = instance(InstanceStatus.TERMINATING, id="eci-9")
+    record = PodRecord(deletes={"eci-9": NOW.loop_s})
+    action = plan(pod(), [UNPLACED, spare], record, node=NODE, now=NOW)
+    assert isinstance(action, Patch)
+    assert action.body["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == UNPLACED.id
 
 
 def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():

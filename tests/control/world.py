@@ -97,10 +97,10 @@ class Link:
 class Process:
     """Everything that one life of the provider holds; nothing of it outlives `end`."""
 
-    def __init__(self, world: World, fate: Fate, *, workers: int, jitter: float) -> None:
+    def __init__(self, world: World, fate: Fate, *, workers: int, jitter: Callable[[], float]) -> None:
         self.fate = fate
-        kube: Any = Link(world.kube, fate, world.kube_latency_s)
-        cloud: Any = Link(world.cloud, fate, world.cloud_latency_s)
+        kube: Any = world.link(world.kube, fate, world.kube_latency_s)
+        cloud: Any = world.link(world.cloud, fate, world.cloud_latency_s)
         self.queue = KeyedQueue()
         self.store: Store[Any] = Store(
             key=pods.uid_of,
@@ -108,9 +108,9 @@ class Process:
             index=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]),
         )
         self.store.subscribe(self.queue.add)
-        self.reflector = Reflector(kube, paths.pods(), self.store, watch_s=lambda: 1e6, jitter=lambda: jitter)
+        self.reflector = Reflector(kube, paths.pods(), self.store, watch_s=world.watch_s, jitter=jitter)
         self.instances = InstanceStore(self.queue.add)
-        self.recorder = Recorder(kube, clock=world.now, jitter=lambda: jitter)
+        self.recorder = Recorder(kube, clock=world.now, jitter=jitter)
         self.poller = InstancePoller(
             cloud=cloud,
             store=self.instances,
@@ -118,15 +118,15 @@ class Process:
             health_changed=lambda: world.health.append(self.poller.health),
             poll_interval_s=2.0,
             sweep_interval_s=30.0,
-            jitter=lambda: jitter,
+            jitter=jitter,
         )
         references = ReferenceReader(kube)
         self.sources = SourceWatcher(
             kube,
             changed=self.queue.add,
             stale=references.forget,
-            jitter=lambda: jitter,
-            watch_s=lambda: 1e6,
+            jitter=jitter,
+            watch_s=world.watch_s,
             most_watches=world.most_watches,
         )
         self.live = LiveConfiguration(
@@ -141,7 +141,7 @@ class Process:
             doubt=lambda pod: self.controller.confirm(pod),
             warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
             clock=world.now,
-            jitter=lambda: jitter,
+            jitter=jitter,
         )
         self.controller = PodController(
             client=kube,
@@ -156,7 +156,7 @@ class Process:
             node=Node(name="vk", host_ip="10.0.0.1"),
             context=world.context,
             metrics=Registry(),
-            jitter=lambda: jitter,
+            jitter=jitter,
             ask=world.ask,
             clock=world.now,
         )
@@ -206,12 +206,20 @@ class World:
     def now(self) -> datetime:
         return BIRTH + timedelta(seconds=asyncio.get_running_loop().time())
 
+    def link(self, target: Any, fate: Fate, latency_s: float) -> Any:
+        """What a process is to hold of a server."""
+        return Link(target, fate, latency_s)
+
+    def watch_s(self) -> float:
+        """How long a watch of ours is to last."""
+        return 1e6
+
     @property
     def time_s(self) -> float:
         return self._loop.time()
 
     def start(self, fate: Fate | None = None, *, workers: int = 4, jitter: float = 0.0) -> Process:
-        return Process(self, fate or Fate(), workers=workers, jitter=jitter)
+        return Process(self, fate or Fate(), workers=workers, jitter=lambda: jitter)
 
     @asynccontextmanager
     async def running(self, **options: Any) -> AsyncIterator[Process]:

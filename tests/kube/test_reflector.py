@@ -66,7 +66,8 @@ async def test_list_then_watch_fills_the_store():
         assert told == ["uid-a", "uid-b", "uid-c", "uid-a", "uid-b"]
         assert store.ready.is_set()
         listing, watch = server.seen
-        assert listing.query == {"fieldSelector": "spec.nodeName=vk", "resourceVersion": "0"}
+        # From the database: a cache that lags behind would show pods as they were before an earlier life of ours ended.
+        assert listing.query == {"fieldSelector": "spec.nodeName=vk", "resourceVersion": "", "limit": "500"}
         assert watch.query == {
             "fieldSelector": "spec.nodeName=vk",
             "watch": "true",
@@ -150,7 +151,7 @@ def test_a_forgotten_version_means_a_new_list_and_what_it_lacks_is_deleted(expir
                 await until(lambda: len(server.of("WATCH")) == 2)
             assert names(store) == ["b", "c"]
             assert sorted(told) == ["uid-a", "uid-c"]
-            assert [seen.query["resourceVersion"] for seen in server.of("GET")] == ["0", "10"]
+            assert [seen.query["resourceVersion"] for seen in server.of("GET")] == ["", "10"]
             assert server.of("WATCH")[1].query["resourceVersion"] == "60"
 
     run()
@@ -162,18 +163,20 @@ async def test_a_list_that_expired_too_is_read_from_the_database_by_pages():
         server.on(
             "GET",
             PODS,
+            pod_list(10),
             refuse(410, reason="Expired"),
             pod_list(60, pod("a", 3), token="next&1"),
             pod_list(60, pod("b", 4)),
         )
-        server.on("WATCH", PODS, lines(end="silence"))
+        server.on("WATCH", PODS, refuse(410, reason="Expired"), lines(end="silence"))
         store = new_store()
         async with running(new_reflector(client, store).run()):
-            await until(lambda: server.of("WATCH"))
+            await until(lambda: len(server.of("WATCH")) == 2)
         assert names(store) == ["a", "b"]
         selector = {"fieldSelector": "spec.nodeName=vk"}
         assert [seen.query for seen in server.of("GET")] == [
-            {**selector, "resourceVersion": "0"},
+            {**selector, "resourceVersion": "", "limit": "500"},
+            {**selector, "resourceVersion": "10"},
             {**selector, "resourceVersion": "", "limit": "500"},
             {**selector, "limit": "500", "continue": "next&1"},
         ]

@@ -16,7 +16,7 @@ from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import LookPace
 from vk_provider.errors import CloudDenied, CloudError
-from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge
+from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class InstanceStore:
         known = self._by_id.get(instance.id)
         if known is not None:  # a full look does not tell all that others told
             instance = replace(
-                instance,
+                without_older(known, instance),
                 placed_at=instance.placed_at or known.placed_at,
                 ended_at=instance.ended_at or known.ended_at,
                 sku=instance.sku or known.sku,

@@ -171,6 +171,8 @@ def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, 
     ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
     ordered += sorted(dead, key=lambda each: (each.created_at, each.id), reverse=True)
+    if dead:  # and one that is on its way out as a spare does not become the pod's own by the other's end
+        ordered.sort(key=lambda each: each.status is InstanceStatus.TERMINATING and each.id != noted)
     return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
 
 
@@ -281,8 +283,9 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
-    settled = record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S
-    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=settled)
+    if record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S and not record.ended_again:
+        return Look(instance.id)  # its exit codes may have come in an answer that never reached us
+    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=record.ended_again)
     body = status.patch(
         pod, desired, annotations=notes.memory(pod, instance, record), along=notes.news(pod, instance, record)
     )

@@ -84,6 +84,7 @@ LOOK_AGAIN_S = 10.0
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
+SERVER_ERROR = 500  # from here on it may have been done all the same
 KILLING = "Killing"
 TOLD_LATER_S = 20.0  # what of the cloud's events finds no room in the line
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
@@ -238,6 +239,11 @@ class PodController:
         record = self._record(uid)
         if pod is not None:
             record.seen = True
+            if record.unread:
+                await self._is_there(pods.key_of(pod))
+                record.unread = False
+                self._queue.add(uid)
+                return
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
         if pod is not None:
             instances = self._with_answers(pod, instances)
@@ -476,6 +482,9 @@ class PodController:
         except Conflict as error:
             await self._read_again(key, error)
             return
+        except KubeError as error:
+            record.unread = error.unanswered or error.status >= SERVER_ERROR
+            raise
         if not self._reflector.take(answer) and _is_same(self._store.get(key.uid), pod):
             raise KubeError(f"the API server took the status of {key} and kept nothing of it")
 
@@ -529,6 +538,9 @@ class PodController:
         ours = [each for each in found.values() if each.owner.uid == key.uid]
         for instance in ours:
             self._instances.put(instance)
+        if any(each.id == instance_id and each.status.is_ended for each in ours):
+            record.ended_again = True
+            self._queue.add(key.uid)
         if ours:
             return
         names = [each["name"] for each in pods.containers_of(pod)]
@@ -536,7 +548,7 @@ class PodController:
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
             self._queue.add_after(key.uid, LOOK_AGAIN_S)
             return
-        record.absent = True
+        record.absent = record.ended_again = True
         self._queue.add(key.uid)
 
     # --- what users see ---
@@ -610,7 +622,7 @@ def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance
     if placed:
         record.replaced = 0
     if not any(each.status.is_ended for each in placed):
-        record.ended_s = None
+        record.ended_s, record.ended_again = None, False
     elif record.ended_s is None:
         record.ended_s = now.loop_s
 

@@ -50,6 +50,7 @@ class PodRecord:
     retry_at_s: float = 0.0  # loop time before which no create is tried
     patches: int = 0  # status patches in a row, without rest in between
     patch_at_s: float = 0.0  # loop time before which no further one is sent
+    unread: bool = False  # a status was sent whose answer we do not know: what is written next is worked out from it
     awaits: bool = False  # something that it names is not as it needs it; a change of that ends the wait
     problem: Problem | None = None
     refusal: Problem | None = None  # never to be created
@@ -61,6 +62,7 @@ class PodRecord:
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
     ended_s: float | None = None  # loop time at which its instance was first seen ended
+    ended_again: bool = False  # asked about it by id a while later, the cloud showed it ended still, or denied it
     failing: Failure | None = None  # a container that a probe of ours has condemned
     restarts: int = 0  # of the instance, in a row, for such containers
     restarted_s: float = 0.0  # loop time of the last of them

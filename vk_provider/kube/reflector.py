@@ -27,7 +27,6 @@ from vk_provider.kube.store import Store
 
 log = logging.getLogger(__name__)
 
-CACHED = "0"  # a list at any version the server has at hand
 NEWEST = ""  # a list at the newest version, read from the database
 PAGE = 500
 
@@ -40,7 +39,7 @@ _MOST_WAIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """Nothing is known to be complete. list_from: how new the list must be at least: CACHED, NEWEST or a version."""
+    """Nothing is known to be complete. list_from: how new the list must be at least: NEWEST or a version."""
 
     list_from: str
     page: int = PAGE
@@ -111,7 +110,9 @@ class Reflector:
         self._watch_s = watch_s
         self._jitter = jitter
         self._list_timeout_s = list_timeout_s
-        self._state: State = Empty(CACHED)
+        # Not what the server has at hand: that may lag behind what an earlier life of ours wrote, and who works from it
+        # writes over ends that are final.
+        self._state: State = Empty(NEWEST)
         self._failures = 0
         self._failed_at = float("-inf")
 

@@ -178,6 +178,46 @@ def merge(instance: Instance, report: InstanceReport) -> Instance:
     )
 
 
+def without_older(known: Instance, told: Instance) -> Instance:
+    """What is told of an instance, but for what is certainly older than what is known, as out of an answer that lags.
+
+    Told by the cloud's own times alone: of two runs of a container the one that began later is the newer, and an end is
+    newer than the run that it ended. An ended instance stays ended.
+    """
+    if known.status.is_ended and not told.status.is_ended:
+        return known
+    return replace(
+        told,
+        containers=_newer(known.containers, told.containers),
+        init_containers=_newer(known.init_containers, told.init_containers),
+    )
+
+
+def _newer(known: Sequence[ContainerReport], told: Sequence[ContainerReport]) -> Sequence[ContainerReport]:
+    before = {each.name: each for each in known}
+    return tuple(
+        before[each.name] if each.name in before and _is_older(each, before[each.name]) else each for each in told
+    )
+
+
+_COURSE = (StateKind.RUNNING, StateKind.TERMINATED, StateKind.WAITING)  # of one run; the wait is for the next
+
+
+def _is_older(told: ContainerReport, known: ContainerReport) -> bool:
+    began, before = _began_at(told), _began_at(known)
+    if not began or not before or told.restart_count > known.restart_count:
+        return False
+    if began != before or told.restart_count != known.restart_count:
+        return began <= before
+    return _COURSE.index(told.state.kind) < _COURSE.index(known.state.kind)
+
+
+def _began_at(report: ContainerReport) -> str:
+    """Of its newest run."""
+    last = report.last_state.started_at if report.last_state is not None else ""
+    return report.state.started_at or last
+
+
 def merge_events(known: Sequence[CloudEvent], newer: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
     """Both, each id once in its newest form, in order of first appearance, the newest MAX_EVENTS."""
     by_id = {event.id: event for event in known}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from enum import Enum, auto
 
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
@@ -43,7 +42,6 @@ __all__ = [
     "waiting",
 ]
 
-SETTLE_S = 60  # how long an ended instance's containers are given to be reported as ended too
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 SCHEDULE_FAILED = "ContainerInstanceScheduleFailed"
@@ -179,7 +177,7 @@ def mirrored(
 
     give_up: an instance that could not be placed makes the pod Failed; otherwise it waits for another attempt.
     settled: the caller has looked again. Without it an ended instance whose containers are still reported as running
-    keeps the pod's phase until the end is SETTLE_S old, since a pod's end cannot be taken back.
+    keeps the pod's phase, since a pod's end cannot be taken back; by no clock, for the cloud's and ours may differ.
     """
     reading = _READINGS.get(instance.status, _Reading.UNKNOWN)
     if reading is _Reading.UNPLACED:
@@ -190,10 +188,10 @@ def mirrored(
     match reading:
         case _Reading.CONTAINERS:
             derived = phase(pod, inits, apps, final=False)
+            derived = _live_phase(pod) if derived == PENDING else derived  # by a look that is older than the pod's own
         case _Reading.STOPPING:
             derived = phase(pod, inits, apps, final=all_stopped(instance))
         case _Reading.ENDED:
-            settled = settled or _is_long_ended(instance, now)
             inits, apps, derived, reason, message = _ended(pod, instance, inits, apps, settled=settled)
         case _Reading.RECLAIMED:
             inits, apps = container_lists.unlocated(pod, inits, apps)
@@ -333,13 +331,6 @@ def _ended(
     if well and all_succeeded(container_lists.counted(pod, apps)):
         return inits, apps, SUCCEEDED, "", ""
     return inits, apps, FAILED, PROVIDER_FAILED, _why(instance, f"the cloud reports the instance as {instance.status}")
-
-
-def _is_long_ended(instance: Instance, now: str) -> bool:
-    if not instance.ended_at:
-        return False
-    age = datetime.fromisoformat(now) - datetime.fromisoformat(instance.ended_at)
-    return age.total_seconds() >= SETTLE_S
 
 
 def _reclaimed(instance: Instance) -> str:

@@ -1,0 +1,163 @@
+"""Bugs planted in the real code, one of each kind, and a few seeds: the auditor finds them, and without them nothing.
+
+A bug that no seed finds would mean that the story or its faults are too weak.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.virtual.run import play
+from vk_provider.control import plan as planning
+from vk_provider.control.plan import DeleteInstance, DeleteOrphan, Nothing, Wait
+from vk_provider.control.pods import PodController
+from vk_provider.kube.recorder import Recorder
+from vk_provider.translate import container_status, events, status, strategic, terminal
+
+MOST_SEEDS = 24
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def orphans_stay(patch):
+    patch.setattr(planning, "_orphans", lambda *_: Nothing())
+
+
+def orphans_stay_long(patch):
+    """As by an age that is meant in seconds and read in tens."""
+    real = planning._orphans
+
+    def patient(instances, record, node, now):
+        action = real(instances, record, node, now)
+        if isinstance(action, DeleteOrphan):
+            age_s = planning._age_s(action.instance, now)
+            return Wait(400.0 - age_s) if age_s < 400.0 else action
+        return action
+
+    patch.setattr(planning, "_orphans", patient)
+
+
+def each_create_has_a_token_of_its_own(patch):
+    """As by a token that is drawn rather than worked out."""
+    real = PodController._create
+    drawn = iter(range(10**6))
+
+    async def create(self, pod, record, action):
+        await real(self, pod, record, replace(action, replaces=f"{action.replaces}-{next(drawn)}"))
+
+    patch.setattr(PodController, "_create", create)
+
+
+def the_start_is_forgotten(patch):
+    """The status of each look is worked out without what was known before."""
+    real = status.mirrored
+
+    def mirrored(pod, instance, **more):
+        return real(pod, instance, **more) | {"startTime": more["now"]}
+
+    patch.setattr(status, "mirrored", mirrored)
+
+
+def what_has_ended_gets_a_last_word(patch):
+    """As by somebody who puts right more than others wrote over."""
+
+    def reasserted(pod, instance, *, now):
+        if "message" in pod["status"]:
+            return None
+        return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"message": f"ended by {now}"}}
+
+    patch.setattr(terminal, "reasserted", reasserted)
+
+
+def events_are_dropped_when_refused(patch):
+    """The first failure is the last."""
+    real = Recorder._failed
+
+    def failed(self, series, error):
+        real(self, series, error)
+        self._drop(series, "failed")
+        return False
+
+    patch.setattr(Recorder, "_failed", failed)
+
+
+def mirrored_events_have_names_of_their_own(patch):
+    drawn = iter(range(10**6))
+    patch.setattr(events, "_mirrored_name", lambda reference, _: f"{reference['name']}.{next(drawn)}")
+
+
+def who_fails_is_not_looked_at_again(patch):
+    def failed(self, uid, error):
+        self._record(uid).failures += 1
+
+    patch.setattr(PodController, "_failed", failed)
+
+
+def deletions_are_asked_for_once_and_failures_forgotten(patch):
+    """The record notes a deletion before the cloud has accepted it, and for good."""
+    real = planning.plan
+
+    def plan(pod, instances, record, **more):
+        action = real(pod, instances, record, **more)
+        return (
+            action if not isinstance(action, DeleteInstance) or action.why != "the pod is being deleted" else Nothing()
+        )
+
+    patch.setattr("vk_provider.control.pods.plan", plan)
+
+
+def an_end_without_a_word_is_well(patch):
+    real = container_status._how_it_ended
+
+    def how(state, instance_status):
+        code, reason = real(state, instance_status)
+        return (1, reason) if code not in (0, 143) else (code, reason)
+
+    patch.setattr(container_status, "_how_it_ended", how)
+
+
+def ended_before_the_codes_are_in(patch):
+    """The end of an instance is believed at first sight."""
+    real = status.mirrored
+    patch.setattr(status, "mirrored", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True}))
+
+
+def who_waits_has_never_run(patch):
+    """The count of restarts is read from containers that run."""
+    real = container_status.lawful
+
+    def lawful(entry, previous, **more):
+        entry = real(entry, previous, **more)
+        return entry | {"restartCount": 0} if "waiting" in entry["state"] else entry
+
+    patch.setattr(container_status, "lawful", lawful)
+    patch.setattr(strategic, "lawful", lawful)
+
+
+BUGS = [
+    pytest.param(orphans_stay, "has no pod and is still there", id="orphan"),
+    pytest.param(orphans_stay_long, "after the end of its pod", id="billed after the end"),
+    pytest.param(each_create_has_a_token_of_its_own, "instances were asked for", id="double create"),
+    pytest.param(the_start_is_forgotten, "startTime changed", id="regressed status"),
+    pytest.param(who_waits_has_never_run, "counts fewer restarts", id="regressed restarts"),
+    pytest.param(what_has_ended_gets_a_last_word, "changed after it had ended", id="terminal overwritten"),
+    pytest.param(events_are_dropped_when_refused, "was never told", id="lost event"),
+    pytest.param(mirrored_events_have_names_of_their_own, "was told 2 times", id="doubled event"),
+    pytest.param(who_fails_is_not_looked_at_again, "is still Pending", id="stuck pod"),
+    pytest.param(deletions_are_asked_for_once_and_failures_forgotten, "is still being deleted", id="stuck deletion"),
+    pytest.param(an_end_without_a_word_is_well, "its program with 42", id="wrong exit code"),
+    pytest.param(ended_before_the_codes_are_in, "says that it was disrupted, and was not", id="guessed exit code"),
+]
+
+
+@pytest.mark.parametrize(("plant", "complaint"), BUGS)
+def test_a_planted_bug_is_found(plant: Plant, complaint: str, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        plant(patch)
+        found = next((seed for seed in range(MOST_SEEDS) if complains(play(seed), complaint)), None)
+    assert found is not None, f"{MOST_SEEDS} seeds met nothing: the story is too weak"
+    assert play(found).complaints == []
+
+
+def complains(outcome, complaint):
+    return any(complaint in line for line in outcome.complaints)

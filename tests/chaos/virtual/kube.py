@@ -1,0 +1,67 @@
+"""The API server in memory, with a memory of its own: every status that a pod ever had, and lists as they were once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tests.control.memory_kube import _POD, MemoryKube
+
+Json = dict[str, Any]
+TERMINAL = ("Succeeded", "Failed")
+
+
+class WitnessedKube(MemoryKube):
+    """statuses: by uid, oldest first. ended: uid → when the pod had ended, or its object was gone. stale: how many
+    changes a list from the watch cache lags behind."""
+
+    def __init__(self, *, clock: Callable[[], datetime], time_s: Callable[[], float]) -> None:
+        super().__init__(clock=clock)
+        self.statuses: dict[str, list[Json]] = {}
+        self.names: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        self.ended: dict[str, float] = {}
+        self.gone: dict[str, float] = {}
+        self.stale = 0
+        self._time_s = time_s
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Json:
+        if self.stale and path.endswith("/pods") and (params or {}).get("resourceVersion") == "0":
+            self._enter("GET", path, None)
+            return self._as_it_was(self.stale)
+        return await super().get(path, params=params, timeout_s=timeout_s)
+
+    def _as_it_was(self, changes: int) -> Json:
+        """From a cache that has not seen the last so many changes yet."""
+        entries = self._log[: max(0, len(self._log) - changes)]
+        entries = [entry for entry in entries if entry[0] >= self._forgotten] or self._log
+        pods: dict[str, Json] = {}
+        for _, path, kind, item in entries:
+            if _POD.match(path):
+                pods.pop(path, None)
+                if kind != "DELETED":
+                    pods[path] = item
+        version = str(entries[-1][0]) if entries else str(self._version)
+        return {"metadata": {"resourceVersion": version}, "items": [copy.deepcopy(each) for each in pods.values()]}
+
+    def _changed(self, path: str, kind: str) -> Json:
+        item = super()._changed(path, kind)
+        if _POD.match(path):
+            self._witness(kind, item)
+        return item
+
+    def _witness(self, kind: str, pod: Json) -> None:
+        meta, status = pod["metadata"], pod["status"]
+        uid = meta["uid"]
+        self.names[uid] = meta["name"]
+        if meta.get("deletionTimestamp") or kind == "DELETED":
+            self.deleted.add(uid)
+        if kind == "DELETED":
+            self.gone[uid] = self._time_s()
+        if kind == "DELETED" or status.get("phase") in TERMINAL:
+            self.ended.setdefault(uid, self._time_s())
+        history = self.statuses.setdefault(uid, [])
+        if not history or history[-1] != status:
+            history.append(copy.deepcopy(status))

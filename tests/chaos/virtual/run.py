@@ -1,0 +1,144 @@
+"""One seed: its story and its faults on the virtual stage, then calm, then the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from tests.chaos.auditor import Evidence, complaints
+from tests.chaos.virtual import faults, story
+from tests.chaos.virtual.loop import StoppableLoop
+from tests.chaos.virtual.world import ErrorLog, VirtualWorld
+from tests.control.pure_time import play as play_in_no_time
+from vk_provider.model import pod as pods
+
+TROUBLE_S = 150.0
+CALM_S = 400.0
+"""More than the longest delay that trouble can leave behind, which is that of a create: 150 s; with another try to
+place an instance (25 s at most after two), the longest start, program and stop, and two full counts of the sweep."""
+OWED_S = 60.0
+"""An event that could be read for so long in the calm has been told: looks at events are 22 s apart at most."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """said: when and what, the story. facts: figures of it. evidence: what the auditor read."""
+
+    seed: int
+    complaints: list[str]
+    said: list[str]
+    facts: Mapping[str, int]
+    evidence: Evidence
+
+
+def play(seed: int) -> Outcome:
+    """The same seed is the same story, to the last await."""
+    with ErrorLog() as log:
+        return play_in_no_time(_played(seed, log), loop=StoppableLoop)
+
+
+async def _played(seed: int, log: ErrorLog) -> Outcome:
+    dice = random.Random(seed)
+    world = VirtualWorld(random.Random(dice.random()))
+    deeds = story.deeds(dice, lasts_s=TROUBLE_S)
+    troubles = faults.drawn(dice, lasts_s=TROUBLE_S)
+    world.loop.set_exception_handler(lambda _, context: log.take(context))
+    living = world.spawn(world.keep_alive())
+    kinds = {each: asyncio.Lock() for each in faults.ONE_OF_A_KIND}
+    await asyncio.gather(
+        *(story.befalls(world, each) for each in deeds), *(_trouble(world, kinds, *each) for each in troubles)
+    )
+    world.say("calm")
+    await asyncio.sleep(CALM_S)
+    evidence = _evidence(world)
+    wrongs = [each for each in world.kube.wrongs if "and was changed" not in each]  # which the auditor judges
+    found = [*world.crashed, *wrongs, *log.lines, *complaints(evidence), *_leaks(world)]
+    await world.close()
+    await living
+    return Outcome(
+        seed,
+        found,
+        [f"{at_s:8.2f} s  {text}" for at_s, text in sorted(world.said, key=lambda each: each[0])],
+        _facts(world),
+        evidence,
+    )
+
+
+async def _trouble(
+    world: VirtualWorld, kinds: Mapping[faults.Fault, asyncio.Lock], at_s: float, fault: faults.Fault, seed: int
+) -> None:
+    await asyncio.sleep(at_s)
+    async with world.alone if fault in faults.ONE_AT_A_TIME else kinds.get(fault, nullcontext()):
+        began_s = world.time_s
+        what = await fault(world, random.Random(seed))
+    world.said.append((began_s, f"{fault.__name__}: {what}"))
+
+
+def _leaks(world: VirtualWorld) -> list[str]:
+    """What the provider still remembers of pods that are no more."""
+    live = {pod["metadata"]["uid"] for pod in world.kube.pods()}
+    return [f"the provider remembers pod {uid}, which is gone" for uid in world.remembered if uid not in live]
+
+
+def _evidence(world: VirtualWorld) -> Evidence:
+    cloud, kube = world.cloud, world.kube
+    extra: dict[str, int] = {}
+    for each in sorted(cloud.planted):
+        uid = cloud.ever[each].owner.uid
+        extra[uid] = extra.get(uid, 0) + 1
+    owed = [
+        (uid, {"reason": each.reason, "message": each.message, "at": each.first_at, "count": each.count})
+        for uid, noted in _noted(world)
+        for each in cloud.told_by(noted, world.time_s - OWED_S)
+    ]
+    return Evidence(
+        statuses=kube.statuses,
+        names=kube.names,
+        pods=kube.pods(),
+        jobs=(),
+        deployments=(),
+        events=kube.events(),
+        live_groups=cloud.groups(list(cloud.instances)),
+        groups_ever=cloud.groups(list(cloud.ever)),
+        journal=cloud.journal,
+        exit_codes=story.EXIT_CODES,
+        init_exit_codes=story.INIT_EXIT_CODES,
+        crash_codes=story.CRASH_CODES,
+        disruptions=len(world.disrupted),
+        disrupted=frozenset(world.disrupted),
+        deleted=frozenset(kube.deleted),
+        extra=extra,
+        starts=cloud.starts,
+        owed=owed,
+        unheard=_unheard(world),
+        ended=kube.ended,
+        troubled=world.troubled,
+        until=world.time_s,
+    )
+
+
+def _noted(world: VirtualWorld) -> list[tuple[str, str]]:
+    """Every pod that is there and has an instance: its uid, and the instance's id."""
+    noted = [(pod["metadata"]["uid"], pods.instance_id_of(pod)) for pod in world.kube.pods()]
+    return [(uid, instance) for uid, instance in noted if instance in world.cloud.instances]
+
+
+def _unheard(world: VirtualWorld) -> frozenset[str]:
+    """Pods that are there, of whose instances none is: what they told may have gone with a process that died."""
+    there = {each.owner.uid for each in world.cloud.instances.values()}
+    return frozenset(uid for pod in world.kube.pods() if (uid := pod["metadata"]["uid"]) not in there)
+
+
+def _facts(world: VirtualWorld) -> dict[str, int]:
+    return {
+        "pods": len(world.kube.statuses),
+        "instances": len(world.cloud.ever),
+        "duplicates planted": len(world.cloud.planted),
+        "instances taken away": len(world.disrupted),
+        "starts of the provider": world.starts,
+        "calls that met an accident": world.met_accidents,
+        "virtual seconds": round(world.time_s),
+    }

@@ -1,0 +1,187 @@
+"""The stage: an API server and a cloud with books, and a provider that is started again whenever it has died."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import random
+from collections.abc import Coroutine
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.chaos.virtual.cloud import WitnessedCloud
+from tests.chaos.virtual.kube import WitnessedKube
+from tests.chaos.virtual.loop import LIFE, Life, StoppableLoop
+from tests.chaos.virtual.wire import SMOOTH, Accident, Watch, Wire
+from tests.control.world import BIRTH, Fate, Process, World
+
+LATENCY_S = 0.02
+IMPATIENT_S = 20.0  # who is to die at one of the next calls and makes none dies anyway
+
+
+class VirtualWorld(World):
+    """jumped_s: how far the provider's wall clock is off. skew_s: how far the cloud's is. said: what happened when.
+
+    disrupted: uids of pods whose instance was taken away. troubled: when something was broken, from and to.
+    """
+
+    kube: WitnessedKube
+    cloud: WitnessedCloud
+
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__(kube_latency_s=LATENCY_S, cloud_latency_s=LATENCY_S)
+        self.dice = dice
+        self.jumped_s = self.skew_s = 0.0
+        self.accidents: list[Accident] = []
+        self.watches: list[Watch] = []
+        self.said: list[tuple[float, str]] = []
+        self.disrupted: set[str] = set()
+        self.troubled: list[tuple[float, float]] = []
+        self.crashed: list[str] = []
+        self.starts = 0
+        self.met_accidents = 0
+        self.alone = asyncio.Lock()  # what is done to the provider's process is done one after the other
+        self.fate = Fate()
+        self.life = Life()
+        self.down_s: list[float] = []  # how long it stays away after each of its next deaths
+        self.dies_at: list[int] = []  # the steps at which its next lives end
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._outside = contextvars.copy_context()
+        self._process: Process | None = None
+        self._over = asyncio.Event()
+        self.kube = WitnessedKube(clock=self.true_now, time_s=lambda: self.time_s)
+        self.cloud = WitnessedCloud(
+            lambda: self.true_now() + timedelta(seconds=self.skew_s),
+            time_s=lambda: self.time_s,
+            spawn=self.spawn,
+            dice=random.Random(dice.random()),
+        )
+
+    # --- what a process is given
+
+    def now(self) -> datetime:
+        """By the clock of the provider's machine."""
+        return self.true_now() + timedelta(seconds=self.jumped_s)
+
+    def true_now(self) -> datetime:
+        return BIRTH + timedelta(seconds=self.time_s)
+
+    def watch_s(self) -> float:
+        return self.dice.uniform(300, 600)
+
+    def link(self, target: Any, fate: Fate, latency_s: float) -> Any:
+        return Wire(self, target, fate, latency_s)
+
+    def met(self, side: str, name: str, about: str) -> Accident:
+        """What befalls this call."""
+        for each in self.accidents:
+            if each.side == side and each.wanted(name, about) and self.dice.random() < each.chance:
+                self.met_accidents += 1
+                return each
+        return SMOOTH
+
+    # --- what the others do
+
+    def spawn(self, story: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run it as part of the world: whatever becomes of the process that asked for it."""
+        task = self._loop.create_task(story, context=self._outside)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def say(self, text: str) -> None:
+        self.said.append((self.time_s, text))
+
+    @contextmanager
+    def trouble(self) -> Any:
+        began_s = self.time_s
+        try:
+            yield
+        finally:
+            self.troubled.append((began_s, self.time_s))
+
+    @property
+    def loop(self) -> StoppableLoop:
+        assert isinstance(self._loop, StoppableLoop)
+        return self._loop
+
+    # --- the provider
+
+    async def keep_alive(self) -> None:
+        """Start it whenever it has ended, until `close`."""
+        while not self._over.is_set():
+            await self._one_life()
+            if not self._over.is_set():
+                with self.trouble():
+                    await asyncio.sleep(self.down_s.pop(0) if self.down_s else 1.0)
+
+    async def _one_life(self) -> None:
+        self.starts += 1
+        self.fate = Fate(self.dies_at.pop(0) if self.dies_at else 0)
+        self.life = Life()
+        context = self._outside.copy()
+        context.run(LIFE.set, self.life)
+        dice = random.Random(self.dice.random())
+        self._process = context.run(lambda: Process(self, self.fate, workers=4, jitter=dice.random))
+        ends = [asyncio.ensure_future(self.fate.dead.wait()), asyncio.ensure_future(self._over.wait())]
+        await asyncio.wait([self._process.task, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for each in ends:
+            each.cancel()
+        if self._process.task.done():
+            self.crashed.append(f"the provider ended by itself: {self._process.task.exception()!r}")
+            return
+        self.life.go_on(self.loop)
+        await self._process.end()
+        await self.life.end()
+
+    async def kill(self, steps: int, *, down_s: float) -> None:
+        """At so many steps of its calls from now, before one acts or after; or, should it make none, in a while."""
+        fate = self.fate
+        self.down_s.append(down_s)
+        fate.kill_at = fate.steps + steps
+        try:
+            async with asyncio.timeout(IMPATIENT_S):
+                await fate.dead.wait()
+        except TimeoutError:
+            fate.dead.set()
+
+    async def close(self) -> None:
+        self._over.set()
+
+    @property
+    def remembered(self) -> list[str]:
+        """Uids of the pods that the process keeps a record of."""
+        assert self._process is not None
+        return list(self._process.controller._records)
+
+
+class ErrorLog(logging.Handler):
+    """What the provider calls an error: in no trouble is there a reason for it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def take(self, context: dict[str, Any]) -> None:
+        """What the loop calls an error, but for tasks that nobody asks any more, as those of a process that died: when
+        that is noticed is the garbage collector's matter."""
+        if not isinstance(context.get("future"), asyncio.Task):
+            self.lines.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def __enter__(self) -> ErrorLog:
+        logger = logging.getLogger("vk_provider")
+        self._before = logger.level, logger.propagate
+        logger.addHandler(self)
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logger = logging.getLogger("vk_provider")
+        logger.removeHandler(self)
+        logger.level, logger.propagate = self._before
