@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest --dist loadfile
 FIRST := tests/local tests/corpus tests/kubelet  # what takes longest begins first, so that none is left alone at the end
 LONG := tests/chaos/test_chaos.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
 
-.PHONY: help demo up test long e2e chaos soak fuzz bench check format clean
+.PHONY: help demo up test long e2e chaos soak fuzz bench audit check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
@@ -46,6 +46,12 @@ fuzz: $(VENV)/dev-ready  ## a million harmed inputs for each parser that faces t
 # What `make test` compares is counts only; this measures time too, and wants a machine that does nothing else.
 bench: $(VENV)/dev-ready  ## figures of bursts, idleness, starts and streams beside the control plane's own ceiling
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Asks PyPI's list of known faults, so it needs the internet; no part of the tests does.
+audit: $(VENV)/dev-ready  ## known faults of the packages that the provider is installed with
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install -q --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r deploy/constraints.txt
 
 check: $(VENV)/dev-ready  ## lint, format, types, import contract
 	$(BIN)/ruff check $(PATHS)

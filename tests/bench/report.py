@@ -110,8 +110,7 @@ def _burst_rows(burst: Burst, ceiling: Burst) -> Iterator[Row]:
         if number >= 0.01:
             yield f"    {kind} a pod", f"{number:.2f}", "", ""
     for what, looks in (("until it runs", burst.looks), ("until it is gone", burst.looks_gone)):
-        told = ", ".join(f"{number:.1f} {action}" for action, number in looks.items() if number >= 0.05)
-        yield f"looks at a pod {what}", f"{sum(looks.values()):.1f}", told, ""
+        yield f"looks at a pod {what}", f"{sum(looks.values()):.1f}", "", ""
     yield "cloud calls a pod until all run", f"{sum(burst.cloud_calls.values()):.2f}", "", ""
 
 
