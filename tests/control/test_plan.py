@@ -284,6 +284,15 @@ def test_a_pod_held_by_finalizers_is_not_deleted_again():
     assert plan(gone, [], PodRecord(), node=NODE, now=NOW) == Nothing()
 
 
+def test_an_orphan_that_is_yet_to_be_made_by_our_clock_is_old_enough_after_its_age_all_the_same():
+    """Our clock went back by an hour since it was made."""
+    orphan = instance(created="2026-01-02T04:30:00Z")
+    record = PodRecord(unowned_s=NOW.loop_s - 20.0)
+    assert plan(None, [orphan], record, node=NODE, now=NOW) == Wait(NODE.orphan_age_s - 20.0)
+    record = PodRecord(unowned_s=NOW.loop_s - NODE.orphan_age_s)
+    assert plan(None, [orphan], record, node=NODE, now=NOW) == DeleteOrphan(orphan)
+
+
 def test_an_accepted_delete_without_effect_is_asked_for_again():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)

@@ -44,6 +44,7 @@ class PodRecord:
     """Bounded: a handful of fields, and of events and deletions only those of instances that are still there."""
 
     seen: bool = False  # the pod was in our store once: its absence is then a deletion, not a gap in what we know
+    unowned_s: float | None = None  # loop time at which its instance was first seen without a pod
     failures: int = 0  # looks in a row that failed
     attempts: int = 0  # creates in a row that failed
     replaced: int = 0  # instances in a row that were never placed, and in whose place another came

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.virtual.cloud import Course
@@ -42,7 +42,6 @@ class Deed:
     deletion: Deletion | None = None
     namesake: bool = False
     config_s: float | None = None
-    spec: Json = field(default_factory=dict)
 
 
 def deeds(dice: random.Random, *, lasts_s: float) -> list[Deed]:
