@@ -1007,3 +1007,26 @@ async def test_the_clouds_events_that_find_no_room_are_told_when_there_is_some()
         recorder._crowded = kept
         await asyncio.sleep(60)
         assert [each["message"] for each in world.kube.events("Sync")] == ["told in the end"]
+
+
+@in_no_time
+async def test_an_end_that_a_look_by_name_does_not_show_yet_is_looked_for_again():
+    world = World()
+    async with world.running():
+        await served(world)
+        before = world.cloud.instances["eci-1"]
+        asked = []
+
+        async def lagging(_: object):
+            asked.append(world.time_s)
+            return [before] if len(asked) < 3 else [world.cloud.instances["eci-1"]]
+
+        world.cloud.find = lagging
+        world.cloud.set("eci-1", status=InstanceStatus.FAILED)
+        describe = world.cloud.describe
+        world.cloud.describe = lambda ids: _told(before) if 0 < len(asked) < 3 else describe(ids)
+        await world.until(lambda: world.phase("web") == "Failed", within_s=120)
+
+
+async def _told(instance):
+    return {instance.id: instance}

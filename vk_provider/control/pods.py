@@ -542,6 +542,7 @@ class PodController:
             record.ended_again = True
             self._queue.add(key.uid)
         if ours:
+            self._queue.add_after(key.uid, LOOK_AGAIN_S)  # the answer may be older than what is known, and no news then
             return
         names = [each["name"] for each in pods.containers_of(pod)]
         if instance_id and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
