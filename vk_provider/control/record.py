@@ -41,6 +41,7 @@ class PodRecord:
     retry_at_s: float = 0.0  # loop time before which no create is tried
     patches: int = 0  # status patches in a row, without rest in between
     patch_at_s: float = 0.0  # loop time before which no further one is sent
+    started: str = ""  # the startTime that we gave it, which stays even if the answer to that is lost
     awaits: bool = False  # something that it names is not as it needs it; a change of that ends the wait
     problem: Problem | None = None
     refusal: Problem | None = None  # never to be created
