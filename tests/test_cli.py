@@ -57,3 +57,30 @@ def test_help_names_flag_variable_and_default_of_every_setting():
     assert "VK_NODE_NAME" in text
     assert "default virtual-kubelet" in text
     assert "ECI_VSWITCH" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param("MemoryError()", 70, id="no memory"),
+        pytest.param("ValueError('x')", 0, id="anything else"),
+    ],
+)
+def test_who_lost_a_callback_for_want_of_memory_ends(error, code):
+    """The task that the callback would have gone on with stands still for good, and with it all that wait for it."""
+    script = f"""
+import asyncio
+from vk_provider import cli
+
+def fail():
+    raise {error}
+
+async def serve():
+    asyncio.get_running_loop().call_soon(fail)
+    await asyncio.sleep(0.5)
+
+asyncio.run(cli._until_told(serve()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == code, done.stderr
+    assert error.partition("(")[0] in done.stderr

@@ -1,6 +1,7 @@
 """`vk-provider run | show`.
 
-Exit codes: 0 done, 1 it did not work, 2 the settings or the arguments are wrong (all faults are listed).
+Exit codes: 0 done, 1 it did not work, 2 the settings or the arguments are wrong (all faults are listed), 70 there was
+so little memory that the work could not go on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from vk_provider import __version__, config, logsetup
 from vk_provider.errors import ConfigError
 
 WRONG = 2
+NO_MEMORY = 70
 # New objects between two looks for dead cycles: a burst makes many objects and hardly a cycle.
 YOUNG = 20_000
 
@@ -64,11 +66,22 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 async def _until_told(serving: Any) -> None:
     """SIGTERM and SIGINT end it in order."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_end_if_lost)
     task = asyncio.ensure_future(serving)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):
         await task
+
+
+def _end_if_lost(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback that failed for want of memory may be the one that a task was to go on by. That task never does, and
+    who waits for it waits for ever, an orderly end too; whoever starts us anew finds everything as it was (N27)."""
+    try:
+        loop.default_exception_handler(context)
+    finally:
+        if "handle" in context and isinstance(context.get("exception"), MemoryError):
+            os._exit(NO_MEMORY)
 
 
 def _only_config_error(failures: ExceptionGroup[Exception]) -> Exception:

@@ -40,7 +40,7 @@ def regressed() -> None:
 
     async def back(self: PodController, pod: Any, body: Any, record: Any) -> None:
         await patch(self, pod, body, record)
-        if body["status"].get("phase") == "Running":
+        if body.get("status", {}).get("phase") == "Running":
             await patch(self, pod, {**body, "status": {"phase": "Pending"}}, record)
 
     PodController._patch = back  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from tests.chaos.stage import KEY_ID, KEY_SECRET, Stage
 Fault = Callable[[Stage, random.Random], Awaitable[str]]
 WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 READS = frozenset({"GET"})
+ENDS_WITHIN_S = 10
 CALLS = ("CreateContainerGroup", "DeleteContainerGroup", "DescribeContainerGroups", "DescribeContainerGroupStatus", "*")
 
 
@@ -55,9 +56,11 @@ async def no_memory(stage: Stage, _: random.Random) -> str:
         return "not there to be limited"
     pages = int((stage.proc("statm")).split()[0])
     said = await _limited(stage, resource.RLIMIT_AS, pages * resource.getpagesize(), "bytes of address space")
-    if stage.provider.exit_code is not None:
-        stage.start_provider()
-        return said + ", of which it ended"
+    for _ in range(ENDS_WITHIN_S):  # in order, which takes longer than the trouble did
+        if stage.provider.exit_code is not None:
+            stage.start_provider()
+            return said + ", of which it ended"
+        await asyncio.sleep(1)
     return said
 
 

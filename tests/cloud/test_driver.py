@@ -290,7 +290,7 @@ async def test_an_instance_looks_the_same_whichever_call_describes_it(eci, cloud
 
 
 async def test_what_is_known_of_an_instance_goes_with_it(eci, cloud):
-    """By the counts, the only calls that come again and are complete; one that lacks it may have been early."""
+    """By the counts, which come again and again and are complete; a single one that lacks it may have been early."""
     add(eci, 1, Status="Running", Containers=WEB)
     told = [STATUS_ITEM]
     eci._DescribeContainerGroupStatus = lambda _: {"Data": told, "TotalCount": len(told)}

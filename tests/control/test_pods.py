@@ -123,6 +123,31 @@ async def test_what_is_remembered_of_a_pod_goes_with_it():
     assert world.complaints() == []
 
 
+@in_no_time
+async def test_a_pod_started_when_we_first_said_so_even_if_the_answer_to_that_was_lost():
+    """The watch that would show it may be away too, and a second patch must not move the time."""
+    world = World()
+    world.kube.watch_lag_s = 10.0
+    patch, lost = world.kube.patch, []
+
+    async def losing(path, body, **words):
+        answer = await patch(path, body, **words)
+        if "startTime" in body.get("status", ()) and len(lost) < 3:
+            lost.append(body["status"]["startTime"])
+            raise KubeUnavailable("Server disconnected")
+        return answer
+
+    world.kube.patch = losing
+    async with world.running():
+        await served(world)
+    said = [
+        each["status"]["startTime"] for each in world.kube.bodies("PATCH", "/pods/") if "startTime" in each["status"]
+    ]
+    assert len(said) > len(lost) > 1
+    assert set(said) == {lost[0]}
+    assert world.complaints() == []
+
+
 # --- creating ---
 
 

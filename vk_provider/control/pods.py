@@ -474,6 +474,9 @@ class PodController:
             delay_s = RETRY.delay(record.patches - CALM, jitter=self._jitter())
             record.patch_at_s = asyncio.get_running_loop().time() + delay_s
             log.warning("the status of pod=%s is changed back again and again, next_s=%.1f", key, delay_s)
+        if started := body.get("status", {}).get("startTime"):
+            record.started = record.started or started
+            body = {**body, "status": {**body["status"], "startTime": record.started}}
         try:
             answer = await self._client.patch(paths.pod_status(key.namespace, key.name), body)
         except NotFound:
