@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.cloud.terminalserver import TOKEN, V4, V5, TerminalServer, echoes, failure, silently_ends, status
 from vk_provider.cloud.base import Channel, Executes
-from vk_provider.cloud.eci.exec import Terminals
+from vk_provider.cloud.eci.exec import Terminals, WebSocketSession
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
 
 DEADLINE_S = 10.0
@@ -379,3 +381,33 @@ def test_the_order_of_the_offer():
     from vk_provider.cloud.eci.exec import PROTOCOLS
 
     assert PROTOCOLS[:2] == (V5, V4)
+
+
+def test_a_session_is_closed_on_the_loop_that_we_run_on() -> None:
+    """uvloop's sockets can do less than asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+    ended = asyncio.Event()
+
+    async def listens(http: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=(V5,))
+        await socket.prepare(http)
+        async for _ in socket:
+            pass
+        ended.set()
+        return socket
+
+    async def play() -> None:
+        app = web.Application()
+        app.router.add_get("/", listens)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as client:
+                connection = await client.ws_connect(f"http://127.0.0.1:{runner.addresses[0][1]}/", protocols=(V5,))
+                await WebSocketSession(connection, tty=False).close()
+                await ended.wait()
+        finally:
+            await runner.cleanup()
+
+    uvloop.run(play())

@@ -23,7 +23,6 @@ import asyncio
 import json
 import logging
 import re
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -125,7 +124,8 @@ class WebSocketSession:
         quiet_s: float = QUIET_S,
     ) -> None:
         self._connection = connection
-        self._socket: socket.socket | None = connection.get_extra_info("socket")
+        standing = connection._response.connection  # aiohttp tells of the transport nowhere else
+        self._transport = standing.transport if standing is not None else None
         self._tty = tty
         self._ping_s = ping_s
         self._quiet_s = quiet_s
@@ -219,9 +219,8 @@ class WebSocketSession:
             async with asyncio.timeout(CLOSE_S):
                 await self._connection.close()
         await asyncio.gather(self._tending, return_exceptions=True)
-        if self._socket is not None:
-            with suppress(OSError):  # it is closed, as it should be; else unsent input would keep it
-                self._socket.shutdown(socket.SHUT_RDWR)
+        if self._transport is not None:
+            self._transport.abort()  # mostly it is closed, as it should be; else unsent input would keep it
 
     async def _tend(self) -> None:
         """Keeps the session known to everything on its way, and ends the one that could wait for ever."""
