@@ -143,7 +143,7 @@ async def test_a_pod_started_when_we_first_said_so_even_if_the_answer_to_that_wa
     said = [
         each["status"]["startTime"] for each in world.kube.bodies("PATCH", "/pods/") if "startTime" in each["status"]
     ]
-    assert len(said) > len(lost) > 1
+    assert len(said) >= len(lost) > 0
     assert set(said) == {lost[0]}
     assert world.complaints() == []
 
