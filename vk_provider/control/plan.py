@@ -182,9 +182,9 @@ def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: 
             continue  # no pod can be asked about, so nothing can be proven
         if not _deletable(instance, record, now):
             continue
-        # By the times of two clocks, which may differ by hours; so by our own beside them.
-        age_s = max(_age_s(instance, now), now.loop_s - (now.loop_s if record.unowned_s is None else record.unowned_s))
-        young_s = 0.0 if record.seen else node.orphan_age_s - age_s
+        young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)
+        if record.unowned_s is not None:  # by our own clock too: those two may differ by hours
+            young_s = min(young_s, record.unowned_s + node.orphan_age_s - now.loop_s)
         return Wait(young_s) if young_s > 0 else DeleteOrphan(instance)
     return Wait(DELETE_AGAIN_S) if instances else Nothing()
 
