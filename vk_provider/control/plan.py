@@ -170,8 +170,6 @@ def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, 
     ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
     ordered += sorted(dead, key=lambda each: (each.created_at, each.id), reverse=True)
-    if dead:  # and one that is on its way out as a spare does not become the pod's own by the other's end
-        ordered.sort(key=lambda each: each.status is InstanceStatus.TERMINATING and each.id != noted)
     return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
 
 
