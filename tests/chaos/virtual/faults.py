@@ -286,7 +286,7 @@ async def taken_away(world: VirtualWorld, dice: random.Random) -> str:
 
 async def planted(world: VirtualWorld, dice: random.Random) -> str:
     """A second instance of a pod, by whomever; of a pod that finds room. Where the first does not, the second goes as
-    one too many though it alone was placed, and the pod is failed as disrupted: nothing tells such a pair from one whose
+    one too many though it alone was placed, and the pod fails as disrupted: nothing tells such a pair from one whose
     placed instance was taken away."""
     picked = [
         each
