@@ -229,15 +229,6 @@ def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
     )
 
 
-def test_a_spare_on_its_way_out_does_not_become_the_pods_own_when_the_other_finds_no_room():
-    """By whomever it was made: its end would be taken for the pod's."""
-    spare = instance(InstanceStatus.TERMINATING, id="eci-9")
-    record = PodRecord(deletes={"eci-9": NOW.loop_s})
-    action = plan(pod(), [UNPLACED, spare], record, node=NODE, now=NOW)
-    assert isinstance(action, Patch)
-    assert action.body["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == UNPLACED.id
-
-
 def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():
     before, _ = settled(pod(), [RUNNING])
     assert plan(before, [], PodRecord(), node=NODE, now=NOW) == Look("eci-1")

@@ -171,8 +171,6 @@ def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, 
     ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
     ordered += sorted(dead, key=lambda each: (each.created_at, each.id), reverse=True)
-    if dead:  # and one that is on its way out as a spare does not become the pod's own by the other's end
-        ordered.sort(key=lambda each: each.status is InstanceStatus.TERMINATING and each.id != noted)
     return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
 
 
@@ -183,9 +181,9 @@ def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: 
             continue  # no pod can be asked about, so nothing can be proven
         if not _deletable(instance, record, now):
             continue
-        # By the times of two clocks, which may differ by hours; so by our own beside them.
-        age_s = max(_age_s(instance, now), now.loop_s - (now.loop_s if record.unowned_s is None else record.unowned_s))
-        young_s = 0.0 if record.seen else node.orphan_age_s - age_s
+        young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)
+        if record.unowned_s is not None:  # by our own clock too: those two may differ by hours
+            young_s = min(young_s, record.unowned_s + node.orphan_age_s - now.loop_s)
         return Wait(young_s) if young_s > 0 else DeleteOrphan(instance)
     return Wait(DELETE_AGAIN_S) if instances else Nothing()
 

@@ -148,7 +148,7 @@ class WitnessedCloud(LivingCloud):
 
     async def create(self, workload: Workload) -> Instance:
         answer = await super().create(workload)
-        if self.forget_next_token:
+        if self.forget_next_token and not self.unplaced[workload.owner.uid]:
             self.forget_next_token = False
             key = (workload.owner.uid, workload.replaces, workload.attempt)
             self._tokens[f"forgotten-{answer.id}", "", 0] = self._tokens.pop(key)

@@ -285,8 +285,14 @@ async def taken_away(world: VirtualWorld, dice: random.Random) -> str:
 
 
 async def planted(world: VirtualWorld, dice: random.Random) -> str:
-    """A second instance of a pod, by whomever."""
-    picked = _some(world, dice, *InstanceStatus)
+    """A second instance of a pod, by whomever; of a pod that finds room. Where the first does not, the second goes as
+    one too many though it alone was placed, and the pod fails as disrupted: nothing tells such a pair from one whose
+    placed instance was taken away."""
+    picked = [
+        each
+        for each in _some(world, dice, *InstanceStatus)
+        if not world.cloud.unplaced[world.cloud.ever[each].owner.uid]
+    ]
     return ", ".join(f"{world.cloud.plant(each)} like {each}" for each in picked) or "none"
 
 
