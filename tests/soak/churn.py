@@ -17,7 +17,7 @@ MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 HELD = 150
 EVERY_S = 1.0  # a pod is created
 LASTS_S = 40.0  # from a pod's creation to its removal, except of those that serve
-STARTED_S = 5.0  # until which every pod has started
+STARTED_S = 5.0  # after which a pod should have started
 FILES = 5  # ConfigMaps; each is mounted by a few of the pods that serve
 CHANGE_EVERY_S = 20.0
 GRACE_S = 2
@@ -96,15 +96,19 @@ class Churn:
         name = body["metadata"]["name"]
         await self.api.send("POST", PODS, body)
         await asyncio.sleep(STARTED_S)
-        if kind == "long":
+        if kind == "long" and await self._phase(name) == "Running":
             self.writing.add(name)
-        await asyncio.sleep(LASTS_S - STARTED_S)
-        self.writing.discard(name)
-        phase = (await self.api.get(f"{PODS}/{name}")).get("status", {}).get("phase")
+        await asyncio.sleep(LASTS_S - STARTED_S - STARTED_S)
+        self.writing.discard(name)  # some seconds before it goes: whoever follows it by then has begun
+        await asyncio.sleep(STARTED_S)
+        phase = await self._phase(name)
         self.ended += 1
         if phase != ENDS[kind]:
             self.wrong.append(f"pod {name} is {phase} after {LASTS_S:g} s, not {ENDS[kind]}")
         await self.api.send("DELETE", f"{PODS}/{name}")
+
+    async def _phase(self, name: str) -> str:
+        return str((await self.api.get(f"{PODS}/{name}")).get("status", {}).get("phase") or "")
 
     async def _change_files(self) -> None:
         for number in itertools.count():

@@ -8,6 +8,7 @@ import sys
 LOOK = """
 from tests.soak import provider
 provider.make_memories_small()
+from vk_provider.cloud.eci import response
 from vk_provider.kube.correlate import Correlator
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.store import Store
@@ -17,11 +18,12 @@ for number in range(5000):
     recorder._mirrored.put(number, 1)
     correlator._series.put(number, 1)
     store.remove(str(number))
-print(len(recorder._mirrored), len(correlator._series), len(store._tombstones))
+    response.instant(f"20{number // 100:02}-01-02T03:04:{number % 60:02}Z")
+print(len(recorder._mirrored), len(correlator._series), len(store._tombstones), response._instant.cache_info().currsize)
 """
 
 
 def test_each_memory_is_as_small_as_it_was_made():
     """In a process of its own, for what is changed there stays changed."""
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1000", "200", "200"]
+    assert done.stdout.split() == ["1000", "200", "200", "100"]
