@@ -219,6 +219,20 @@ async def test_a_conflict_that_does_not_say_that_it_exists_is_tried_again():
 
 
 @virtual_time
+async def test_a_higher_count_that_met_another_writer_is_tried_again():
+    async with serving() as (server, client):
+        server.on("POST", EVENTS, lambda seen: seen.body)
+        server.on("PATCH", f"{EVENTS}/m.1", refuse(409, reason="Conflict"), lambda seen: seen.body)
+        recorder = new_recorder(client)
+        async with running(recorder.run()):
+            for count in (1, 2):
+                recorder.put(event("m.1", count=count), "m.1")
+                assert await recorder.flush(10)
+        assert [seen.body["count"] for seen in server.of("PATCH")] == [2, 2]
+        assert not recorder.dropped
+
+
+@virtual_time
 async def test_after_a_restart_what_is_mirrored_already_is_not_posted_again():
     async with serving() as (server, client):
         other = event("other", source={"component": "kubelet", "host": "worker-1"})

@@ -541,7 +541,7 @@ class PodController:
         ours = [each for each in found.values() if each.owner.uid == key.uid]
         for instance in ours:
             self._instances.put(instance)
-        if any(each.id == instance_id and each.status.is_ended for each in ours):
+        if record.ended_s is not None and any(each.id == instance_id and each.status.is_ended for each in ours):
             record.ended_again = True
             self._queue.add(key.uid)
         if ours:

@@ -262,6 +262,8 @@ class Recorder:
             await (self._recount(event) if series.on_server else self._create(series, event))
         except KubeUnavailable as error:
             return self._failed(series, error)
+        except Conflict as error:  # two writers met, as at a quota or at the event itself: nothing is done yet
+            return self._failed(series, KubeUnavailable(str(error), status=error.status, reason=error.reason))
         except KubeError as error:
             # Most often the namespace is being deleted, and its events with it.
             log.info("dropped event=%s: %s", _name(event), error)
@@ -293,8 +295,8 @@ class Recorder:
         try:
             await self._client.post(_all_of(event), event)
         except Conflict as error:
-            if error.reason != ALREADY_EXISTS:  # as of a quota that two writers met at once: nothing is there yet
-                raise KubeUnavailable(str(error), status=error.status, reason=error.reason) from error
+            if error.reason != ALREADY_EXISTS:
+                raise
             await self._found(series, event)
         self.sent["created"] += 1
 

@@ -30,7 +30,8 @@ class Life:
         loop.run_soon(held)
 
     async def end(self) -> None:
-        """What nobody waited for dies with it all the same."""
+        """What nobody waited for dies with it all the same; and what lost the word that it is to end, as a task may
+        that waits for a group of which one fails in that very turn."""
         left = list(self.tasks)
         for each in left:
             each.cancel()

@@ -133,8 +133,11 @@ class VirtualWorld(World):
             self.crashed.append(f"the provider ended by itself: {self._process.task.exception()!r}")
             return
         self.life.go_on(self.loop)
-        await self._process.end()
-        await self.life.end()
+        ending = asyncio.ensure_future(self._process.end())
+        while not ending.done():
+            await asyncio.wait([ending], timeout=1.0)
+            await self.life.end()
+        ending.result()
 
     async def kill(self, steps: int, *, down_s: float) -> None:
         """At so many steps of its calls from now, before one acts or after; or, should it make none, in a while."""
