@@ -8,14 +8,17 @@ say what it takes when it is full.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from functools import lru_cache
 
 from tests.soak.leaks import plant
-from vk_provider import app, cli  # noqa: F401  # all modules are there before anything is changed in them
+from tests.soak.sample import HEAP
+from vk_provider import app, cli  # all modules are there before anything is changed in them
 from vk_provider.cloud.eci import response
 from vk_provider.kube import recorder, store
 from vk_provider.kube.correlate import Correlator
+from vk_provider.metrics import Registry
 
 
 def make_memories_small() -> None:
@@ -25,7 +28,52 @@ def make_memories_small() -> None:
     Correlator.__init__.__kwdefaults__["memory"] = 200  # 4,096 series of events of our own, 11 MB
 
 
+class _Mallinfo(ctypes.Structure):
+    """Source: mallinfo2(3)."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keep",
+        )
+    )
+
+
+def measure_heap() -> None:
+    """A metric of what malloc has given out and not got back; where it cannot say, as before glibc 2.33, there is none.
+
+    Python's own small blocks are not of it, nor are the holes that resident memory counts.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        return
+    libc.mallinfo2.restype = _Mallinfo
+    others = app.add_process_metrics
+
+    def add_all(registry: Registry) -> None:
+        others(registry)
+        heap = registry.gauge(HEAP, "What malloc has given out, in bytes.")
+
+        def look() -> None:
+            found = libc.mallinfo2()
+            heap.set(found.uordblks + found.hblkhd)
+
+        registry.before_scrape(look)
+
+    app.add_process_metrics = add_all
+
+
 if __name__ == "__main__":
+    measure_heap()
     make_memories_small()
     if sys.argv[1].startswith("--leak="):
         plant(sys.argv.pop(1).removeprefix("--leak="))

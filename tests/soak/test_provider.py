@@ -12,6 +12,9 @@ from vk_provider.cloud.eci import response
 from vk_provider.kube.correlate import Correlator
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.store import Store
+def heap(registry):
+    return next(line.split()[1] for line in registry.exposition().splitlines() if line.startswith(provider.HEAP))
+
 recorder, correlator = Recorder(client=None), Correlator()
 store = Store(key=lambda item: item["k"], version=lambda item: "1")
 for number in range(5000):
@@ -19,11 +22,16 @@ for number in range(5000):
     correlator._series.put(number, 1)
     store.remove(str(number))
     response.instant(f"20{number // 100:02}-01-02T03:04:{number % 60:02}Z")
+provider.measure_heap()
+registry = provider.Registry()
+provider.app.add_process_metrics(registry)
+before, held = int(heap(registry)), [bytes(100_000) for _ in range(50)]
+assert 5_000_000 <= int(heap(registry)) - before < 6_000_000
 print(len(recorder._mirrored), len(correlator._series), len(store._tombstones), response._instant.cache_info().currsize)
 """
 
 
-def test_each_memory_is_as_small_as_it_was_made():
+def test_each_memory_is_as_small_as_it_was_made_and_the_heap_is_measured():
     """In a process of its own, for what is changed there stays changed."""
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1000", "200", "200", "100"]
