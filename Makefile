@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
 PYTEST = $(BIN)/python -m pytest --dist loadfile
 FIRST := tests/local tests/corpus tests/kubelet  # what takes longest begins first, so that none is left alone at the end
-LONG := tests/chaos/test_chaos.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
+LONG := tests/chaos/test_chaos.py tests/chaos/test_planted.py tests/local/test_live_edits.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
 
 .PHONY: help demo up test long e2e chaos soak fuzz bench audit check format clean
 

@@ -101,7 +101,7 @@ def test_the_next_look_begins_a_little_before_the_last_line_and_never_goes_back(
     assert loglines.second_of(overlap.start_ns) == "2024-01-02T03:04:02Z"
 
 
-LOG = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab")), max_size=40)
+LOG = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab")), max_size=24)
 
 
 @settings(deadline=None)
