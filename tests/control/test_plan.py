@@ -459,3 +459,18 @@ def test_one_that_stops_is_written_about_once_it_has_stopped_or_takes_long():
     action = plan(leaving, [RUNNING], long_asked, node=NODE, now=NOW)
     ready = [each["status"] for each in action.body["status"]["conditions"] if each["type"] == "Ready"]
     assert ready == ["False"]
+
+
+@given(st.floats(0.1, 1e6), st.floats(0.0, LEAVING_S))
+def test_a_wait_for_one_that_stops_gets_to_its_end(asked_s, later_s):
+    """Whatever the rounding: a wait that ends a hair too early must not be followed by another of no length."""
+    seen, _ = settled(pod(), [RUNNING])
+    leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
+    record = PodRecord(deletes={"eci-1": asked_s}, leaving_s=asked_s)
+    now_s = asked_s + later_s
+    for _ in range(3):
+        action = plan(leaving, [RUNNING], record, node=NODE, now=Now(wall=WALL, loop_s=now_s))
+        if not isinstance(action, Wait):
+            return
+        now_s += action.seconds
+    raise AssertionError(f"still waiting: {action}")

@@ -47,6 +47,7 @@ Json = dict[str, Any]
 
 SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
+_INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
 LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
@@ -238,7 +239,7 @@ def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Nod
     # That it is no longer Ready, its deletion says to everybody; of one that stops at once only the end is written.
     asked_s = record.deletes.get(instance.id)
     early_s = LEAVING_S - (now.loop_s - asked_s) if asked_s is not None else 0.0
-    return Wait(min(left_s, early_s)) if early_s > 0 else Patch(body)
+    return Wait(min(left_s, early_s)) if early_s > _INSTANT_S else Patch(body)
 
 
 def _sleep_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
