@@ -12,11 +12,14 @@ import orjson
 
 
 def loads(text: bytes | str) -> Any:
-    """Raises ValueError for what is no JSON; RecursionError for what is too deep."""
+    """Raises ValueError for what is no JSON, or nested deeper than anybody nests."""
     try:
         return orjson.loads(text)
     except ValueError:
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deeply") from error
 
 
 def dumps(value: Any) -> bytes:

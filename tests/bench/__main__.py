@@ -83,12 +83,7 @@ async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
     cloud = await Cloud.start(directory, f"--scenario={directory / 'scenario.toml'}", "--start-delay=0")
     stack.push_async_callback(cloud.child.stop)
     provider = Provider(directory, plane, cloud, NODE, args.flag, profile=args.profile)
-    stack.push_async_callback(provider.stop)
-    await provider.start()
-    await provider.ready(api)
-    watcher = await Watcher.start(directory, plane.kubeconfig, NODE)
-    stack.push_async_callback(watcher.child.stop)
-    await asyncio.sleep(3)
+    watcher = await parts.begun(stack, directory, api, provider, plane)
     result.rss_at_0_mb = provider.cost().rss_mb
     if not args.quick:
         report.say("a trickle of pods")

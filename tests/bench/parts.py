@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -310,3 +310,14 @@ async def until(holds: Any, *, within_s: float, told: Any = lambda: "") -> float
 def machine() -> str:
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return f"{os.cpu_count()} × {model.group(1) if model else 'CPU'}, Python {sys.version.split()[0]}"
+
+
+async def begun(stack: AsyncExitStack, directory: Path, api: Api, provider: Provider, plane: Plane) -> Watcher:
+    """Starts the provider and a watcher of its node, and gives both time to come to rest; ends them with the stack."""
+    stack.push_async_callback(provider.stop)
+    await provider.start()
+    await provider.ready(api)
+    watcher = await Watcher.start(directory, plane.kubeconfig, provider.node)
+    stack.push_async_callback(watcher.child.stop)
+    await asyncio.sleep(3)
+    return watcher

@@ -18,7 +18,7 @@ from typing import Any
 from tests.bench import burst, parts
 from tests.bench.__main__ import NODE, SCENARIO, _namespace
 from tests.bench.api import Api
-from tests.bench.parts import Cloud, Provider, Watcher, until
+from tests.bench.parts import Cloud, Provider, until
 
 SETTLE_S = 75.0  # the incremental calls tell of a change for a minute
 SHOWN = 5  # bytes a pod from which on a holder is worth a line
@@ -37,12 +37,7 @@ async def main(pods: int) -> dict[str, Any]:
             cloud = await Cloud.start(directory, f"--scenario={directory / 'scenario.toml'}", "--start-delay=0")
             stack.push_async_callback(cloud.child.stop)
             provider = Provider(directory, plane, cloud, NODE, program=("tests.bench.scales",))
-            stack.push_async_callback(provider.stop)
-            await provider.start()
-            await provider.ready(api)
-            watcher = await Watcher.start(directory, plane.kubeconfig, NODE)
-            stack.push_async_callback(watcher.child.stop)
-            await asyncio.sleep(3)
+            watcher = await parts.begun(stack, directory, api, provider, plane)
             told = {"empty": await look(provider)}
             await burst.up(api, watcher, provider, cloud, pods)
             told["quiet"] = await look(provider)

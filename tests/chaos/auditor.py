@@ -255,13 +255,7 @@ def no_event_is_lost(evidence: Evidence) -> Iterator[str]:
 
 def nothing_runs_on(evidence: Evidence) -> Iterator[str]:
     """Whose pod has ended or is gone is billed no longer than MOST_LATE_S, times of trouble left out."""
-    began: dict[str, float] = {}
-    ended: dict[str, float] = {}
-    for entry in evidence.journal:
-        if entry["kind"] == "state" and entry["new"] == "Pending":
-            began.setdefault(entry["id"], entry["when"])
-        elif entry["kind"] == "state" and entry["new"] in ENDED:
-            ended.setdefault(entry["id"], entry["when"])
+    began, ended = _lives(evidence)
     for group in evidence.groups_ever:
         over = evidence.ended.get(uid_of(group))
         if over is None or group["id"] not in began:
@@ -269,6 +263,18 @@ def nothing_runs_on(evidence: Evidence) -> Iterator[str]:
         late = _calm_s(evidence, max(over, began[group["id"]]), ended.get(group["id"], evidence.until))
         if late > MOST_LATE_S:
             yield f"instance {group['id']} ({group['name']}) ran on for {late:.0f} s after the end of its pod"
+
+
+def _lives(evidence: Evidence) -> tuple[dict[str, float], dict[str, float]]:
+    """When each instance began to be billed, and when it ended, by the journal."""
+    began: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for entry in evidence.journal:
+        if entry["kind"] == "state" and entry["new"] == "Pending":
+            began.setdefault(entry["id"], entry["when"])
+        elif entry["kind"] == "state" and entry["new"] in ENDED:
+            ended.setdefault(entry["id"], entry["when"])
+    return began, ended
 
 
 def _calm_s(evidence: Evidence, start: float, end: float) -> float:
@@ -282,13 +288,7 @@ def _calm_s(evidence: Evidence, start: float, end: float) -> float:
 
 def bills_are_explained(evidence: Evidence) -> Iterator[str]:
     """To the second: what a group is billed are the begun seconds from its first pending to its end, by the journal."""
-    began: dict[str, float] = {}
-    ended: dict[str, float] = {}
-    for entry in evidence.journal:
-        if entry["kind"] == "state" and entry["new"] == "Pending":
-            began.setdefault(entry["id"], entry["when"])
-        elif entry["kind"] == "state" and entry["new"] in ENDED:
-            ended.setdefault(entry["id"], entry["when"])
+    began, ended = _lives(evidence)
     for group in evidence.groups_ever:
         if group["billing"]:
             continue

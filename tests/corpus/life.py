@@ -24,6 +24,7 @@ from tests.control.pure_time import play
 from tests.control.world import BIRTH, World
 from tests.corpus.incloud import InProcessClient, StandIn
 from tests.corpus.manifests import ROWS, Case, Life
+from tests.providerlog import ProviderLog
 from vk_provider import app, config, show
 
 Json = dict[str, Any]
@@ -58,32 +59,17 @@ class Story:
     wrongs: list[str]
 
 
-class _Log(logging.Handler):
+class _Log(ProviderLog):
     """Everything the provider logs, at every level; `faults`: what it calls an error."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
         self.faults: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        self.lines.append(text)
+        super().emit(record)
         if record.levelno >= logging.ERROR:
-            self.faults.append(text)
-
-    def __enter__(self) -> _Log:
-        logger = logging.getLogger("vk_provider")
-        self._before = logger.level, logger.propagate
-        logger.addHandler(self)
-        logger.setLevel(logging.DEBUG)
-        logger.propagate = False
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logger = logging.getLogger("vk_provider")
-        logger.removeHandler(self)
-        logger.level, logger.propagate = self._before
+            self.faults.append(self.lines[-1])
 
 
 class CorpusKube(MemoryKube):

@@ -74,10 +74,7 @@ class PodRecord:
     forced: str = ""  # id of the instance that was deleted without grace
     live: Freshness | None = None  # of its files; None: nothing of them can change
     # Few pods ever have something in these two, so all share an empty one: they are replaced, never written to.
-    last_words: Mapping[str, tuple[str, str]] = field(
-        default_factory=_nothing
-    )  # container → its newest run and what it said
-    deletes: Mapping[str, float] = field(
-        default_factory=_nothing
-    )  # instance id → loop time at which a delete was accepted
+    # Container → its newest run and what it said; instance id → loop time at which a delete was accepted.
+    last_words: Mapping[str, tuple[str, str]] = field(default_factory=_nothing)
+    deletes: Mapping[str, float] = field(default_factory=_nothing)
     mirrored: Sequence[CloudEvent] = ()  # those already mirrored, each with its count

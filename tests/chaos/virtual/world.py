@@ -16,6 +16,7 @@ from tests.chaos.virtual.kube import WitnessedKube
 from tests.chaos.virtual.loop import LIFE, Life, StoppableLoop
 from tests.chaos.virtual.wire import SMOOTH, Accident, Watch, Wire
 from tests.control.world import BIRTH, Fate, Process, World
+from tests.providerlog import ProviderLog
 
 LATENCY_S = 0.02
 IMPATIENT_S = 20.0  # who is to die at one of the next calls and makes none dies anyway
@@ -160,31 +161,14 @@ class VirtualWorld(World):
         return list(self._process.controller._records)
 
 
-class ErrorLog(logging.Handler):
+class ErrorLog(ProviderLog):
     """What the provider calls an error: in no trouble is there a reason for it."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
 
     def take(self, context: dict[str, Any]) -> None:
         """What the loop calls an error, but for tasks that nobody asks any more, as those of a process that died: when
         that is noticed is the garbage collector's matter."""
         if not isinstance(context.get("future"), asyncio.Task):
             self.lines.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-    def __enter__(self) -> ErrorLog:
-        logger = logging.getLogger("vk_provider")
-        self._before = logger.level, logger.propagate
-        logger.addHandler(self)
-        logger.setLevel(logging.ERROR)
-        logger.propagate = False
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logger = logging.getLogger("vk_provider")
-        logger.removeHandler(self)
-        logger.level, logger.propagate = self._before
