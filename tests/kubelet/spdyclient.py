@@ -196,6 +196,11 @@ async def upgraded(
         with suppress(ConnectionError, ssl.SSLError, TimeoutError):
             async with asyncio.timeout(1):  # longer only where the server reads nothing, as some tests want it
                 await writer.wait_closed()
+        cut(writer)
+
+
+def cut(writer: asyncio.StreamWriter) -> None:
+    with suppress(AttributeError):  # Python 3.11.2's, of a TLS connection that was closed twice
         writer.transport.abort()
 
 

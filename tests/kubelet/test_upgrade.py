@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .commands import Streaming
-from .spdyclient import UpgradeRefused, upgraded
+from .spdyclient import UpgradeRefused, cut, upgraded
 from .world import until
 
 PATH = "/exec/web/api-0/app?output=1&command=echo&command=hi"
@@ -30,7 +30,7 @@ async def answered(world: Streaming, *lines: str, body: bytes = b"") -> tuple[st
             head = await reader.readuntil(b"\r\n\r\n")
             return head.split(b"\r\n")[0].decode(), await reader.read(300)
     finally:
-        writer.transport.abort()
+        cut(writer)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_frames_after_the_101_are_ours(world: Streaming, length: tuple[str
             assert b"chunked" not in head.lower()
             writer.write(bytes.fromhex("80030006 00000004 00000001"))
             assert await reader.readexactly(12) == bytes.fromhex("80030006 00000004 00000001")
-        writer.transport.abort()
+        cut(writer)
 
 
 async def test_no_request_is_left_open_and_the_server_goes_on(

@@ -220,7 +220,8 @@ class WebSocketSession:
                 await self._connection.close()
         await asyncio.gather(self._tending, return_exceptions=True)
         if self._transport is not None:
-            self._transport.abort()  # mostly it is closed, as it should be; else unsent input would keep it
+            with suppress(AttributeError):  # Python 3.11.2's, of a TLS connection that was closed twice
+                self._transport.abort()  # mostly it is closed, as it should be; else unsent input would keep it
 
     async def _tend(self) -> None:
         """Keeps the session known to everything on its way, and ends the one that could wait for ever."""
