@@ -2,6 +2,7 @@
 
 import json
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,15 @@ class Cloud:
             f"{self.endpoint}/_admin/{what}", data=data, headers={"Content-Type": "application/json"}
         )
         urllib.request.urlopen(request, timeout=10).close()
+
+    def clear(self, **tags: str) -> None:
+        """Those picked are gone, also where one goes by itself between the look and the order."""
+        for each in self.instances(**tags):
+            try:
+                self.say("vanish", id=each["id"])
+            except urllib.error.HTTPError as error:
+                if error.code != 404:
+                    raise
 
     def _get(self, what: str) -> Any:
         with urllib.request.urlopen(f"{self.endpoint}/_admin/{what}", timeout=10) as answer:

@@ -139,8 +139,7 @@ class Exercise:
                 self._go(space, provider)
         finally:
             provider.remove()
-            for instance in self._cloud.instances(vk_node=provider.node):
-                self._cloud.say("vanish", id=instance["id"])
+            self._cloud.clear(vk_node=provider.node)
             self._cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=given)
 
     def _go(self, space: Space, provider: Provider) -> None:
