@@ -92,6 +92,15 @@ def test_the_vendors_signer_agrees(parameters):
     assert sign.signature("POST", sent, "testsecret") == signed
 
 
+@settings(deadline=None)  # the machine may be busy
+@given(st.dictionaries(TEXTS, TEXTS, max_size=6), st.dictionaries(TEXTS, TEXTS, max_size=6))
+def test_a_signed_call_is_its_parameters_and_their_signature(query, body):
+    query = {name: value for name, value in query.items() if name not in {*body, "Signature"}}
+    signature = sign.signature("POST", {**query, **body}, "testsecret")
+    told = sign.signed("POST", query, body, "testsecret")
+    assert told == (sign.canonical_query({**query, "Signature": signature}), sign.canonical_query(body))
+
+
 @pytest.mark.parametrize("token", ["", "sts"])
 def test_common_parameters(token):
     at = datetime(2024, 1, 2, 11, 4, 5, tzinfo=timezone(timedelta(hours=8)))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
@@ -63,15 +64,8 @@ class InstanceStore:
 
     def put(self, instance: Instance) -> None:
         known = self._by_id.get(instance.id)
-        if known is not None:  # a full look does not tell all that others told
-            instance = replace(
-                without_older(known, instance),
-                placed_at=instance.placed_at or known.placed_at,
-                ended_at=instance.ended_at or known.ended_at,
-                sku=instance.sku or known.sku,
-                facts=_joined(known.facts, instance.facts),
-                owner=known.owner if instance.owner == known.owner else instance.owner,  # one object, not two
-            )
+        if known is not None:
+            instance = _with_all_known(known, instance)
         if known == instance:
             return
         self._by_id[instance.id] = instance
@@ -106,10 +100,21 @@ class InstanceStore:
         self._moving.add(instance.id)
 
 
-def _joined(known: Mapping[str, str], newer: Mapping[str, str]) -> Mapping[str, str]:
-    """The very mapping that is held already, where nothing is new."""
-    joined = {**known, **newer}
-    return known if joined == known else joined
+def _with_all_known(known: Instance, told: Instance) -> Instance:
+    """What is told, with what others told before: a full look does not tell all. Of equal parts the one that is held
+    already, so that there are not two."""
+    newer = without_older(known, told)
+    kept: dict[str, Any] = {
+        name: getattr(known, name)
+        for name in ("placed_at", "ended_at", "sku")
+        if getattr(known, name) and not getattr(told, name)
+    }
+    if newer.owner is not known.owner and newer.owner == known.owner:
+        kept["owner"] = known.owner
+    if newer.facts is not known.facts:
+        joined = {**known.facts, **newer.facts}
+        kept["facts"] = known.facts if joined == known.facts else joined
+    return replace(newer, **kept) if kept else newer
 
 
 def _health_of(error: CloudError) -> CloudHealth:

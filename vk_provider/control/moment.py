@@ -15,4 +15,4 @@ class Now:
 
     @property
     def stamp(self) -> str:
-        return self.wall.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{self.wall.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

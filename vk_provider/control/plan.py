@@ -166,6 +166,8 @@ def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, 
 
 def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, Instance | None]:
     """The instance that is this pod's, and one that is too many."""
+    if len(instances) < 2:
+        return (instances[0], None) if instances else (None, None)
     noted = pods.instance_id_of(pod)
     placed = [each for each in instances if each.status is not NEVER_PLACED]
     dead = [each for each in instances if each.status is NEVER_PLACED]
@@ -478,8 +480,10 @@ def _age_s(instance: Instance, now: Now) -> float:
 def _overdue_s(pod: Json, now: Now) -> float | None:
     """Seconds past activeDeadlineSeconds (negative: still to go); None without a deadline or before the start."""
     limit = pod["spec"].get("activeDeadlineSeconds")
+    if limit is None:
+        return None
     started = _instant(pod.get("status", {}).get("startTime") or "")
-    if limit is None or started is None:
+    if started is None:
         return None
     return (now.wall - (started + timedelta(seconds=limit))).total_seconds()
 

@@ -186,14 +186,16 @@ def without_older(known: Instance, told: Instance) -> Instance:
     """
     if known.status.is_ended and not told.status.is_ended:
         return known
-    return replace(
-        told,
-        containers=_newer(known.containers, told.containers),
-        init_containers=_newer(known.init_containers, told.init_containers),
-    )
+    containers = _newer(known.containers, told.containers)
+    init_containers = _newer(known.init_containers, told.init_containers)
+    if containers == told.containers and init_containers == told.init_containers:
+        return told
+    return replace(told, containers=containers, init_containers=init_containers)
 
 
 def _newer(known: Sequence[ContainerReport], told: Sequence[ContainerReport]) -> Sequence[ContainerReport]:
+    if known is told:
+        return told
     before = {each.name: each for each in known}
     return tuple(
         before[each.name] if each.name in before and _is_older(each, before[each.name]) else each for each in told

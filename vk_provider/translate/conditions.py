@@ -50,12 +50,10 @@ def stamped(pod: Json, conditions: Sequence[Json], *, now: str) -> list[Json]:
 
 def _stamped(condition: Json, previous: Json, pod: Json, now: str) -> Json:
     same = previous.get("status") == condition["status"]
-    generation = pod["metadata"].get("generation")
-    return {
-        **condition,
-        "lastTransitionTime": (previous.get("lastTransitionTime") if same else None) or now,
-        **({"observedGeneration": generation} if generation else {}),
-    }
+    stamped = {**condition, "lastTransitionTime": (previous.get("lastTransitionTime") if same else None) or now}
+    if generation := pod["metadata"].get("generation"):
+        stamped["observedGeneration"] = generation
+    return stamped
 
 
 def of(pod: Json) -> dict[str, Json]:
@@ -106,7 +104,12 @@ def _filled(condition: CloudCondition) -> Json:
 
 
 def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Json:
-    return _filled(CloudCondition(type_, "True" if status else "False", reason, message))
+    condition: Json = {"type": type_, "status": "True" if status else "False"}
+    if reason:
+        condition["reason"] = reason
+    if message:
+        condition["message"] = message
+    return condition
 
 
 def _initialized(pod: Json, phase: str, inits: Sequence[Json], apps: Sequence[Json]) -> Json:

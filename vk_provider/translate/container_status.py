@@ -66,9 +66,16 @@ def by_name(statuses: Sequence[Json] | None) -> dict[str, Json]:
     return {status["name"]: status for status in statuses or ()}
 
 
+_KINDS = tuple((kind.value, kind) for kind in StateKind)  # plain texts: looked up many times at each look
+
+
 def state_of(status: Json) -> StateKind:
     """An entry without any state waits, as the API has it."""
-    return next((kind for kind in StateKind if (status.get("state") or {}).get(kind) is not None), StateKind.WAITING)
+    if state := status.get("state"):
+        for name, kind in _KINDS:
+            if state.get(name) is not None:
+                return kind
+    return StateKind.WAITING
 
 
 def is_running(status: Json) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from functools import lru_cache
 
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import (
@@ -438,6 +439,7 @@ def _status(
     }
 
 
+@lru_cache(maxsize=4096)  # asked at each look, and few are new
 def _address(text: str) -> str:
     """The address, or nothing where the API server would refuse it (P25)."""
     try:

@@ -88,7 +88,12 @@ def _addresses(status: Json, desired: Json) -> Json:
 
 def _container_list(pod: Json, status: Json, desired: Json, name: str, *, anyhow: bool) -> Json:
     present: Sequence[Json] = status.get(name) or []
-    wanted = _lawful_list(pod, desired.get(name) or [], present, name)
+    told: Sequence[Json] = desired.get(name) or []
+    if not (present or told):
+        return {}
+    wanted = _lawful_list(pod, told, present, name)
+    if not present:
+        return {name: wanted}
     compared = wanted if anyhow or any(map(_tells_resources, present)) else list(map(_without_resources, wanted))
     if compared == present or canonical(compared) == canonical(present):
         return {}
@@ -143,8 +148,11 @@ def changed_conditions(pod: Json, desired: Json, *, with_generation: bool) -> li
         present = known.get(wanted["type"])
         if present is None:
             changed.append(wanted)
-        elif any((wanted.get(name) or None) != (present.get(name) or None) for name in compared):
-            changed.append(_over(present, wanted))
+            continue
+        for name in compared:
+            if (wanted.get(name) or None) != (present.get(name) or None):
+                changed.append(_over(present, wanted))
+                break
     return changed
 
 

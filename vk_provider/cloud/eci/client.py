@@ -155,8 +155,7 @@ class EciClient:
         credentials = await self._credentials.get()
         bucket = self._limits.bucket(request.action)
         await bucket.acquire()
-        query = dict(request.query)
-        query |= sign.common_parameters(
+        common = sign.common_parameters(
             action=request.action,
             region=self._settings.region,
             access_key_id=credentials.access_key_id,
@@ -164,15 +163,16 @@ class EciClient:
             now=self._now(),
             nonce=self._new_nonce(),
         )
-        secret = credentials.access_key_secret
-        query["Signature"] = sign.signature(request.method, {**query, **request.body}, secret)
-        return await self._observed(request, query, bucket)
+        query, body = sign.signed(
+            request.method, {**request.query, **common}, request.body, credentials.access_key_secret
+        )
+        return await self._observed(request, query, body, bucket)
 
-    async def _observed(self, request: EciRequest, query: Mapping[str, str], bucket: TokenBucket) -> Mapping[str, Any]:
+    async def _observed(self, request: EciRequest, query: str, body: str, bucket: TokenBucket) -> Mapping[str, Any]:
         clock = asyncio.get_running_loop().time
         began, code = clock(), "OK"
         try:
-            return await self._send(request, query)
+            return await self._send(request, query, body)
         except CloudError as error:
             code = error.code or type(error).__name__
             if isinstance(error, Throttled):
@@ -181,16 +181,15 @@ class EciClient:
         finally:
             self._observe(request.action, code, clock() - began)
 
-    async def _send(self, request: EciRequest, query: Mapping[str, str]) -> Mapping[str, Any]:
-        url = URL(f"{self._settings.base_url}/?{sign.canonical_query(query)}", encoded=True)
-        body = sign.canonical_query(request.body).encode() if request.body else None
+    async def _send(self, request: EciRequest, query: str, body: str) -> Mapping[str, Any]:
+        url = URL(f"{self._settings.base_url}/?{query}", encoded=True)
         headers = {"Accept": "application/json", "x-acs-action": request.action, "x-acs-version": sign.VERSION}
-        if body is not None:
+        if body:
             headers["Content-Type"] = _FORM
         try:
             session = self._opened()
             async with session.request(
-                request.method, url, data=body, headers=headers, allow_redirects=False
+                request.method, url, data=body.encode() or None, headers=headers, allow_redirects=False
             ) as response:
                 return _judge(request.action, response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -208,6 +207,7 @@ class EciClient:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=settings.max_connections),
+                cookie_jar=aiohttp.DummyCookieJar(),  # the API has none, and to look for them costs a third of a call
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
                 ),

@@ -67,7 +67,7 @@ def fold(value: Any) -> Any:
     for key, item in value.items():
         name = _folded_name(key)
         if folded.get(name) in _EMPTY:
-            folded[name] = fold(item)
+            folded[name] = fold(item) if isinstance(item, dict | list) else item
     return folded
 
 

@@ -7,7 +7,6 @@ Source: eci.md 1.3 and 1.4.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -27,20 +26,42 @@ def percent_encode(text: str) -> str:
 
 def canonical_query(parameters: Mapping[str, str]) -> str:
     """`name=value` joined by `&`, sorted by name in byte order; also the wire form of a query or a form body."""
-    return "&".join(f"{percent_encode(name)}={percent_encode(parameters[name])}" for name in sorted(parameters))
+    return _joined(_pairs(parameters))
 
 
 def string_to_sign(method: str, parameters: Mapping[str, str]) -> str:
     """parameters: query and form body together, without `Signature`. method: GET or POST."""
-    encoded = canonical_query(parameters)  # of what is not encoded as itself, it has these three only
-    return f"{method}&%2F&{encoded.replace('%', '%25').replace('&', '%26').replace('=', '%3D')}"
+    return _string_to_sign(method, canonical_query(parameters))
 
 
 def signature(method: str, parameters: Mapping[str, str], secret: str) -> str:
     """Base64 text. parameters: as for `string_to_sign`."""
-    key = f"{secret}&".encode()
-    digest = hmac.new(key, string_to_sign(method, parameters).encode(), hashlib.sha1).digest()
-    return base64.b64encode(digest).decode()
+    return _signature(string_to_sign(method, parameters), secret)
+
+
+def signed(method: str, query: Mapping[str, str], body: Mapping[str, str], secret: str) -> tuple[str, str]:
+    """Query, its `Signature` included, and form body in their wire form; each parameter is encoded once for all."""
+    queried, sent = _pairs(query), _pairs(body)
+    word = _signature(_string_to_sign(method, _joined(queried | sent)), secret)
+    return _joined(queried | _pairs({"Signature": word})), _joined(sent)
+
+
+def _pairs(parameters: Mapping[str, str]) -> dict[str, str]:
+    """By name, `name=value` encoded."""
+    return {name: f"{percent_encode(name)}={percent_encode(value)}" for name, value in parameters.items()}
+
+
+def _joined(pairs: Mapping[str, str]) -> str:
+    return "&".join([pairs[name] for name in sorted(pairs)])
+
+
+def _string_to_sign(method: str, canonical: str) -> str:
+    # Of what is not encoded as itself, the canonical query has these three only.
+    return f"{method}&%2F&{canonical.replace('%', '%25').replace('&', '%26').replace('=', '%3D')}"
+
+
+def _signature(text: str, secret: str) -> str:
+    return base64.b64encode(hmac.digest(f"{secret}&".encode(), text.encode(), "sha1")).decode()
 
 
 def common_parameters(
