@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.translate.status_world import Server
 from vk_provider.control.moment import Now
 from vk_provider.control.plan import (
+    COMING_S,
     DELETE_AGAIN_S,
     GRACE_SLACK_S,
     LEAVING_S,
@@ -27,7 +28,15 @@ from vk_provider.control.plan import (
     plan,
 )
 from vk_provider.control.record import PodRecord, Problem
-from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.instance import (
+    CloudCondition,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceStatus,
+    Owner,
+    StateKind,
+)
 from vk_provider.translate import status
 
 SERVER = Server()  # it refuses what the real one refuses
@@ -447,6 +456,53 @@ def test_the_status_of_a_plain_job_pod_takes_three_patches():
     assert subject["status"]["phase"] == "Succeeded"
     assert patches <= 3
     assert status.all_stopped(ENDED)
+
+
+COMING = instance(InstanceStatus.PENDING, kind=StateKind.WAITING)
+
+
+def crowded(subject, seen, record, *, others_wait=True):
+    return plan(subject, [seen], record, node=NODE, now=replace(NOW, crowded=others_wait))
+
+
+def test_while_others_wait_for_their_turn_one_that_has_not_started_is_not_written_about():
+    made = PodRecord(made_s=NOW.loop_s - 1.0)
+    assert crowded(pod(), COMING, made) == Wait(COMING_S - 1.0)
+    assert isinstance(crowded(pod(), COMING, made, others_wait=False), Patch)
+    assert isinstance(crowded(pod(), COMING, PodRecord(made_s=NOW.loop_s - COMING_S)), Patch), "it takes long"
+    assert isinstance(crowded(pod(), COMING, PodRecord()), Patch), "an earlier life made it"
+    assert crowded(pod(), RUNNING, made).body["metadata"]["annotations"] == NOTED
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        pytest.param({"conditions": (CloudCondition("ContainerInstanceCreated", "False", "NoStock", "…"),)}, id="bad"),
+        pytest.param(
+            {"containers": (ContainerReport("main", ContainerState(StateKind.WAITING, reason="ImagePullBackOff")),)},
+            id="no image",
+        ),
+        pytest.param({"status": InstanceStatus.TERMINATING}, id="somebody stops it"),
+    ],
+)
+def test_trouble_is_written_at_once_however_many_wait(news):
+    made = PodRecord(made_s=NOW.loop_s)
+    assert isinstance(crowded(pod(), replace(COMING, **news), made), Patch)
+
+
+def test_what_was_said_once_is_kept_up_to_date_however_many_wait():
+    subject, _ = settled(pod(), [COMING])
+    subject["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
+    assert isinstance(crowded(subject, COMING, PodRecord(made_s=NOW.loop_s)), Patch)
+
+
+def test_an_instance_that_goes_before_it_was_noted_was_there_all_the_same():
+    record = PodRecord(made_s=NOW.loop_s, last=COMING)
+    assert plan(pod(), [], record, node=NODE, now=NOW) == Look("eci-1")
+    record.absent = True
+    assert plan(pod(), [], record, node=NODE, now=NOW).body["status"]["phase"] == "Failed"
+    unplaced = PodRecord(last=instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING))
+    assert isinstance(plan(pod(), [], unplaced, node=NODE, now=NOW), Create)
 
 
 def test_one_that_stops_is_written_about_once_it_has_stopped_or_takes_long():

@@ -107,6 +107,37 @@ async def test_a_thousand_pods_at_once_are_all_created_within_seconds():
 
 
 @in_no_time
+async def test_in_a_burst_pods_that_start_at_once_get_one_status_each():
+    """And say that they started no later than their containers did."""
+    world = World(cloud_latency_s=0.1, kube_latency_s=0.01, **{f"p{n}": Life(starts_s=0.5) for n in range(1000)})
+    async with world.running(workers=96):
+        await asyncio.sleep(1)
+        for number in range(1000):
+            world.kube.add_pod(f"p{number}", policy="Always")
+        await world.until(lambda: world.statuses() == {"Running": 1000})
+        assert world.kube.counts()["PATCH pods"] < 1.2 * 1000
+        for pod in world.kube.pods():
+            (container,) = pod["status"]["containerStatuses"]
+            assert pod["status"]["startTime"] <= container["state"]["running"]["startedAt"]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_in_a_burst_one_that_is_slow_to_start_is_told_of_before():
+    world = World(cloud_latency_s=0.1, kube_latency_s=0.01, **{f"p{n}": Life(starts_s=30) for n in range(300)})
+    async with world.running(workers=8):
+        await asyncio.sleep(1)
+        for number in range(300):
+            world.kube.add_pod(f"p{number}", policy="Always")
+        await world.until(lambda: len(world.cloud.created) >= 260)
+        early = [
+            name for name in (f"p{number}" for number in range(100)) if world.kube.pod(name)["status"].get("startTime")
+        ]
+        assert len(early) == 100, "made more than three seconds ago"
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_what_is_remembered_of_a_pod_goes_with_it():
     world = World(**{f"p{n}": Life(runs_s=1) for n in range(30)})
     async with world.running() as process:

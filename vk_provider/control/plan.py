@@ -49,9 +49,11 @@ SETTLED_S = 30.0  # an ended instance whose containers are still reported as run
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
 _INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
 LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
+COMING_S = 3.0  # how long what has not started is not written about while others wait for their turn
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
+_COMING = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.PENDING})
 DAEMON_REFUSAL = Problem(
     "DaemonSetNotSupported",
     "a virtual node has no machine for a DaemonSet pod to serve; keep the DaemonSet away from it with a required node"
@@ -293,7 +295,9 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
         pod, desired, annotations=notes.memory(pod, instance, record), along=notes.news(pod, instance, record)
     )
     if body is not None:
-        return Patch(body)
+        # In a burst one that starts at once gets one status, and the others their turn the sooner.
+        early_s = _early_s(instance, record, now) if status.says_nothing_yet(pod, desired) else 0.0
+        return Wait(early_s) if early_s > _INSTANT_S else Patch(body)
     if record.failing is not None and record.failing.instance_id == instance.id:
         return _by(overdue_s, _failing(pod, instance, record.failing, record, now))
     if record.alone_s is not None:
@@ -301,6 +305,13 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
     if instance.status.is_ended:
         return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
     return _renewed(pod, instance, record, -overdue_s if overdue_s is not None else None, now)
+
+
+def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
+    """Seconds for which nothing need be written yet of an instance that has nothing to tell."""
+    if not now.crowded or record.made_s is None or instance.status not in _COMING:
+        return 0.0
+    return record.made_s + COMING_S - now.loop_s
 
 
 def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | None, now: Now) -> Action:
@@ -372,7 +383,7 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
-    had = _had(pod)
+    had = _had(pod) or _had_here(record)
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         return _vanished(pod, had, node, now) if record.absent else Look(had)
     if _gave_up(pod, record, None):
@@ -406,6 +417,11 @@ def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None) -> bool:
 def _had(pod: Json) -> str:
     """The instance noted on the pod. What stands there before our first status came with a copied manifest."""
     return pods.instance_id_of(pod) if pod.get("status", {}).get("startTime") else ""
+
+
+def _had_here(record: PodRecord) -> str:
+    """The instance that this process knew, should it have gone before it was noted."""
+    return record.last.id if record.last is not None and record.last.status is not NEVER_PLACED else ""
 
 
 def _vanished(pod: Json, had: str, node: Node, now: Now) -> Action:

@@ -244,7 +244,8 @@ class PodController:
                 record.unread = False
                 self._queue.add(uid)
                 return
-        now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
+        crowded = len(self._creates) > 0
+        now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time(), crowded=crowded)
         if pod is not None:
             instances = self._with_answers(pod, instances)
             record.failing = self._prober.failing(uid)
@@ -334,6 +335,10 @@ class PodController:
             return
         self._inherited.discard(key.uid)
         self._waits.drop(key.uid)
+        record.made_s = asyncio.get_running_loop().time()
+        record.started = (
+            record.started or self._stamp()
+        )  # no container starts before its pod, however late that is told
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         record.awaits = False
         for notice in workload.notices:

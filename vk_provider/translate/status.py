@@ -38,6 +38,7 @@ __all__ = [
     "only_sidecars_left",
     "patch",
     "refused",
+    "says_nothing_yet",
     "stopped",
     "vanished",
     "waiting",
@@ -112,6 +113,22 @@ def had_run(pod: Json) -> bool:
     status = pod.get("status") or {}
     entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     return any(has_started(entry) or entry.get("containerID") for entry in entries)
+
+
+def says_nothing_yet(pod: Json, desired: Json) -> bool:
+    """Of a status that `mirrored` made: nothing has started and nothing is wrong, so what it says, the start says too.
+
+    Only before the pod's first status: what has been said once is kept up to date.
+    """
+    if (pod.get("status") or {}).get("startTime") or desired["phase"] != PENDING or desired.get("reason"):
+        return False
+    told = {condition["type"] for condition in desired["conditions"]}
+    usual = conditions.OWNED_TYPES - {conditions.RESIZE_PENDING}
+    return (
+        told <= usual
+        and not desired["ephemeralContainerStatuses"]
+        and _is_quiet(pod, desired["initContainerStatuses"], desired["containerStatuses"])
+    )
 
 
 def only_sidecars_left(pod: Json, instance: Instance) -> bool:
