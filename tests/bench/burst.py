@@ -37,6 +37,7 @@ class Burst:
 
     pods: int
     running_s: float = 0.0
+    one_status_s: float = 0.0  # of a bare client that writes one status a pod
     gone_s: float = 0.0
     cpu_running_ms: float = 0.0
     cpu_gone_ms: float = 0.0
@@ -94,9 +95,8 @@ async def delete(api: Api, prefix: str, count: int) -> float:
     return began
 
 
-async def ceiling(api: Api, watcher: Watcher, node: str, count: int, *, pid: int) -> Burst:
+async def ceiling(api: Api, watcher: Watcher, node: str, count: int, *, pid: int, prefix: str) -> Burst:
     """Of the bare node, whose process is `pid`."""
-    prefix = f"c{count}-"
     burst = Burst(count)
     began, parts = Cost.of(pid).cpu_s, parts_cpu_s()
     burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, node, prefix, count))

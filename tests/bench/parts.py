@@ -289,10 +289,11 @@ class Counts:
         return Counts(self.kube - before.kube, self.cloud - before.cloud, self.looks - before.looks)
 
 
-async def start_bare(directory: Path, plane: Plane, node: str) -> Child:
+async def start_bare(directory: Path, plane: Plane, node: str, *, statuses: int = 2) -> Child:
     name = f"bare-{node}"
     (directory / f"{name}.log").unlink(missing_ok=True)
-    child = await Child.start(name, ["tests.bench.barenode", str(plane.kubeconfig), node], directory=directory)
+    words = ["tests.bench.barenode", str(plane.kubeconfig), node, f"--statuses={statuses}"]
+    child = await Child.start(name, words, directory=directory)
     await until(lambda: "watching" in child.tail(), within_s=30, told=child.tail)
     return child
 
