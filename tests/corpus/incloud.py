@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fakes.cloud import lifecycle, scenario
 from fakes.cloud.clock import Clock, Timers
@@ -60,6 +61,7 @@ class InProcessClient(EciClient):
         super().__init__(settings, FixedCredentials(Credentials("testid", "testsecret")), **options)
         self._cloud = cloud
 
-    async def _send(self, request: EciRequest, query: Mapping[str, str]) -> Mapping[str, Any]:
-        status, answer = self._cloud.answer(request.action, {**query, **request.body})
+    async def _send(self, request: EciRequest, query: str, body: str) -> Mapping[str, Any]:
+        parameters = dict(parse_qsl(f"{query}&{body}", keep_blank_values=True, separator="&"))
+        status, answer = self._cloud.answer(request.action, parameters)
         return client._judge(request.action, status, {}, json.dumps(answer).encode())

@@ -27,7 +27,7 @@ def refusals(pod: Json) -> Sequence[Refusal]:
     """
     metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    findings = list(walk(pod_rule(annotation_rule(annotations)), pod, ""))
+    findings = walk(pod_rule(annotation_rule(annotations)), pod, "")
     found = [finding.refusal for finding in findings]
     if not any(finding.malformed for finding in findings):
         for rule in _CROSSWISE:

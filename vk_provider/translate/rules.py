@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -92,22 +92,29 @@ class Finding:
 UNKNOWN = Refused("this field is not known here, so it would be lost without a word; remove it, or update the provider")
 
 
-def walk(rule: Rule, value: object, path: str) -> Iterator[Finding]:
+def walk(rule: Rule, value: object, path: str) -> Sequence[Finding]:
     """Everything in `value` that the rule does not let pass, in the order of the value."""
+    found: list[Finding] = []
+    _walk(rule, value, path, found)
+    return found
+
+
+def _walk(rule: Rule, value: object, path: str, found: list[Finding]) -> None:
+    """A list to add to, not an iterator: each pod is walked, and most have nothing to be found."""
     match rule:
-        case Harmless():
-            return
+        case Value(type_, check):
+            _walk_value(type_, check, value, path, found)
+        case Object():
+            _walk_object(rule, value, path, found)
+        case Each(item):
+            _walk_list(item, value, path, found)
+        case Entries():
+            _walk_entries(rule, value, path, found)
         case Refused(reason, unless):
             if not any(_same(value, neutral) for neutral in unless):
-                yield Finding(Refusal(path, reason))
-        case Value(type_, check):
-            yield from _walk_value(type_, check, value, path)
-        case Object():
-            yield from _walk_object(rule, value, path)
-        case Each(item):
-            yield from _walk_list(item, value, path)
-        case Entries():
-            yield from _walk_entries(rule, value, path)
+                found.append(Finding(Refusal(path, reason)))
+        case Harmless():
+            return
 
 
 def _passes(rule: Rule, value: object) -> bool:
@@ -163,41 +170,40 @@ def whole_and_not_negative(value: object) -> str:
     return "" if number >= 0 and number.denominator == 1 else "must be a whole number, and not negative"
 
 
-def _walk_value(type_: Type, check: Check | None, value: object, path: str) -> Iterator[Finding]:
+def _walk_value(type_: Type, check: Check | None, value: object, path: str, found: list[Finding]) -> None:
     if not _is(type_, value):
-        yield _malformed(path, f"must be {type_.value}")
+        found.append(_malformed(path, f"must be {type_.value}"))
     elif check is not None and (fault := check(value)):
-        yield Finding(Refusal(path, fault))
+        found.append(Finding(Refusal(path, fault)))
 
 
-def _walk_object(rule: Object, value: object, path: str) -> Iterator[Finding]:
+def _walk_object(rule: Object, value: object, path: str, found: list[Finding]) -> None:
     if not isinstance(value, Mapping):
-        yield _malformed(path, "must be an object")
+        found.append(_malformed(path, "must be an object"))
         return
     for name, content in value.items():
         if content is not None and not _passes(inner := rule.fields.get(name, UNKNOWN), content):
-            yield from walk(inner, content, f"{path}.{name}" if path else str(name))
-    for name in rule.required:
-        if value.get(name) in (None, "", [], {}):
-            yield _malformed(f"{path}.{name}" if path else name, "must be given")
+            _walk(inner, content, f"{path}.{name}" if path else str(name), found)
+    missing = [name for name in rule.required if value.get(name) in (None, "", [], {})]
+    found.extend(_malformed(f"{path}.{name}" if path else name, "must be given") for name in missing)
 
 
-def _walk_list(item: Rule, value: object, path: str) -> Iterator[Finding]:
+def _walk_list(item: Rule, value: object, path: str, found: list[Finding]) -> None:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        yield _malformed(path, "must be a list")
+        found.append(_malformed(path, "must be a list"))
         return
     for index, content in enumerate(value):
-        yield from walk(item, content, f"{path}[{index}]")
+        _walk(item, content, f"{path}[{index}]", found)
 
 
-def _walk_entries(rule: Entries, value: object, path: str) -> Iterator[Finding]:
+def _walk_entries(rule: Entries, value: object, path: str, found: list[Finding]) -> None:
     if not isinstance(value, Mapping):
-        yield _malformed(path, "must be an object")
+        found.append(_malformed(path, "must be an object"))
         return
     special = rule.special or {}
     for key, content in value.items():
         if content is not None and not _passes(inner := special.get(key, rule.other), content):
-            yield from walk(inner, content, f"{path}[{key}]")
+            _walk(inner, content, f"{path}[{key}]", found)
 
 
 def _malformed(path: str, reason: str) -> Finding:
