@@ -103,3 +103,5 @@ class KeyedQueue:
                 self.add(key)
         if self._heap:
             self._arm()
+        else:
+            self._due = {}  # its table, as large as the largest burst has made it, is given back
