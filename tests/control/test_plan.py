@@ -15,6 +15,7 @@ from vk_provider.control.plan import (
     DELETE_AGAIN_S,
     GRACE_SLACK_S,
     LEAVING_S,
+    MOST_GONE,
     SETTLED_S,
     Create,
     DeleteInstance,
@@ -25,6 +26,7 @@ from vk_provider.control.plan import (
     Nothing,
     Patch,
     Wait,
+    forerunners,
     plan,
 )
 from vk_provider.control.record import PodRecord, Problem
@@ -231,11 +233,98 @@ def test_of_two_unnoted_instances_the_older_stays():
     assert action == DeleteInstance(younger, "a second instance of one pod")
 
 
+def noting(instance_id, **changes):
+    """A live pod of an earlier life, which notes this instance."""
+    seen, _ = settled(pod(**changes), [instance(InstanceStatus.SCHEDULING, id=instance_id, kind=StateKind.WAITING)])
+    return seen
+
+
+def starting(id, created=STARTED, state=InstanceStatus.SCHEDULING):
+    return instance(state, id=id, kind=StateKind.WAITING, created=created)
+
+
+LATER = "2026-01-02T03:02:00Z"
+
+
 def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
     noted = pod(annotations={"k8s.aliyun.com/eci-instance-id": "eci-0"})
-    assert plan(noted, [UNPLACED, RUNNING], PodRecord(), node=NODE, now=NOW) == DeleteInstance(
-        UNPLACED, "a second instance of one pod"
-    )
+    assert settled(noted, [UNPLACED, RUNNING])[1] == DeleteInstance(UNPLACED, "a second instance of one pod")
+
+
+def test_one_that_was_never_placed_stays_until_the_pod_notes_the_one_in_its_place():
+    """Whoever starts anew on a list of the time before would take the noted one for vanished."""
+    for replacement in (RUNNING, starting("eci-1", LATER), replace(NEWER, id="eci-1")):
+        action = plan(noting("eci-0"), [UNPLACED, replacement], PodRecord(), node=NODE, now=NOW)
+        assert isinstance(action, Patch)
+        assert action.body["metadata"]["annotations"] == NOTED
+
+
+def test_where_others_are_known_than_the_noted_one_that_is_asked_about_first():
+    """Of a list that lags: the pod has gone on to another since, and the note is all that tells of it."""
+    before = noting("eci-1")
+    for old in (starting("eci-0"), UNPLACED, instance(id="eci-0")):
+        assert plan(before, [old], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
+        assert plan(before, [old, starting("eci-9", LATER)], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
+        for record in (PodRecord(denied="eci-1"), PodRecord(last=RUNNING)):
+            action = plan(before, [old], record, node=NODE, now=NOW)
+            assert isinstance(action, Patch)
+            assert action.body["metadata"]["annotations"] == {"k8s.aliyun.com/eci-instance-id": "eci-0"}
+
+
+def test_one_of_the_time_before_the_noted_one_does_not_come_back_when_that_finds_no_room():
+    dead = starting("eci-1", LATER, InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    for state in (InstanceStatus.SCHEDULING, InstanceStatus.UNKNOWN, InstanceStatus.TERMINATING):
+        old = starting("eci-0", state=state)
+        assert settled(before, [old, dead])[1] == DeleteInstance(old, "a second instance of one pod")
+        asked = PodRecord(deletes={"eci-0": NOW.loop_s})
+        assert settled(before, [old, dead], asked)[1] == Wait(DELETE_AGAIN_S), "no other comes while it is there"
+
+
+def test_one_that_may_be_in_the_noted_ones_place_stays_until_that_was_placed():
+    """The noted one may have found no room since it was seen."""
+    before, later = noting("eci-1"), starting("eci-2", LATER)
+    delete = DeleteInstance(later, "a second instance of one pod")
+    assert settled(before, [starting("eci-1"), later])[1] == Nothing()
+    assert settled(before, [starting("eci-1", state=InstanceStatus.PENDING), later])[1] == delete
+    made = PodRecord(made="eci-1")
+    assert settled(before, [starting("eci-1"), later], made)[1] == delete, "we made it, and no other since"
+    former = starting("eci-0", "2026-01-02T02:00:00Z")
+    assert settled(before, [starting("eci-1"), former])[1] == DeleteInstance(former, "a second instance of one pod")
+
+
+@pytest.mark.parametrize("created", ["2026-01-02T02:00:00Z", LATER])
+def test_which_of_two_came_later_is_not_told_by_two_clocks(created):
+    """Ours goes into what we made last, the cloud's into what it showed."""
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    other = starting("eci-2", created)
+    for record in (PodRecord(made="eci-2"), PodRecord(former={"eci-1": ""})):
+        seen, _ = settled(before, [dead, other], record)
+        assert seen["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-2"
+        failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
+        assert settled(seen, [dead, failed], record)[1] == DeleteInstance(dead, "a second instance of one pod")
+    action = settled(before, [dead, other], PodRecord(made="eci-1"))[1]
+    assert action == DeleteInstance(other, "a second instance of one pod")
+    failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
+    record = PodRecord(former={"eci-2": LATER, "eci-1": ""})
+    assert settled(before, [dead, failed], record)[1] == DeleteInstance(failed, "a second instance of one pod")
+
+
+def test_a_forerunner_that_was_gone_and_is_shown_again_is_still_one_while_another_is_asked_for():
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    former = PodRecord(former=forerunners([UNPLACED], PodRecord(made="eci-0")))
+    asked = PodRecord(former=forerunners([dead], replace(former, made="eci-1")))
+    assert asked.former == {"eci-0": "", "eci-1": ""}
+    again = starting("eci-0", LATER, InstanceStatus.SCHEDULE_FAILED)
+    assert settled(before, [again, dead], asked)[1] == DeleteInstance(again, "a second instance of one pod")
+    listed = PodRecord(former=forerunners([replace(dead, created_at=LATER)], PodRecord()))
+    unknown = starting("eci-0")
+    assert settled(before, [unknown, dead], listed)[1] == DeleteInstance(unknown, "a second instance of one pod")
+    for number in range(10):
+        asked.former = forerunners([starting(f"eci-{number}")], asked)
+    assert len(asked.former) == MOST_GONE + 1, "what is remembered is bounded"
 
 
 def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():

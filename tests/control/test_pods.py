@@ -5,11 +5,14 @@ import base64
 import functools
 import itertools
 import re
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from tests.control.living_cloud import Life
+from tests.control.living_cloud import Life, LivingCloud
+from tests.control.memory_cloud import MemoryCloud
 from tests.control.pure_time import play
 from tests.control.world import World
 from tests.leaks import planted
@@ -737,6 +740,84 @@ async def test_lists_that_leave_an_instance_out_fail_no_pod():
         await asyncio.sleep(600)
         assert world.statuses() == {"Running": 2}
         assert len(world.cloud.created) == 2
+
+
+class Lagging(LivingCloud):
+    """Its lists are of so many seconds ago; what it says of one id is true."""
+
+    def __init__(self, world, **lives):
+        super().__init__(world.now, **lives)
+        self.lag_s, self._world, self._past = 0.0, world, []
+
+    async def remember(self):
+        while True:
+            self._past.append((self._world.time_s, dict(self.instances)))
+            await asyncio.sleep(0.1)
+
+    def _shown(self):
+        if not self.lag_s:
+            return super()._shown()
+        return next((each for at_s, each in reversed(self._past) if at_s <= self._world.time_s - self.lag_s), {})
+
+    async def changes(self, window_s, *, events=True):
+        return await MemoryCloud.changes(self, window_s, events=events)
+
+
+@pytest.mark.parametrize("lag_s", [4.0, 13.3, 22.0])
+@pytest.mark.parametrize("dies_s", [4.3, 8.3, 14.25, 33.0])
+@in_no_time
+async def test_who_starts_anew_on_lists_that_lag_keeps_to_the_instance_that_the_pod_notes(dies_s, lag_s):
+    """The pod was carried by two before that, which found no room; the lists show one of them as if it might."""
+    world = World(cloud_latency_s=0.2)
+    world.cloud = Lagging(world, web=Life(unplaced=2))
+    remembering = asyncio.create_task(world.cloud.remember())
+    async with world.running():
+        uid = world.kube.add_pod("web", policy="Always")
+        await asyncio.sleep(dies_s)
+    world.cloud.lag_s = lag_s
+    async with world.running():
+        await asyncio.sleep(40)
+        world.cloud.lag_s = 0.0
+        await world.until(lambda: world.phase("web") == "Running")
+        await asyncio.sleep(100)
+    remembering.cancel()
+    assert world.phase("web") == "Running"
+    assert len(world.cloud.instances) == world.cloud.starts[uid] == 1
+    assert world.complaints() == []
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 0, 3600])
+@in_no_time
+async def test_a_replacement_that_only_lists_tell_of_is_taken_whatever_the_clouds_clock_says(ahead_s):
+    world = World()
+    world.cloud = LivingCloud(lambda: world.now() + timedelta(seconds=ahead_s), web=Life(unplaced=1))
+    create = world.cloud.create
+
+    async def unanswered(workload):
+        answer = await create(workload)
+        if workload.replaces:
+            raise CloudUnavailable("the answer was lost")
+        return replace(answer, created_at="")
+
+    world.cloud.create = unanswered
+    async with world.running():
+        await served(world)
+        await asyncio.sleep(60)
+        assert set(world.cloud.instances) == {"eci-2"}
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_where_the_noted_instance_is_gone_and_another_is_there_that_becomes_the_pods():
+    world = World()
+    async with world.running():
+        uid = await served(world)
+    world.cloud.vanish("eci-1")
+    world.cloud.instances["eci-7"] = Instance("eci-7", Owner("c", "vk", "web", "web", uid), InstanceStatus.RUNNING)
+    async with world.running():
+        await asyncio.sleep(5)
+        assert world.kube.pod("web")["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-7"
+        assert world.cloud.calls.count("is_gone eci-1") == 1
 
 
 @in_no_time

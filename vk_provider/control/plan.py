@@ -9,12 +9,14 @@ process may die on any line: the next look starts from the same two truths.
 | none                      | present                 | delete it, once it is proven that the pod is gone           |
 | live                      | none, never started     | create (or wait, or report why not)                         |
 | live                      | none, had one           | vanished: Failed                                            |
-| live                      | never placed            | create another in its place; then it is one too many        |
+| live                      | never placed            | create another in its place, note that, then delete it      |
 | live, wants no other try  | never placed, or none   | say so, and nothing more                                    |
 | live, out of stock        | none                    | note the next way to carry it on the pod, then create       |
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
 | live                      | shows outdated files    | give it new ones (`freshness`)                              |
+| live                      | others than it notes    | ask about that one first: what is known may be old          |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
+| live                      | several, none is placed | wait for those that may be in the noted one's place         |
 | live, failed our probe    | present                 | restart it; stop it if it is never to be restarted          |
 | live, only sidecars left  | present                 | let the cloud end them, else stop it                        |
 | live, past its deadline   | present                 | stop it, then Failed/DeadlineExceeded                       |
@@ -38,7 +40,7 @@ from vk_provider.control import freshness, notes
 from vk_provider.control.moment import Now
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.model import pod as pods
-from vk_provider.model.instance import Instance, InstanceStatus
+from vk_provider.model.instance import Instance, InstanceStatus, StateKind
 from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import annotations as keys
 from vk_provider.translate import probes, status, terminal
@@ -52,13 +54,17 @@ LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopp
 COMING_S = 3.0  # how long what has not started is not written about while others wait for their turn
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
+MOST_GONE = 5  # of those that found no room and are gone, how many of the last are remembered
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
+UNPLACED = frozenset({InstanceStatus.SCHEDULING, NEVER_PLACED, InstanceStatus.UNKNOWN})
 _COMING = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.PENDING})
 DAEMON_REFUSAL = Problem(
     "DaemonSetNotSupported",
     "a virtual node has no machine for a DaemonSet pod to serve; keep the DaemonSet away from it with a required node"
     " affinity on type NotIn [virtual-kubelet]",
 )
+
+_UNTRIED = PodRecord()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """No instance is known though there may be one: ask the cloud by id and by uid before anything is concluded."""
+    """An instance is not known though it may be there: ask the cloud by id and by uid before anything is concluded."""
 
     instance_id: str
 
@@ -156,27 +162,86 @@ def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, 
         return _orphans(instances, record, node, now)
     if pods.is_mirror(pod):
         return Nothing()
-    instance, spare = primary(pod, instances)
-    if spare is not None and _deletable(spare, record, now):
+    instance, spare = primary(pod, instances, record)
+    lives = not pods.is_terminal(pod) and not pods.is_deleting(pod)
+    if lives and instance is not None and (had := _unheard_of(pod, instances, record)):
+        return Look(had)
+    needless = spare is not None and (not lives or _superfluous(pod, spare, instance, record))
+    if spare is not None and needless and _deletable(spare, record, now):
         return DeleteInstance(spare, "a second instance of one pod")
     if pods.is_terminal(pod):
         return _terminal(pod, instance, instances, record, now)
     if pods.is_deleting(pod):
         return _deleting(pod, instance, record, node, now)
-    return _live(pod, instance, record, node, now)
+    return _live(pod, instance, instances, record, node, now)
 
 
-def primary(pod: Json, instances: Sequence[Instance]) -> tuple[Instance | None, Instance | None]:
-    """The instance that is this pod's, and one that is too many."""
+def primary(
+    pod: Json, instances: Sequence[Instance], record: PodRecord = _UNTRIED
+) -> tuple[Instance | None, Instance | None]:
+    """The instance that is this pod's, and another one."""
     if len(instances) < 2:
         return (instances[0], None) if instances else (None, None)
     noted = pods.instance_id_of(pod)
-    placed = [each for each in instances if each.status is not NEVER_PLACED]
+    given_up = next((each for each in instances if each.id == noted and each.status is NEVER_PLACED), None)
+
+    def is_former(each: Instance) -> bool:
+        """Whether another was tried after it: lists that lag show it as it was then."""
+        return given_up is not None and not _was_placed(each) and born(each, record) < born(given_up, record)
+
+    placed = [each for each in instances if each.status is not NEVER_PLACED and not is_former(each)]
     dead = [each for each in instances if each.status is NEVER_PLACED]
     ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
-    ordered += sorted(dead, key=lambda each: (each.created_at, each.id), reverse=True)
+    ordered += sorted(dead, key=lambda each: born(each, record), reverse=True)
+    ordered += [each for each in instances if each.status is not NEVER_PLACED and is_former(each)]
     return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
+
+
+def _superfluous(pod: Json, spare: Instance, kept: Instance | None, record: PodRecord) -> bool:
+    """Whether a live pod can do without it for sure. What is known may be old: for good are only that an instance was
+    placed, that it never was, and that another was made before it."""
+    noted = pods.instance_id_of(pod)
+    if kept is None or spare.id == noted:
+        return False  # that it was never placed only it can tell, until the pod notes the one in its place
+    return kept.id != noted or _was_placed(kept) or born(spare, record) < born(kept, record)
+
+
+def _was_placed(instance: Instance) -> bool:
+    if instance.status is InstanceStatus.TERMINATING:
+        reports = (*instance.init_containers, *instance.containers)
+        return any(each.state.kind is not StateKind.WAITING or each.last_state is not None for each in reports)
+    return instance.status not in UNPLACED
+
+
+def born(instance: Instance, record: PodRecord) -> tuple[int, str, str]:
+    """Which came after which. Of those that we made the time is by our own clock, and so no measure; but what there was
+    when we asked for another came before that."""
+    if instance.id == record.made:
+        return 2 * len(record.former) + 1, "", ""
+    if instance.id in record.former:
+        return 2 * [*record.former].index(instance.id) + 1, "", ""
+    times = enumerate(record.former.values())
+    later = next((number for number, time in times if time > instance.created_at), len(record.former))
+    return 2 * later, instance.created_at, instance.id
+
+
+def forerunners(instances: Sequence[Instance], record: PodRecord) -> Mapping[str, str]:
+    """What `record.former` is to be when another is asked for. Lists that lag may yet show some that are gone."""
+    there = {
+        each.id: "" if each.id == record.made or record.former.get(each.id) == "" else each.created_at
+        for each in sorted(instances, key=lambda each: born(each, record))
+    }
+    gone = [(id_, time) for id_, time in record.former.items() if id_ not in there]
+    return {**dict(gone[-MOST_GONE:]), **there} or record.former
+
+
+def _unheard_of(pod: Json, instances: Sequence[Instance], record: PodRecord) -> str:
+    """The id of the instance noted on the pod, where only others are known and nobody has denied it: lists may be older
+    than the note, and by the note alone it is found."""
+    had = _had(pod)
+    gone = {record.denied, record.last.id if record.last is not None else ""}
+    return "" if had in gone or any(each.id == had for each in instances) else had
 
 
 def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: Now) -> Action:
@@ -267,7 +332,9 @@ def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:
     return Patch(body) if body is not None else Nothing()
 
 
-def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
+def _live(
+    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now
+) -> Action:
     if instance is None:
         return _absent(pod, record, node, now)
     if instance.status is NEVER_PLACED:
@@ -284,6 +351,8 @@ def _live(pod: Json, instance: Instance | None, record: PodRecord, node: Node, n
         wait_s = record.retry_at_s - now.loop_s
         if wait_s > 0:
             return Wait(wait_s)
+        if any(each.status is not NEVER_PLACED for each in instances):
+            return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
         return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:

@@ -22,6 +22,7 @@ from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.moment import Now
 from vk_provider.control.pace import RefusalPace
 from vk_provider.control.plan import (
+    UNPLACED,
     Create,
     DeleteInstance,
     DeleteOrphan,
@@ -33,6 +34,7 @@ from vk_provider.control.plan import (
     Refresh,
     Restart,
     Wait,
+    forerunners,
     plan,
     primary,
 )
@@ -247,7 +249,7 @@ class PodController:
         crowded = len(self._creates) > 0
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time(), crowded=crowded)
         if pod is not None:
-            instances = self._with_answers(pod, instances)
+            instances = self._with_answers(pod, instances, record)
             record.failing = self._prober.failing(uid)
         _take_note(record, pod, instances, now)
         if pod is not None and instances:
@@ -255,8 +257,8 @@ class PodController:
         if pod is not None and not pods.is_terminal(pod):
             instances = [await with_last_words(self._cloud, pod, each, record) for each in instances]
         if pod is not None and self._live is not None:
-            record.live = self._live.see(pod, primary(pod, instances)[0])
-        own = primary(pod, instances)[0] if pod is not None else None
+            record.live = self._live.see(pod, primary(pod, instances, record)[0])
+        own = primary(pod, instances, record)[0] if pod is not None else None
         if self._costs is not None and own is not None and not record.price:
             record.price = self._costs.price_text(own)
         action = plan(pod, instances, record, node=self._node, now=now)
@@ -303,7 +305,7 @@ class PodController:
     async def _create(self, pod: Json, record: PodRecord, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
-        uncertain = record.created
+        uncertain, made = record.created, record.made
         asked_at = self._clock()
         on_no_capacity = NoCapacity.TRY_AGAIN
         try:
@@ -316,6 +318,7 @@ class PodController:
                 in_doubt=uncertain or key.uid in self._inherited,
             )
             on_no_capacity = workload.on_no_capacity
+            record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
         except UnsupportedPod as error:
@@ -325,12 +328,13 @@ class PodController:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
         except OutOfCapacity as error:
-            record.created = uncertain
+            record.created, record.made = uncertain, made
             self._inherited.discard(key.uid)
             self._next_way(pod, record, action, error, on_no_capacity)
             return
         except (PodNotReady, CloudError) as error:
-            record.created = uncertain or isinstance(error, CloudUnavailable)
+            lost = isinstance(error, CloudUnavailable)
+            record.created, record.made = uncertain or lost, "" if lost else made
             self._postpone(pod, record, error)
             return
         self._inherited.discard(key.uid)
@@ -340,7 +344,7 @@ class PodController:
             record.started or self._stamp()
         )  # no container starts before its pod, however late that is told
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
-        record.awaits = False
+        record.made, record.awaits = instance.id, False
         for notice in workload.notices:
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
@@ -351,6 +355,7 @@ class PodController:
         if self._live is not None:
             self._live.created(pod, instance, objects, asked_at)
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
+        self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
     def _next_way(
@@ -424,9 +429,9 @@ class PodController:
             message += f" together with the {others} other{'s' if others > 1 else ''}: the cloud restarts all or none"
         self._record_event(pod, "Normal", "Killing", message, container=failure.container)
 
-    def _with_answers(self, pod: Json, instances: Sequence[Instance]) -> Sequence[Instance]:
+    def _with_answers(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> Sequence[Instance]:
         """The pod's own instance with what our probes know of its containers."""
-        mine, _ = primary(pod, instances)
+        mine, _ = primary(pod, instances, record)
         if mine is None:
             self._prober.forget(pods.uid_of(pod))
             return instances
@@ -549,15 +554,17 @@ class PodController:
         if record.ended_s is not None and any(each.id == instance_id and each.status.is_ended for each in ours):
             record.ended_again = True
             self._queue.add(key.uid)
-        if ours:
+        missing = instance_id and all(each.id != instance_id for each in ours)
+        if ours and not missing:
             self._queue.add_after(key.uid, LOOK_AGAIN_S)  # the answer may be older than what is known, and no news then
             return
         names = [each["name"] for each in pods.containers_of(pod)]
-        if instance_id and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
+        if missing and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
             self._queue.add_after(key.uid, LOOK_AGAIN_S)
             return
-        record.absent = record.ended_again = True
+        record.denied = instance_id
+        record.absent, record.ended_again = not ours, True
         self._queue.add(key.uid)
 
     # --- what users see ---
@@ -588,7 +595,7 @@ class PodController:
         return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _mirror_events(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> None:
-        instance, _ = primary(pod, instances)
+        instance, _ = primary(pod, instances, record)
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
         mirrored = {each.id: each.count for each in record.mirrored}
@@ -618,7 +625,7 @@ def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
 
 def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:
     """What the sight of the pod and its instances settles."""
-    instance = primary(pod, instances)[0] if pod is not None else None
+    instance = primary(pod, instances, record)[0] if pod is not None else None
     alone = pod is not None and instance is not None and status.only_sidecars_left(pod, instance)
     record.alone_s = None if not alone else now.loop_s if record.alone_s is None else record.alone_s
     record.unowned_s = None if pod is not None else now.loop_s if record.unowned_s is None else record.unowned_s
@@ -628,16 +635,13 @@ def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance
         record.absent = record.created = False
     if record.deletes:
         record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}
-    placed = [each for each in instances if each.status not in _UNPLACED]
+    placed = [each for each in instances if each.status not in UNPLACED]
     if placed:
         record.replaced = 0
     if not any(each.status.is_ended for each in placed):
         record.ended_s, record.ended_again = None, False
     elif record.ended_s is None:
         record.ended_s = now.loop_s
-
-
-_UNPLACED = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.SCHEDULE_FAILED, InstanceStatus.UNKNOWN})
 
 
 def _problem_of(error: PodNotReady | CloudError) -> tuple[Problem, str]:

@@ -62,6 +62,8 @@ class PodRecord:
     gave_up: bool = False  # no capacity, and the pod wants no further try
     price: str = ""  # of its instance, for its owner
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
+    made: str = ""  # id of the instance that we made last; empty while another is asked for, which may be there already
+    denied: str = ""  # id of the noted instance, which the cloud said by name that it does not have
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes
     ended_s: float | None = None  # loop time at which its instance was first seen ended
@@ -74,7 +76,9 @@ class PodRecord:
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
     live: Freshness | None = None  # of its files; None: nothing of them can change
-    # Few pods ever have something in these two, so all share an empty one: they are replaced, never written to.
+    # Few pods ever have something in these, so all share an empty one: they are replaced, never written to.
+    # Ids of the instances that came before the one we asked for last, the oldest first → the cloud's time, if known.
+    former: Mapping[str, str] = field(default_factory=_nothing)
     # Container → its newest run and what it said; instance id → loop time at which a delete was accepted.
     last_words: Mapping[str, tuple[str, str]] = field(default_factory=_nothing)
     deletes: Mapping[str, float] = field(default_factory=_nothing)
