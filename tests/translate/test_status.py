@@ -366,6 +366,21 @@ def test_a_report_older_than_the_known_end_of_the_same_run():
     assert entry(mirror(target, instance("Running", run())))["state"]["terminated"]["exitCode"] == 1
 
 
+@pytest.mark.parametrize("earlier", [run(), end(code=1), crash(code=1, restarts=1)])
+def test_a_report_of_an_earlier_run_is_no_news(earlier):
+    """As a provider gets it that starts on a list of some seconds ago: it remembers nothing, but the pod does."""
+    target = after(pod(policy="Always"), instance("Running", run(at="2026-01-02T03:08:30Z", restart_count=2)))
+    assert entry(mirror(target, instance("Running", earlier))) == entry(target["status"])
+
+
+def test_after_a_restart_of_the_whole_instance_counts_begin_anew():
+    later = "2027-01-02T03:04:05Z"
+    target = after(pod(policy="Always"), instance("Running", run(at="2026-01-02T03:08:30Z", restart_count=2)))
+    got = entry(mirror(target, instance("Running", run(at=later))))
+    assert got["state"] == {"running": {"startedAt": later}}
+    assert got["restartCount"] == 2
+
+
 def test_restart_count_never_shrinks():
     target = after(pod(policy="Always"), instance("Running", run(restart_count=4)))
     assert entry(mirror(target, instance("Running", run(restart_count=1))))["restartCount"] == 4

@@ -116,7 +116,7 @@ def reported(container: Json, report: ContainerReport | None, previous: Json | N
 
     A container that one answer leaves out is not thereby gone: only `unlocated` says so, once the instance has ended.
     """
-    if report is None:
+    if report is None or (previous and _is_of_an_earlier_run(report, previous)):
         entry = previous or waiting(container, reason=default_wait(scene.pod))
     else:
         entry = _from_report(container, report, previous or {}, scene)
@@ -125,6 +125,21 @@ def reported(container: Json, report: ContainerReport | None, previous: Json | N
     if (ended(entry) or scene.stopping) and entry.get("ready") and not _is_done_init(container, entry, scene):
         entry = {**entry, "ready": False}
     return _with_foreign(entry, previous)
+
+
+def _is_of_an_earlier_run(report: ContainerReport, previous: Json) -> bool:
+    """Whether the entry knows a later run, so that the report comes out of a list that lags.
+
+    Both by their count and by the cloud's times: after a restart of the whole instance counts begin anew, and times
+    may be our own where the cloud gave none.
+    """
+    if report.restart_count >= int(previous.get("restartCount") or 0):
+        return False
+    ends = (report.last_state, report.state)
+    began = max(each.started_at for each in ends if each is not None)
+    states = ((previous.get("state") or {}).values(), (previous.get("lastState") or {}).values())
+    known = max((str((each or {}).get("startedAt") or "") for state in states for each in state), default="")
+    return bool(began) and began < known
 
 
 def unlocated(status: Json, *, exit_code: int = KILLED, reason: str = UNKNOWN, message: str = UNLOCATED) -> Json:
