@@ -119,6 +119,8 @@ async def test_a_terminating_instance_stays_until_it_is_gone():
     assert world.store.get("a").status is InstanceStatus.TERMINATING
     del world.cloud.instances["a"]
     await world.poller.see_off()
+    assert world.gone == [], "nothing vouches for it"
+    await world.poller.ask_by_name()
     assert world.gone == ["a"]
 
 
@@ -132,6 +134,63 @@ async def test_departures_are_asked_for_twenty_at_a_time():
     await world.poller.see_off()
     assert world.ids() == {"stays"}
     assert world.cloud.calls.count("describe") == 6
+
+
+async def test_one_that_has_stopped_to_leave_is_gone_when_it_is_seen_no_more():
+    """Where all leave at once there is no witness, and calls by name are few a minute."""
+    stopped = ContainerReport("main", ContainerState(StateKind.TERMINATED, exit_code=0))
+    world = await World(instance("a")).listed()
+    world.cloud.set("a", status=InstanceStatus.TERMINATING, containers=(stopped,))
+    world.poller.expect_departure("a")
+    await world.poller.see_off()
+    del world.cloud.instances["a"]
+    await world.poller.see_off()
+    assert world.gone == ["a"]
+    assert "is_gone a" not in world.cloud.calls
+
+
+async def test_who_leaves_is_looked_at_however_long_the_cloud_takes_to_answer_by_name(virtual_time):
+    """Its last states can be seen for seconds only, and a thousand others may be asked about before it."""
+    world = await World(*[instance(f"i{number}") for number in range(20)]).listed()
+
+    async def never(instance_id, container):
+        await asyncio.Event().wait()
+
+    world.cloud.is_gone = never
+    task = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(1)
+    for number in range(20):
+        world.poller.expect_departure(f"i{number}")
+        if number < 19:
+            del world.cloud.instances[f"i{number}"]
+    await asyncio.sleep(1)
+    world.cloud.instances["i19"] = instance("i19", InstanceStatus.TERMINATING)
+    world.cloud.hidden = {"i19"}
+    world.cloud.calls.clear()
+    await asyncio.sleep(5)
+    assert world.cloud.calls.count("describe") >= 18, "both parts of those that leave, twice a second"
+    assert world.gone == [], "nobody vouches for it"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_who_is_doubted_leaves_people_their_calls_for_logs(virtual_time):
+    many = [f"i{number}" for number in range(300)]
+    world = await World(*map(instance, many)).listed()
+    task = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(1)
+    for each in many:
+        world.poller.expect_departure(each)
+        del world.cloud.instances[each]
+    world.cloud.calls.clear()
+    await asyncio.sleep(60)
+    assert 100 <= sum(call.startswith("is_gone") for call in world.cloud.calls) <= 130
+    await asyncio.sleep(120)
+    assert world.ids() == set()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_an_outage_is_shown_and_its_end_too_and_nothing_is_lost(virtual_time):

@@ -89,7 +89,7 @@ async def test_a_jobs_pod_costs_one_create_three_patches_and_no_question_about_i
         world.kube.delete_pod("job")
         await asyncio.sleep(60)
         after = [call for call in world.cloud.calls if call not in ("list", "changes", "statuses")]
-        assert after == ["create", "delete eci-1", "describe", "is_gone eci-1"]
+        assert after == ["create", "delete eci-1", "describe"]
     assert world.complaints() == []
 
 
@@ -589,6 +589,23 @@ async def test_a_deletion_that_shows_no_effect_is_forced_after_its_grace_and_ask
         await world.until(lambda: world.phase("web") == "gone" and not world.cloud.instances)
     began_s = asked[0][0]
     assert [(round(time_s - began_s), force) for time_s, force in asked] == [(0, False), (35, True), (95, False)]
+    assert world.complaints() == []
+
+
+@in_no_time
+async def test_what_the_cloud_denies_when_it_is_to_delete_it_again_is_gone():
+    world = World()
+
+    async def unknown(instance_id, container):
+        raise CloudUnavailable("too many calls")
+
+    world.cloud.is_gone = unknown
+    async with world.running():
+        await served(world)
+        world.kube.delete_pod("web", grace_s=2)
+        await asyncio.sleep(0.5)
+        world.cloud.vanish("eci-1")
+        await world.until(lambda: world.phase("web") == "gone", within_s=15)
     assert world.complaints() == []
 
 

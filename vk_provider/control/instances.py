@@ -18,6 +18,7 @@ from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import LookPace
 from vk_provider.errors import CloudDenied, CloudError
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
+from vk_provider.translate import status
 from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ SUSPICION = 2  # full counts in a row that must miss an instance before the clou
 BATCH = 20
 DEPARTURE_S = 0.5
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
+BY_NAME_S = 0.5  # a question: a quarter of the calls for logs that ECI allows a minute
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 
@@ -148,6 +150,8 @@ class InstancePoller:
         self._jitter = jitter
         self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
+        self._doubted: dict[str, None] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
+        self._doubt = asyncio.Event()
         # Loop times of the newest look that succeeded, and of the newest that took in events too.
         self._good_at: float | None = None
         self._events_good_at: float | None = None
@@ -159,12 +163,17 @@ class InstancePoller:
         """The cloud accepted its deletion: ask by id until it is gone, for no incremental answer says so."""
         self._leaving[instance_id] = None
 
+    def denied(self, instance_id: str) -> None:
+        """The cloud said by name that it does not have it any more."""
+        self._forget(instance_id)
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             await self._forever(self._first_list, until=self.ready)
             tasks.create_task(self._every(self._rest, self.poll), name="poll")
             tasks.create_task(self._every(self._rest_from_counting, self.sweep), name="sweep")
             tasks.create_task(self._see_off_for_ever(), name="departures")
+            tasks.create_task(self._ask_by_name_for_ever(), name="doubts")
 
     async def _first_list(self) -> None:
         began = asyncio.get_running_loop().time()
@@ -301,28 +310,61 @@ class InstancePoller:
     async def see_off(self) -> None:
         """Ask about those whose deletion was accepted, in turns."""
         turn = [each for each in self._leaving if each in self._store][:MOST_SEEN_OFF]
-        await self._remove_if_gone(turn)
+        for doubted in await self._remove_if_vouched(turn):
+            self._doubted[doubted] = None
+            self._doubt.set()
         for each in turn:
             self._leaving.pop(each, None)
         self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
 
-    async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
-        """Remove those that the cloud no longer has.
+    async def _ask_by_name_for_ever(self) -> None:
+        """Apart from all looks, which must not wait for it: such calls are few a minute, and people's logs want them."""
+        failures = 0
+        while True:
+            self._doubt.clear()
+            if not self._doubted:
+                await self._doubt.wait()
+            rest_s = BY_NAME_S * min(AT_ONCE, len(self._doubted))
+            failures = 0 if await self._guarded(self.ask_by_name) else failures + 1
+            await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()) if failures else rest_s)
 
-        Each question carries one instance that must be there, as a witness: an answer without it is not believed.
-        Where there is no witness, the cloud has to deny each id by itself.
+    async def ask_by_name(self) -> None:
+        """Have the cloud deny some of those that are only not to be seen."""
+        batch = list(self._doubted)[:AT_ONCE]
+        gone = await self._denied(batch)
+        for instance_id in batch:
+            del self._doubted[instance_id]  # who is there still is seen off again
+        for instance_id in gone:
+            self._forget(instance_id)
+
+    async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
+        """Remove those that the cloud no longer has; where nothing vouches for that, once it has denied each id."""
+        for instance_id in await self._denied(await self._remove_if_vouched(instance_ids)):
+            self._forget(instance_id)
+
+    async def _remove_if_vouched(self, instance_ids: Sequence[str]) -> Sequence[str]:
+        """Remove those that are gone for sure; returns those that are only not to be seen.
+
+        Each question carries one instance that must be there, as a witness: an answer without it is not believed. Of
+        one that was asked to leave and of which all has stopped nothing is left to be missed: it needs no witness.
         """
+        doubted: list[str] = []
         for first in range(0, len(instance_ids), BATCH - 1):
             batch = instance_ids[first : first + BATCH - 1]
             witness = self._witness(set(instance_ids))
             found = await self._cloud.describe([*batch, *([witness] if witness else [])])
             for instance in found.values():
                 self._store.put(instance)
-            absent = [each for each in batch if each not in found]
-            if not found:
-                absent = await self._denied(absent)
-            for instance_id in absent:
-                self._forget(instance_id)
+            for instance_id in [each for each in batch if each not in found]:
+                if found or self._has_stopped_to_leave(instance_id):
+                    self._forget(instance_id)
+                else:
+                    doubted.append(instance_id)
+        return doubted
+
+    def _has_stopped_to_leave(self, instance_id: str) -> bool:
+        instance = self._store.get(instance_id)
+        return instance_id in self._leaving and instance is not None and status.all_stopped(instance)
 
     async def _denied(self, instance_ids: Sequence[str]) -> list[str]:
         """Those that the cloud, asked about each by itself, says it does not have."""

@@ -408,6 +408,9 @@ class PodController:
             raise
         if action.force:
             record.forced = instance.id
+        if not existed and instance.id in record.deletes:
+            self._poller.denied(instance.id)  # a first delete may come before all of the cloud knows of what was made
+            return
         self._departing(instance, record)
         log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, action.why)
         if action.killing:
