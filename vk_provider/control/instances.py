@@ -318,7 +318,7 @@ class InstancePoller:
         self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
 
     async def _ask_by_name_for_ever(self) -> None:
-        """Apart from all looks, which must not wait for it: such calls are few a minute, and people's logs want them."""
+        """Apart from all looks, which must not wait: such calls are few a minute, and people want them for logs."""
         failures = 0
         while True:
             self._doubt.clear()
