@@ -13,6 +13,7 @@ process may die on any line: the next look starts from the same two truths.
 | live, wants no other try  | never placed, or none   | say so, and nothing more                                    |
 | live, out of stock        | none                    | note the next way to carry it on the pod, then create       |
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
+| live, others wait         | has not started         | write nothing for a moment: the start will say it all       |
 | live                      | shows outdated files    | give it new ones (`freshness`)                              |
 | live                      | others than it notes    | ask about that one first: what is known may be old          |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
