@@ -456,7 +456,7 @@ def _status(
     }
 
 
-@lru_cache(maxsize=4096)  # asked at each look, and few are new
+@lru_cache(maxsize=256)  # each look asks for a few, the next one for the same
 def _address(text: str) -> str:
     """The address, or nothing where the API server would refuse it (P25)."""
     try:
