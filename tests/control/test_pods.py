@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 import functools
 import itertools
 import re
@@ -183,6 +184,25 @@ async def test_a_pod_started_when_we_first_said_so_even_if_the_answer_to_that_wa
 
 
 # --- creating ---
+
+
+@in_no_time
+async def test_a_pod_started_when_it_was_first_seen_to_even_if_a_list_goes_back_to_before():
+    """A stale list, and a watch from there on that shows all that was, once more (seed 5100 of the chaos)."""
+    world = World()
+    world.kube.add_pod("web", policy="Always")
+    before = copy.deepcopy(world.kube.pod("web"))
+    async with world.running():
+        await world.until(lambda: world.phase("web") == "Running")
+        started = world.kube.pod("web")["status"]["startTime"]
+        await asyncio.sleep(30)
+    async with world.running() as process:
+        await asyncio.sleep(5)
+        process.store.replace([], resource_version="0")
+        process.store.apply(before)
+        await asyncio.sleep(5)
+        assert world.kube.pod("web")["status"]["startTime"] == started
+    assert world.complaints() == []
 
 
 @in_no_time

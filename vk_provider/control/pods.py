@@ -632,6 +632,8 @@ def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance
     alone = pod is not None and instance is not None and status.only_sidecars_left(pod, instance)
     record.alone_s = None if not alone else now.loop_s if record.alone_s is None else record.alone_s
     record.unowned_s = None if pod is not None else now.loop_s if record.unowned_s is None else record.unowned_s
+    if pod is not None and not record.started:
+        record.started = (pod.get("status") or {}).get("startTime") or ""
     if record.leaving_s is None and pod is not None and pods.is_deleting(pod):
         record.leaving_s = now.loop_s
     if instances:

@@ -52,7 +52,7 @@ class PodRecord:
     patches: int = 0  # status patches in a row, without rest in between
     patch_at_s: float = 0.0  # loop time before which no further one is sent
     unread: bool = False  # a status was sent whose answer we do not know: what is written next is worked out from it
-    started: str = ""  # the startTime that we gave it, which stays even if the answer to that is lost
+    started: str = ""  # the startTime that we gave or saw, which stays even if an answer is lost or a list goes back
     made_s: float | None = None  # loop time at which we made its instance
     awaits: bool = False  # something that it names is not as it needs it; a change of that ends the wait
     problem: Problem | None = None
