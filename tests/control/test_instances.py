@@ -175,6 +175,28 @@ async def test_who_leaves_is_looked_at_however_long_the_cloud_takes_to_answer_by
         await task
 
 
+async def test_ten_about_whom_nothing_is_answered_hold_up_nobody(virtual_time):
+    world = await World(*[instance(f"i{number}") for number in range(15)]).listed()
+    answer = world.cloud.is_gone
+
+    async def often_not(instance_id, container):
+        if int(instance_id[1:]) < 10:
+            raise CloudUnavailable("no answer about this one")
+        return await answer(instance_id, container)
+
+    world.cloud.is_gone = often_not
+    task = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(1)
+    for number in range(15):
+        world.poller.expect_departure(f"i{number}")
+        del world.cloud.instances[f"i{number}"]
+    await asyncio.sleep(60)
+    assert set(world.gone) >= {f"i{number}" for number in range(10, 15)}
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_who_is_doubted_leaves_people_their_calls_for_logs(virtual_time):
     many = [f"i{number}" for number in range(300)]
     world = await World(*map(instance, many)).listed()

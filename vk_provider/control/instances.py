@@ -331,16 +331,15 @@ class InstancePoller:
     async def ask_by_name(self) -> None:
         """Have the cloud deny some of those that are only not to be seen."""
         batch = list(self._doubted)[:AT_ONCE]
-        gone = await self._denied(batch)
-        for instance_id in batch:
-            del self._doubted[instance_id]  # who is there still is seen off again
-        for instance_id in gone:
-            self._forget(instance_id)
+        try:
+            await self._remove_if_denied(batch)
+        finally:
+            for instance_id in batch:  # who is there still is doubted again, behind those who wait
+                del self._doubted[instance_id]
 
     async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
         """Remove those that the cloud no longer has; where nothing vouches for that, once it has denied each id."""
-        for instance_id in await self._denied(await self._remove_if_vouched(instance_ids)):
-            self._forget(instance_id)
+        await self._remove_if_denied(await self._remove_if_vouched(instance_ids))
 
     async def _remove_if_vouched(self, instance_ids: Sequence[str]) -> Sequence[str]:
         """Remove those that are gone for sure; returns those that are only not to be seen.
@@ -366,8 +365,11 @@ class InstancePoller:
         instance = self._store.get(instance_id)
         return instance_id in self._leaving and instance is not None and status.all_stopped(instance)
 
-    async def _denied(self, instance_ids: Sequence[str]) -> list[str]:
-        """Those that the cloud, asked about each by itself, says it does not have."""
+    async def _remove_if_denied(self, instance_ids: Sequence[str]) -> None:
+        """Remove those that the cloud, asked about each by itself, says it does not have.
+
+        Raises what went wrong at one of them, once the others are dealt with.
+        """
         few = asyncio.Semaphore(AT_ONCE)
 
         async def denied(instance_id: str) -> bool:
@@ -380,10 +382,12 @@ class InstancePoller:
                 )
 
         answers = await asyncio.gather(*map(denied, instance_ids), return_exceptions=True)
+        for instance_id, answer in zip(instance_ids, answers, strict=True):
+            if answer is True:
+                self._forget(instance_id)
         failures = [each for each in answers if isinstance(each, BaseException)]
         if failures:
             raise failures[0]
-        return [each for each, is_denied in zip(instance_ids, answers, strict=True) if is_denied]
 
     def _witness(self, suspects: set[str]) -> str:
         """Some live instance that nobody deletes."""

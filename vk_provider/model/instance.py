@@ -206,7 +206,7 @@ _COURSE = (StateKind.RUNNING, StateKind.TERMINATED, StateKind.WAITING)  # of one
 
 
 def _is_older(told: ContainerReport, known: ContainerReport) -> bool:
-    began, before = _began_at(told), _began_at(known)
+    began, before = began_at(told), began_at(known)
     if not began or not before or told.restart_count > known.restart_count:
         return False
     if began != before or told.restart_count != known.restart_count:
@@ -214,7 +214,7 @@ def _is_older(told: ContainerReport, known: ContainerReport) -> bool:
     return _COURSE.index(told.state.kind) < _COURSE.index(known.state.kind)
 
 
-def _began_at(report: ContainerReport) -> str:
+def began_at(report: ContainerReport) -> str:
     """Of its newest run."""
     last = report.last_state.started_at if report.last_state is not None else ""
     return report.state.started_at or last

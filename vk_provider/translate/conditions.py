@@ -99,12 +99,15 @@ def created(pod: Json) -> list[Json]:
 
 
 def _filled(condition: CloudCondition) -> Json:
-    words = {"reason": condition.reason, "message": condition.message}
-    return {"type": condition.type, "status": condition.status, **{key: text for key, text in words.items() if text}}
+    return _worded(condition.type, condition.status, condition.reason, condition.message)
 
 
 def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Json:
-    condition: Json = {"type": type_, "status": "True" if status else "False"}
+    return _worded(type_, "True" if status else "False", reason, message)
+
+
+def _worded(type_: str, status: str, reason: str, message: str) -> Json:
+    condition: Json = {"type": type_, "status": status}
     if reason:
         condition["reason"] = reason
     if message:

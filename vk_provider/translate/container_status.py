@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vk_provider.model.instance import CloudEvent, ContainerReport, ContainerState, InstanceStatus, StateKind
+from vk_provider.model.instance import (
+    CloudEvent,
+    ContainerReport,
+    ContainerState,
+    InstanceStatus,
+    StateKind,
+    began_at,
+)
 from vk_provider.model.pod import Json, init_containers_of, is_sidecar
 from vk_provider.translate import waits
 from vk_provider.translate.probes import health
@@ -135,8 +142,7 @@ def _is_of_an_earlier_run(report: ContainerReport, previous: Json) -> bool:
     """
     if report.restart_count >= int(previous.get("restartCount") or 0):
         return False
-    ends = (report.last_state, report.state)
-    began = max(each.started_at for each in ends if each is not None)
+    began = began_at(report)
     states = ((previous.get("state") or {}).values(), (previous.get("lastState") or {}).values())
     known = max((str((each or {}).get("startedAt") or "") for state in states for each in state), default="")
     return bool(began) and began < known
