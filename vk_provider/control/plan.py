@@ -366,8 +366,8 @@ def _live(
     )
     if body is not None:
         # In a burst one that starts at once gets one status, and the others their turn the sooner.
-        early_s = _early_s(instance, record, now) if status.says_nothing_yet(pod, desired) else 0.0
-        return Wait(early_s) if early_s > _INSTANT_S else Patch(body)
+        early_s = _early_s(instance, record, now)
+        return Wait(early_s) if early_s > _INSTANT_S and status.says_nothing_yet(pod, desired) else Patch(body)
     if record.failing is not None and record.failing.instance_id == instance.id:
         return _by(overdue_s, _failing(pod, instance, record.failing, record, now))
     if record.alone_s is not None:

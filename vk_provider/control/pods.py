@@ -340,9 +340,7 @@ class PodController:
         self._inherited.discard(key.uid)
         self._waits.drop(key.uid)
         record.made_s = asyncio.get_running_loop().time()
-        record.started = (
-            record.started or self._stamp()
-        )  # no container starts before its pod, however late that is told
+        record.started = record.started or self._stamp()  # however late that is told, no container began before
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         record.made, record.awaits = instance.id, False
         for notice in workload.notices:
