@@ -49,13 +49,18 @@ def each_create_has_a_token_of_its_own(patch):
 
 
 def the_start_is_forgotten(patch):
-    """The status of each look is worked out without what was known before."""
-    real = status.mirrored
+    """The status of each look is worked out and written without what was known before, of the pod and of ourselves."""
+    real, write = status.mirrored, PodController._patch
 
     def mirrored(pod, instance, **more):
         return real(pod, instance, **more) | {"startTime": more["now"]}
 
+    async def forgetful(self, pod, body, record):
+        record.started = ""
+        await write(self, pod, body, record)
+
     patch.setattr(status, "mirrored", mirrored)
+    patch.setattr(PodController, "_patch", forgetful)
 
 
 def what_has_ended_gets_a_last_word(patch):
