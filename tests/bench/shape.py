@@ -36,9 +36,14 @@ class RecentCloud(LivingCloud):
         self.touched[instance_id] = asyncio.get_running_loop().time()
         super().set(instance_id, **changes)
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Any:
+    async def changes(self, window_s: int) -> Any:
+        return self._recent(await super().changes(window_s), window_s)
+
+    async def events(self, window_s: int) -> Any:
+        return self._recent(await super().events(window_s), window_s)
+
+    def _recent(self, reports: Any, window_s: int) -> Any:
         since = asyncio.get_running_loop().time() - window_s
-        reports = await super().changes(window_s, events=events)
         return [each for each in reports if self.touched.get(each.id, 0.0) >= since]
 
 

@@ -145,6 +145,7 @@ async def test_statuses_come_two_hundred_a_page(eci, cloud):
 @pytest.mark.parametrize(("asked", "sent"), [(1, "60"), (90, "90"), (99999, "3600")])
 async def test_changes_keep_to_the_window_eci_allows(eci, cloud, asked, sent):
     await cloud.changes(asked)
+    await cloud.events(asked)
     assert eci.last("DescribeContainerGroupStatus")["SinceSecond"] == sent
     assert eci.last("DescribeContainerGroupEvents")["SinceSecond"] == sent
 
@@ -152,28 +153,29 @@ async def test_changes_keep_to_the_window_eci_allows(eci, cloud, asked, sent):
 EVENT = {"Reason": "Started", "Message": "m", "Name": "x.17a6f0c2d3e4b5a6", "FirstTimestamp": "2024-01-02T03:05:00Z"}
 
 
-async def test_changes_are_statuses_and_events(eci, cloud):
+async def test_changes_and_events_are_a_call_each(eci, cloud):
     add(eci, 1, Status="Running", IntranetIp="10.0.0.1", Events=[EVENT])
-    report, happened = await cloud.changes(60)
+    (report,) = await cloud.changes(60)
     assert (report.id, report.status, report.ip) == ("eci-0001", InstanceStatus.RUNNING, "10.0.0.1")
-    assert (happened.id, [event.reason for event in happened.events]) == ("eci-0001", ["Started"])
-    assert eci.count("DescribeContainerGroups") == 0
-
-
-async def test_events_are_left_out_where_nobody_asks_for_them(eci, cloud):
-    add(eci, 1, Status="Running", Events=[EVENT])
-    (report,) = await cloud.changes(60, events=False)
     assert report.events is None
     assert eci.count("DescribeContainerGroupEvents") == 0
+    (happened,) = await cloud.events(60)
+    assert (happened.id, [event.reason for event in happened.events]) == ("eci-0001", ["Started"])
+    assert happened.status is None
+    assert eci.count("DescribeContainerGroups") == 0
 
 
 async def test_what_is_told_again_is_the_same_object(eci, cloud):
     """So that the minute's worth of changes in each answer costs nothing but the first time."""
     for number in (1, 2):
         add(eci, number, Status="Running", Events=[EVENT])
-    before = {id(each): each for each in await cloud.changes(60)}
+
+    async def told():
+        return [*await cloud.changes(60), *await cloud.events(60)]
+
+    before = {id(each): each for each in await told()}
     eci.groups["eci-0002"]["Status"] = "Succeeded"
-    news = [each for each in await cloud.changes(60) if id(each) not in before]
+    news = [each for each in await told() if id(each) not in before]
     assert [(each.id, each.status) for each in news] == [("eci-0002", InstanceStatus.SUCCEEDED)]
 
 
@@ -203,7 +205,7 @@ async def test_init_containers_are_looked_at_until_they_are_done(eci, cloud):
     report = (await cloud.changes(60))[-1]
     assert report.init_containers[0].state.exit_code == 0
     looks = eci.count("DescribeContainerGroups")
-    (report,) = await cloud.changes(60, events=False)
+    (report,) = await cloud.changes(60)
     assert report.init_containers is None
     assert eci.count("DescribeContainerGroups") == looks
 

@@ -106,8 +106,8 @@ class LivingCloud(MemoryCloud):
         self._later(life.gone_s, lambda: self.vanish(instance_id))
         return True
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
-        reports = await super().changes(window_s, events=events)
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        reports = await super().changes(window_s)
         return [replace(each, conditions=self.instances[each.id].conditions) for each in reports]
 
     async def restart(self, instance_id: str) -> None:

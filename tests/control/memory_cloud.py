@@ -86,12 +86,16 @@ class MemoryCloud:
         self._enter("find")
         return [each for each in self._shown().values() if each.owner.uid == pod_uid]
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
         self._enter("changes")
         return [
-            InstanceReport(each.id, status=each.status, ip=each.ip, containers=each.containers, events=each.events)
+            InstanceReport(each.id, status=each.status, ip=each.ip, containers=each.containers)
             for each in self._shown().values()
         ]
+
+    async def events(self, window_s: int) -> Sequence[InstanceReport]:
+        self._enter("events")
+        return [InstanceReport(each.id, events=each.events) for each in self._shown().values()]
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:
         self._enter("statuses")

@@ -264,7 +264,7 @@ async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(vir
     world = await World(instance("a")).listed()
     windows = []
 
-    async def changes(window_s, *, events):
+    async def changes(window_s):
         windows.append(window_s)
         return []
 

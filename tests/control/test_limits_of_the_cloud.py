@@ -40,9 +40,14 @@ class RationedCloud(LivingCloud):
         await self._pass("DeleteContainerGroup")
         return await super().delete(instance_id, force=force)
 
-    async def changes(self, window_s, *, events=True):
+    async def changes(self, window_s):
         """Of the whole cloud only what moves or has just begun to run, as an incremental call does."""
-        reports = await super().changes(window_s, events=events)
+        return self._recent(await super().changes(window_s), window_s)
+
+    async def events(self, window_s):
+        return self._recent(await super().events(window_s), window_s)
+
+    def _recent(self, reports, window_s):
         recent = asyncio.get_running_loop().time() - window_s
         return [each for each in reports if self.touched.get(each.id, 0.0) >= recent]
 

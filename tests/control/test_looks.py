@@ -12,23 +12,31 @@ from tests.control import pure_time
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.control.instances import MOST_SEEN_OFF, InstancePoller, InstanceStore
 from vk_provider.control.looks import LookPace
+from vk_provider.errors import CloudDenied
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
 
 MINUTE = 60
 
 
 class CountedCloud(MemoryCloud):
-    """looks: (second, whether events were asked for). Tells of what changed in the last minute only, as ECI does."""
+    """looks, listened: seconds. Tells of what changed in the last minute only, as ECI does."""
 
     def __init__(self, *instances: Instance) -> None:
         super().__init__(*instances)
-        self.looks: list[tuple[float, bool]] = []
+        self.looks: list[float] = []
+        self.listened: list[float] = []
+        self.listening_s = 0.0
         self.counts: list[float] = []
         self.told: dict[str, InstanceReport] = {}
 
-    async def changes(self, window_s, *, events=True):
-        self.looks.append((asyncio.get_running_loop().time(), events))
+    async def changes(self, window_s):
+        self.looks.append(asyncio.get_running_loop().time())
         return list(self.told.values())
+
+    async def events(self, window_s):
+        self.listened.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.listening_s)
+        return []
 
     async def statuses(self):
         self.counts.append(asyncio.get_running_loop().time())
@@ -71,7 +79,7 @@ def test_a_quiet_node_with_five_thousand_pods_asks_less_than_forty_times_a_minut
         await asyncio.sleep(10 * MINUTE)
 
     play(cloud, ten_minutes)
-    looks = sum(2 if events else 1 for _, events in cloud.looks)
+    looks = len(cloud.looks) + len(cloud.listened)
     pages = len(cloud.counts) * 5000 / 200
     assert (looks + pages) / 10 <= 35
 
@@ -85,10 +93,48 @@ def test_what_begins_to_move_in_quiet_is_looked_at_within_the_interval() -> None
         await asyncio.sleep(30)
 
     play(cloud, story)
-    later = [at for at, _ in cloud.looks if at > 100]
+    later = [at for at in cloud.looks if at > 100]
     assert later[0] <= 102
     assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {2.0}
-    assert [events for at, events in cloud.looks if at > 100].count(True) == pytest.approx(len(later) / 2, abs=1)
+    assert sum(at > 100 for at in cloud.listened) == pytest.approx(len(later) / 2, abs=1)
+
+
+def test_events_that_take_long_are_asked_for_the_more_seldom_and_changes_as_often_as_ever() -> None:
+    """Thousands of new instances have tens of thousands of events in the minute that each answer goes back."""
+    cloud = CountedCloud(instance("a"), instance("b", InstanceStatus.SCHEDULING))
+    cloud.listening_s = 3.0
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+
+    play(cloud, story)
+    assert 5 <= len(cloud.listened) <= 1 + 100 / 15
+    assert len(cloud.looks) == pytest.approx((100 - 3 * len(cloud.listened)) / 2, abs=1)
+
+
+async def test_that_a_pod_runs_is_known_before_its_events_are_and_whether_or_not_they_can_be_had():
+    cloud = CountedCloud(instance("a", InstanceStatus.SCHEDULING))
+    cloud.tell("a", InstanceStatus.RUNNING)
+    store = InstanceStore(lambda uid: None)
+    store.put(instance("a", InstanceStatus.SCHEDULING))
+
+    async def denied(window_s):
+        assert store.get("a").status is InstanceStatus.RUNNING
+        raise CloudDenied("events are not for you")
+
+    cloud.events = denied
+    poller = InstancePoller(
+        cloud=cloud,
+        store=store,
+        gone=lambda each: None,
+        health_changed=lambda: None,
+        poll_interval_s=2,
+        sweep_interval_s=120,
+        jitter=lambda: 0.0,
+    )
+    with pytest.raises(CloudDenied):
+        await poller.poll()
+    assert store.get("a").status is InstanceStatus.RUNNING
 
 
 def test_after_a_change_the_pace_stays_up_for_a_while_and_then_calms_down() -> None:
@@ -100,7 +146,7 @@ def test_after_a_change_the_pace_stays_up_for_a_while_and_then_calms_down() -> N
         await asyncio.sleep(40)
 
     play(cloud, story)
-    later = [at for at, _ in cloud.looks if at > 100]
+    later = [at for at in cloud.looks if at > 100]
     steps = [round(after - before, 3) for before, after in itertools.pairwise(later)]
     assert steps == sorted(steps), "from quick to slow"
     assert steps.count(2.0) == 5
@@ -136,7 +182,7 @@ def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
         await asyncio.sleep(10)
 
     play(cloud, story)
-    later = [at for at, _ in cloud.looks if at > 3]
+    later = [at for at in cloud.looks if at > 3]
     assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {1.0}
 
 

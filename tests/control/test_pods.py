@@ -85,11 +85,11 @@ async def test_a_jobs_pod_costs_one_create_three_patches_and_no_question_about_i
         await world.until(lambda: world.phase("job") == "Succeeded")
         await asyncio.sleep(300)
         assert world.kube.counts() - before == {"GET services": 2, "POST serviceaccounts": 1, "PATCH pods": 3}
-        per_pod = [call for call in world.cloud.calls if call not in ("list", "changes", "statuses")]
+        per_pod = [call for call in world.cloud.calls if call not in ("list", "changes", "events", "statuses")]
         assert per_pod == ["create"]
         world.kube.delete_pod("job")
         await asyncio.sleep(60)
-        after = [call for call in world.cloud.calls if call not in ("list", "changes", "statuses")]
+        after = [call for call in world.cloud.calls if call not in ("list", "changes", "events", "statuses")]
         assert after == ["create", "delete eci-1", "describe"]
     assert world.complaints() == []
 
@@ -796,8 +796,8 @@ class Lagging(LivingCloud):
             return super()._shown()
         return next((each for at_s, each in reversed(self._past) if at_s <= self._world.time_s - self.lag_s), {})
 
-    async def changes(self, window_s, *, events=True):
-        return await MemoryCloud.changes(self, window_s, events=events)
+    async def changes(self, window_s):
+        return await MemoryCloud.changes(self, window_s)
 
 
 @pytest.mark.parametrize("lag_s", [4.0, 13.3, 22.0])

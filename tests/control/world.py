@@ -31,7 +31,7 @@ from vk_provider.model.probe import Probe
 from vk_provider.translate.objects import NodeContext
 
 BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
-_READS = frozenset({"changes", "statuses"})  # the poller's ticks: to die in one is to die between two others
+_READS = frozenset({"changes", "events", "statuses"})  # the poller's ticks: to die in one is to die between two others
 
 
 class Fate:

@@ -199,7 +199,10 @@ class SmallCloud:
     async def find(self, pod_uid: str) -> Sequence[Instance]:
         return []
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        return []
+
+    async def events(self, window_s: int) -> Sequence[InstanceReport]:
         return []
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:

@@ -93,11 +93,18 @@ class Cloud(Protocol):
         """Every instance tagged with this pod uid."""
         ...
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
         """What changed in the last `window_s` seconds, all pages; what did not change may be among it.
 
         One instance may be told of several times, later reports adding to the earlier; a report that is the same as
-        in the answer before may be the same object. events: also those, at about twice the cost.
+        in the answer before may be the same object.
+        """
+        ...
+
+    async def events(self, window_s: int) -> Sequence[InstanceReport]:
+        """The events of the last `window_s` seconds, all pages: reports of these alone, on the terms of `changes`.
+
+        Apart, for there are several times as many of them, and nobody should wait for them to hear that a pod runs.
         """
         ...
 

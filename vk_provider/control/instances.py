@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vk_provider.backoff import Backoff
@@ -119,6 +119,19 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
     return replace(newer, **kept) if kept else newer
 
 
+def _window_s(now: float, good_at: float | None) -> int:
+    """What is to be looked back over, when the last look that succeeded began at `good_at`."""
+    since_s = 0.0 if good_at is None else now - good_at
+    return min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
+
+
+@dataclass(slots=True)
+class _TakenIn:
+    """What the last look told and what came of it, by the report's identity: the same again is no news."""
+
+    results: dict[int, tuple[InstanceReport, Instance | None]] = field(default_factory=dict)
+
+
 def _health_of(error: CloudError) -> CloudHealth:
     reason = "CloudAPIDenied" if isinstance(error, CloudDenied) else "CloudAPIUnavailable"
     return CloudHealth(ok=False, reason=reason, message=str(error))
@@ -155,8 +168,7 @@ class InstancePoller:
         # Loop times of the newest look that succeeded, and of the newest that took in events too.
         self._good_at: float | None = None
         self._events_good_at: float | None = None
-        # What the last look told and what came of it, by the report's identity: the same again is no news.
-        self._taken_in: dict[int, tuple[InstanceReport, Instance | None]] = {}
+        self._changes, self._events = _TakenIn(), _TakenIn()
         self.ready = asyncio.Event()
 
     def expect_departure(self, instance_id: str) -> None:
@@ -242,23 +254,31 @@ class InstancePoller:
         return True
 
     async def poll(self) -> None:
-        """Take in what changed since the last look that succeeded."""
+        """Take in what changed since the last look that succeeded, and only then, at times, what happened."""
         began = asyncio.get_running_loop().time()
         events = self._pace.wants_events(began, moving=self._store.moving)
-        good_at = self._events_good_at if events else self._good_at
-        since_s = began - (good_at if good_at is not None else began)
-        if since_s + MARGIN_S > MOST_WINDOW_S:
+        oldest = self._events_good_at if events else self._good_at
+        if oldest is not None and began - oldest + MARGIN_S > MOST_WINDOW_S:
             await self._relist()
-        else:
-            window_s = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
-            await self._refresh(self._take_in(await self._cloud.changes(window_s, events=events)))
+            self._good_at = self._events_good_at = self._pace.events_at = began
+            return
+        reports = await self._cloud.changes(_window_s(began, self._good_at))
+        await self._refresh(self._take_in(reports, self._changes))
         self._good_at = began
         if events:
-            self._events_good_at = self._pace.events_at = began
+            await self._take_in_events()
 
-    def _take_in(self, reports: Sequence[InstanceReport]) -> Sequence[str]:
+    async def _take_in_events(self) -> None:
+        """Of an instance that is not known yet they will be told once more."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._take_in(await self._cloud.events(_window_s(began, self._events_good_at)), self._events)
+        self._events_good_at = self._pace.events_at = began
+        self._pace.events_took_s = loop.time() - began
+
+    def _take_in(self, reports: Sequence[InstanceReport], taken_in: _TakenIn) -> Sequence[str]:
         """The ids of those that are not known yet, each once."""
-        before, self._taken_in = self._taken_in, {}
+        before, taken_in.results = taken_in.results, {}
         unknown: dict[str, None] = {}
         for report in reports:
             known = self._store.get(report.id)
@@ -269,7 +289,7 @@ class InstancePoller:
                 self._store.put(merge(known, report))
                 if self._store.get(report.id) is not known:
                     self._pace.changed_at = asyncio.get_running_loop().time()
-            self._taken_in[id(report)] = report, self._store.get(report.id)
+            taken_in.results[id(report)] = report, self._store.get(report.id)
         return [*unknown]
 
     async def sweep(self) -> None:

@@ -12,6 +12,7 @@ CALM_S = 10.0  # how long after a change there may be more
 CROWD = 0.5  # times the interval, while more are leaving than can be asked about one by one
 # Times the interval between two looks that take in events too: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
+EVENTS_SHARE = 5  # with thousands of new instances: so many times what it takes, from one look at events to the next
 COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
 
 
@@ -21,6 +22,7 @@ class LookPace:
     sweep_s: float
     changed_at: float = float("-inf")
     events_at: float = float("-inf")
+    events_took_s: float = 0.0
 
     def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
         """From one look for changes to the next."""
@@ -30,7 +32,8 @@ class LookPace:
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
         busy = moving or now - self.changed_at < CALM_S
-        return now - self.events_at >= self.interval_s * ((EVENTS_MOVING if busy else EVENTS_QUIET) - 0.5)
+        least_s = self.interval_s * ((EVENTS_MOVING if busy else EVENTS_QUIET) - 0.5)
+        return now - self.events_at >= max(least_s, self.events_took_s * EVENTS_SHARE)
 
     def count_s(self, instances: int) -> float:
         """From one full count to the next: with very many it is rarer, so that what it costs a minute is bounded."""

@@ -173,10 +173,8 @@ class WitnessedCloud(LivingCloud):
             self._later(stop_s + TOLD_FOR_S, lambda: self.vanish(instance_id))
         return True
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
         self._enter("changes")
-        since_s = self._time_s() - window_s
-        lately = {instance_id for when, instance_id, _ in reversed(self._since(since_s))}
         return [
             InstanceReport(
                 each.id,
@@ -187,11 +185,17 @@ class WitnessedCloud(LivingCloud):
                 conditions=each.conditions,
                 ended_at=each.ended_at,
                 placed_at=each.placed_at,
-                events=each.events if events else None,
             )
-            for each in self._shown().values()
-            if each.id in lately
+            for each in self._changed_within(window_s)
         ]
+
+    async def events(self, window_s: int) -> Sequence[InstanceReport]:
+        self._enter("events")
+        return [InstanceReport(each.id, events=each.events) for each in self._changed_within(window_s)]
+
+    def _changed_within(self, window_s: int) -> Sequence[Instance]:
+        lately = {instance_id for _, instance_id, _ in self._since(self._time_s() - window_s)}
+        return [each for each in self._shown().values() if each.id in lately]
 
     def _since(self, when_s: float) -> list[tuple[float, str, Instance | None]]:
         first = len(self._past)

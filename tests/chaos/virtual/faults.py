@@ -184,7 +184,7 @@ async def watch_lags(world: VirtualWorld, dice: random.Random) -> str:
 
 # --- the cloud ---
 
-CALLS = ("create", "delete", "describe", "changes", "statuses", "list", "is_gone", "find", "")
+CALLS = ("create", "delete", "describe", "changes", "events", "statuses", "list", "is_gone", "find", "")
 
 
 async def cloud_fails(world: VirtualWorld, dice: random.Random) -> str:

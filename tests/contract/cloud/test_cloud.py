@@ -75,6 +75,7 @@ async def test_one_node_does_not_see_the_others_instances(cloud, make_cloud):
     assert await other.statuses() == {}
     assert await other.describe([created.id]) == {}
     assert await other.changes(60) == ()
+    assert await other.events(60) == ()
 
 
 async def test_a_run_to_the_end(cloud):
@@ -90,7 +91,7 @@ async def test_a_run_to_the_end(cloud):
 async def test_changes_lead_to_what_a_full_listing_shows(cloud):
     instance = await cloud.create(workload())
     await ended(cloud, instance.id)
-    for report in await cloud.changes(60):
+    for report in (*await cloud.changes(60), *await cloud.events(60)):
         assert report.id == instance.id
         instance = merge(instance, report)
     (listed,) = await cloud.list()

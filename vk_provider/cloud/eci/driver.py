@@ -7,7 +7,7 @@ without them is ever shown, let alone deleted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 from vk_provider.cloud.base import ExecSession, LogOptions, Price
@@ -237,8 +237,8 @@ class EciCloud:
 
     # --- what changed -------------------------------------------------------------------------------------------------
 
-    async def changes(self, window_s: int, *, events: bool = True) -> Sequence[InstanceReport]:
-        since_s = min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
+    async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        since_s = _within(window_s)
         self._changed.begin()
         changed, _ = await self._pages(
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s),
@@ -248,22 +248,24 @@ class EciCloud:
         for report in reports:
             if report.id:
                 self._details.note(report)
-        if events:
-            self._happened.begin()
-            happened, _ = await self._pages(
-                lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s),
-                self._happened.read,
-            )
-            placed = await self._look_at_placed({report.id: report for report in reports if report.ip})
-            reports += happened
-            reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
+        placed = await self._look_at_placed({report.id for report in reports if report.ip})
+        reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
         reports += [_as_report(instance) for instance in await self._look_at_starting()]
         return tuple(report for report in reports if report.id)
 
-    async def _look_at_placed(self, reports: Mapping[str, InstanceReport]) -> Sequence[Instance]:
-        """Each new group once, when it has an address, as those of `reports` have: the other calls do not tell where it
+    async def events(self, window_s: int) -> Sequence[InstanceReport]:
+        since_s = _within(window_s)
+        self._happened.begin()
+        happened, _ = await self._pages(
+            lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s),
+            self._happened.read,
+        )
+        return tuple(report for report in happened if report.id)
+
+    async def _look_at_placed(self, placed: Set[str]) -> Sequence[Instance]:
+        """Each new group once, when it has an address, as those of these ids have: the other calls do not tell where it
         is and what it has."""
-        wanted = [id_ for id_ in self._unseen if id_ in reports]
+        wanted = [id_ for id_ in self._unseen if id_ in placed]
         if not wanted:
             return ()
         found = await self.describe(wanted)
@@ -399,6 +401,11 @@ async def _all_of(asking: Iterable[Coroutine[Any, Any, None]]) -> None:
                 tasks.create_task(each)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+def _within(window_s: int) -> int:
+    """What the incremental calls take (eci.md 2.5)."""
+    return min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
 
 
 def _where(asked: EciRequest) -> tuple[str, str]:
