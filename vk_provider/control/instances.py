@@ -119,6 +119,11 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
     return replace(newer, **kept) if kept else newer
 
 
+def _is_forgotten(now: float, good_at: float | None) -> bool:
+    """Whether the cloud does not remember any more what it would have to be asked for."""
+    return good_at is not None and now - good_at + MARGIN_S > MOST_WINDOW_S
+
+
 def _window_s(now: float, good_at: float | None) -> int:
     """What is to be looked back over, when the last look that succeeded began at `good_at`."""
     since_s = 0.0 if good_at is None else now - good_at
@@ -158,6 +163,7 @@ class InstancePoller:
         self._store = store
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
+        self._troubles: dict[str, CloudHealth] = {}  # by question, until that is answered
         self._health_changed = health_changed
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
@@ -183,15 +189,13 @@ class InstancePoller:
         async with asyncio.TaskGroup() as tasks:
             await self._forever(self._first_list, until=self.ready)
             tasks.create_task(self._every(self._rest, self.poll), name="poll")
+            tasks.create_task(self._listen_for_ever(), name="events")
             tasks.create_task(self._every(self._rest_from_counting, self.sweep), name="sweep")
             tasks.create_task(self._see_off_for_ever(), name="departures")
             tasks.create_task(self._ask_by_name_for_ever(), name="doubts")
 
     async def _first_list(self) -> None:
-        began = asyncio.get_running_loop().time()
-        for instance in await self._cloud.list():
-            self._store.put(instance)
-        self._good_at = self._events_good_at = self._pace.events_at = began
+        await self._list()
         self.ready.set()
         log.info("cloud listed instances=%d", len(self._store))
 
@@ -223,57 +227,78 @@ class InstancePoller:
             except TimeoutError:
                 return
 
+    async def _listen_for_ever(self) -> None:
+        """Apart from the looks for changes, which need not wait for it; while those fail nothing else is tried."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._pace.interval_s)
+            wanted = self._pace.wants_events(loop.time(), moving=self._store.moving)
+            if wanted and self.poll.__name__ not in self._troubles:
+                await self._guarded(self.poll_events)
+
     async def _rest_from_counting(self) -> None:
         await asyncio.sleep(self._pace.count_s(len(self._store)))
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Run one step; a cloud that fails is shown on the node, and tried again, for ever."""
-        before = self.health
+        question = step.__name__
+        known = self._troubles.get(question)
         try:
             await step()
         except CloudError as error:
-            self.health = _health_of(error)
-            if self.health != before:
-                log.warning("cloud trouble reason=%s: %s", self.health.reason, describe_error(error))
-                self._health_changed()
-            return False
+            trouble = _health_of(error)
+            if trouble != known:
+                log.warning("cloud trouble reason=%s: %s", trouble.reason, describe_error(error))
         except Exception as error:  # what nobody foresaw must not end the process, and with it all pods
-            self.health = CloudHealth(
+            trouble = CloudHealth(
                 ok=False,
                 reason="CloudAnswerNotUnderstood",
                 message=f"an answer of the cloud could not be read ({type(error).__name__}); see the provider's log",
             )
-            if self.health != before:
-                log.exception("cloud trouble reason=%s", self.health.reason)
-                self._health_changed()
-            return False
-        self.health = CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers")
-        if self.health != before:
+            if trouble != known:
+                log.exception("cloud trouble reason=%s", trouble.reason)
+        else:
+            self._no_trouble(question)
+            return True
+        self._troubles[question] = trouble
+        self._show(next(iter(self._troubles.values())))
+        return False
+
+    def _no_trouble(self, question: str) -> None:
+        """The cloud is well once every question that it failed at has been answered, or is no question any more."""
+        self._troubles.pop(question, None)
+        if self._troubles:
+            self._show(next(iter(self._troubles.values())))
+        elif not self.health.ok:
             log.info("cloud answers")
+            self._show(CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers"))
+
+    def _show(self, health: CloudHealth) -> None:
+        if health != self.health:
+            self.health = health
             self._health_changed()
-        return True
 
     async def poll(self) -> None:
-        """Take in what changed since the last look that succeeded, and only then, at times, what happened."""
+        """Take in what changed since the last look that succeeded."""
         began = asyncio.get_running_loop().time()
-        events = self._pace.wants_events(began, moving=self._store.moving)
-        oldest = self._events_good_at if events else self._good_at
-        if oldest is not None and began - oldest + MARGIN_S > MOST_WINDOW_S:
-            await self._relist()
-            self._good_at = self._events_good_at = self._pace.events_at = began
+        if _is_forgotten(began, self._good_at):
+            await self._list()
             return
         reports = await self._cloud.changes(_window_s(began, self._good_at))
         await self._refresh(self._take_in(reports, self._changes))
         self._good_at = began
-        if events:
-            await self._take_in_events()
 
-    async def _take_in_events(self) -> None:
-        """Of an instance that is not known yet they will be told once more."""
+    async def poll_events(self) -> None:
+        """Take in what happened; of an instance that is not known yet it will be told once more."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._pace.events_at = loop.time()
+        if _is_forgotten(began, self._good_at):
+            return  # the next look for changes is about to list everything, events too
+        if _is_forgotten(began, self._events_good_at):
+            await self._list()
+            return
         self._take_in(await self._cloud.events(_window_s(began, self._events_good_at)), self._events)
-        self._events_good_at = self._pace.events_at = began
+        self._events_good_at = began
         self._pace.events_took_s = loop.time() - began
 
     def _take_in(self, reports: Sequence[InstanceReport], taken_in: _TakenIn) -> Sequence[str]:
@@ -309,10 +334,11 @@ class InstancePoller:
         for instance_id in [each for each in self._missing if each not in self._store]:
             del self._missing[instance_id]
 
-    async def _relist(self) -> None:
-        """The gap is wider than the cloud's memory of changes."""
+    async def _list(self) -> None:
+        began = asyncio.get_running_loop().time()
         for instance in await self._cloud.list():
             self._store.put(instance)
+        self._good_at = self._events_good_at = self._pace.events_at = began
 
     async def _refresh(self, instance_ids: Sequence[str]) -> None:
         if instance_ids:
@@ -324,8 +350,10 @@ class InstancePoller:
         failures = 0
         while True:
             await asyncio.sleep(DEPARTURE_S if not failures else RETRY.delay(failures, jitter=self._jitter()))
-            if self._leaving:  # else nothing is asked, and nothing learnt of the cloud's health
+            if self._leaving:
                 failures = 0 if await self._guarded(self.see_off) else failures + 1
+            else:
+                self._no_trouble(self.see_off.__name__)
 
     async def see_off(self) -> None:
         """Ask about those whose deletion was accepted, in turns."""
@@ -343,6 +371,7 @@ class InstancePoller:
         while True:
             self._doubt.clear()
             if not self._doubted:
+                self._no_trouble(self.ask_by_name.__name__)
                 await self._doubt.wait()
             rest_s = BY_NAME_S * min(AT_ONCE, len(self._doubted))
             failures = 0 if await self._guarded(self.ask_by_name) else failures + 1

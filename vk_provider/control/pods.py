@@ -144,7 +144,7 @@ class PodController:
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
-        self._creates, self._deletes = Turns(1, queue.add), Turns(1, queue.add)
+        self._creates, self._deletes = Turns(1, queue.call), Turns(1, queue.call)
         self._pace = RefusalPace()
         self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
@@ -180,8 +180,8 @@ class PodController:
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
             self._queue.add(uid)
-        self._creates = Turns(max(1, workers // 2), self._queue.add)
-        self._deletes = Turns(max(1, workers // 3), self._queue.add)
+        self._creates = Turns(max(1, workers // 2), self._queue.call)
+        self._deletes = Turns(max(1, workers // 3), self._queue.call)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
             tasks.create_task(self._waits.run(), name="what pods wait for")

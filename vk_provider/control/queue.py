@@ -18,6 +18,9 @@ class KeyedQueue:
 
     def __init__(self) -> None:
         self._line: deque[str] = deque()
+        self._called: deque[str] = (
+            deque()
+        )  # before the line; one of these may stand in it too, and is passed over there
         self._dirty: set[str] = set()  # in line, or to go back in line
         self._processing: set[str] = set()
         self._due: dict[str, float] = {}
@@ -27,7 +30,7 @@ class KeyedQueue:
         self._getters: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._line) + len(self._called)
 
     def add(self, key: str) -> None:
         """Look at this key soon."""
@@ -37,6 +40,14 @@ class KeyedQueue:
         self._dirty.add(key)
         if key not in self._processing:
             self._enqueue(key)
+
+    def call(self, key: str) -> None:
+        """Look at this key next: its turn has come, and something stands idle until it does what it waited for."""
+        self._due.pop(key, None)
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._called.append(key)
+            self._wake()
 
     def add_after(self, key: str, delay_s: float) -> None:
         """Look at this key in `delay_s` seconds at the latest."""
@@ -55,7 +66,7 @@ class KeyedQueue:
 
     async def get(self) -> str:
         """The next key; the caller must say done(key) afterwards."""
-        while not self._line:
+        while (key := self._first()) is None:
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -64,10 +75,16 @@ class KeyedQueue:
                 if getter.done() and not getter.cancelled():
                     self._wake()  # the wake-up was for somebody who left: pass it on
                 raise
-        key = self._line.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
         return key
+
+    def _first(self) -> str | None:
+        while self._called or self._line:
+            key = (self._called or self._line).popleft()
+            if key in self._dirty and key not in self._processing:
+                return key
+        return None
 
     def done(self, key: str) -> None:
         self._processing.discard(key)
