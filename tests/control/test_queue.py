@@ -33,6 +33,39 @@ async def test_a_key_changed_while_worked_on_goes_back_in_line_afterwards():
     assert await drain(queue) == ["a"]
 
 
+async def test_who_is_called_goes_before_the_line_in_the_order_of_the_calls():
+    queue = KeyedQueue()
+    for key in "abcd":
+        queue.add(key)
+    for key in "ceca":
+        queue.call(key)
+    queue.add("e")
+    assert len(queue) == 5
+    assert await drain(queue) == ["c", "e", "a", "b", "d"]
+
+
+async def test_who_is_called_while_worked_on_is_in_nobody_elses_hands():
+    queue = KeyedQueue()
+    queue.call("a")
+    key = await queue.get()
+    queue.call("a")
+    assert len(queue) == 0
+    queue.done(key)
+    assert await drain(queue) == ["a"]
+
+
+async def test_a_call_overrides_a_delay_and_wakes_a_worker(virtual_time):
+    queue = KeyedQueue()
+    queue.add_after("a", 50)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(1)
+    queue.call("a")
+    assert (await waiting, virtual_time()) == ("a", 1)
+    queue.done("a")
+    await asyncio.sleep(100)
+    assert len(queue) == 0
+
+
 async def test_a_waiting_worker_is_woken():
     queue = KeyedQueue()
     waiting = asyncio.create_task(queue.get())

@@ -28,8 +28,8 @@ LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
 BATCH = 20
 DEPARTURE_S = 0.5
-# While a thousand leave, and each question waits for its turn at both ends, one after the other would be too slow to see
-# the last states, which show for seconds only.
+# While a thousand leave each question takes long at both ends: one after the other would be too slow to see the last
+# states, which show for seconds only.
 QUESTIONS_AT_ONCE = 8
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
 BY_NAME_S = 0.5  # a question: a quarter of the calls for logs that ECI allows a minute

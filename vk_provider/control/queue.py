@@ -18,9 +18,7 @@ class KeyedQueue:
 
     def __init__(self) -> None:
         self._line: deque[str] = deque()
-        self._called: deque[str] = (
-            deque()
-        )  # before the line; one of these may stand in it too, and is passed over there
+        self._called: deque[str] = deque()  # before the line, out of which they were taken
         self._dirty: set[str] = set()  # in line, or to go back in line
         self._processing: set[str] = set()
         self._due: dict[str, float] = {}
@@ -42,8 +40,12 @@ class KeyedQueue:
             self._enqueue(key)
 
     def call(self, key: str) -> None:
-        """Look at this key next: its turn has come, and something stands idle until it does what it waited for."""
+        """Look at this key before those in line: something stands idle until it does what it waited for."""
         self._due.pop(key, None)
+        if key in self._dirty:
+            if key not in self._line:
+                return
+            self._line.remove(key)  # seldom: who waits for a turn is not in line as a rule
         self._dirty.add(key)
         if key not in self._processing:
             self._called.append(key)
@@ -66,7 +68,7 @@ class KeyedQueue:
 
     async def get(self) -> str:
         """The next key; the caller must say done(key) afterwards."""
-        while (key := self._first()) is None:
+        while not len(self):
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -75,16 +77,10 @@ class KeyedQueue:
                 if getter.done() and not getter.cancelled():
                     self._wake()  # the wake-up was for somebody who left: pass it on
                 raise
+        key = (self._called or self._line).popleft()
         self._dirty.discard(key)
         self._processing.add(key)
         return key
-
-    def _first(self) -> str | None:
-        while self._called or self._line:
-            key = (self._called or self._line).popleft()
-            if key in self._dirty and key not in self._processing:
-                return key
-        return None
 
     def done(self, key: str) -> None:
         self._processing.discard(key)
