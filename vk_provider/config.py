@@ -321,7 +321,7 @@ class Config:
         'pod: annotation virtual-kubelet.io/live-configuration: "false"',
     )
     workers: int = setting(
-        96, _integer(1, 1000), "pods worked on at the same time; half of them at most may be at a create call"
+        128, _integer(1, 1000), "pods worked on at the same time; half of them at most may be at a create call"
     )
 
     # --- the log

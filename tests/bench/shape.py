@@ -109,6 +109,8 @@ async def _one_change(held: int) -> Figures:
         await asyncio.sleep(1)
         await _add(world, held)
         await asyncio.sleep(130)
+        listened = world.cloud.calls.count("events")  # looks come by the clock: each measure begins at the same of them
+        await world.until(lambda: world.cloud.calls.count("events") > listened)
         before, calls = _spent(world), 0
 
         def count(frame: Any, event: str, _: object) -> None:

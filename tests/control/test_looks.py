@@ -194,6 +194,31 @@ def test_full_counts_grow_rarer_with_what_is_to_be_counted() -> None:
     assert [pace.count_s(held) for held in (0, 1000, 4000, 5000, 10_000)] == [120, 120, 120, 150, 300]
 
 
+def test_while_a_hundred_start_the_bulk_call_is_made_oftener_from_the_moment_there_are_so_many() -> None:
+    cloud = CountedCloud(instance("a"))
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+        for number in range(99):
+            store.put(instance(f"i{number}", InstanceStatus.SCHEDULING))
+        await asyncio.sleep(10.5)
+        store.put(instance("i99", InstanceStatus.SCHEDULING))
+        await asyncio.sleep(10)
+
+    play(cloud, story)
+    few, many = [at for at in cloud.looks if 101 < at < 110.5], [at for at in cloud.looks if at >= 110.5]
+    assert {round(after - before, 3) for before, after in itertools.pairwise(few)} == {2.0}
+    assert many[0] == 110.5, "at once, for the last look was more than a second ago"
+    assert {round(after - before, 3) for before, after in itertools.pairwise(many)} == {1.0}
+
+
+def test_looks_that_take_long_keep_apart() -> None:
+    """Each is a call for every 200 instances that changed in a minute, and ECI counts calls."""
+    pace = LookPace(2, 120, look_took_s=6.0)
+    assert pace.rest_s(0, moving=True, crowd=True) == 3.0
+    assert pace.rest_s(0, moving=True, crowd=False) == 2.0
+
+
 def test_a_crowd_is_more_than_can_be_seen_off_in_one_go() -> None:
     assert LookPace(2, 120).rest_s(0, moving=True, crowd=True) < LookPace(2, 120).rest_s(0, moving=True, crowd=False)
     assert MOST_SEEN_OFF < 1000

@@ -33,6 +33,7 @@ DEPARTURE_S = 0.5
 QUESTIONS_AT_ONCE = 8
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
 BY_NAME_S = 0.5  # a question: a quarter of the calls for logs that ECI allows a minute
+MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 
@@ -42,7 +43,7 @@ class InstanceStore:
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
-        self.stirred = asyncio.Event()  # set when something begins to move while nothing did
+        self.stirred = asyncio.Event()  # set when something begins to move while nothing did, and when many do
         self._moving: set[str] = set()
         self._by_id: dict[str, Instance] = {}
         self._by_uid: dict[str, tuple[Instance, ...]] = {}
@@ -57,9 +58,9 @@ class InstanceStore:
         return iter(self._by_id.values())
 
     @property
-    def moving(self) -> bool:
-        """Whether some instance is on its way from one state to another."""
-        return bool(self._moving)
+    def moving(self) -> int:
+        """How many instances are on their way from one state to another."""
+        return len(self._moving)
 
     def get(self, instance_id: str) -> Instance | None:
         return self._by_id.get(instance_id)
@@ -100,9 +101,9 @@ class InstanceStore:
         if instance.status is InstanceStatus.RUNNING or instance.status.is_ended:
             self._moving.discard(instance.id)
             return
-        if not self._moving:
-            self.stirred.set()
         self._moving.add(instance.id)
+        if len(self._moving) in (1, MANY):
+            self.stirred.set()
 
 
 def _with_all_known(known: Instance, told: Instance) -> Instance:
@@ -223,13 +224,13 @@ class InstancePoller:
             failures = 0 if await self._guarded(step) else failures + 1
 
     async def _rest(self) -> None:
-        """Until the next look; cut short when something begins to move."""
+        """Until the next look; cut short when something begins to move, or so many do that it pays to look oftener."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
             self._store.stirred.clear()
-            crowd = len(self._leaving) > MOST_SEEN_OFF
-            rest_s = self._pace.rest_s(loop.time(), moving=self._store.moving, crowd=crowd)
+            crowd = len(self._leaving) > MOST_SEEN_OFF or self._store.moving >= MANY
+            rest_s = self._pace.rest_s(loop.time(), moving=self._store.moving > 0, crowd=crowd)
             try:
                 async with asyncio.timeout_at(began + rest_s):
                     await self._store.stirred.wait()
@@ -241,7 +242,7 @@ class InstancePoller:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._pace.interval_s)
-            wanted = self._pace.wants_events(loop.time(), moving=self._store.moving)
+            wanted = self._pace.wants_events(loop.time(), moving=self._store.moving > 0)
             if wanted and self.poll.__name__ not in self._troubles:
                 await self._guarded(self.poll_events)
 
@@ -289,13 +290,15 @@ class InstancePoller:
 
     async def poll(self) -> None:
         """Take in what changed since the last look that succeeded."""
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         if _is_forgotten(began, self._good_at):
             await self._list()
             return
         reports = await self._cloud.changes(_window_s(began, self._good_at))
         await self._refresh(self._take_in(reports, self._changes))
         self._good_at = began
+        self._pace.look_took_s = loop.time() - began
 
     async def poll_events(self) -> None:
         """Take in what happened; of an instance that is not known yet it will be told once more."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 QUIET = 1.5  # times the interval, between two looks when nothing moves: an end that nobody waits for is seen then
 CALM_S = 10.0  # how long after a change there may be more
-CROWD = 0.5  # times the interval, while more are leaving than can be asked about one by one
+CROWD = 0.5  # times the interval, while very many come, or more are leaving than can be asked about one by one
+LOOK_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
 # Times the interval between two looks that take in events too: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what it takes, from one look at events to the next
@@ -23,11 +24,12 @@ class LookPace:
     changed_at: float = float("-inf")
     events_at: float = float("-inf")
     events_took_s: float = 0.0
+    look_took_s: float = 0.0
 
     def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
         """From one look for changes to the next."""
         if crowd:
-            return self.interval_s * CROWD
+            return max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE)
         return self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
