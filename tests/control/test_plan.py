@@ -337,6 +337,29 @@ def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():
     assert action.problem.reason == "NotFound"
 
 
+@pytest.mark.parametrize(("state", "exit_code"), [(InstanceStatus.SUCCEEDED, 0), (InstanceStatus.FAILED, 3)])
+def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as_it_did(state, exit_code):
+    """While the API server was away (virtual seed 627): the pod failed as vanished, and got its exit codes later."""
+    before, _ = settled(pod(), [RUNNING])
+    last = instance(state, kind=StateKind.TERMINATED, exit_code=exit_code)
+    record = PodRecord(last=last)
+    seen, action = settled(before, [], record)
+    assert action == Nothing()
+    assert seen["status"]["phase"] == state.value
+    assert "reason" not in seen["status"], "nobody removed it while it ran"
+    assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == exit_code
+    assert all(each["type"] != "DisruptionTarget" for each in seen["status"]["conditions"])
+
+
+def test_of_one_that_vanished_as_it_stopped_the_exit_codes_come_with_its_end_and_nothing_after():
+    before, _ = settled(pod(), [RUNNING])
+    seen, action = settled(before, [], PodRecord(last=STOPPED, absent=True))
+    assert action == Nothing()
+    assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "NotFound")
+    first = plan(before, [], PodRecord(last=STOPPED, absent=True), node=NODE, now=NOW)
+    assert first.body["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
+
+
 def test_deletion_reports_exit_codes_and_a_terminal_phase_before_the_object_goes():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)

@@ -129,7 +129,7 @@ def desired(kind, target, seen, now):
         case "waiting":
             return status.waiting(target, reason="QuotaExceeded", message="later", **args)
         case "vanished":
-            return status.vanished(target, reason="NotFound", message="gone", disruption=True, **args)
+            return status.vanished(target, seen, reason="NotFound", message="gone", disruption=True, **args)
         case "deadline":
             return status.deadline_exceeded(target, seen, **args)
         case "stopped":

@@ -455,7 +455,10 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
         return Patch(body) if body is not None else Nothing()
     had = _had(pod) or _had_here(record)
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
-        return _vanished(pod, had, node, now) if record.absent else Look(had)
+        last = record.last if record.last is not None and record.last.id == had else None
+        if last is not None and last.status.is_ended:
+            return _ended_unseen(pod, last, record, node, now)
+        return _vanished(pod, had, last, node, now) if record.absent else Look(had)
     if _gave_up(pod, record, None):
         return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     wait_s = record.retry_at_s - now.loop_s
@@ -494,11 +497,18 @@ def _had_here(record: PodRecord) -> str:
     return record.last.id if record.last is not None and record.last.status is not NEVER_PLACED else ""
 
 
-def _vanished(pod: Json, had: str, node: Node, now: Now) -> Action:
-    """P19: Failed, and a disruption, so that a Job's failure policy may ignore it."""
+def _ended_unseen(pod: Json, last: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+    """It ended by itself, and the cloud cleared up before that could be written: the end is told, not the clearing."""
+    desired = status.mirrored(pod, last, now=now.stamp, host_ip=node.host_ip, settled=True)
+    body = status.patch(pod, desired, annotations=notes.memory(pod, last, record), along=notes.news(pod, last, record))
+    return Patch(body) if body is not None else Nothing()
+
+
+def _vanished(pod: Json, had: str, last: Instance | None, node: Node, now: Now) -> Action:
+    """P19: Failed, and a disruption, so that a Job's failure policy may ignore it. last: as it was seen last."""
     message = f"the cloud no longer has instance {had or 'of this pod'}: it was removed there, not by this node"
     desired = status.vanished(
-        pod, reason="NotFound", message=message, now=now.stamp, host_ip=node.host_ip, disruption=True
+        pod, last, reason="NotFound", message=message, now=now.stamp, host_ip=node.host_ip, disruption=True
     )
     body = status.patch(pod, desired)
     return Patch(body, Problem("NotFound", message)) if body is not None else Nothing()

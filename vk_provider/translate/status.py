@@ -252,13 +252,23 @@ def refused(pod: Json, *, reason: str, message: str, now: str, host_ip: str) -> 
     )
 
 
-def vanished(pod: Json, *, reason: str, message: str, now: str, host_ip: str, disruption: bool = False) -> Json:
+def vanished(
+    pod: Json,
+    last: Instance | None = None,
+    *,
+    reason: str,
+    message: str,
+    now: str,
+    host_ip: str,
+    disruption: bool = False,
+) -> Json:
     """Its instance is gone for good, and nobody here stopped it (P15, P19).
 
+    last: as it was seen last; None when this process never saw it, and the pod says what is known.
     disruption: the pod did nothing wrong, and a Job's failure policy may know. What was seen to end well has ended
     well: a pod whose containers all did is Succeeded even so.
     """
-    known_inits, known_apps = container_lists.as_known(pod)
+    known_inits, known_apps = _last_known(pod, last, now)
     inits, apps = container_lists.unlocated(pod, known_inits, known_apps)
     if phase(pod, container_lists.without_sidecars(pod, inits), known_apps, final=False) == SUCCEEDED:
         return _status(pod, phase=SUCCEEDED, inits=inits, apps=apps, now=now, host_ip=host_ip)
@@ -319,11 +329,14 @@ def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
     )
 
 
-def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
+def _last_known(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
     if instance is None:
-        inits, apps = container_lists.as_known(pod)
-    else:
-        inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
+        return container_lists.as_known(pod)
+    return container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
+
+
+def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
+    inits, apps = _last_known(pod, instance, now)
     return [container_status.concluded(each) for each in inits], [container_status.concluded(each) for each in apps]
 
 
