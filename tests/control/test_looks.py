@@ -214,9 +214,15 @@ def test_while_a_hundred_start_the_bulk_call_is_made_oftener_from_the_moment_the
 
 def test_looks_that_take_long_keep_apart() -> None:
     """Each is a call for every 200 instances that changed in a minute, and ECI counts calls."""
-    pace = LookPace(2, 120, look_took_s=6.0)
-    assert pace.rest_s(0, moving=True, crowd=True) == 3.0
-    assert pace.rest_s(0, moving=True, crowd=False) == 2.0
+    assert LookPace(2, 120, look_took_s=3.0).rest_s(0, moving=True, crowd=True) == 1.5
+    assert LookPace(2, 120, look_took_s=3.0).rest_s(0, moving=True, crowd=False) == 2.0
+
+
+def test_a_look_that_stood_still_for_minutes_makes_nobody_wait_for_the_next() -> None:
+    """Chaos seeds 7025 and 9019: the process was stopped, or the cloud was out, and no event came for minutes."""
+    pace = LookPace(2, 120, events_at=100.0, look_took_s=60.0, events_took_s=60.0)
+    assert pace.rest_s(0, moving=True, crowd=True) == 2.0
+    assert pace.wants_events(120.0, moving=True)
 
 
 def test_a_crowd_is_more_than_can_be_seen_off_in_one_go() -> None:

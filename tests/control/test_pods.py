@@ -206,6 +206,31 @@ async def test_a_pod_started_when_it_was_first_seen_to_even_if_a_list_goes_back_
 
 
 @in_no_time
+async def test_who_starts_anew_on_a_list_from_before_moves_no_start_that_an_earlier_life_wrote():
+    """Seed 7025 of the chaos: the pod as it was before its first status, and a watch that is behind."""
+    world = World()
+    world.kube.add_pod("web", policy="Always")
+    before, get = copy.deepcopy(world.kube.pod("web")), world.kube.get
+    async with world.running():
+        await world.until(lambda: world.phase("web") == "Running")
+        started = world.kube.pod("web")["status"]["startTime"]
+    await asyncio.sleep(30)
+
+    async def stale(path, **words):
+        answer = await get(path, **words)
+        return {**answer, "items": [before]} if path.endswith("/pods") else answer
+
+    world.kube.get, world.kube.watch_lag_s = stale, 20.0
+    async with world.running():
+        await asyncio.sleep(10)
+        world.kube.get = get
+        await asyncio.sleep(30)
+        assert world.kube.pod("web")["status"]["startTime"] == started
+        assert world.phase("web") == "Running"
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_a_create_whose_answer_is_lost_makes_no_second_instance():
     world = World()
     world.cloud.lose_next_answer = True

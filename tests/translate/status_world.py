@@ -123,6 +123,8 @@ class Server:
         """The pod after `PATCH pods/status` with a strategic-merge body."""
         if body["metadata"]["uid"] != stored["metadata"]["uid"]:
             raise Rejected("409: another uid")
+        if body["metadata"].get("resourceVersion") not in (None, stored["metadata"].get("resourceVersion")):
+            raise Rejected("409: the object has been modified")
         merged = copy.deepcopy(stored)
         merged["metadata"].setdefault("annotations", {}).update(body["metadata"].get("annotations", {}))
         for name, value in copy.deepcopy(body.get("status", {})).items():

@@ -13,7 +13,7 @@ CROWD = 0.5  # times the interval, while very many come, or more are leaving tha
 LOOK_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
 # Times the interval between two looks that take in events too: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
-EVENTS_SHARE = 5  # with thousands of new instances: so many times what it takes, from one look at events to the next
+EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
 COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
 
 
@@ -29,13 +29,14 @@ class LookPace:
     def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
         """From one look for changes to the next."""
         if crowd:
-            return max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE)
+            return min(self.interval_s, max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE))
         return self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
         busy = moving or now - self.changed_at < CALM_S
         least_s = self.interval_s * ((EVENTS_MOVING if busy else EVENTS_QUIET) - 0.5)
-        return now - self.events_at >= max(least_s, self.events_took_s * EVENTS_SHARE)
+        most_s = self.interval_s * EVENTS_QUIET  # what took long may have stood still with all of us, or with the cloud
+        return now - self.events_at >= max(least_s, min(most_s, self.events_took_s * EVENTS_SHARE))
 
     def count_s(self, instances: int) -> float:
         """From one full count to the next: with very many it is rarer, so that what it costs a minute is bounded."""
