@@ -273,3 +273,19 @@ async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(vir
     await asyncio.sleep(300)
     await world.poller.poll()
     assert windows == [60, 315]
+
+
+async def test_the_first_look_for_events_goes_back_beyond_the_age_that_a_list_may_have(virtual_time):
+    """Chaos seed 9019: the list was from before they ran, and the cloud's clock went a minute ahead."""
+    world = await World(instance("a")).listed()
+    windows = []
+
+    async def events(window_s):
+        windows.append(window_s)
+        return []
+
+    world.cloud.events = events
+    await world.poller.poll_events()
+    await asyncio.sleep(20)
+    await world.poller.poll_events()
+    assert windows == [315, 60]

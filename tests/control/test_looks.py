@@ -137,7 +137,8 @@ def test_where_events_are_denied_the_node_says_so_for_as_long_as_that_is_and_pod
         (False, "DescribeContainerGroupEvents: not permitted"),
         (True, "the cloud API answers"),
     ]
-    assert len([at for at in cloud.listened if 60 < at < 300]) == 12, "no oftener than else"
+    assert len([at for at in cloud.listened if 60 < at < 300]) <= 240 / 15, "nor is it asked for again and again"
+    assert len([at for at in cloud.listened if at > 305]) >= 1
 
 
 def test_after_a_change_the_pace_stays_up_for_a_while_and_then_calms_down() -> None:

@@ -23,6 +23,7 @@ from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
 
+LIST_AGE_S = 300  # how old a list may be at the most: what happened since is asked for once
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
@@ -240,11 +241,13 @@ class InstancePoller:
     async def _listen_for_ever(self) -> None:
         """Apart from the looks for changes, which need not wait for it; while those fail nothing else is tried."""
         loop = asyncio.get_running_loop()
+        failures = 0
         while True:
-            await asyncio.sleep(self._pace.interval_s)
+            again_s = RETRY.delay(failures - 1, jitter=self._jitter()) if failures else 0.0
+            await asyncio.sleep(max(self._pace.interval_s, again_s))
             wanted = self._pace.wants_events(loop.time(), moving=self._store.moving > 0)
             if wanted and self.poll.__name__ not in self._troubles:
-                await self._guarded(self.poll_events)
+                failures = 0 if await self._guarded(self.poll_events) else failures + 1
 
     async def _rest_from_counting(self) -> None:
         await asyncio.sleep(self._pace.count_s(len(self._store)))
@@ -303,14 +306,14 @@ class InstancePoller:
     async def poll_events(self) -> None:
         """Take in what happened; of an instance that is not known yet it will be told once more."""
         loop = asyncio.get_running_loop()
-        began = self._pace.events_at = loop.time()
+        began = loop.time()
         if _is_forgotten(began, self._good_at):
             return  # the next look for changes is about to list everything, events too
         if _is_forgotten(began, self._events_good_at):
             await self._list()
             return
         self._take_in(await self._cloud.events(_window_s(began, self._events_good_at)), self._events)
-        self._events_good_at = began
+        self._events_good_at = self._pace.events_at = began
         self._pace.events_took_s = loop.time() - began
 
     def _take_in(self, reports: Sequence[InstanceReport], taken_in: _TakenIn) -> Sequence[str]:
@@ -350,7 +353,8 @@ class InstancePoller:
         began = asyncio.get_running_loop().time()
         for instance in await self._cloud.list():
             self._store.put(instance)
-        self._good_at = self._events_good_at = self._pace.events_at = began
+        self._good_at = self._pace.events_at = began
+        self._events_good_at = began - LIST_AGE_S
 
     async def _refresh(self, instance_ids: Sequence[str]) -> None:
         if instance_ids:
