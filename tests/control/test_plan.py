@@ -16,6 +16,7 @@ from vk_provider.control.plan import (
     GRACE_SLACK_S,
     LEAVING_S,
     MOST_GONE,
+    REMOVE_AGAIN_S,
     SETTLED_S,
     Create,
     DeleteInstance,
@@ -388,6 +389,17 @@ def test_deletion_uses_the_last_states_seen_when_the_instance_went_between_two_l
 def test_a_pod_deleted_before_it_ever_started_ends_failed_and_goes():
     seen, action = settled(pod(**DELETING), [])
     assert (seen["status"]["phase"], action) == ("Failed", Finalize())
+
+
+def test_a_removal_that_the_api_server_began_and_did_not_end_is_asked_for_again():
+    """It writes the grace of 0 first, and dies before it removes the object (chaos seed 8001)."""
+    half = terminal()
+    half["metadata"].update(DELETING, deletionGracePeriodSeconds=0)
+    for ago_s, wanted in ((1.0, Wait(REMOVE_AGAIN_S - 1.0)), (REMOVE_AGAIN_S, Finalize())):
+        record = PodRecord(leaving_s=NOW.loop_s - ago_s)
+        assert plan(half, [], record, node=NODE, now=NOW) == wanted, "what is on its way needs no second word"
+    half["metadata"]["finalizers"] = ["example.com/hold"]
+    assert plan(half, [], PodRecord(leaving_s=0.0), node=NODE, now=NOW) == Nothing()
 
 
 def test_a_pod_held_by_finalizers_is_not_deleted_again():

@@ -53,6 +53,7 @@ GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we onl
 _INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
 LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
 COMING_S = 3.0  # how long what has not started is not written about while others wait for their turn
+REMOVE_AGAIN_S = 15.0
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
 MOST_GONE = 5  # of those that found no room and are gone, how many of the last are remembered
@@ -273,9 +274,14 @@ def _terminal(
         if not deleting or not all(each.id in record.deletes and status.all_stopped(each) for each in instances):
             return Wait(DELETE_AGAIN_S)
         # Asked to go, and nothing runs any more: how long the cloud takes to clear up is the poller's business.
-    if deleting and pod["metadata"].get("deletionGracePeriodSeconds") != 0:
+    meta = pod["metadata"]
+    if deleting and meta.get("deletionGracePeriodSeconds") != 0:
         return Finalize()
-    return Nothing()  # finalizers of others may hold the object: theirs to remove
+    if not deleting or meta.get("finalizers") or record.leaving_s is None:
+        return Nothing()  # finalizers of others may hold the object: theirs to remove
+    # The removal is on its way, unless the API server died between the two writes that it is made of.
+    wait_s = record.leaving_s + REMOVE_AGAIN_S - now.loop_s
+    return Wait(wait_s) if wait_s > 0 else Finalize()
 
 
 def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Json | None:
