@@ -260,15 +260,20 @@ async def test_after_a_gap_longer_than_the_clouds_memory_everything_is_listed(vi
     assert world.cloud.calls == ["list"]
 
 
-async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(virtual_time):
-    world = await World(instance("a")).listed()
-    windows = []
+def asked(windows):
+    """A call that tells of nothing, and notes how far it was to look back."""
 
-    async def changes(window_s):
+    async def call(window_s):
         windows.append(window_s)
         return []
 
-    world.cloud.changes = changes
+    return call
+
+
+async def test_the_window_covers_the_time_since_the_last_look_that_succeeded(virtual_time):
+    world = await World(instance("a")).listed()
+    windows = []
+    world.cloud.changes = asked(windows)
     await world.poller.poll()
     await asyncio.sleep(300)
     await world.poller.poll()
@@ -279,12 +284,7 @@ async def test_the_first_look_for_events_goes_back_beyond_the_age_that_a_list_ma
     """Chaos seed 9019: the list was from before they ran, and the cloud's clock went a minute ahead."""
     world = await World(instance("a")).listed()
     windows = []
-
-    async def events(window_s):
-        windows.append(window_s)
-        return []
-
-    world.cloud.events = events
+    world.cloud.events = asked(windows)
     await world.poller.poll_events()
     await asyncio.sleep(20)
     await world.poller.poll_events()

@@ -352,6 +352,13 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
     assert all(each["type"] != "DisruptionTarget" for each in seen["status"]["conditions"])
 
 
+def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked():
+    """It has ended by the cloud's word, and nothing of it ever ran: no end is told, and the pod does not wait for good."""
+    before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodRecord(), node=NODE, now=NOW).body)
+    record = PodRecord(last=UNPLACED)
+    assert plan(before, [], record, node=NODE, now=NOW) == Look(UNPLACED.id)
+
+
 def test_of_one_that_vanished_as_it_stopped_the_exit_codes_come_with_its_end_and_nothing_after():
     before, _ = settled(pod(), [RUNNING])
     seen, action = settled(before, [], PodRecord(last=STOPPED, absent=True))

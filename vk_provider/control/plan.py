@@ -53,7 +53,7 @@ GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we onl
 _INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
 LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
 COMING_S = 3.0  # how long what has not started is not written about while others wait for their turn
-REMOVE_AGAIN_S = 15.0
+REMOVE_AGAIN_S = 15.0  # a pod whose grace is 0 and that is still there so long after its deletion is removed once more
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
 MOST_GONE = 5  # of those that found no room and are gone, how many of the last are remembered
@@ -462,7 +462,7 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     had = _had(pod) or _had_here(record)
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         last = record.last if record.last is not None and record.last.id == had else None
-        if last is not None and last.status.is_ended:
+        if last is not None and last.status.is_ended and last.status is not NEVER_PLACED:
             return _ended_unseen(pod, last, record, node, now)
         return _vanished(pod, had, last, node, now) if record.absent else Look(had)
     if _gave_up(pod, record, None):
