@@ -353,7 +353,7 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
 
 
 def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked():
-    """It has ended by the cloud's word, and nothing of it ever ran: no end is told, and the pod does not wait for good."""
+    """It has ended by the cloud's word, yet nothing of it ever ran: no end is told, nor does the pod wait for good."""
     before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodRecord(), node=NODE, now=NOW).body)
     record = PodRecord(last=UNPLACED)
     assert plan(before, [], record, node=NODE, now=NOW) == Look(UNPLACED.id)

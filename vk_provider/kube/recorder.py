@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
@@ -105,7 +106,8 @@ class Recorder:
         self._workers = workers
         self._per_s, self._burst = per_s, burst
         self._jitter = jitter
-        self._too_old = clock() - _KEPT_BY_SERVER
+        self._clock = clock
+        self._began, self._began_s = clock(), time.monotonic()
         self._correlator = Correlator()
         self._mirrored: Lru[int] = Lru(_MIRRORED_MEMORY)  # Name → count on the server
         self._mirroring: dict[Name, Series] = {}  # those in line or in flight
@@ -199,9 +201,13 @@ class Recorder:
         """Whether it ended so long before our start that a predecessor posted it and the server has dropped it."""
         told = event.get("lastTimestamp") or event.get("eventTime") or ""
         try:
-            return datetime.fromisoformat(str(told)) < self._too_old
+            return datetime.fromisoformat(str(told)) < self._start() - _KEPT_BY_SERVER
         except (ValueError, TypeError):
             return False
+
+    def _start(self) -> datetime:
+        """When we began, by the clock as it was then or is now: one of them may be hours off."""
+        return min(self._began, self._clock() - timedelta(seconds=time.monotonic() - self._began_s))
 
     def _enqueue(self, series: Series) -> None:
         if series.queued or series.in_flight:
