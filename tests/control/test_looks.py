@@ -126,7 +126,7 @@ def test_where_events_are_denied_the_node_says_so_for_as_long_as_that_is_and_pod
         await asyncio.sleep(5)
         cloud.events = denied
         cloud.tell("a", InstanceStatus.RUNNING)
-        await asyncio.sleep(300)
+        await asyncio.sleep(8000)  # beyond what the cloud remembers, so that all is listed on the way
         assert store.get("a").status is InstanceStatus.RUNNING
         cloud.events = listen
         await asyncio.sleep(30)
@@ -138,7 +138,7 @@ def test_where_events_are_denied_the_node_says_so_for_as_long_as_that_is_and_pod
         (True, "the cloud API answers"),
     ]
     assert len([at for at in cloud.listened if 60 < at < 300]) <= 240 / 15, "nor is it asked for again and again"
-    assert len([at for at in cloud.listened if at > 305]) >= 1
+    assert len([at for at in cloud.listened if at > 8005]) >= 1
 
 
 def test_after_a_change_the_pace_stays_up_for_a_while_and_then_calms_down() -> None:

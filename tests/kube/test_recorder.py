@@ -270,7 +270,7 @@ async def test_what_a_predecessor_told_and_the_server_forgot_stays_untold():
 @pytest.mark.parametrize(("first_h", "then_h"), [(2, 0), (0, 2), (-2, 0), (0, -2)])
 @virtual_time
 async def test_a_clock_that_is_hours_off_for_a_while_makes_no_news_old(first_h, then_h):
-    """At the start, until it is set right, or later on (chaos seed 9019: what ran then was never told to have started)."""
+    """At the start, until it is set right, or later on (chaos seed 9019: no event of what ran then was ever told)."""
     async with serving() as (server, client):
         server.on("POST", EVENTS, lambda seen: seen.body)
         off = timedelta(hours=first_h)

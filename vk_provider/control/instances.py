@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from vk_provider.backoff import Backoff
@@ -22,6 +22,10 @@ from vk_provider.translate import status
 from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
+
+Step = Callable[[], Awaitable[None]]
+# What the last answer told and what came of it, by the report's identity: the same again is no news.
+TakenIn = dict[int, tuple[InstanceReport, Instance | None]]
 
 LIST_AGE_S = 300  # how old a list may be at the most: what happened since is asked for once
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
@@ -141,13 +145,6 @@ def _window_s(now: float, good_at: float | None) -> int:
     return min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
 
 
-@dataclass(slots=True)
-class _TakenIn:
-    """What the last look told and what came of it, by the report's identity: the same again is no news."""
-
-    results: dict[int, tuple[InstanceReport, Instance | None]] = field(default_factory=dict)
-
-
 def _health_of(error: CloudError) -> CloudHealth:
     reason = "CloudAPIDenied" if isinstance(error, CloudDenied) else "CloudAPIUnavailable"
     return CloudHealth(ok=False, reason=reason, message=str(error))
@@ -174,7 +171,7 @@ class InstancePoller:
         self._store = store
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
-        self._troubles: dict[str, CloudHealth] = {}  # by question, until that is answered
+        self._troubles: dict[Step, CloudHealth] = {}  # by question, until that is answered
         self._health_changed = health_changed
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
@@ -182,10 +179,11 @@ class InstancePoller:
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
         self._doubted: dict[str, None] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
         self._doubt = asyncio.Event()
-        # Loop times of the newest look that succeeded, and of the newest that took in events too.
+        # Loop times at which the newest look that succeeded began, for changes and for events.
         self._good_at: float | None = None
         self._events_good_at: float | None = None
-        self._changes, self._events = _TakenIn(), _TakenIn()
+        self._changes: TakenIn = {}
+        self._events: TakenIn = {}
         self.ready = asyncio.Event()
 
     def expect_departure(self, instance_id: str) -> None:
@@ -210,7 +208,7 @@ class InstancePoller:
         self.ready.set()
         log.info("cloud listed instances=%d", len(self._store))
 
-    async def _forever(self, step: Callable[[], Awaitable[None]], *, until: asyncio.Event) -> None:
+    async def _forever(self, step: Step, *, until: asyncio.Event) -> None:
         failures = 0
         while not until.is_set():
             if await self._guarded(step):
@@ -218,7 +216,7 @@ class InstancePoller:
             await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()))
             failures += 1
 
-    async def _every(self, rest: Callable[[], Awaitable[None]], step: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, rest: Callable[[], Awaitable[None]], step: Step) -> None:
         failures = 0
         while True:
             await (asyncio.sleep(RETRY.delay(failures, jitter=self._jitter())) if failures else rest())
@@ -246,16 +244,15 @@ class InstancePoller:
             again_s = RETRY.delay(failures - 1, jitter=self._jitter()) if failures else 0.0
             await asyncio.sleep(max(self._pace.interval_s, again_s))
             wanted = self._pace.wants_events(loop.time(), moving=self._store.moving > 0)
-            if wanted and self.poll.__name__ not in self._troubles:
+            if wanted and self.poll not in self._troubles:
                 failures = 0 if await self._guarded(self.poll_events) else failures + 1
 
     async def _rest_from_counting(self) -> None:
         await asyncio.sleep(self._pace.count_s(len(self._store)))
 
-    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
+    async def _guarded(self, step: Step) -> bool:
         """Run one step; a cloud that fails is shown on the node, and tried again, for ever."""
-        question = step.__name__
-        known = self._troubles.get(question)
+        known = self._troubles.get(step)
         try:
             await step()
         except CloudError as error:
@@ -271,15 +268,15 @@ class InstancePoller:
             if trouble != known:
                 log.exception("cloud trouble reason=%s", trouble.reason)
         else:
-            self._no_trouble(question)
+            self._no_trouble(step)
             return True
-        self._troubles[question] = trouble
+        self._troubles[step] = trouble
         self._show(next(iter(self._troubles.values())))
         return False
 
-    def _no_trouble(self, question: str) -> None:
+    def _no_trouble(self, step: Step) -> None:
         """The cloud is well once every question that it failed at has been answered, or is no question any more."""
-        self._troubles.pop(question, None)
+        self._troubles.pop(step, None)
         if self._troubles:
             self._show(next(iter(self._troubles.values())))
         elif not self.health.ok:
@@ -299,7 +296,8 @@ class InstancePoller:
             await self._list()
             return
         reports = await self._cloud.changes(_window_s(began, self._good_at))
-        await self._refresh(self._take_in(reports, self._changes))
+        unknown, self._changes = self._take_in(reports, self._changes)
+        await self._refresh(unknown)
         self._good_at = began
         self._pace.look_took_s = loop.time() - began
 
@@ -311,14 +309,14 @@ class InstancePoller:
             return  # the next look for changes is about to list everything, events too
         if _is_forgotten(began, self._events_good_at):
             await self._list()
-            return
-        self._take_in(await self._cloud.events(_window_s(began, self._events_good_at)), self._events)
+        reports = await self._cloud.events(_window_s(began, self._events_good_at))
+        _, self._events = self._take_in(reports, self._events)
         self._events_good_at = self._pace.events_at = began
         self._pace.events_took_s = loop.time() - began
 
-    def _take_in(self, reports: Sequence[InstanceReport], taken_in: _TakenIn) -> Sequence[str]:
-        """The ids of those that are not known yet, each once."""
-        before, taken_in.results = taken_in.results, {}
+    def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
+        """The ids of those that are not known yet, each once; and what is `before` to the next answer of this call."""
+        now: TakenIn = {}
         unknown: dict[str, None] = {}
         for report in reports:
             known = self._store.get(report.id)
@@ -329,8 +327,8 @@ class InstancePoller:
                 self._store.put(merge(known, report))
                 if self._store.get(report.id) is not known:
                     self._pace.changed_at = asyncio.get_running_loop().time()
-            taken_in.results[id(report)] = report, self._store.get(report.id)
-        return [*unknown]
+            now[id(report)] = report, self._store.get(report.id)
+        return [*unknown], now
 
     async def sweep(self) -> None:
         """Count everything: take in what no incremental look showed, and find out what is missing."""
@@ -369,7 +367,7 @@ class InstancePoller:
             if self._leaving:
                 failures = 0 if await self._guarded(self.see_off) else failures + 1
             else:
-                self._no_trouble(self.see_off.__name__)
+                self._no_trouble(self.see_off)
 
     async def see_off(self) -> None:
         """Ask about those whose deletion was accepted, in turns."""
@@ -387,7 +385,7 @@ class InstancePoller:
         while True:
             self._doubt.clear()
             if not self._doubted:
-                self._no_trouble(self.ask_by_name.__name__)
+                self._no_trouble(self.ask_by_name)
                 await self._doubt.wait()
             rest_s = BY_NAME_S * min(AT_ONCE, len(self._doubted))
             failures = 0 if await self._guarded(self.ask_by_name) else failures + 1
@@ -413,14 +411,16 @@ class InstancePoller:
         one that was asked to leave and of which all has stopped nothing is left to be missed: it needs no witness.
         """
         doubted: list[str] = []
-        witness = self._witness(set(instance_ids))
-        batches = iter(range(0, len(instance_ids), BATCH - 1))
+        witness = self._witness(set(instance_ids)) if instance_ids else ""
+        batches = range(0, len(instance_ids), BATCH - 1)
+        turns = iter(batches)
 
         async def ask() -> None:
-            for first in batches:
+            for first in turns:
                 doubted.extend(await self._not_vouched(instance_ids[first : first + BATCH - 1], witness))
 
-        answers = await asyncio.gather(*(ask() for _ in range(QUESTIONS_AT_ONCE)), return_exceptions=True)
+        askers = min(QUESTIONS_AT_ONCE, len(batches))
+        answers = await asyncio.gather(*(ask() for _ in range(askers)), return_exceptions=True)
         _raise_first(answers)
         return doubted
 

@@ -11,7 +11,7 @@ QUIET = 1.5  # times the interval, between two looks when nothing moves: an end 
 CALM_S = 10.0  # how long after a change there may be more
 CROWD = 0.5  # times the interval, while very many come, or more are leaving than can be asked about one by one
 LOOK_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
-# Times the interval between two looks that take in events too: those decorate, and cost as much as all else.
+# Times the interval, between two looks for events: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
 COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
