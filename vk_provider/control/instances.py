@@ -463,11 +463,15 @@ class InstancePoller:
         _raise_first(answers)
 
     def _witness(self, suspects: set[str]) -> str:
-        """Some live instance that nobody deletes."""
+        """Some live instance that nobody deletes; where all leave, the newest of those that run still."""
         for instance in self._store:
             live = instance.status in (InstanceStatus.RUNNING, InstanceStatus.PENDING)
             if live and instance.id not in suspects and instance.id not in self._leaving:
                 return instance.id
+        for instance_id in reversed(self._leaving):
+            leaving = self._store.get(instance_id)
+            if leaving is not None and not status.all_stopped(leaving):
+                return instance_id
         return ""
 
     def _forget(self, instance_id: str) -> None:
