@@ -170,10 +170,10 @@ async def test_who_leaves_is_looked_at_however_long_the_cloud_takes_to_answer_by
     """Its last states can be seen for seconds only, and a thousand others may be asked about before it."""
     world = await World(*[instance(f"i{number}") for number in range(20)]).listed()
 
-    async def never(instance_id, container):
+    async def never(instance_id):
         await asyncio.Event().wait()
 
-    world.cloud.is_gone = never
+    world.cloud.delete = never
     task = asyncio.create_task(world.poller.run())
     await asyncio.sleep(1)
     world.cloud.instances["i19"] = instance("i19", InstanceStatus.TERMINATING)
@@ -194,14 +194,14 @@ async def test_who_leaves_is_looked_at_however_long_the_cloud_takes_to_answer_by
 
 async def test_ten_about_whom_nothing_is_answered_hold_up_nobody(virtual_time):
     world = await World(*[instance(f"i{number}") for number in range(15)]).listed()
-    answer = world.cloud.is_gone
+    answer = world.cloud.delete
 
-    async def often_not(instance_id, container):
+    async def often_not(instance_id, *args):
         if int(instance_id[1:]) < 10:
             raise CloudUnavailable("no answer about this one")
-        return await answer(instance_id, container)
+        return await answer(instance_id)
 
-    world.cloud.is_gone = often_not
+    world.cloud.delete = world.cloud.is_gone = often_not
     task = asyncio.create_task(world.poller.run())
     await asyncio.sleep(1)
     for number in range(15):
@@ -214,22 +214,44 @@ async def test_ten_about_whom_nothing_is_answered_hold_up_nobody(virtual_time):
         await task
 
 
-async def test_who_is_doubted_leaves_people_their_calls_for_logs(virtual_time):
+@pytest.mark.parametrize("there", [False, True])
+async def test_who_is_doubted_is_soon_denied_or_else_asked_about_seldom(virtual_time, there):
     many = [f"i{number}" for number in range(300)]
     world = await World(*map(instance, many)).listed()
+    world.cloud.vanish_on_delete = False
     task = asyncio.create_task(world.poller.run())
     await asyncio.sleep(1)
     for each in many:
         world.poller.expect_departure(each)
-        del world.cloud.instances[each]
+        if not there:
+            del world.cloud.instances[each]
+    world.cloud.hidden = set(many)
     world.cloud.calls.clear()
-    await asyncio.sleep(60)
-    assert 100 <= sum(call.startswith("is_gone") for call in world.cloud.calls) <= 130
-    await asyncio.sleep(120)
-    assert world.ids() == set()
+    await asyncio.sleep(60 if there else 5)
+    asked = [call for call in world.cloud.calls if call.startswith(("is_gone", "delete"))]
+    assert world.ids() == (set(many) if there else set())
+    assert 100 <= len(asked) <= 130 if there else len(asked) == 300
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cloud_that_deletes_nothing_twice_is_asked_another_way():
+    world = await World(instance("a")).listed()
+
+    async def refused(instance_id):
+        raise CloudUnavailable("IncorrectStatus: it is on its way out")
+
+    world.cloud.delete = refused
+    world.poller.expect_departure("a")
+    world.cloud.hidden = {"a"}
+    await world.poller.see_off()
+    await world.poller.ask_by_name()
+    assert world.gone == []
+    await world.poller.see_off()
+    del world.cloud.instances["a"]
+    await world.poller.ask_by_name()
+    assert world.gone == ["a"]
 
 
 async def test_an_outage_is_shown_and_its_end_too_and_nothing_is_lost(virtual_time):

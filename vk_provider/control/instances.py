@@ -16,7 +16,7 @@ from typing import Any
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import LookPace
-from vk_provider.errors import CloudDenied, CloudError
+from vk_provider.errors import CloudDenied, CloudError, CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.translate import status
 from vk_provider.translate.node import CloudHealth
@@ -37,7 +37,7 @@ DEPARTURE_S = 0.5
 # states, which show for seconds only.
 QUESTIONS_AT_ONCE = 8
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
-BY_NAME_S = 0.5  # a question: a quarter of the calls for logs that ECI allows a minute
+BY_NAME_S = 0.5  # a question about one that turned out to be there: it will be asked again and again
 MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
@@ -380,15 +380,16 @@ class InstancePoller:
         self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
 
     async def _ask_by_name_for_ever(self) -> None:
-        """Apart from all looks, which must not wait: such calls are few a minute, and people want them for logs."""
+        """Apart from all looks, which must not wait for such calls: people want them too, and they are few a minute."""
         failures = 0
         while True:
             self._doubt.clear()
             if not self._doubted:
                 self._no_trouble(self.ask_by_name)
                 await self._doubt.wait()
-            rest_s = BY_NAME_S * min(AT_ONCE, len(self._doubted))
+            asked = list(self._doubted)[:AT_ONCE]
             failures = 0 if await self._guarded(self.ask_by_name) else failures + 1
+            rest_s = BY_NAME_S * sum(each in self._store for each in asked)
             await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()) if failures else rest_s)
 
     async def ask_by_name(self) -> None:
@@ -448,19 +449,25 @@ class InstancePoller:
         few = asyncio.Semaphore(AT_ONCE)
 
         async def denied(instance_id: str) -> bool:
-            instance = self._store.get(instance_id)
-            if instance is None:
-                return False
             async with few:
-                return await self._cloud.is_gone(
-                    instance_id, instance.containers[0].name if instance.containers else ""
-                )
+                return await self._is_denied(instance_id)
 
         answers = await asyncio.gather(*map(denied, instance_ids), return_exceptions=True)
         for instance_id, answer in zip(instance_ids, answers, strict=True):
             if answer is True:
                 self._forget(instance_id)
         _raise_first(answers)
+
+    async def _is_denied(self, instance_id: str) -> bool:
+        instance = self._store.get(instance_id)
+        if instance is None:
+            return False
+        if instance_id in self._leaving:  # asked for once more, its deletion harms nothing, and more such calls go
+            try:
+                return not await self._cloud.delete(instance_id)
+            except CloudUnavailable:
+                pass  # the cloud may say so of what is about to go
+        return await self._cloud.is_gone(instance_id, instance.containers[0].name if instance.containers else "")
 
     def _witness(self, suspects: set[str]) -> str:
         """Some live instance that nobody deletes; where all leave, the newest of those that run still."""
