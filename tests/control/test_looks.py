@@ -187,7 +187,7 @@ def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
 
     play(cloud, story)
     later = [at for at in cloud.looks if at > 3]
-    assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {1.0}
+    assert {round(after - before, 3) for before, after in itertools.pairwise(later)} == {0.5}
 
 
 def test_full_counts_grow_rarer_with_what_is_to_be_counted() -> None:
@@ -210,7 +210,50 @@ def test_while_a_hundred_start_the_bulk_call_is_made_oftener_from_the_moment_the
     few, many = [at for at in cloud.looks if 101 < at < 110.5], [at for at in cloud.looks if at >= 110.5]
     assert {round(after - before, 3) for before, after in itertools.pairwise(few)} == {2.0}
     assert many[0] == 110.5, "at once, for the last look was more than a second ago"
-    assert {round(after - before, 3) for before, after in itertools.pairwise(many)} == {1.0}
+    assert {round(after - before, 3) for before, after in itertools.pairwise(many)} == {0.5}
+
+
+def test_the_last_of_a_crowd_wait_no_longer_than_the_others_did() -> None:
+    """Eighty of a thousand were fewer than a hundred, and waited twice as long for the look that saw them run."""
+    cloud = CountedCloud(instance("a"))
+    several = [f"i{number}" for number in range(100)]
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+        for name in several:
+            store.put(instance(name, InstanceStatus.SCHEDULING))
+        await asyncio.sleep(10.5)
+        for name in several[:80]:
+            store.put(instance(name))
+        await asyncio.sleep(20)
+        for name in several[80:]:
+            store.put(instance(name))
+        await asyncio.sleep(10)
+
+    play(cloud, story)
+    tail = [at for at in cloud.looks if 110.5 < at <= 114.5]
+    assert {round(after - before, 3) for before, after in itertools.pairwise(tail)} == {0.5}
+    slow = [at for at in cloud.looks if 117 < at <= 130]
+    assert {round(after - before, 3) for before, after in itertools.pairwise(slow)} == {2.0}, "who takes long, too"
+
+
+@pytest.mark.parametrize("several", [1000, 3000, 10_000])
+def test_however_long_many_come_the_calls_stay_within_a_minutes_and_nobody_waits_long(several: int) -> None:
+    """A call for every 200 that changed in a minute; who has used all of them up is told nothing for a while."""
+    cloud = CountedCloud(instance("a"))
+
+    async def story(poller, store):
+        await asyncio.sleep(100)
+        for name in (f"i{number}" for number in range(several)):
+            cloud.tell(name, InstanceStatus.PENDING)
+            store.put(instance(name, InstanceStatus.PENDING))
+        await asyncio.sleep(300)
+
+    play(cloud, story)
+    looks = [at for at in cloud.looks if at >= 100]
+    a_look = several / 200
+    assert max(sum(a_look for at in looks if began <= at < began + 60) for began in looks) <= 500
+    assert max(after - before for before, after in itertools.pairwise(looks)) <= max(2, 60 * a_look / 270 + 0.1)
 
 
 def test_looks_that_take_long_keep_apart() -> None:

@@ -299,7 +299,7 @@ class InstancePoller:
         unknown, self._changes = self._take_in(reports, self._changes)
         await self._refresh(unknown)
         self._good_at = began
-        self._pace.look_took_s = loop.time() - began
+        self._pace.looked(began, took_s=loop.time() - began, told=len(reports))
 
     async def poll_events(self) -> None:
         """Take in what happened; of an instance that is not known yet it will be told once more."""

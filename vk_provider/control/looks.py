@@ -5,12 +5,19 @@ Pure state; times are the loop's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 QUIET = 1.5  # times the interval, between two looks when nothing moves: an end that nobody waits for is seen then
 CALM_S = 10.0  # how long after a change there may be more
-CROWD = 0.5  # times the interval, while very many come, or more are leaving than can be asked about one by one
+CROWD = 0.25  # times the interval, while very many come, or more are leaving than can be asked about one by one
+TAIL_S = 5.0  # how long after that the rest of them count as many
 LOOK_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
+TOLD_A_CALL = 200  # instances that one call tells of
+# Calls for changes, which with full counts have to go into the 500 a minute that we allow ourselves of a call whose
+# limit is not published: where that is met, all of them wait for a good part of a minute.
+CALLS_AT_ONCE = 200  # of a minute; after that they are spaced
+CALLS_A_MINUTE = 270
 # Times the interval, between two looks for events: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
@@ -25,12 +32,31 @@ class LookPace:
     events_at: float = float("-inf")
     events_took_s: float = 0.0
     look_took_s: float = 0.0
+    crowd_at: float = float("-inf")
+    _calls: deque[tuple[float, int]] = field(default_factory=deque)  # of the last minute's looks: when, and how many
+
+    def looked(self, began: float, *, took_s: float, told: int) -> None:
+        """told: of how many instances."""
+        self.look_took_s = took_s
+        self._calls.append((began, max(1, -(-told // TOLD_A_CALL))))
 
     def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
         """From one look for changes to the next."""
         if crowd:
-            return min(self.interval_s, max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE))
-        return self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
+            self.crowd_at = now
+        if crowd or (moving and now - self.crowd_at < TAIL_S):
+            rest_s = min(self.interval_s, max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE))
+        else:
+            rest_s = self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
+        return max(rest_s, self._spacing_s(now))
+
+    def _spacing_s(self, now: float) -> float:
+        """What the calls of the last look have to be followed by, so that a minute's are not used up."""
+        while self._calls and now - self._calls[0][0] >= 60.0:
+            self._calls.popleft()
+        if sum(calls for _, calls in self._calls) < CALLS_AT_ONCE:
+            return 0.0
+        return self._calls[-1][1] * 60.0 / CALLS_A_MINUTE - self.look_took_s
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
         busy = moving or now - self.changed_at < CALM_S
