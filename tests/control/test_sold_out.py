@@ -10,6 +10,7 @@ from tests.control import pure_time
 from tests.control.living_cloud import LivingCloud
 from tests.control.world import World
 from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.stock import StockMemory
 from vk_provider.errors import OutOfCapacity
 
 PODS, WORKERS = 300, 8
@@ -80,6 +81,21 @@ def test_a_burst_asks_once_per_cool_down_and_all_run_once_there_is_stock_again()
     pure_time.play(story())
 
 
+def test_what_is_sold_out_for_moments_is_asked_for_again_soon_however_many_heard_so_at_once():
+    """Chaos seed 30054: five answers within two seconds were five steps of the back-off, and all waited two minutes."""
+
+    async def story() -> None:
+        world = World()
+        world.cloud = SellingCloud(world.now)
+        async with world.running(workers=96):
+            await burst(world)
+            await asyncio.sleep(4)
+            world.cloud.counter.sold_out.clear()
+            await world.until(lambda: world.statuses() == {"Running": PODS}, within_s=20)
+
+    pure_time.play(story())
+
+
 def test_a_burst_with_a_second_choice_goes_there_without_asking_for_the_first_again():
     async def story() -> None:
         world = World()
@@ -93,3 +109,20 @@ def test_a_burst_with_a_second_choice_goes_there_without_asking_for_the_first_ag
         assert world.complaints() == []
 
     pure_time.play(story())
+
+
+def test_who_asks_out_of_turn_neither_shortens_the_wait_nor_adds_to_it():
+    """One that may have been sent before always asks, whatever is known of the stock."""
+    now = 0.0
+    memory, place, none_left = StockMemory(lambda: now), ("2.0-4.0",), OutOfCapacity("none left")
+    memory.sold_out(place, none_left, asked_s=memory.ask(place))
+    assert memory.wait_s(place) == 10
+    for now in (1.0, 2.0, 9.0):
+        asked_s = memory.ask(place)
+        assert memory.wait_s(place) >= 10 - now
+        memory.sold_out(place, none_left, asked_s=asked_s)
+        assert memory.wait_s(place) == 10 - now
+    now = 10.0
+    assert memory.wait_s(place) == 0
+    memory.sold_out(place, none_left, asked_s=memory.ask(place))
+    assert memory.wait_s(place) == 20

@@ -100,13 +100,13 @@ class EciCloud:
         known = self._stock.last_error(place)
         if known is not None and self._stock.wait_s(place) > 0 and not workload.in_doubt:
             raise self._out_of_stock(known, ways, places, current, is_known=True)
-        self._stock.ask(place)
+        asked_s = self._stock.ask(place)
         try:
             answer = await self._client.call(asked)
         except OutOfCapacity as error:
             if not codes.is_about_stock(error.code):
                 raise
-            self._stock.sold_out(place, error)
+            self._stock.sold_out(place, error, asked_s=asked_s)
             raise self._out_of_stock(error, ways, places, current) from error
         self._stock.sold(place)
         return answer

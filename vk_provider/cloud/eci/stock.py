@@ -22,7 +22,8 @@ Place = tuple[str, ...]  # what was asked for, and where
 @dataclass(slots=True)
 class _SoldOut:
     error: OutOfCapacity
-    until_s: float
+    due_s: float  # from when on asking again makes sense
+    until_s: float  # that, or later while somebody asks
     times: int = 1
 
 
@@ -42,16 +43,23 @@ class StockMemory:
         known = self._places.get(place)
         return known.error if known else None
 
-    def ask(self, place: Place) -> None:
-        """Somebody asks now: the others wait for the answer, if it was sold out before."""
+    def ask(self, place: Place) -> float:
+        """Somebody asks now: the others wait for the answer, if it was sold out before. Returns when that is."""
         known = self._places.get(place)
         if known is not None:
-            known.until_s = self._clock() + PROBE_S
+            known.until_s = max(known.until_s, self._clock() + PROBE_S)
+        return self._clock()
 
-    def sold_out(self, place: Place, error: OutOfCapacity) -> None:
+    def sold_out(self, place: Place, error: OutOfCapacity, *, asked_s: float) -> None:
+        """The wait grows with each who asked when it made sense: not with a burst's other answers, which come together,
+        nor with one who had to ask because an earlier request may have been carried out."""
         known = self._places.pop(place, None)
         times = 0 if known is None else known.times
-        self._places[place] = _SoldOut(error, self._clock() + COOL_DOWN.delay(times), times + 1)
+        if known is not None and asked_s < known.due_s:
+            due_s = known.due_s
+        else:
+            due_s, times = self._clock() + COOL_DOWN.delay(times), times + 1
+        self._places[place] = _SoldOut(error, due_s, due_s, times)
         while len(self._places) > MOST_PLACES:
             self._places.popitem(last=False)
 
