@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.translate.status_world import Server
+from vk_provider.control import notes
 from vk_provider.control.moment import Now
 from vk_provider.control.plan import (
     COMING_S,
@@ -352,11 +353,20 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
     assert all(each["type"] != "DisruptionTarget" for each in seen["status"]["conditions"])
 
 
-def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked():
+def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_comes_in_its_place():
     """It has ended by the cloud's word, yet nothing of it ever ran: no end is told, nor does the pod wait for good."""
     before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodRecord(), node=NODE, now=NOW).body)
     record = PodRecord(last=UNPLACED)
     assert plan(before, [], record, node=NODE, now=NOW) == Look(UNPLACED.id)
+    record.absent = True
+    assert plan(before, [], record, node=NODE, now=NOW) == Create(UNPLACED.id)
+    record.retry_at_s = NOW.loop_s + 7
+    assert plan(before, [], record, node=NODE, now=NOW) == Wait(7)
+    record.retry_at_s, record.next_attempt = 0.0, (UNPLACED.id, 1)
+    record.problem = Problem("ContainerCreating", "sold out")
+    noted = plan(before, [], record, node=NODE, now=NOW)
+    assert noted.body["metadata"]["annotations"] == {notes.ATTEMPT: f"1 after {UNPLACED.id}"}
+    assert plan(SERVER.patch(before, noted.body), [], record, node=NODE, now=NOW) == Create(UNPLACED.id, 1)
 
 
 def test_of_one_that_vanished_as_it_stopped_the_exit_codes_come_with_its_end_and_nothing_after():

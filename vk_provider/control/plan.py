@@ -8,7 +8,7 @@ process may die on any line: the next look starts from the same two truths.
 | none                      | none                    | nothing                                                     |
 | none                      | present                 | delete it, once it is proven that the pod is gone           |
 | live                      | none, never started     | create (or wait, or report why not)                         |
-| live                      | none, had one           | vanished: Failed                                            |
+| live                      | none, had one           | vanished: Failed; if it never was placed: create another    |
 | live                      | never placed            | create another in its place, note that, then delete it      |
 | live, wants no other try  | never placed, or none   | say so, and nothing more                                    |
 | live, out of stock        | none                    | note the next way to carry it on the pod, then create       |
@@ -459,19 +459,25 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
+    replaces, first = "", 0
     had = _had(pod) or _had_here(record)
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         last = record.last if record.last is not None and record.last.id == had else None
-        if last is not None and last.status.is_ended and last.status is not NEVER_PLACED:
+        unplaced = last is not None and last.status is NEVER_PLACED
+        if last is not None and last.status.is_ended and not unplaced:
             return _ended_unseen(pod, last, record, node, now)
-        return _vanished(pod, had, last, node, now) if record.absent else Look(had)
+        if not record.absent:
+            return Look(had)
+        if last is None or not unplaced:
+            return _vanished(pod, had, last, node, now)
+        replaces, first = had, _next_way(pod, last)  # nothing of it ever ran
     if _gave_up(pod, record, None):
         return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     wait_s = record.retry_at_s - now.loop_s
-    note = notes.attempt_note(pod, record, "")
+    note = notes.attempt_note(pod, record, replaces)
     if wait_s > 0 or note:
         return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
-    return Create(attempt=notes.attempt_of(pod, "", first=0))
+    return Create(replaces, notes.attempt_of(pod, replaces, first=first))
 
 
 def _next_way(pod: Json, unplaced: Instance) -> int:
