@@ -7,7 +7,15 @@ import pytest
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.errors import CloudDenied, CloudUnavailable
-from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.instance import (
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceReport,
+    InstanceStatus,
+    Owner,
+    StateKind,
+)
 
 MAIN = ContainerReport("main", ContainerState(StateKind.RUNNING))
 
@@ -299,12 +307,12 @@ async def test_after_a_gap_longer_than_the_clouds_memory_everything_is_listed(vi
     assert world.cloud.calls == ["list"]
 
 
-def asked(windows):
-    """A call that tells of nothing, and notes how far it was to look back."""
+def asked(windows, *told):
+    """A call that notes how far it was to look back."""
 
     async def call(window_s):
         windows.append(window_s)
-        return []
+        return told
 
     return call
 
@@ -323,8 +331,25 @@ async def test_the_first_look_for_events_goes_back_beyond_the_age_that_a_list_ma
     """Chaos seed 9019: the list was from before they ran, and the cloud's clock went a minute ahead."""
     world = await World(instance("a")).listed()
     windows = []
-    world.cloud.events = asked(windows)
+    world.cloud.events = asked(windows, InstanceReport("a"))
     await world.poller.poll_events()
     await asyncio.sleep(20)
     await world.poller.poll_events()
     assert windows == [315, 60]
+
+
+async def test_while_no_event_is_told_the_looks_go_the_further_back(virtual_time):
+    """Virtual seed 2127: the answers were empty for a minute and a half, and what had happened was never told."""
+    world = await World(instance("a")).listed()
+    windows = []
+    world.cloud.events = asked(windows, InstanceReport("a"))
+    await world.poller.poll_events()
+    world.cloud.events = asked(windows)
+    for _ in range(5):
+        await asyncio.sleep(100)
+        await world.poller.poll_events()
+    world.cloud.events = asked(windows, InstanceReport("a"))
+    for _ in range(2):
+        await asyncio.sleep(100)
+        await world.poller.poll_events()
+    assert windows == [315, 115, 215, 315, 415, 415, 415, 115]

@@ -27,7 +27,7 @@ Step = Callable[[], Awaitable[None]]
 # What the last answer told and what came of it, by the report's identity: the same again is no news.
 TakenIn = dict[int, tuple[InstanceReport, Instance | None]]
 
-LIST_AGE_S = 300  # how old a list may be at the most: what happened since is asked for once
+LIST_AGE_S = 300  # how old a list may be at the most: events since are asked for, until an answer tells of some
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
@@ -311,7 +311,11 @@ class InstancePoller:
             await self._list()
         reports = await self._cloud.events(_window_s(began, self._events_good_at))
         _, self._events = self._take_in(reports, self._events)
-        self._events_good_at = self._pace.events_at = began
+        self._pace.events_at = began
+        # An empty answer proves nothing: so long as nothing is told the next look goes further back. Where nothing has
+        # happened that costs nothing.
+        oldest = began - LIST_AGE_S
+        self._events_good_at = began if reports else max(oldest, self._events_good_at or oldest)
         self._pace.events_took_s = loop.time() - began
 
     def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
