@@ -27,7 +27,7 @@ def billed_seconds(group: Group, now: float) -> int:
     if group.pending_at is None:
         return 0
     end = next((when for when in (group.ended_at, group.vanished_at) if when is not None), now)
-    return math.ceil(round(max(0.0, end - group.pending_at), 3))
+    return math.ceil(round(max(0.0, round(end, 3) - round(group.pending_at, 3)), 3))  # of what the journal says
 
 
 def entry(group: Group, now: float) -> Json:

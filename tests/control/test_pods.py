@@ -205,10 +205,13 @@ async def test_a_pod_started_when_it_was_first_seen_to_even_if_a_list_goes_back_
     assert world.complaints() == []
 
 
+@pytest.mark.parametrize("listed", [True, False])
 @in_no_time
-async def test_who_starts_anew_on_a_list_from_before_moves_no_start_that_an_earlier_life_wrote():
-    """Seed 7025 of the chaos: the pod as it was before its first status, and a watch that is behind."""
+async def test_who_starts_anew_on_a_list_from_before_moves_no_start_that_an_earlier_life_wrote(listed):
+    """Seeds 7025 and 30021 of the chaos: the list shows the pod as it was before its first status, or is from before
+    there was one at all, and the watch, which is behind, tells its whole life."""
     world = World()
+    empty = await world.kube.get("/api/v1/pods")
     world.kube.add_pod("web", policy="Always")
     before, get = copy.deepcopy(world.kube.pod("web")), world.kube.get
     async with world.running():
@@ -218,13 +221,15 @@ async def test_who_starts_anew_on_a_list_from_before_moves_no_start_that_an_earl
 
     async def stale(path, **words):
         answer = await get(path, **words)
-        return {**answer, "items": [before]} if path.endswith("/pods") else answer
+        if not path.endswith("/pods"):
+            return answer
+        return {**answer, "items": [before]} if listed else empty
 
     world.kube.get, world.kube.watch_lag_s = stale, 20.0
     async with world.running():
         await asyncio.sleep(10)
         world.kube.get = get
-        await asyncio.sleep(30)
+        await asyncio.sleep(50)
         assert world.kube.pod("web")["status"]["startTime"] == started
         assert world.phase("web") == "Running"
     assert world.complaints() == []

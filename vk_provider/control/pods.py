@@ -144,8 +144,6 @@ class PodController:
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
-        # Pods that were there when we began: their first status may be written already, though no list shows it.
-        self._listed: set[str] = set()
         self._creates, self._deletes = Turns(1, queue.call), Turns(1, queue.call)
         self._pace = RefusalPace()
         self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
@@ -181,7 +179,6 @@ class PodController:
             log.warning("events mirrored before are not known, some may be sent again: %s", error)
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
-            self._listed.add(uid)
             self._queue.add(uid)
         self._creates = Turns(max(1, workers // 2), self._queue.call)
         self._deletes = Turns(max(1, workers // 3), self._queue.call)
@@ -240,7 +237,6 @@ class PodController:
             self._records.pop(uid, None)
             self._prober.forget(uid)
             self._inherited.discard(uid)
-            self._listed.discard(uid)
             return
         record = self._record(uid)
         if pod is not None:
@@ -491,9 +487,11 @@ class PodController:
             log.warning("the status of pod=%s is changed back again and again, next_s=%.1f", key, delay_s)
         if started := body.get("status", {}).get("startTime"):
             record.started = record.started or started
-            body = {**body, "status": {**body["status"], "startTime": record.started}}
-            if key.uid in self._listed:
-                body["metadata"] = {**body["metadata"], "resourceVersion": pod["metadata"]["resourceVersion"]}
+            # Only if the pod is as we see it: an earlier life may have written a first status that neither the list nor
+            # the watch, which may be of the past, has shown yet.
+            seen = {"resourceVersion": pod["metadata"]["resourceVersion"]}
+            told = {**body["status"], "startTime": record.started}
+            body = {**body, "metadata": {**body["metadata"], **seen}, "status": told}
         try:
             answer = await self._client.patch(paths.pod_status(key.namespace, key.name), body)
         except NotFound:

@@ -118,6 +118,17 @@ def test_a_failed_init_container_fails_the_group_without_the_others_when_never_r
     assert (group.status, group.containers[0].runs) == ("Failed", 0)
 
 
+def test_what_is_billed_are_the_begun_seconds_of_what_the_journal_says():
+    """It writes milliseconds: of 8.0002 s from .4004 to .4006 it says 8.001 s."""
+    world = World()
+    group = world.create()
+    world.run(2)
+    group.pending_at, group.ended_at = 1000.4004, 1008.4006
+    assert billing.billed_seconds(group, world.clock.now()) == 9
+    group.pending_at, group.ended_at = 1000.4001, 1008.4004
+    assert billing.billed_seconds(group, world.clock.now()) == 8
+
+
 def test_unknown_image_waits_and_is_billed():
     world = World('[[rule]]\nimage = "nginx"\npull_error = "not found"')
     group = world.create()
