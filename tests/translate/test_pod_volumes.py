@@ -123,6 +123,15 @@ def test_files(source: Json, files: list[File]) -> None:
     assert volume(source, objects) == Volume("v", files=tuple(files))
 
 
+def test_half_a_surrogate_pair_in_a_label_is_a_question_mark_in_its_file() -> None:
+    """JSON can say it and UTF-8 cannot; found by a million harmed pods."""
+    source = {"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels['b']"}}]}}
+    pod = pod_of(source)
+    pod["metadata"]["labels"]["b"] = "x\ud800"
+    (built,) = build(pod, OBJECTS, CONTEXT).volumes
+    assert built.files == (File("l", b"x?"),)
+
+
 @pytest.mark.parametrize(
     ("source", "fault"),
     [

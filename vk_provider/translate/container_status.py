@@ -372,7 +372,7 @@ def _cut(message: str, pod: Json) -> str:
     spec = pod["spec"]
     count = sum(len(spec.get(field) or ()) for field in ("containers", "initContainers", "ephemeralContainers"))
     limit = min(_MESSAGE_MAX, _MESSAGES_PER_POD // max(count, 1))
-    return message.encode()[:limit].decode(errors="ignore")
+    return message.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 def _filled(**fields: object) -> Json:

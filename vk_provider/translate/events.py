@@ -150,7 +150,7 @@ def _mirrored_name(reference: Json, event_id: str) -> str:
 
 
 def _name(reference: Json, *key: str) -> str:
-    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\0".join(key).encode(errors="replace")).hexdigest()[:16]
     return _stem(reference, digest)
 
 

@@ -136,7 +136,8 @@ class VolumeBuilder:
         if projection.get("serviceAccountToken") is not None:
             yield from self._token_files(volume, projection["serviceAccountToken"], mode, faults)
         for item in (projection.get("downwardAPI") or {}).get("items") or ():
-            yield File(_clean(item["path"]), self._downward(item).encode(), _or_default(item.get("mode"), mode))
+            content = self._downward(item).encode(errors="replace")  # half a surrogate pair has no UTF-8
+            yield File(_clean(item["path"]), content, _or_default(item.get("mode"), mode))
 
     def _object_files(self, kind: Kind, source: Json, mode: int, faults: list[str]) -> Iterator[File]:
         content = self.objects.files(kind, (self.namespace, source["name"]))

@@ -424,7 +424,7 @@ def container_log(
 def exec_command(group_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool) -> EciRequest:
     """A session in a terminal of the cloud. Raises CloudRefused for a command that is longer than ECI takes."""
     text = json.dumps(list(command), ensure_ascii=False, separators=(",", ":"))
-    if too_long := _exec_excess(command, len(text.encode())):
+    if too_long := _exec_excess(command, len(text.encode(errors="replace"))):
         raise CloudRefused(
             f"ExecContainerCommand: {too_long}. Put the script into a file of the container, or send it as input: "
             "kubectl exec -i POD -- sh < script"
