@@ -6,7 +6,7 @@ import pytest
 
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.errors import CloudDenied, CloudUnavailable
+from vk_provider.errors import CloudDenied, CloudRefused, CloudUnavailable
 from vk_provider.model.instance import (
     ContainerReport,
     ContainerState,
@@ -244,11 +244,12 @@ async def test_who_is_doubted_is_soon_denied_or_else_asked_about_seldom(virtual_
         await task
 
 
-async def test_a_cloud_that_deletes_nothing_twice_is_asked_another_way():
+@pytest.mark.parametrize("kind", [CloudUnavailable, CloudRefused])
+async def test_a_cloud_that_deletes_nothing_twice_is_asked_another_way(kind):
     world = await World(instance("a")).listed()
 
     async def refused(instance_id):
-        raise CloudUnavailable("IncorrectStatus: it is on its way out")
+        raise kind("IncorrectStatus: it is on its way out")
 
     world.cloud.delete = refused
     world.poller.expect_departure("a")

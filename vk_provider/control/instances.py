@@ -16,7 +16,7 @@ from typing import Any
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import LookPace
-from vk_provider.errors import CloudDenied, CloudError, CloudUnavailable
+from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.translate import status
 from vk_provider.translate.node import CloudHealth
@@ -469,7 +469,7 @@ class InstancePoller:
         if instance_id in self._leaving:  # asked for once more, its deletion harms nothing, and more such calls go
             try:
                 return not await self._cloud.delete(instance_id)
-            except CloudUnavailable:
+            except (CloudRefused, CloudUnavailable):
                 pass  # the cloud may say so of what is about to go
         return await self._cloud.is_gone(instance_id, instance.containers[0].name if instance.containers else "")
 
