@@ -19,6 +19,7 @@ from tests.chaos.stage import KEY_SECRET, Stage
 GROUPS = {"pods": "/api/v1", "jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1"}
 MOST_AT_ONCE = 32
 TAKEN_WITHIN_S = 360  # refused /pods thirty times, which it lists every ten seconds, the provider is blind for 300 s
+MOMENT_S = 2.0
 ABSENT = 404
 PODS, INSTANCES, STARTS = "pods that ever were", "instances that ever were", "starts of the provider"
 ACCIDENTS, REST_S = "requests that met an accident", "seconds until all was at rest"
@@ -122,11 +123,16 @@ async def _calm(stage: Stage) -> None:
 
 
 async def _at_rest(stage: Stage) -> bool:
-    """The auditor has no more to say."""
-    try:
-        return not complaints(await _gather(stage))
-    except (ApiRefused, OSError):
-        return False
+    """The auditor has no more to say, nor a moment later: between a pod's end and what its controller makes of that all
+    seems well."""
+    for wait_s in (0.0, MOMENT_S):
+        await asyncio.sleep(wait_s)
+        try:
+            if complaints(await _gather(stage)):
+                return False
+        except (ApiRefused, OSError):
+            return False
+    return True
 
 
 async def _gather(stage: Stage) -> Evidence:
