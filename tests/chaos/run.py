@@ -20,7 +20,8 @@ GROUPS = {"pods": "/api/v1", "jobs": "/apis/batch/v1", "deployments": "/apis/app
 MOST_AT_ONCE = 32
 TAKEN_WITHIN_S = 360  # refused /pods thirty times, which it lists every ten seconds, the provider is blind for 300 s
 MOMENT_S = 2.0
-ABSENT = 404
+ABSENT, CONFLICT = 404, 409
+DEED = "chaos/deed"  # annotation: when it was to be done
 PODS, INSTANCES, STARTS = "pods that ever were", "instances that ever were", "starts of the provider"
 ACCIDENTS, REST_S = "requests that met an accident", "seconds until all was at rest"
 Trouble = tuple[float, faults.Fault, int]
@@ -98,7 +99,9 @@ async def _do(stage: Stage, deed: story.Deed) -> None:
     plural, name = deed.target
     collection = f"{GROUPS[plural]}/namespaces/{story.NAMESPACE}/{plural}"
     if deed.verb == "create":
-        await _until_taken(stage, "POST", collection, deed.body, name)
+        body = deed.body or {}
+        marked = {**body["metadata"], "annotations": {DEED: str(deed.at_s)}}
+        await _until_taken(stage, "POST", collection, {**body, "metadata": marked}, name)
     elif deed.verb == "scale":
         await _until_taken(stage, "PATCH", f"{collection}/{name}", deed.body)
     else:
@@ -108,12 +111,26 @@ async def _do(stage: Stage, deed: story.Deed) -> None:
 
 async def _until_taken(stage: Stage, method: str, path: str, body: story.Json | None, name: str = "") -> None:
     """Users try again too: a namesake as soon as the name is free, and all when the server was away."""
+    doubtful = False  # a try without an answer may have acted
 
     async def taken() -> bool:
+        nonlocal doubtful
         code = await stage.call(method, path, body)
+        if method == "POST" and code == CONFLICT and doubtful:
+            return await _is_made(stage, f"{path}/{name}", body or {})
+        doubtful = doubtful or code == 0 or code >= 500
         return 200 <= code < 300 or (method == "DELETE" and code == ABSENT)
 
     await stage.until(taken, within_s=TAKEN_WITHIN_S, what=f"{method} {path} {name}")
+
+
+async def _is_made(stage: Stage, path: str, body: story.Json) -> bool:
+    """Whether what is there by that name is what this deed asked for, and no namesake that was there before."""
+    try:
+        found = await stage.api.get(path)
+    except (ApiRefused, OSError):
+        return False
+    return bool(found["metadata"].get("annotations", {}).get(DEED) == body["metadata"]["annotations"][DEED])
 
 
 async def _calm(stage: Stage) -> None:
