@@ -256,6 +256,12 @@ def test_however_long_many_come_the_calls_stay_within_a_minutes_and_nobody_waits
     assert max(after - before for before, after in itertools.pairwise(looks)) <= max(2, 60 * a_look / 270 + 0.1)
 
 
+def test_one_look_of_more_calls_than_a_minute_has_is_followed_by_another_within_a_minute() -> None:
+    pace = LookPace(2, 120)
+    pace.looked(0.0, took_s=0.0, told=1_000_000)
+    assert pace.rest_s(0.0, moving=True, crowd=True) == 60.0
+
+
 def test_looks_that_take_long_keep_apart() -> None:
     """Each is a call for every 200 instances that changed in a minute, and ECI counts calls."""
     assert LookPace(2, 120, look_took_s=3.0).rest_s(0, moving=True, crowd=True) == 1.5

@@ -56,7 +56,7 @@ class LookPace:
             self._calls.popleft()
         if sum(calls for _, calls in self._calls) < CALLS_AT_ONCE:
             return 0.0
-        return self._calls[-1][1] * 60.0 / CALLS_A_MINUTE - self.look_took_s
+        return min(60.0, self._calls[-1][1] * 60.0 / CALLS_A_MINUTE) - self.look_took_s  # after that all are free again
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
         busy = moving or now - self.changed_at < CALM_S

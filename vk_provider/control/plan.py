@@ -463,14 +463,14 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     had = _had(pod) or _had_here(record)
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         last = record.last if record.last is not None and record.last.id == had else None
-        unplaced = last is not None and last.status is NEVER_PLACED
-        if last is not None and last.status.is_ended and not unplaced:
+        never_ran = last is not None and last.status is NEVER_PLACED
+        if last is not None and last.status.is_ended and not never_ran:
             return _ended_unseen(pod, last, record, node, now)
         if not record.absent:
             return Look(had)
-        if last is None or not unplaced:
+        if last is None or not never_ran:
             return _vanished(pod, had, last, node, now)
-        replaces, first = had, _next_way(pod, last)  # nothing of it ever ran
+        replaces, first = had, _next_way(pod, last)
     if _gave_up(pod, record, None):
         return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     wait_s = record.retry_at_s - now.loop_s
