@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
-import orjson
+import msgspec
 from aiohttp import web
 
 from fakes.cloud.errors import ApiError, missing
@@ -104,7 +104,7 @@ class Server:
         )
         if fault is not None and fault.kind.startswith("lose-") and request.transport is not None:
             request.transport.abort()
-        body = orjson.dumps({"RequestId": request_id, **answer})
+        body = msgspec.json.encode({"RequestId": request_id, **answer})
         return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
     def _admit(self, call: Call, flat: Mapping[str, str]) -> str:

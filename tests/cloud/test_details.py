@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
+from vk_provider import jsontext
 from vk_provider.cloud.eci import response
 from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.rereading import Rereader
@@ -61,15 +66,21 @@ def test_long_texts_are_not_kept_for_others():
     assert response._same.cache_info().currsize <= before + 2
 
 
-def test_an_unchanged_item_is_the_same_report_on_whatever_page_it_stands():
+def unread(*items):
+    return jsontext.opened(json.dumps({"Data": items}).encode())["Data"]
+
+
+@pytest.mark.parametrize("came_as", [unread, lambda *items: items], ids=["unread", "read"])
+def test_an_unchanged_item_is_the_same_report_on_whatever_page_it_stands(came_as):
     reader = Rereader(response.report)
     reader.begin()
-    first = [*reader.read([item("a"), item("b")]), *reader.read([item("c")])]
+    first = [reader.read(each) for page in (came_as(item("a"), item("b")), came_as(item("c"))) for each in page]
     reader.begin()
-    again = [*reader.read([item("c")]), *reader.read([item("b"), item("a", "busybox@sha256:2")])]
+    pages = came_as(item("c")), came_as(item("b"), item("a", "busybox@sha256:2"))
+    again = [reader.read(each) for page in pages for each in page]
     assert again[0] is first[2]
     assert again[1] is first[1]
     assert again[2] != first[0]
     reader.begin()
     reader.begin()
-    assert reader.read([item("b")])[0] is not first[1], "two answers without it: forgotten"
+    assert reader.read(*came_as(item("b"))) is not first[1], "two answers without it: forgotten"

@@ -64,4 +64,4 @@ class InProcessClient(EciClient):
     async def _send(self, request: EciRequest, query: str, body: str) -> Mapping[str, Any]:
         parameters = dict(parse_qsl(f"{query}&{body}", keep_blank_values=True, separator="&"))
         status, answer = self._cloud.answer(request.action, parameters)
-        return client._judge(request.action, status, {}, json.dumps(answer).encode())
+        return client._judge(request, status, {}, json.dumps(answer).encode())

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.fuzz import mutation
+from vk_provider import jsontext
 from vk_provider.cloud.eci import loglines, response, usage
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, UnsupportedPod
 from vk_provider.kube.answers import from_status
@@ -149,6 +150,14 @@ def _cloud_answer(answer: Any) -> None:
         response.log_content,
     ):
         read(answer)
+
+
+def _cloud_text(data: bytes) -> None:
+    """What is left unread is read as it would be in one go."""
+    opened = response.page(jsontext.opened(data))
+    read = [response.item(each) for each in opened.items]
+    whole = [each for each in response.page(jsontext.loads(data)).items if each]
+    assert repr([each for each in read if each]) == repr(whole)
 
 
 def _log(data: bytes) -> None:
@@ -322,6 +331,13 @@ PARSERS: tuple[Parser, ...] = (
     Parser("websocket port-forward", [b"\x00GET", b"\x02x", b"0R0VU"], mutation.of_bytes, _message_forwarding),
     Parser("gRPC health answer", [HEALTHY], mutation.of_bytes, _health, (grpc_health.NoHealth,)),
     Parser("cloud answer", ANSWERS, mutation.of_json, _cloud_answer, (ProviderError,)),
+    Parser(
+        "cloud answer's text",
+        [json.dumps(answer).encode() for answer in ANSWERS],
+        mutation.of_bytes,
+        _cloud_text,
+        (ValueError,),
+    ),
     Parser("container log", [LOG], mutation.of_bytes, _log),
     Parser("watch", [WATCH], mutation.of_bytes, _watch, (KubeError,)),
     Parser("pod", _pods(), mutation.of_json, _pod, (UnsupportedPod, PodNotReady)),

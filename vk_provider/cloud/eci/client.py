@@ -88,7 +88,10 @@ class EciClient:
         return self._settings
 
     async def call(self, request: EciRequest) -> Mapping[str, Any]:
-        """The answer's JSON object. Raises CloudError of the kind `codes` gives, after the tries are used up."""
+        """The answer's JSON object; of a listing, with items that are unread.
+
+        Raises CloudError of the kind `codes` gives, after the tries are used up.
+        """
         last: CloudError | None = None
         try:
             async with asyncio.timeout(self._settings.call_deadline_s):
@@ -191,7 +194,7 @@ class EciClient:
             async with session.request(
                 request.method, url, data=body.encode() or None, headers=headers, allow_redirects=False
             ) as response:
-                return _judge(request.action, response.status, response.headers, await response.read())
+                return _judge(request, response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request.action, error) from error
 
@@ -218,12 +221,12 @@ class EciClient:
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(action: str, status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
+def _judge(request: EciRequest, status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
     """The answer's object, or the error it stands for."""
-    answer = _object(content)
+    answer = _object(content, jsontext.opened if request.is_listing else jsontext.loads)
     if answer is not None and (status < 300 or answer.get("Code") in codes.SUCCESSES):
         return answer
-    raise _error(action, status, headers, answer or {})
+    raise _error(request.action, status, headers, answer or {})
 
 
 def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
@@ -237,9 +240,9 @@ def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping
     return kind(message, code=code, request_id=request_id)
 
 
-def _object(content: bytes) -> dict[str, Any] | None:
+def _object(content: bytes, read: Callable[[bytes], Any]) -> dict[str, Any] | None:
     try:
-        answer = jsontext.loads(content)
+        answer = read(content)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

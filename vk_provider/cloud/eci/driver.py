@@ -25,13 +25,15 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.stock import Place, StockMemory
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
+from vk_provider.jsontext import Unread
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
 from vk_provider.translate.annotations import PREFIX
 
 T = TypeVar("T")
-Read = Callable[[Sequence[dict[str, Any]]], Sequence[T]]
+Item = dict[str, Any] | Unread
+Read = Callable[[Item], T]
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
@@ -166,8 +168,9 @@ class EciCloud:
         await self._client.call(request.restart(instance_id))
 
     async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
-        items = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
-        return {name: volume for item in items.items for name, volume in response.volumes(item).items()}
+        page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
+        found = map(response.volumes, map(response.item, page.items))
+        return {name: volume for volumes in found for name, volume in volumes.items()}
 
     async def is_gone(self, instance_id: str, container: str) -> bool:
         """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an
@@ -208,8 +211,9 @@ class EciCloud:
             for start in starts:
                 ids = wanted[start : start + request.IDS_PER_CALL]
                 page = response.page(await self._client.call(request.describe_groups(ids=ids)))
-                found.update(self._instances(page.items))
-                shown.update(response.group_id(item) for item in page.items)
+                for item in map(response.item, page.items):
+                    found.update(self._instances([item]))
+                    shown.add(response.group_id(item))
 
         await _all_of(ask() for _ in range(min(_AT_ONCE, -(-len(wanted) // request.IDS_PER_CALL))))
         return {id_: found[id_] for id_ in wanted if id_ in found}, shown
@@ -217,14 +221,16 @@ class EciCloud:
     async def find(self, pod_uid: str) -> Sequence[Instance]:
         uid = tags.value_of(pod_uid)
         wanted = {**self._ours, tags.UID: uid}
-        items = await self._whole(lambda token: request.describe_groups(tag_filter=wanted, next_token=token), list)
+        items = await self._whole(
+            lambda token: request.describe_groups(tag_filter=wanted, next_token=token), response.item
+        )
         of_pod = [item for item in items if response.tags_of(item).get(tags.UID) == uid]
         return tuple(self._instances(of_pod).values())
 
     async def statuses(self) -> Mapping[str, InstanceStatus]:
         reports = await self._whole(
             lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token),
-            lambda items: [self._noted(item) for item in items],
+            self._noted,
         )
         counted = {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
         self._details.counted(counted.keys())
@@ -344,8 +350,8 @@ class EciCloud:
     async def _pages(self, ask: Callable[[str], EciRequest], read: Read[T]) -> tuple[Sequence[T], int]:
         """What was read of the items, and the smallest number that a page said there were in all (0 if none said).
 
-        read: makes of each item one; of a page as soon as it is there, for the JSON of all of them together takes more
-        memory than everything else that is held of the instances.
+        read: is given each item as soon as it is there, and unread as it came: all of them, even of a page, would take
+        more memory read than everything else that is held of the instances.
         """
         items: list[T] = []
         totals: list[int] = []
@@ -353,7 +359,7 @@ class EciCloud:
         seen = {""}
         while True:
             page = response.page(await self._client.call(ask(token)))
-            items += read(page.items)
+            items += map(read, page.items)
             if page.total is not None:
                 totals.append(page.total)
             token = page.next_token
@@ -363,7 +369,7 @@ class EciCloud:
                 raise CloudUnavailable("listing incomplete: the cloud sends the same page again and again")
             seen.add(token)
 
-    def _instances(self, items: Sequence[dict[str, Any]]) -> dict[str, Instance]:
+    def _instances(self, items: Iterable[dict[str, Any]]) -> dict[str, Instance]:
         """Those that are ours, by id; notes on the way which have init containers at work."""
         found: dict[str, Instance] = {}
         for item in items:
@@ -376,8 +382,8 @@ class EciCloud:
                 self._note_starting(instance)
         return found
 
-    def _noted(self, item: dict[str, Any]) -> tuple[str, InstanceStatus | None]:
-        report = response.report(item)
+    def _noted(self, item: Item) -> tuple[str, InstanceStatus | None]:
+        report = response.report(response.item(item))
         if report.id:
             self._details.note(report)
         return report.id, report.status

@@ -68,6 +68,9 @@ _NO_FILES = File(".empty", b"no files\n")
 _IN_BODY = re.compile(r"(Container|InitContainer|Volume|ImageRegistryCredential|HostAliase)\.|Command$")
 
 
+_LISTINGS = {"DescribeContainerGroups", "DescribeContainerGroupStatus", "DescribeContainerGroupEvents"}
+
+
 @dataclass(frozen=True, slots=True)
 class EciRequest:
     """One call, not yet signed. query and body: wire name → text; the signature covers both."""
@@ -76,6 +79,11 @@ class EciRequest:
     method: str = "GET"
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, str] = field(default_factory=dict, repr=False)  # holds secrets
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether a page of many items answers it."""
+        return self.action in _LISTINGS
 
 
 # --- create -----------------------------------------------------------------------------------------------------------

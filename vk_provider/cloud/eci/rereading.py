@@ -6,34 +6,33 @@ every two seconds; taking it in costs much more than seeing that it is the same.
 
 from __future__ import annotations
 
-import marshal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from vk_provider import jsontext
+from vk_provider.cloud.eci import response
+from vk_provider.jsontext import Unread
 from vk_provider.model.instance import InstanceReport
 
 
 class Rereader:
-    """An item that has not changed since the last answer gives the very object that it gave then.
+    """An item that is written as it was in the last answer gives the very object that it gave then, and is not read.
 
     Holds what the last two answers gave and nothing else.
     """
 
-    def __init__(self, read: Callable[[dict[str, Any]], InstanceReport]) -> None:
-        self._read = read
+    def __init__(self, report: Callable[[dict[str, Any]], InstanceReport]) -> None:
+        self._report = report
         self._before: dict[int, InstanceReport] = {}
         self._known: dict[int, InstanceReport] = {}
 
     def begin(self) -> None:
-        """A new answer, whose pages are read one by one."""
+        """A new answer, whose items are read one by one."""
         self._before, self._known = self._known, {}
 
-    def read(self, items: Sequence[dict[str, Any]]) -> Sequence[InstanceReport]:
-        """items: of one page."""
-        reports = []
-        for item in items:
-            digest = hash(marshal.dumps(item, 2))  # 2: the newest format that spells equal things equally
-            report = self._before.get(digest) or self._read(item)
-            self._known[digest] = report
-            reports.append(report)
-        return reports
+    def read(self, item: dict[str, Any] | Unread) -> InstanceReport:
+        """One of a page's items."""
+        digest = hash(bytes(item) if isinstance(item, Unread) else jsontext.dumps(item))
+        report = self._before.get(digest) or self._report(response.item(item))
+        self._known[digest] = report
+        return report

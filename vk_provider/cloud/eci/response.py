@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from vk_provider import jsontext
 from vk_provider.cloud.base import Price
 from vk_provider.cloud.eci import skus, tags
 from vk_provider.cloud.eci.sizes import Size
+from vk_provider.jsontext import Unread
 from vk_provider.model.instance import (
     CloudCondition,
     CloudEvent,
@@ -85,21 +87,26 @@ def _folded_name(key: str) -> str:
 class Page:
     """One page of a listing. total: how many items all pages together should give, None = not said."""
 
-    items: Sequence[Json]
+    items: Sequence[Json | Unread]
     next_token: str
     total: int | None
 
 
 def page(answer: Any) -> Page:
-    """A page of any of the three describing calls; its items, as they came, are for `instance`, `report` or
-    `events_report`."""
+    """A page of any of the three describing calls; each of its items, once it is read by `item`, is for `instance`,
+    `report` or `events_report`."""
     members = {_folded_name(key): value for key, value in _map(answer).items() if value not in _EMPTY}
-    items = members.get("containergroups")
+    items = members.get("containergroups", members.get("data"))
     return Page(
-        items=_maps(items if items is not None else members.get("data")),
+        items=[each for each in items if isinstance(each, dict | Unread)] if isinstance(items, list) else (),
         next_token=_text(members.get("nexttoken")),
         total=_int(members.get("totalcount")),
     )
+
+
+def item(unread: Json | Unread) -> Json:
+    """One of a page; empty when it is no object."""
+    return _map(jsontext.loads(unread)) if isinstance(unread, Unread) else unread
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
