@@ -218,6 +218,15 @@ def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes(
     assert not isinstance(plan(spoilt, [ENDED], PodRecord(), node=NODE, now=NOW), Patch)
 
 
+def test_an_end_that_another_instance_reports_is_none_of_a_pod_that_has_ended():
+    """Its own went before it had run; one too many of that uid, which shows late, is of no meaning for it (P18)."""
+    waiting, _ = settled(noting("eci-1"), [starting("eci-1")])
+    failed = {**waiting, "status": {**waiting["status"], "phase": "Failed", "reason": "NotFound"}}
+    failed, _ = settled(failed, [])
+    other = instance(InstanceStatus.SUCCEEDED, id="eci-2", kind=StateKind.TERMINATED, exit_code=0)
+    assert settled(failed, [other]) == (failed, Nothing())
+
+
 def test_an_instance_that_runs_under_a_terminal_pod_is_stopped():
     action = plan(terminal(), [RUNNING], PodRecord(), node=NODE, now=NOW)
     assert isinstance(action, DeleteInstance)
@@ -351,6 +360,17 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
     assert "reason" not in seen["status"], "nobody removed it while it ran"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == exit_code
     assert all(each["type"] != "DisruptionTarget" for each in seen["status"]["conditions"])
+
+
+def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_asked_before_any_is_guessed():
+    """Its absence may be a gap in a list (virtual seed 5752): a guess is for good."""
+    before, _ = settled(pod(), [RUNNING])
+    record = PodRecord(last=replace(RUNNING, status=InstanceStatus.FAILED))
+    assert plan(before, [], record, node=NODE, now=NOW) == Look("eci-1")
+    record.absent = True
+    seen, _ = settled(before, [], record)
+    assert seen["status"]["phase"] == "Failed"
+    assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
 def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_comes_in_its_place():

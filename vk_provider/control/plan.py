@@ -48,7 +48,9 @@ from vk_provider.translate import probes, status, terminal
 
 Json = dict[str, Any]
 
-SETTLED_S = 30.0  # an ended instance whose containers are still reported as running is believed after so long
+# An ended instance whose containers are still reported as running is believed after so long: a guess for good, and the
+# cloud's answers may be half a minute old and more.
+SETTLED_S = 60.0
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
 _INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
 LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
@@ -286,11 +288,13 @@ def _terminal(
 
 def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Json | None:
     """What others wrote over a final status (P30). A pod that goes is not held up for it."""
-    last = record.last if record.last is not None and record.last.id == pods.instance_id_of(pod) else None
-    seen = instance if instance is not None else last
     if instance is not None and not status.all_stopped(instance):
         return None
-    return terminal.reasserted(pod, seen, now=now.stamp)
+    # By its own instance: one too many may have ended otherwise, and may show only now.
+    noted = pods.instance_id_of(pod)
+    last = record.last if record.last is not None and record.last.id == noted else None
+    is_own = instance is not None and noted in ("", instance.id)
+    return terminal.reasserted(pod, instance if is_own else last, now=now.stamp)
 
 
 def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
@@ -464,7 +468,7 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
         last = record.last if record.last is not None and record.last.id == had else None
         never_ran = last is not None and last.status is NEVER_PLACED
-        if last is not None and last.status.is_ended and not never_ran:
+        if last is not None and last.status.is_ended and not never_ran and (record.absent or _is_told(last)):
             return _ended_unseen(pod, last, record, node, now)
         if not record.absent:
             return Look(had)
@@ -514,6 +518,11 @@ def _ended_unseen(pod: Json, last: Instance, record: PodRecord, node: Node, now:
     desired = status.mirrored(pod, last, now=now.stamp, host_ip=node.host_ip, settled=True)
     body = status.patch(pod, desired, annotations=notes.memory(pod, last, record), along=notes.news(pod, last, record))
     return Patch(body) if body is not None else Nothing()
+
+
+def _is_told(ended: Instance) -> bool:
+    """Whether the end of each of its containers is known, so that nothing has to be guessed."""
+    return all(each.state.kind is StateKind.TERMINATED for each in ended.containers)
 
 
 def _vanished(pod: Json, had: str, last: Instance | None, node: Node, now: Now) -> Action:
