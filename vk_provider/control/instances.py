@@ -28,7 +28,7 @@ Step = Callable[[], Awaitable[None]]
 TakenIn = dict[int, tuple[InstanceReport, Instance | None]]
 
 LIST_AGE_S = 300  # how old a list may be at the most: events since are asked for, until an answer tells of some
-TOLD_IN_A_ROW = 6  # answers about events, until what was before a gap counts as told
+TOLD_IN_A_ROW = 6  # answers that tell of events, after one that told of none while something was on its way
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
@@ -183,7 +183,7 @@ class InstancePoller:
         # Loop times at which the newest look that succeeded began, for changes and for events.
         self._good_at: float | None = None
         self._events_good_at: float | None = None
-        self._told_in_a_row = 0  # answers about events, the last ones
+        self._answers_wanted = 0  # that tell of events, until all of what was before the last ones counts as told
         self._changes: TakenIn = {}
         self._events: TakenIn = {}
         self.ready = asyncio.Event()
@@ -314,13 +314,14 @@ class InstancePoller:
         reports = await self._cloud.events(_window_s(began, self._events_good_at))
         _, self._events = self._take_in(reports, self._events)
         self._pace.events_at = began
-        # An empty answer proves nothing, nor does the first one after a gap, which may be a part: until some in a row
-        # have told of anything the next look goes further back. Where nothing has happened that costs nothing.
-        self._told_in_a_row = self._told_in_a_row + 1 if reports else 0
+        # An empty answer proves nothing: so long as nothing is told the next look goes further back. Where nothing has
+        # happened that costs nothing. Where something should have, the first answer may be a part as well.
+        if not reports:
+            self._answers_wanted = TOLD_IN_A_ROW if self._store.moving else max(1, self._answers_wanted)
+        elif self._answers_wanted:
+            self._answers_wanted -= 1
         oldest = began - LIST_AGE_S
-        before = max(oldest, self._events_good_at or oldest)
-        enough = TOLD_IN_A_ROW if began - before + MARGIN_S > LEAST_WINDOW_S else 1
-        self._events_good_at = began if self._told_in_a_row >= enough else before
+        self._events_good_at = max(oldest, self._events_good_at or oldest) if self._answers_wanted else began
         self._pace.events_took_s = loop.time() - began
 
     def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
