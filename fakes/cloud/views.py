@@ -6,6 +6,7 @@ all, what the newer official SDK reads.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 from fakes.cloud.clock import iso_time
@@ -118,27 +119,38 @@ def group_status(group: Group) -> Json:
 
 def group_events(group: Group, source: str) -> Json:
     """One item of DescribeContainerGroupEvents, in both spellings; source filters, empty is both."""
-    events = [event for event in group.events if source in ("", event.source)]
-    return {
-        **_identity(group),
-        "events": [_event(group, event) for event in events],
-        "Events": [_pascal_event(group, event) for event in events],
-    }
+    events = [_event(group, event) for event in group.events if source in ("", event.source)]
+    return {**_identity(group), "events": events, "Events": list(map(_pascal_event, events))}
 
 
 def _identity(group: Group) -> Json:
     # Namespace, pod UID and annotations cannot be given at creation, so the service does not know them.
     names = {"name": group.name, "namespace": "default", "annotations": "{}"}
-    return {**_both({"containerGroupId": group.id, **names}), "uuid": _uuid(group)}
+    return {**_both({"containerGroupId": group.id, **names}), "uuid": _uuid(group.id)}
 
 
-def _uuid(group: Group) -> str:
-    digits = hashlib.md5(group.id.encode(), usedforsecurity=False).hexdigest()
+@lru_cache(maxsize=20_000)
+def _uuid(group_id: str) -> str:
+    digits = hashlib.md5(group_id.encode(), usedforsecurity=False).hexdigest()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _both(camel: Json) -> Json:
-    return {**camel, **{f"{key[0].upper()}{key[1:]}": value for key, value in camel.items()}}
+    return {**camel, **_spelled(camel)}
+
+
+def _spelled(camel: Json) -> Json:
+    return {_pascal(key): value for key, value in camel.items()}
+
+
+@lru_cache(maxsize=200)
+def _pascal(key: str) -> str:
+    return f"{key[0].upper()}{key[1:]}"
+
+
+@lru_cache(maxsize=1000)
+def _image_id(image: str) -> str:
+    return f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
 
 def _container(container: Container) -> Json:
@@ -274,15 +286,14 @@ def _ended(run: Run | None) -> Json:
 
 def _container_status(container: Container) -> tuple[Json, Json]:
     """The kubelet-like status in lowerCamelCase, and in the newer SDK's spelling."""
-    image_id = f"{container.image}@sha256:{hashlib.sha256(container.image.encode()).hexdigest()}"
+    image_id = _image_id(container.image)
     running = container.state == CONTAINER_RUNNING
     state, last = _camel_state(container), _camel_ended(_previous(container))
     common: dict[str, Any] = {"name": container.name, "image": container.image, "imageID": image_id}
     common |= {"ready": container.ready, "started": running, "restartCount": container.restarts}
-    pascal = {f"{key[0].upper()}{key[1:]}": value for key, value in common.items()}
     return (
         {**common, "state": state, "lastState": last},
-        {**pascal, "State": _pascal_state(state), "LastState": _pascal_state(last)},
+        {**_spelled(common), "State": _pascal_state(state), "LastState": _pascal_state(last)},
     )
 
 
@@ -314,10 +325,10 @@ def _camel_ended(run: Run | None) -> Json:
 def _pascal_state(state: Json) -> Json:
     view = {}
     for kind, members in state.items():
-        pascal = {f"{key[0].upper()}{key[1:]}": value for key, value in members.items()}
+        pascal = _spelled(members)
         if kind == "running":
             pascal["StartedAtstartedAt"] = members["startedAt"]  # the newer SDK's own spelling
-        view[f"{kind[0].upper()}{kind[1:]}"] = pascal
+        view[_pascal(kind)] = pascal
     return view
 
 
@@ -390,11 +401,9 @@ def _event(group: Group, event: Event) -> Json:
     }
 
 
-def _pascal_event(group: Group, event: Event) -> Json:
-    camel = _event(group, event)
-    involved = camel.pop("involvedObject")
-    pascal = {f"{key[0].upper()}{key[1:]}": value for key, value in camel.items()}
-    pascal["Source"] = {key.capitalize(): value for key, value in camel["source"].items()}
-    pascal["Metadata"] = {key.capitalize(): value for key, value in camel["metadata"].items()}
-    pascal["involvedObject"] = {f"{key[0].upper()}{key[1:]}": value for key, value in involved.items()}
+def _pascal_event(camel: Json) -> Json:
+    pascal = _spelled(camel)
+    pascal["Source"], pascal["Metadata"] = _spelled(camel["source"]), _spelled(camel["metadata"])
+    del pascal["InvolvedObject"]
+    pascal["involvedObject"] = _spelled(camel["involvedObject"])
     return pascal
