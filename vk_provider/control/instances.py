@@ -28,7 +28,7 @@ Step = Callable[[], Awaitable[None]]
 TakenIn = dict[int, tuple[InstanceReport, Instance | None]]
 
 LIST_AGE_S = 300  # how old a list may be at the most: events since are asked for, until an answer tells of some
-TOLD_IN_A_ROW = 6  # answers that tell of events, after one that told of none while something was on its way
+ANSWERS_AFTER_NONE = 6  # answers that tell of events, after one that told of none while something was on its way
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
@@ -317,7 +317,7 @@ class InstancePoller:
         # An empty answer proves nothing: so long as nothing is told the next look goes further back. Where nothing has
         # happened that costs nothing. Where something should have, the first answer may be a part as well.
         if not reports:
-            self._answers_wanted = TOLD_IN_A_ROW if self._store.moving else max(1, self._answers_wanted)
+            self._answers_wanted = ANSWERS_AFTER_NONE if self._store.moving else max(1, self._answers_wanted)
         elif self._answers_wanted:
             self._answers_wanted -= 1
         oldest = began - LIST_AGE_S
