@@ -365,8 +365,9 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
 def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_asked_before_any_is_guessed():
     """Its absence may be a gap in a list (virtual seed 5752): a guess is for good."""
     before, _ = settled(pod(), [RUNNING])
-    record = PodRecord(last=replace(RUNNING, status=InstanceStatus.FAILED))
-    assert plan(before, [], record, node=NODE, now=NOW) == Look("eci-1")
+    for untold in (RUNNING.containers, ()):
+        record = PodRecord(last=replace(RUNNING, status=InstanceStatus.FAILED, containers=untold))
+        assert plan(before, [], record, node=NODE, now=NOW) == Look("eci-1")
     record.absent = True
     seen, _ = settled(before, [], record)
     assert seen["status"]["phase"] == "Failed"

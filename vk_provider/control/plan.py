@@ -522,7 +522,8 @@ def _ended_unseen(pod: Json, last: Instance, record: PodRecord, node: Node, now:
 
 def _is_told(ended: Instance) -> bool:
     """Whether the end of each of its containers is known, so that nothing has to be guessed."""
-    return all(each.state.kind is StateKind.TERMINATED for each in ended.containers)
+    kinds = {each.state.kind for each in ended.containers}
+    return kinds == {StateKind.TERMINATED}
 
 
 def _vanished(pod: Json, had: str, last: Instance | None, node: Node, now: Now) -> Action:
