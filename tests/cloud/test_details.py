@@ -10,6 +10,7 @@ from vk_provider import jsontext
 from vk_provider.cloud.eci import response
 from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.rereading import Rereader
+from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import Instance
 
 
@@ -84,3 +85,15 @@ def test_an_unchanged_item_is_the_same_report_on_whatever_page_it_stands(came_as
     reader.begin()
     reader.begin()
     assert reader.read(*came_as(item("b"))) is not first[1], "two answers without it: forgotten"
+
+
+@pytest.mark.parametrize("text", [b"1" * 5000, b"[" * 900 + b"]" * 900], ids=["a number of 5000 digits", "nested"])
+def test_an_item_that_cannot_be_read_is_no_answer_and_never_a_gap_in_one(text):
+    """Its form is looked at when the page is split, and no more: were it left out, it would look gone."""
+    (unread,) = response.page(jsontext.opened(b'{"Data": [{"containerGroupId": "a", "x": ' + text + b"}]}")).items
+
+    def deep(levels: int) -> object:
+        return response.item(unread) if not levels else deep(levels - 1)
+
+    with pytest.raises(CloudUnavailable):
+        deep(300)

@@ -336,7 +336,7 @@ PARSERS: tuple[Parser, ...] = (
         [json.dumps(answer).encode() for answer in ANSWERS],
         mutation.of_bytes,
         _cloud_text,
-        (ValueError,),
+        (ValueError, ProviderError),
     ),
     Parser("container log", [LOG], mutation.of_bytes, _log),
     Parser("watch", [WATCH], mutation.of_bytes, _watch, (KubeError,)),

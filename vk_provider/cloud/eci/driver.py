@@ -25,15 +25,13 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.stock import Place, StockMemory
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
-from vk_provider.jsontext import Unread
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
 from vk_provider.translate.annotations import PREFIX
 
 T = TypeVar("T")
-Item = dict[str, Any] | Unread
-Read = Callable[[Item], T]
+Read = Callable[[response.Item], T]
 
 # A listing during which groups come and go may come out short; a lost page always does.
 _LISTING_TRIES = 3
@@ -382,7 +380,7 @@ class EciCloud:
                 self._note_starting(instance)
         return found
 
-    def _noted(self, item: Item) -> tuple[str, InstanceStatus | None]:
+    def _noted(self, item: response.Item) -> tuple[str, InstanceStatus | None]:
         report = response.report(response.item(item))
         if report.id:
             self._details.note(report)

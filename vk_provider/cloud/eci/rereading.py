@@ -30,7 +30,7 @@ class Rereader:
         """A new answer, whose items are read one by one."""
         self._before, self._known = self._known, {}
 
-    def read(self, item: dict[str, Any] | Unread) -> InstanceReport:
+    def read(self, item: response.Item) -> InstanceReport:
         """One of a page's items."""
         digest = hash(bytes(item) if isinstance(item, Unread) else jsontext.dumps(item))
         report = self._before.get(digest) or self._report(response.item(item))

@@ -1,7 +1,8 @@
 """What ECI answers, made into the words of `model.instance`.
 
-Pure, and total: no JSON makes these functions raise. Two families of answers spell the same members differently
-(PascalCase, lowerCamelCase, and `StartedAtstartedAt`, eci.md 2.5), so everything is read through `fold`.
+Pure, and total: no JSON makes these functions raise, but `item`, which reads it. Two families of answers spell the
+same members differently (PascalCase, lowerCamelCase, and `StartedAtstartedAt`, eci.md 2.5), so everything is read
+through `fold`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from vk_provider import jsontext
 from vk_provider.cloud.base import Price
 from vk_provider.cloud.eci import skus, tags
 from vk_provider.cloud.eci.sizes import Size
+from vk_provider.errors import CloudUnavailable
 from vk_provider.jsontext import Unread
 from vk_provider.model.instance import (
     CloudCondition,
@@ -35,6 +37,7 @@ from vk_provider.model.workload import File, Flex, Nfs, Volume
 from vk_provider.translate.annotations import PREFIX
 
 Json = dict[str, Any]
+Item = Json | Unread  # of a page
 
 # Words only older documentation uses beside those of today (eci.md 3.1).
 _STATUSES: Mapping[str, InstanceStatus] = {
@@ -87,7 +90,7 @@ def _folded_name(key: str) -> str:
 class Page:
     """One page of a listing. total: how many items all pages together should give, None = not said."""
 
-    items: Sequence[Json | Unread]
+    items: Sequence[Item]
     next_token: str
     total: int | None
 
@@ -104,9 +107,16 @@ def page(answer: Any) -> Page:
     )
 
 
-def item(unread: Json | Unread) -> Json:
-    """One of a page; empty when it is no object."""
-    return _map(jsontext.loads(unread)) if isinstance(unread, Unread) else unread
+def item(unread: Item) -> Json:
+    """One of a page; empty when it is no object.
+
+    Raises CloudUnavailable when it cannot be read, as a number of thousands of digits: then nobody knows whose it is,
+    and left out it would look gone.
+    """
+    try:
+        return _map(jsontext.loads(unread)) if isinstance(unread, Unread) else unread
+    except ValueError as error:
+        raise CloudUnavailable("an item of the cloud's answer cannot be read") from error
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
