@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from tests.cloud.eciserver import EciServer
+from tests.cloud.eciserver import EciServer, Fault
 from tests.cloud.workloads import EVERYTHING, PI, owner
 from vk_provider.cloud.eci import tags
-from vk_provider.errors import CloudUnavailable, InstanceGone, OutOfCapacity, UnsupportedPod
+from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus
 from vk_provider.model.workload import File, Volume
 
@@ -140,6 +141,26 @@ async def test_statuses_come_two_hundred_a_page(eci, cloud):
     assert statuses["eci-0200"] is InstanceStatus.RUNNING
     assert eci.count("DescribeContainerGroupStatus") == 2
     assert "SinceSecond" not in eci.last("DescribeContainerGroupStatus")
+
+
+async def test_a_count_that_nobody_waits_for_rests_between_its_pages(eci, cloud):
+    for number in range(401):
+        add(eci, number)
+    began = time.monotonic()
+    assert len(await cloud.statuses(rest_s=0.1)) == 401
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_a_page_that_was_waited_for_too_long_has_all_counted_again_without_a_rest(eci, cloud):
+    """How long ECI remembers where the next page begins is not documented."""
+    for number in range(201):
+        add(eci, number)
+    eci.faults["DescribeContainerGroupStatus"].extend(["none", Fault(400, "InvalidParameter.NextToken")])
+    assert len(await cloud.statuses(rest_s=0.01)) == 201
+    assert eci.count("DescribeContainerGroupStatus") == 4
+    eci.faults["DescribeContainerGroupStatus"].extend(["none", Fault(400, "InvalidParameter.NextToken")])
+    with pytest.raises(CloudRefused):
+        await cloud.statuses()
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(1, "60"), (90, "90"), (99999, "3600")])

@@ -97,7 +97,7 @@ class MemoryCloud:
         self._enter("events")
         return [InstanceReport(each.id, events=each.events) for each in self._shown().values()]
 
-    async def statuses(self) -> Mapping[str, InstanceStatus]:
+    async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
         self._enter("statuses")
         return {key: each.status for key, each in self._shown().items()}
 

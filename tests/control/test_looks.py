@@ -16,6 +16,7 @@ from vk_provider.errors import CloudDenied
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
 
 MINUTE = 60
+PAGE = 200
 
 
 class CountedCloud(MemoryCloud):
@@ -26,7 +27,7 @@ class CountedCloud(MemoryCloud):
         self.looks: list[float] = []
         self.listened: list[float] = []
         self.listening_s = 0.0
-        self.counts: list[float] = []
+        self.counts: list[float] = []  # pages of them
         self.told: dict[str, InstanceReport] = {}
 
     async def changes(self, window_s):
@@ -38,9 +39,15 @@ class CountedCloud(MemoryCloud):
         await asyncio.sleep(self.listening_s)
         return []
 
-    async def statuses(self):
-        self.counts.append(asyncio.get_running_loop().time())
-        return await super().statuses()
+    async def statuses(self, *, rest_s=0.0):
+        counted: dict[str, InstanceStatus] = {}
+        while True:
+            self.counts.append(asyncio.get_running_loop().time())
+            page = [*self.instances.values()][len(counted) : len(counted) + PAGE]
+            counted |= {each.id: each.status for each in page}
+            if len(counted) >= len(self.instances):
+                return counted
+            await asyncio.sleep(rest_s)
 
     def tell(self, name: str, status: InstanceStatus) -> None:
         self.instances[name] = instance(name, status)
@@ -79,9 +86,10 @@ def test_a_quiet_node_with_five_thousand_pods_asks_less_than_forty_times_a_minut
         await asyncio.sleep(10 * MINUTE)
 
     play(cloud, ten_minutes)
-    looks = len(cloud.looks) + len(cloud.listened)
-    pages = len(cloud.counts) * 5000 / 200
-    assert (looks + pages) / 10 <= 35
+    calls = sorted([*cloud.looks, *cloud.listened, *cloud.counts])
+    assert len(calls) / 10 <= 35
+    assert max(sum(at <= other < at + MINUTE for other in calls) for at in calls) <= 36, "nor in any one minute"
+    assert len(cloud.counts) >= 3 * 5000 / PAGE, "in which all were counted three times"
 
 
 def test_what_begins_to_move_in_quiet_is_looked_at_within_the_interval() -> None:
@@ -193,6 +201,47 @@ def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
 def test_full_counts_grow_rarer_with_what_is_to_be_counted() -> None:
     pace = LookPace(2, 120)
     assert [pace.count_s(held) for held in (0, 1000, 4000, 5000, 10_000)] == [120, 120, 120, 150, 300]
+
+
+def test_what_a_count_took_is_part_of_the_time_to_the_next() -> None:
+    pace = LookPace(2, 120, count_took_s=100)
+    assert [pace.count_s(held) for held in (1000, 5000)] == [20, 50]
+    pace.count_took_s = 200
+    assert pace.count_s(1000) == 5, "and still there is a rest"
+
+
+def test_what_changes_while_all_are_counted_is_not_asked_for_again() -> None:
+    """The looks have told of it; a count that takes minutes is older than they are."""
+    cloud = CountedCloud(*(instance(f"i{number}") for number in range(3 * PAGE)))
+
+    async def story(poller, store):
+        await asyncio.sleep(121)
+        store.put(instance("i1", InstanceStatus.SUCCEEDED))  # counted already, as running
+        cloud.instances["new"] = instance("new", InstanceStatus.SCHEDULING)
+        store.put(instance("new"))
+        await asyncio.sleep(60)
+        assert "describe" not in cloud.calls
+        assert store.get("i1").status is InstanceStatus.SUCCEEDED
+        assert store.get("new").status is InstanceStatus.RUNNING
+        await asyncio.sleep(100)
+        assert cloud.calls.count("describe") == 1, "the next count differs, and no look told why"
+
+    play(cloud, story)
+    assert [at for at in cloud.counts if at < 250] == [120, 125, 130, 135, 240, 245]
+
+
+def test_one_that_left_while_all_are_counted_is_not_put_back() -> None:
+    cloud = CountedCloud(*(instance(f"i{number}") for number in range(3 * PAGE)))
+
+    async def story(poller, store):
+        await asyncio.sleep(126)
+        poller.denied("i1")
+        poller.denied(f"i{3 * PAGE - 1}")
+        await asyncio.sleep(60)
+        assert "describe" not in cloud.calls
+        assert len(store) == 3 * PAGE - 2
+
+    play(cloud, story)
 
 
 def test_while_a_hundred_start_the_bulk_call_is_made_oftener_from_the_moment_there_are_so_many() -> None:

@@ -1089,10 +1089,10 @@ async def test_a_pod_deleted_after_a_create_without_an_answer_goes_only_when_the
         await create(workload)
         raise CloudUnavailable("the answer was lost")
 
-    async def nothing_new(window_s, *, events):
+    async def nothing_new(window_s):
         return []
 
-    async def nothing_counted():
+    async def nothing_counted(*, rest_s):
         return {}
 
     world.cloud.create, world.cloud.changes, world.cloud.statuses = losing, nothing_new, nothing_counted

@@ -205,7 +205,7 @@ class SmallCloud:
     async def events(self, window_s: int) -> Sequence[InstanceReport]:
         return []
 
-    async def statuses(self) -> Mapping[str, InstanceStatus]:
+    async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
         return {}
 
     async def check(self) -> None: ...

@@ -108,8 +108,11 @@ class Cloud(Protocol):
         """
         ...
 
-    async def statuses(self) -> Mapping[str, InstanceStatus]:
-        """Every instance of ours by id, with its status only: the cheap full count that a sweep needs."""
+    async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
+        """Every instance of ours by id, with its status only: the cheap full count that a sweep needs.
+
+        rest_s: from one of its calls to the next, where nobody waits for it. Each status is as of its own call, then.
+        """
         ...
 
     def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
-from vk_provider.control.looks import LookPace
+from vk_provider.control.looks import COUNT_REST_S, LookPace
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.translate import status
@@ -341,12 +341,18 @@ class InstancePoller:
         return [*unknown], now
 
     async def sweep(self) -> None:
-        """Count everything: take in what no incremental look showed, and find out what is missing."""
-        counted = await self._cloud.statuses()
-        known = {instance.id: instance for instance in self._store}
-        await self._refresh([each for each in counted if each not in known or _differs(known[each], counted[each])])
+        """Count everything: take in what no incremental look showed, and find out what is missing.
+
+        A count takes minutes. Of one that came or changed meanwhile, the looks have told more than the count can.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        before = {instance.id: instance.status for instance in self._store}
+        counted = await self._cloud.statuses(rest_s=COUNT_REST_S)
+        self._pace.count_took_s = loop.time() - began
+        await self._refresh([each for each in counted if self._missed(before.get(each), counted[each], each)])
         suspects = []
-        for instance_id in known:
+        for instance_id in [each for each in before if each in self._store]:
             if instance_id in counted:
                 self._missing.pop(instance_id, None)
                 continue
@@ -356,6 +362,12 @@ class InstancePoller:
         await self._remove_if_gone(suspects)
         for instance_id in [each for each in self._missing if each not in self._store]:
             del self._missing[instance_id]
+
+    def _missed(self, before: InstanceStatus | None, counted: InstanceStatus, instance_id: str) -> bool:
+        """Whether no look told what was counted of it: it was not known and is not, or stands as `before`."""
+        instance = self._store.get(instance_id)
+        now = instance.status if instance else None
+        return now is before and (now is None or counted not in (InstanceStatus.UNKNOWN, now))
 
     async def _list(self) -> None:
         began = asyncio.get_running_loop().time()
@@ -499,7 +511,3 @@ class InstancePoller:
         self._leaving.pop(instance_id, None)
         self._store.remove(instance_id)
         log.info("instance gone instance=%s pod=%s/%s", instance_id, instance.owner.namespace, instance.owner.name)
-
-
-def _differs(instance: Instance, counted: InstanceStatus) -> bool:
-    return counted not in (InstanceStatus.UNKNOWN, instance.status)

@@ -22,6 +22,7 @@ CALLS_A_MINUTE = 270
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
 COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
+COUNT_REST_S = 5.0  # between two of these calls: nobody waits for a count, and no minute is to have all of its calls
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class LookPace:
     events_took_s: float = 0.0
     look_took_s: float = 0.0
     crowd_at: float = float("-inf")
+    count_took_s: float = 0.0
     _calls: deque[tuple[float, int]] = field(default_factory=deque)  # of the last minute's looks: when, and how many
 
     def looked(self, began: float, *, took_s: float, told: int) -> None:
@@ -66,4 +68,5 @@ class LookPace:
 
     def count_s(self, instances: int) -> float:
         """From one full count to the next: with very many it is rarer, so that what it costs a minute is bounded."""
-        return max(self.sweep_s, instances * 60 / COUNTED_PER_MINUTE)
+        apart_s = max(self.sweep_s, instances * 60 / COUNTED_PER_MINUTE)
+        return max(COUNT_REST_S, apart_s - self.count_took_s)

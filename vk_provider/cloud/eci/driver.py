@@ -225,11 +225,16 @@ class EciCloud:
         of_pod = [item for item in items if response.tags_of(item).get(tags.UID) == uid]
         return tuple(self._instances(of_pod).values())
 
-    async def statuses(self) -> Mapping[str, InstanceStatus]:
-        reports = await self._whole(
-            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token),
-            self._noted,
-        )
+    async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
+        def ask(token: str) -> EciRequest:
+            return request.describe_statuses(tag_filter=self._ours, next_token=token)
+
+        try:
+            reports = await self._whole(ask, self._noted, rest_s=rest_s)
+        except CloudRefused:
+            if not rest_s:
+                raise
+            reports = await self._whole(ask, self._noted)  # how long a page's token is good for is not documented
         counted = {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
         self._details.counted(counted.keys())
         return counted
@@ -334,18 +339,23 @@ class EciCloud:
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
-    async def _whole(self, ask: Callable[[str], EciRequest], read: Read[T]) -> Sequence[T]:
+    async def _whole(self, ask: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0) -> Sequence[T]:
         """Every item of every page. Raises CloudUnavailable when the pages hold fewer than the cloud counts: nobody may
-        take a part for the whole."""
+        take a part for the whole.
+
+        rest_s: between two pages of the first try.
+        """
         got = total = 0
-        for _ in range(_LISTING_TRIES):
-            items, total = await self._pages(ask, read)
+        for tried in range(_LISTING_TRIES):
+            items, total = await self._pages(ask, read, rest_s=0.0 if tried else rest_s)
             got = len(items)
             if got >= total:
                 return items
         raise CloudUnavailable(f"listing incomplete: the cloud counts {total} instances and shows {got}")
 
-    async def _pages(self, ask: Callable[[str], EciRequest], read: Read[T]) -> tuple[Sequence[T], int]:
+    async def _pages(
+        self, ask: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0
+    ) -> tuple[Sequence[T], int]:
         """What was read of the items, and the smallest number that a page said there were in all (0 if none said).
 
         read: is given each item as soon as it is there, and unread as it came: all of them, even of a page, would take
@@ -366,6 +376,8 @@ class EciCloud:
             if token in seen:
                 raise CloudUnavailable("listing incomplete: the cloud sends the same page again and again")
             seen.add(token)
+            if rest_s:
+                await asyncio.sleep(rest_s)
 
     def _instances(self, items: Iterable[dict[str, Any]]) -> dict[str, Instance]:
         """Those that are ours, by id; notes on the way which have init containers at work."""
