@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--idle",
         type=float,
-        default=30.0,
+        default=150.0,
         metavar="S",
         help="how long idleness is measured; 0 = neither that nor starts",
     )
@@ -96,7 +96,7 @@ async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
         result.bursts.append(found)
         if args.idle and (size == sizes[-1] or size >= 5000):
             report.say(f"{size} pods, and nothing happens")
-            result.idles.append(await steady.idle(api, provider, size, seconds=args.idle))
+            result.idles.append(await steady.idle(api, provider, cloud, size, seconds=args.idle))
             report.say(f"a start with {size} pods")
             result.starts.append((size, await steady.start(api, watcher, provider, cloud)))
         report.say(f"{size} pods deleted at once")

@@ -72,7 +72,12 @@ def _sections(result: Result) -> Iterator[tuple[str, Sequence[Row]]]:
     for idle in result.idles:
         steady += [
             (f"idle with {idle.pods:,} pods: CPU of one core", f"{idle.cpu_share:.2%}", "≤ 2 %", ""),
-            ("    cloud calls a minute", f"{idle.cloud_calls:.0f}", "≤ 40", ""),
+            (
+                "    cloud calls a minute, on average / in the busiest",
+                f"{idle.cloud_calls:.0f} / {idle.busiest_minute}",
+                "≤ 40",
+                "",
+            ),
             (
                 "    API requests a minute / writes but the lease",
                 f"{idle.requests:.0f} / {idle.writes:.0f}",

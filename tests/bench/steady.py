@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.bench import burst
-from tests.bench.api import Api
+from tests.bench.api import Api, Json
 from tests.bench.burst import Burst
 from tests.bench.parts import Cloud, Provider, Watcher, until
 
 
 @dataclass(slots=True)
 class Idle:
-    """cpu_share: of one core. Requests and calls a minute; writes: those that are not the lease."""
+    """cpu_share: of one core. Requests and calls a minute; writes: those that are not the lease.
+
+    busiest_minute: the cloud calls of that minute which had most of them.
+    """
 
     pods: int
     cpu_share: float
     cloud_calls: float
+    busiest_minute: int
     requests: float
     writes: float
     rss_mb: float
 
 
-async def idle(api: Api, provider: Provider, pods: int, *, seconds: float) -> Idle:
+async def idle(api: Api, provider: Provider, cloud: Cloud, pods: int, *, seconds: float) -> Idle:
+    """Long enough for one full count of the cloud's, which begins every 150 s where there are 5,000."""
+    since = time.time()
     counts, cost, began = await provider.counts(api), provider.cost(), time.monotonic()
     await asyncio.sleep(seconds)
     after, took = provider.cost(), time.monotonic() - began
@@ -34,10 +42,16 @@ async def idle(api: Api, provider: Provider, pods: int, *, seconds: float) -> Id
         pods=pods,
         cpu_share=(after.cpu_s - cost.cpu_s) / took,
         cloud_calls=spent.cloud.total() * 60 / took,
+        busiest_minute=_busiest_minute(await asyncio.to_thread(cloud.journal), since),
         requests=spent.kube.total() * 60 / took,
         writes=sum(n for kind, n in writes.items() if "leases" not in kind) * 60 / took,
         rss_mb=after.rss_mb,
     )
+
+
+def _busiest_minute(entries: Sequence[Json], since: float) -> int:
+    calls = sorted(each["when"] for each in entries if each["kind"] == "call" and each["when"] >= since)
+    return max((bisect_left(calls, at + 60.0) - number for number, at in enumerate(calls)), default=0)
 
 
 async def trickle(
