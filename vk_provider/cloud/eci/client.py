@@ -92,21 +92,16 @@ class EciClient:
 
         Raises CloudError of the kind `codes` gives, after the tries are used up.
         """
-        last: CloudError | None = None
+        failures: list[CloudError] = []
         try:
             async with asyncio.timeout(self._settings.call_deadline_s):
-                async for attempt in self._tries():
-                    with attempt:
-                        try:
-                            answer = await self._fresh(request)
-                        except CloudError as error:
-                            last = error
-                            raise
-                        self._budget.succeeded()
-                        return answer
+                try:
+                    return await self._tried(request)
+                except CloudError as error:
+                    failures.append(error)
+                return await self._tried_again(request, failures)
         except TimeoutError as error:
-            raise last or self._too_late(request) from error
-        raise AssertionError("tenacity ends with a result or an exception")
+            raise (failures[-1] if failures else self._too_late(request)) from error
 
     async def close(self) -> None:
         if self._session is not None:
@@ -114,6 +109,29 @@ class EciClient:
             self._session = None
 
     # --- retries ------------------------------------------------------------------------------------------------------
+
+    async def _tried(self, request: EciRequest) -> Mapping[str, Any]:
+        answer = await self._fresh(request)
+        self._budget.succeeded()
+        return answer
+
+    async def _tried_again(self, request: EciRequest, failures: list[CloudError]) -> Mapping[str, Any]:
+        """failures: the first try's, to which those of the others are added.
+
+        The first try is made without tenacity and is only told to it here: a loop of its leaves thirty objects in a
+        ring, which lie about in a burst until the collector comes.
+        """
+        untold = failures[:]
+        async for attempt in self._tries():
+            with attempt:
+                if untold:
+                    raise untold.pop()
+                try:
+                    return await self._tried(request)
+                except CloudError as error:
+                    failures.append(error)
+                    raise
+        raise AssertionError("tenacity ends with a result or an exception")
 
     def _tries(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
