@@ -94,7 +94,7 @@ class Provider:
         self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
         self._queue = KeyedQueue()
-        self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name)
+        self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name, family=pods.family_of)
         self._pods.subscribe(self._queue.add)
         self._reflector = Reflector(
             client, paths.pods(), self._pods, params={"fieldSelector": f"spec.nodeName={config.node_name}"}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import marshal
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -23,6 +22,7 @@ from vk_provider.backoff import Backoff
 from vk_provider.errors import Gone, KubeError, KubeUnavailable
 from vk_provider.kube.answers import from_status
 from vk_provider.kube.client import Json, KubeClient
+from vk_provider.kube.packing import Packed, Packer, unpack
 from vk_provider.kube.store import Store
 
 log = logging.getLogger(__name__)
@@ -155,21 +155,23 @@ class Reflector:
     async def _list(self, state: Empty) -> str:
         """Read all pages, then swap the store's content. Returns the list's version.
 
-        A page waits as bytes: nobody works with it before the last one is there.
+        A page waits packed: nobody works with it before the last one is there.
         """
         params = {**self._params, "resourceVersion": state.list_from}
         if state.list_from == NEWEST and state.page:
             params["limit"] = str(state.page)  # with another version a limit would mean exactly that version
-        waiting: list[bytes] = []
+        waiting: list[Packed | Json] = []
+        packer = Packer()
         while True:
             answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
-            waiting += [marshal.dumps(self._slimmed(item)) for item in answer.get("items") or ()]
+            waiting += [packer.pack(item) or item for item in map(self._slimmed, answer.get("items") or ())]
             meta = answer.get("metadata") or {}
             version = str(meta.get("resourceVersion") or "")
             if not meta.get("continue"):
                 break
             params = {**self._params, "limit": str(state.page or PAGE), "continue": str(meta["continue"])}
-        self.store.replace(map(marshal.loads, waiting), resource_version=version)
+        items = (unpack(each) if isinstance(each, Packed) else each for each in waiting)
+        self.store.replace(items, resource_version=version)
         log.info("%s: listed objects=%d version=%s", self._path, len(waiting), version)
         return version
 

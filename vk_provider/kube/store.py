@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import marshal
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from vk_provider.kube.packing import Packed, Packer, unpack
 
 T = TypeVar("T")
 _MOST_TOMBSTONES = 20_000
 # Objects that are not packed: as many as the workers have in hand. A pod takes four times its bytes in dicts, and when
 # thousands come at once most of them wait for their turn.
-_MOST_AWAKE = 128
+_MOST_AWAKE = 64
 FOR_GOOD = "9" * 40  # newer than any version: a uid whose object is no more never comes back
 
 
@@ -30,18 +31,14 @@ def is_older(version: str, than: str) -> bool:
 
 @dataclass(slots=True)
 class _Held(Generic[T]):
-    """packed: the object as bytes, while nobody works with it."""
+    """item: packed while nobody works with it."""
 
     version: str
     index: Hashable
-    item: T | None
-    packed: bytes = b""
+    item: T | Packed
 
     def get(self) -> T:
-        if self.item is not None:
-            return self.item
-        unpacked: Any = marshal.loads(self.packed)  # noqa: S302 -- our own bytes
-        return unpacked  # type: ignore[no-any-return]
+        return unpack(self.item) if isinstance(self.item, Packed) else self.item
 
 
 class Store(Generic[T]):
@@ -50,8 +47,8 @@ class Store(Generic[T]):
     key: names one life of one object (a uid).
     version: its resourceVersion; None for objects that have none, which then count as changed when they are unequal.
     index: a second way in, not unique, as namespace/name.
-    Objects are of plain JSON. One that `rest` was said of, or that came before many others, is kept as bytes: a
-    quarter of what its dicts take.
+    family: what is much alike, as the pods of one Job.
+    Objects are of plain JSON. One that `rest` was said of, or that came before many others, is kept packed.
     `ready` is set once the first complete list is in.
     """
 
@@ -61,11 +58,14 @@ class Store(Generic[T]):
         key: Callable[[T], str],
         version: Callable[[T], str] | None = None,
         index: Callable[[T], Hashable] | None = None,
+        family: Callable[[T], Hashable] = lambda _: None,
     ) -> None:
         self.ready = asyncio.Event()
         self.key = key
         self._version = version
         self._index = index
+        self._family = family
+        self._packer = Packer()
         self._objects: dict[str, _Held[T]] = {}
         self._awake: OrderedDict[str, None] = OrderedDict()
         self._by_index: dict[Hashable, tuple[str, ...]] = {}
@@ -86,8 +86,8 @@ class Store(Generic[T]):
         """Nobody is going to look at it for a while."""
         self._awake.pop(key, None)
         held = self._objects.get(key)
-        if held is not None and held.item is not None:
-            held.item, held.packed = None, marshal.dumps(held.item)
+        if held is not None and not isinstance(held.item, Packed):
+            held.item = self._packer.pack(held.item, self._family(held.item)) or held.item
 
     def find(self, index: Hashable) -> list[T]:
         """Objects under an index value, oldest insertion first; a namesake of another uid is one more."""

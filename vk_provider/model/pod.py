@@ -62,6 +62,12 @@ def controller_of(pod: Mapping[str, Any]) -> Json | None:
     return next((owner for owner in owners if owner.get("controller")), None)
 
 
+def family_of(pod: Mapping[str, Any]) -> str:
+    """Those of one are much alike: the controller's uid, or the namespace where nobody controls it."""
+    owner = controller_of(pod)
+    return str(owner["uid"] if owner is not None else pod["metadata"].get("namespace"))
+
+
 def is_daemon(pod: Mapping[str, Any]) -> bool:
     owner = controller_of(pod)
     return owner is not None and owner.get("kind") == "DaemonSet"
