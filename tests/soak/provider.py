@@ -20,7 +20,7 @@ from tests.soak.leaks import plant
 from tests.soak.sample import HEAP
 from vk_provider import app, cli  # all modules are there before anything is changed in them
 from vk_provider.cloud.eci import response
-from vk_provider.kube import recorder, store
+from vk_provider.kube import packing, recorder, store
 from vk_provider.kube.correlate import Correlator
 from vk_provider.metrics import Registry
 
@@ -28,7 +28,8 @@ CACHES = ("_instant", "_same", "_running", "_condition")
 
 
 def make_memories_small() -> None:
-    recorder._MIRRORED_MEMORY = 1000  # 100,000 names of events, 30 MB
+    recorder._MIRRORED_MEMORY = 1000  # 50,000 names of events, 8 MB
+    packing._MOST_FAMILIES = 16  # 256 examples, one for each controller, 1 MB
     store._MOST_TOMBSTONES = 200  # 20,000 uids and versions, 5 MB
     # 4,096 times as they were told, 2 MB, and as many short texts, 1 MB; 1,024 states and conditions each, 1 MB.
     for name in CACHES:

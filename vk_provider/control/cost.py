@@ -6,6 +6,7 @@ All of it is an estimate: seconds by the cloud's own times, rounded up as a bill
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -45,7 +46,8 @@ class CostBook:
         price = self._price(instance)
         if price is None:
             return ""
-        return f"{price.per_hour:.4f} {price.currency}/h ({'list price' if price.is_list else 'by the cloud'})"
+        source = "list price" if price.is_list else "by the cloud"
+        return sys.intern(f"{price.per_hour:.4f} {price.currency}/h ({source})")  # thousands of pods cost the same
 
     def gone(self, instance: Instance) -> None:
         """It leaves the store now."""

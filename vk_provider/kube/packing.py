@@ -1,7 +1,7 @@
 """Objects of plain JSON as bytes, of those that are much alike only what differs.
 
-The pods of a Job are the same text but for a few words, and a text is a quarter of what its dicts take: with another one
-as deflate's dictionary, two and a half kilobytes become two hundred bytes, in 15 µs. Pure but for its memory.
+The pods of a Job are the same text but for a few words, and a text is a quarter of what its dicts take: with another
+one as deflate's dictionary, two and a half kilobytes become two hundred bytes, in 15 µs. Pure but for its memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,8 +24,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-class Packed(NamedTuple):
-    """example: the text that it was packed with, shared by many."""
+class Packed(msgspec.Struct, frozen=True, gc=False):
+    """example: the text that it was packed with, shared by many. Half the size of a tuple of the two."""
 
     content: bytes
     example: bytes

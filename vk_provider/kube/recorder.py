@@ -109,7 +109,7 @@ class Recorder:
         self._clock = clock
         self._began, self._began_s = clock(), time.monotonic()
         self._correlator = Correlator()
-        self._mirrored: Lru[int] = Lru(_MIRRORED_MEMORY)  # Name → count on the server
+        self._mirrored: Lru[int] = Lru(_MIRRORED_MEMORY)  # hash of the Name, a third of its size → count on the server
         self._mirroring: dict[Name, Series] = {}  # those in line or in flight
         self._in_flight = 0
         self._work = asyncio.Event()
@@ -158,7 +158,7 @@ class Recorder:
             for event in answer.get("items") or ():
                 if (event.get("source") or {}).get("host") == host:
                     names.add(event["metadata"]["name"])
-                    self._mirrored.put(_name(event), count_of(event))
+                    self._mirrored.put(hash(_name(event)), count_of(event))
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return names
@@ -186,7 +186,7 @@ class Recorder:
     def _mirror(self, event: Json) -> Series | None:
         """The series to send, or None when the server has it, or had it and forgot."""
         name, count = _name(event), count_of(event)
-        known = self._mirrored.get(name) or 0
+        known = self._mirrored.get(hash(name)) or 0
         series = self._mirroring.get(name)
         if series is not None:
             if count > series.count:
@@ -281,7 +281,7 @@ class Recorder:
         if series.count > count:
             return True
         if series.mirrored:
-            self._mirrored.put(_name(event), series.on_server)
+            self._mirrored.put(hash(_name(event)), series.on_server)
             self._mirroring.pop(_name(event), None)
         return False
 
