@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 _MOST_FAMILIES = 256
-_ALIKE = 0.25  # of its text: what takes more is not like its family any more, which gets a new example then
-_LEAST_USED = 16  # times before that, for an example stays as long as one is that was packed with it
+_ALIKE = 0.125  # of its text: what takes more is not like the example
+_LEAST_USED = 16  # times before an example is replaced, for it stays as long as one is that was packed with it
 _FAST = 1
 _LEAST_WINDOW, _MOST_WINDOW = 12, 15  # bits; deflate's memory grows with it
 
@@ -32,16 +32,17 @@ class Packed(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(slots=True)
-class _Family:
-    example: bytes
+class _Example:
+    text: bytes
     used: int = 0
 
 
 class Packer:
-    """Remembers the text of one object of each family, of `_MOST_FAMILIES` at most."""
+    """Remembers one example for all, and one for each family that is not like it, of `_MOST_FAMILIES` at most."""
 
     def __init__(self) -> None:
-        self._families: OrderedDict[Hashable, _Family] = OrderedDict()
+        self._common: _Example | None = None
+        self._families: OrderedDict[Hashable, _Example] = OrderedDict()
 
     def pack(self, item: Any, family: Hashable = None) -> Packed | None:
         """family: what is probably much alike. None where the item has no such form, as a number of more than 64 bits:
@@ -50,22 +51,25 @@ class Packer:
             text = _encode(item)
         except (OverflowError, ValueError, RecursionError):
             return None
-        known = self._families.get(family)
-        example = known.example if known is not None else self._any_example()
-        packed = Packed(_deflated(text, example), example)
-        if known is None:
-            self._families[family] = _Family(text)
-            if len(self._families) > _MOST_FAMILIES:
-                self._families.popitem(last=False)
-            return packed
-        self._families.move_to_end(family)
-        known.used += 1
-        if known.used >= _LEAST_USED and len(packed.content) > len(text) * _ALIKE:
-            self._families[family] = _Family(text)
+        own = self._families.get(family)
+        example = own or self._common
+        if example is None:
+            self._common = _Example(text)
+            return Packed(_deflated(text, b""), b"")
+        packed = Packed(_deflated(text, example.text), example.text)
+        example.used += 1
+        if len(packed.content) > len(text) * _ALIKE:
+            self._unlike(text, family, example)
         return packed
 
-    def _any_example(self) -> bytes:
-        return next(reversed(self._families.values())).example if self._families else b""
+    def _unlike(self, text: bytes, family: Hashable, example: _Example) -> None:
+        """A worn example gives way to this text; a family that does not share a fresh one gets its own."""
+        if example.used >= _LEAST_USED:
+            example.text, example.used = text, 0
+        elif example is self._common:
+            self._families[family] = _Example(text)
+            if len(self._families) > _MOST_FAMILIES:
+                self._families.popitem(last=False)
 
 
 def unpack(packed: Packed) -> Any:

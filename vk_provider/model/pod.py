@@ -65,7 +65,7 @@ def controller_of(pod: Mapping[str, Any]) -> Json | None:
 def family_of(pod: Mapping[str, Any]) -> str:
     """Those of one are much alike: the controller's uid, or the namespace where nobody controls it."""
     owner = controller_of(pod)
-    return str(owner["uid"] if owner is not None else pod["metadata"].get("namespace"))
+    return str(owner.get("uid") if owner is not None else pod["metadata"].get("namespace"))
 
 
 def is_daemon(pod: Mapping[str, Any]) -> bool:
