@@ -126,7 +126,7 @@ class LivingCloud(MemoryCloud):
 
     def _begin_again(self, instance_id: str) -> None:
         if self._is(instance_id, InstanceStatus.RESTARTING):
-            self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
+            self._start_all(instance_id)
             again = self.instances[instance_id].containers
             counted = tuple(replace(each, restart_count=each.restart_count + 1) for each in again)
             self.set(instance_id, status=InstanceStatus.RUNNING, containers=counted)
@@ -177,8 +177,15 @@ class LivingCloud(MemoryCloud):
 
     def _run(self, instance_id: str) -> None:
         if self._is(instance_id, InstanceStatus.SCHEDULING):
-            self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
+            self._start_all(instance_id)
             self.set(instance_id, status=InstanceStatus.RUNNING, ip="10.0.9.9")
+
+    def _start_all(self, instance_id: str) -> None:
+        self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
+        for each in self.instances[instance_id].containers:
+            told = f"{instance_id}.{each.name}-starts"
+            count = 1 + sum(event.count for event in self.instances[instance_id].events if event.id == told)
+            self.event(instance_id, told, count=count, reason="Started", message=f"Started container {each.name}")
 
     def _end(self, instance_id: str, code: int) -> None:
         if self._is(instance_id, InstanceStatus.RUNNING, InstanceStatus.UPDATING):

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from vk_provider.model.instance import CloudEvent
-from vk_provider.translate.events import involved, is_of_our_restart, own_event, pod_event, repeat, stopping
+from vk_provider.model.instance import (
+    CloudEvent,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceStatus,
+    Owner,
+    StateKind,
+)
+from vk_provider.translate.events import (
+    involved,
+    is_of_our_restart,
+    own_event,
+    pod_event,
+    repeat,
+    stopping,
+    tells_of_starts,
+)
 
 POD = {
     "metadata": {"name": "pi-x7k2p", "namespace": "vk", "uid": "u-1", "resourceVersion": "42"},
@@ -190,3 +208,41 @@ def test_events_of_a_node():
 
 def test_repeat_counts_up():
     assert repeat(own(involved(POD), count=4)) == {"count": 4, "lastTimestamp": LATER, "message": "no stock"}
+
+
+def began(name, at, *, ended=False):
+    state = ContainerState(StateKind.TERMINATED if ended else StateKind.RUNNING, started_at=at)
+    return ContainerReport(name, state)
+
+
+def told_of(name, at):
+    return CloudEvent(f"{name}-{at}", "Normal", "Started", f"Started container {name}", last_at=at)
+
+
+EARLY, LATE = "2026-01-02T03:00:05Z", "2026-01-02T03:00:12Z"
+WAITS = ContainerReport("main", ContainerState(StateKind.WAITING))
+
+
+@pytest.mark.parametrize(
+    ("init", "containers", "told", "expected"),
+    [
+        ([], [WAITS], [], True),
+        ([], [began("a", EARLY)], [], False),
+        ([], [began("a", EARLY, ended=True)], [], False),
+        ([], [began("a", EARLY)], [told_of("a", EARLY)], True),
+        ([], [began("a", EARLY)], [CloudEvent("1", "Normal", "Created", "Created container a", last_at=LATE)], False),
+        ([], [began("a", EARLY)], [replace(told_of("a", ""), first_at=EARLY)], True),
+        ([], [began("a", LATE)], [told_of("a", EARLY)], False),
+        ([], [replace(WAITS, last_state=began("a", LATE).state)], [told_of("a", EARLY)], False),
+        ([], [began("a", EARLY), began("b", EARLY)], [told_of("a", EARLY)], False),
+        ([], [began("a", EARLY), began("b", EARLY)], [told_of("a", EARLY), told_of("b", EARLY)], True),
+        ([began("i", EARLY, ended=True)], [began("a", LATE)], [told_of("a", LATE)], False),
+        ([began("i", EARLY, ended=True)], [WAITS], [told_of("i", EARLY)], True),
+    ],
+)
+def test_whether_events_tell_of_all_that_began(init, containers, told, expected):
+    owner = Owner("c", "vk", "web", "pod", "uid")
+    seen = Instance(
+        "eci-1", owner, InstanceStatus.RUNNING, containers=containers, init_containers=init, events=tuple(told)
+    )
+    assert tells_of_starts(seen) is expected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import COUNT_REST_S, LookPace
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
-from vk_provider.translate import status
+from vk_provider.translate import events, status
 from vk_provider.translate.node import CloudHealth
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ LIST_AGE_S = 300  # how old a list may be at the most: events since are asked fo
 ANSWERS_AFTER_NONE = 6  # answers that tell of events, after one that told of none while something was on its way
 MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
+UNTOLD_S = 60.0  # after which no look for events goes back to a start any more, at the usual pace
 SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
 BATCH = 20
 DEPARTURE_S = 0.5
@@ -40,6 +41,7 @@ QUESTIONS_AT_ONCE = 8
 AT_ONCE = 10  # questions about single instances, where no witness stands for many
 BY_NAME_S = 0.5  # a question about one that turned out to be there: it will be asked again and again
 MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
+MOST_ASKED = 5 * BATCH  # of whose starts no event tells, after one look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 
@@ -186,6 +188,7 @@ class InstancePoller:
         self._answers_wanted = 0  # that tell of events, until all of what was before the last ones counts as told
         self._changes: TakenIn = {}
         self._events: TakenIn = {}
+        self._untold: dict[str, float] = {}  # ids of those whose newest start no event tells of → loop time it was seen
         self.ready = asyncio.Event()
 
     def expect_departure(self, instance_id: str) -> None:
@@ -323,6 +326,7 @@ class InstancePoller:
         oldest = began - LIST_AGE_S
         self._events_good_at = max(oldest, self._events_good_at or oldest) if self._answers_wanted else began
         self._pace.events_took_s = loop.time() - began
+        await self._ask_for_untold(began)
 
     def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
         """The ids of those that are not known yet, each once; and what is `before` to the next answer of this call."""
@@ -337,8 +341,26 @@ class InstancePoller:
                 self._store.put(merge(known, report))
                 if self._store.get(report.id) is not known:
                     self._pace.changed_at = asyncio.get_running_loop().time()
+                    self._note_untold(report.id)
             now[id(report)] = report, self._store.get(report.id)
         return [*unknown], now
+
+    def _note_untold(self, instance_id: str) -> None:
+        instance = self._store.get(instance_id)
+        if instance is None or events.tells_of_starts(instance):
+            self._untold.pop(instance_id, None)
+        else:
+            self._untold.setdefault(instance_id, asyncio.get_running_loop().time())
+
+    async def _ask_for_untold(self, heard_at: float) -> None:
+        """Ask about them by id, once each: partial answers may have left them out until their events were too old."""
+        due = [each for each, seen_at in self._untold.items() if heard_at - seen_at >= UNTOLD_S][:MOST_ASKED]
+        there = [each for each in due if each in self._store]
+        found = await self._refresh(there)
+        for each in due:
+            self._untold.pop(each, None)
+            if each in there and each not in found:
+                self._untold[each] = heard_at  # this answer was a part as well
 
     async def sweep(self) -> None:
         """Count everything: take in what no incremental look showed, and find out what is missing.
@@ -376,10 +398,14 @@ class InstancePoller:
         self._good_at = self._pace.events_at = began
         self._events_good_at = began - LIST_AGE_S
 
-    async def _refresh(self, instance_ids: Sequence[str]) -> None:
-        if instance_ids:
-            for instance in (await self._cloud.describe(instance_ids)).values():
-                self._store.put(instance)
+    async def _refresh(self, instance_ids: Sequence[str]) -> Collection[str]:
+        """Take in all that the cloud has of them; returns those that the answer told of."""
+        if not instance_ids:
+            return ()
+        found = await self._cloud.describe(instance_ids)
+        for instance in found.values():
+            self._store.put(instance)
+        return found.keys()
 
     async def _see_off_for_ever(self) -> None:
         """Oftener than anything else is asked: the last states of a container can be seen for seconds only."""

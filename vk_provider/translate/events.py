@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import re
 
-from vk_provider.model.instance import CloudEvent
+from vk_provider.model.instance import CloudEvent, Instance, began_at
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, is_terminal
 from vk_provider.translate.probes import health
 
 CLOUD_HOST = "eci"  # shown as `From: kubelet, eci`, which tells the cloud's word from our own
 COMPONENT = "kubelet"
+STARTED = "Started"
 MIRRORED_BY_ANNOTATION = "vk-provider.io/mirrored-by"
 _NODE_EVENTS_NAMESPACE = "default"
 _NAME_MAX = 253
@@ -79,6 +80,18 @@ def is_of_our_restart(pod: Json, event: CloudEvent) -> bool:
 def _restarts(pod: Json, container: Json) -> bool:
     duties = health(pod, container).duties
     return duties.startup is not None or duties.liveness is not None
+
+
+def tells_of_starts(instance: Instance) -> bool:
+    """Whether of each container that began an event tells, and of the newest start of all.
+
+    Both bear the cloud's own time. A cloud that tells of a start in another word does not tell of it.
+    """
+    began = [at for each in (*instance.init_containers, *instance.containers) if (at := began_at(each))]
+    if not began:
+        return True
+    told = [each.last_at or each.first_at for each in instance.events if each.reason == STARTED]
+    return len(told) >= len(began) and max(told) >= max(began)
 
 
 def _is_stop(event: CloudEvent) -> bool:
