@@ -171,6 +171,7 @@ class Group:
     deadline: Timer | None = None
     pending_limit: Timer | None = None
     runtime_data: Any = None
+    shown: Json | None = None  # its status as the API gives it, until the store is told of a change
 
     @property
     def name(self) -> str:

@@ -37,7 +37,7 @@ class Queries:
         """DescribeContainerGroupStatus: 200 a page at most, 50 by default."""
         values = decode(shapes.STATUS, flat)
         found, token, total = self._page(values, _between(values, "Limit", 1, 200, default=50))
-        return {"NextToken": token, "TotalCount": total, "Data": [views.group_status(group) for group in found]}
+        return {"NextToken": token, "TotalCount": total, "Data": [_status(group) for group in found]}
 
     def events(self, flat: Mapping[str, str]) -> Json:
         """DescribeContainerGroupEvents."""
@@ -293,6 +293,13 @@ def _tag_filter(tags: list[Json]) -> frozenset[tuple[str, str | None]]:
         if not tag.get("Key"):
             raise missing(f"Tag.{number}.Key")
     return frozenset((tag["Key"], tag.get("Value")) for tag in tags)
+
+
+def _status(group: Group) -> Json:
+    """Made once a change: while thousands come or go, each look shows all of them."""
+    if group.shown is None:
+        group.shown = views.group_status(group)
+    return group.shown
 
 
 def _cut(groups: Iterable[Group], limit: int, kind: str, total: int) -> tuple[list[Group], str, int]:

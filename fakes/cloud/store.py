@@ -84,6 +84,7 @@ class Store:
         """Note that something a caller can see has changed."""
         if group.id not in self._by_id:
             return
+        group.shown = None
         self._drop_change(group)
         self.version += 1
         self._change_seq += 1

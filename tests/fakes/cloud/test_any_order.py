@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fakes.cloud.errors import ApiError
 from fakes.cloud.group import ENDED, GROUP_TRANSITIONS
 from fakes.cloud.lifecycle import Settings
+from fakes.cloud.views import group_status
 from tests.fakes.cloud.world import World
 
 SCENARIO = """
@@ -100,7 +101,8 @@ def check(world):
     assert len(addresses) == len(set(addresses))
     listed = world.queries.groups({"RegionId": "cn-hangzhou"})
     assert listed["TotalCount"] == len(store)
-    world.queries.statuses({"RegionId": "cn-hangzhou", "Limit": "200"})
+    shown = world.queries.statuses({"RegionId": "cn-hangzhou", "Limit": "200"})["Data"]
+    assert shown == list(map(group_status, store))  # what is remembered of one is what it would be now
     for group in store:
         assert group.status != "Pending" or not all(container.created for container in group.containers)
         assert (group.ended_at is not None) == (group.status in ENDED)
