@@ -51,7 +51,7 @@ def _weigh(root: object, seen: set[int]) -> int:
 _HOLDERS: Mapping[str, tuple[str, ...]] = {
     "Store": ("_tombstones", "_by_index", "_objects"),
     "InstanceStore": ("_by_uid", "_by_id", "_moving"),
-    "InstancePoller": ("_changes", "_events", "_leaving", "_missing"),
+    "InstancePoller": ("_changes", "_events", "_leaving", "_missing", "_untold"),
     "Rereader": ("_known", "_before"),
     "PodController": ("_records", "_inherited"),
     "Correlator": ("_buckets", "_similar", "_series"),

@@ -433,6 +433,22 @@ async def test_who_is_missing_in_the_answer_about_it_too_is_asked_about_again_an
     assert "describe" not in world.cloud.calls
 
 
+async def test_where_no_event_may_be_read_nothing_gathers_and_a_list_later_tells_all(virtual_time):
+    world = await World(instance("a"), instance("b"), instance("c")).listed()
+    for each in "ab":
+        world.cloud.set(each, containers=(RAN,), events=(BEGAN,))
+    await world.poller.poll()
+    del world.cloud.instances["b"]
+    await world.poller._remove_if_gone(["b"])
+    assert list(world.poller._untold) == ["a"]
+    await world.poller._list()
+    world.cloud.events = asked([], InstanceReport("c"))
+    world.cloud.calls.clear()
+    await looks(world, 100)
+    assert "describe" not in world.cloud.calls
+    assert not world.poller._untold
+
+
 async def test_of_very_many_some_are_asked_about_at_a_time(virtual_time):
     world = await World(*(instance(f"i{number}") for number in range(250))).listed()
     for each in list(world.cloud.instances):

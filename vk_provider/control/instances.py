@@ -354,12 +354,14 @@ class InstancePoller:
 
     async def _ask_for_untold(self, heard_at: float) -> None:
         """Ask about them by id, once each: partial answers may have left them out until their events were too old."""
-        due = [each for each, seen_at in self._untold.items() if heard_at - seen_at >= UNTOLD_S][:MOST_ASKED]
-        there = [each for each in due if each in self._store]
-        found = await self._refresh(there)
+        due = [each for each, seen_at in self._untold.items() if heard_at - seen_at >= UNTOLD_S]
         for each in due:
+            self._note_untold(each)  # a full answer may have told since
+        asked = [each for each in due if each in self._untold][:MOST_ASKED]
+        found = await self._refresh(asked)
+        for each in asked:
             self._untold.pop(each, None)
-            if each in there and each not in found:
+            if each in self._store and each not in found:
                 self._untold[each] = heard_at  # this answer was a part as well
 
     async def sweep(self) -> None:
@@ -535,5 +537,6 @@ class InstancePoller:
             return
         self._gone(instance)  # before the store says so: whoever looks must find the last states
         self._leaving.pop(instance_id, None)
+        self._untold.pop(instance_id, None)
         self._store.remove(instance_id)
         log.info("instance gone instance=%s pod=%s/%s", instance_id, instance.owner.namespace, instance.owner.name)
