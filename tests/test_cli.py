@@ -84,3 +84,36 @@ asyncio.run(cli._until_told(serve()))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code, done.stderr
     assert error.partition("(")[0] in done.stderr
+
+
+def test_who_lost_a_wakeup_for_want_of_memory_ends():
+    """Whoever met the MemoryError took it for something else."""
+    script = """
+import asyncio
+from vk_provider import cli
+
+def no_memory(*_, **__):
+    raise MemoryError
+
+async def serve():
+    loop = asyncio.get_running_loop()
+    waits_for = loop.create_future()
+
+    async def read():
+        async with asyncio.timeout(1):
+            await waits_for
+
+    watch = asyncio.create_task(read(), name="pods")
+    await asyncio.sleep(0)
+    loop.call_soon = no_memory
+    try:
+        waits_for.set_result(None)
+    except MemoryError:
+        del loop.call_soon
+    await watch
+
+asyncio.run(cli._until_told(serve()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 70, done.stderr
+    assert "can never go on" in done.stderr

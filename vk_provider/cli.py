@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -17,8 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vk_provider import __version__, config, logsetup
+from vk_provider import __version__, config, logsetup, wakeups
 from vk_provider.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 WRONG = 2
 NO_MEMORY = 70
@@ -67,6 +70,7 @@ async def _until_told(serving: Any) -> None:
     """SIGTERM and SIGINT end it in order."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_end_if_lost)
+    wakeups.watch_over(loop, _end_as_lost)
     task = asyncio.ensure_future(serving)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
@@ -82,6 +86,13 @@ def _end_if_lost(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
     finally:
         if "handle" in context and isinstance(context.get("exception"), MemoryError):
             os._exit(NO_MEMORY)
+
+
+def _end_as_lost(task: asyncio.Task[Any]) -> None:
+    try:
+        log.error("task=%r can never go on, for want of memory; ending", task.get_name())
+    finally:
+        os._exit(NO_MEMORY)
 
 
 def _only_config_error(failures: ExceptionGroup[Exception]) -> Exception:
