@@ -27,11 +27,12 @@ def refusal(code: int, body: bytes, *, retry_after: str = "", call: str = "") ->
 
 def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str = "") -> KubeError:
     """The error for a Status object, as an answer's body or as the object of a watch's ERROR line."""
-    if not isinstance(status, dict):
-        status = {}
-    details = status.get("details") or {}
-    causes = details.get("causes") or ()
-    code = code or int(status.get("code") or 0)
+    status = _dict(status)
+    details = _dict(status.get("details"))
+    told = details.get("causes")
+    causes = list(map(_dict, told)) if isinstance(told, list) else []
+    if not code and type(status.get("code")) is int:
+        code = status["code"]
     reason = str(status.get("reason") or "")
     if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
         reason = "ResourceVersionTooLarge"  # the server hides it under Timeout, yet it asks for another action
@@ -44,6 +45,10 @@ def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str 
         retry_after_s=_seconds(retry_after) or _seconds(str(details.get("retryAfterSeconds") or "")),
         call=call,
     )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _error(
