@@ -270,6 +270,23 @@ def test_lines_cut_anywhere_on_the_wire(cuts):
 
 
 @virtual_time
+async def test_a_watch_whose_bookmarks_do_not_come_ends_and_one_without_lasts():
+    """Chaos seed 15032: a watch stood open, and nothing came of it any more; the pods made since were not seen."""
+    async with serving() as (server, client):
+        server.on("WATCH", PODS, lines({"n": 1}, end="silence"))
+        began = asyncio.get_running_loop().time()
+        params = {"watch": "true", "allowWatchBookmarks": "true"}
+        async with client.stream(PODS, params=params, timeout_s=500) as items:
+            assert [item async for item in items] == [{"n": 1}]
+        assert 100 <= asyncio.get_running_loop().time() - began < 110
+        began = asyncio.get_running_loop().time()
+        async with client.stream(PODS, params={"watch": "true"}, timeout_s=500) as items:
+            with pytest.raises(KubeUnavailable, match="no answer in time"):
+                _ = [item async for item in items]
+        assert 500 <= asyncio.get_running_loop().time() - began < 510
+
+
+@virtual_time
 async def test_a_dropped_stream_is_unavailable_and_gives_what_was_whole():
     async with serving() as (server, client):
         server.on("GET", PODS, lines({"n": 1}, b'{"n": 2', end="drop"))

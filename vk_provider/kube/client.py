@@ -31,7 +31,9 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 BURST = 30  # writes within a second
-
+# A server sends a bookmark a minute. One that has sent nothing for longer may have nothing to tell, or the watch was
+# lost on the way, or in ourselves for want of memory; to open it anew costs one request.
+_SILENT_S = 100.0
 _OPEN_S = 30.0  # a server sends the head of a watch at once, however quiet the watch
 _PROBE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a vanished peer shows after a minute
 
@@ -127,8 +129,8 @@ class KubeClient:
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The lines of a watch, as they come. timeout_s: when a stream that has not ended counts as dead.
 
-        The iterator ends when the server ends the stream; KubeUnavailable when the connection breaks, ends within
-        a line, or is dead.
+        The iterator ends when the server ends the stream, or where bookmarks are due and none comes; KubeUnavailable
+        when the connection breaks, ends within a line, or is dead.
         """
         call = f"GET {path}"
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -141,7 +143,8 @@ class KubeClient:
                     async with asyncio.timeout(_OPEN_S):
                         await _checked(response, call)
             _probe(response)
-            yield _lines(response, call, deadline)
+            silent_s = _SILENT_S if (params or {}).get("allowWatchBookmarks") == "true" else timeout_s
+            yield _lines(response, call, deadline, silent_s)
         finally:
             response.close()
 
@@ -221,12 +224,18 @@ class KubeClient:
         return response
 
 
-async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float) -> AsyncIterator[Json]:
-    splitter = LineSplitter()
+async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float, silent_s: float) -> AsyncIterator[Json]:
+    splitter, loop = LineSplitter(), asyncio.get_running_loop()
     while True:
+        silent_at = loop.time() + silent_s
         with _mapped(call):
-            async with asyncio.timeout_at(deadline):
-                chunk = await response.content.readany()
+            try:
+                async with asyncio.timeout_at(min(deadline, silent_at)):
+                    chunk = await response.content.readany()
+            except TimeoutError:
+                if deadline <= silent_at:
+                    raise
+                break
         if not chunk:
             break
         for line in splitter.feed(chunk):
