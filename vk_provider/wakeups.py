@@ -1,8 +1,8 @@
 """Finds tasks that nobody will ever wake.
 
 For want of memory a loop may fail to note that a task is to go on, in the hands of a library that takes that for a
-broken connection and says nothing: what the task waits for has come, and it waits for ever, past every timeout. A watch
-of pods stood still like that (chaos seed 15032).
+broken connection and says nothing: what the task waits for has come, and it waits for ever, past every timeout. It is
+one of two ways in which a watch of pods may have come to stand still (chaos seed 15032).
 """
 
 from __future__ import annotations
