@@ -42,6 +42,7 @@ from vk_provider.kube.store import Store
 from vk_provider.kubelet import auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
+from vk_provider.kubelet.listener import raise_descriptor_limit
 from vk_provider.kubelet.server import KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
@@ -64,6 +65,7 @@ async def run(config: Config) -> None:
 
     The Node and its pods stay when we go: who restarts us finds everything as it was (N27).
     """
+    raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
         provider = Provider(config, *clients)

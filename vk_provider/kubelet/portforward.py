@@ -23,6 +23,7 @@ from vk_provider.kubelet.link import (
     StreamTimes,
     TunnelLink,
 )
+from vk_provider.kubelet.listener import OutOfConnections
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import SPDY, Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate, upgrading
@@ -243,7 +244,7 @@ class Session:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 reader, writer = await self._dial(self._destination.address, port)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, OutOfConnections) as error:
             pod = self._destination
             return f"error forwarding port {port} to pod {pod.name}, uid {pod.uid}: {_why(error)}"
         try:
@@ -279,6 +280,8 @@ async def _pump_up(inbox: _Inbox, writer: asyncio.StreamWriter) -> None:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, OutOfConnections):
+        return str(error)
     if isinstance(error, TimeoutError) or not isinstance(error, OSError):
         return f"no answer within {DIAL_TIMEOUT_S:g} s"
     return os.strerror(error.errno).lower() if error.errno else str(error)
