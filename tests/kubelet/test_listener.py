@@ -116,16 +116,15 @@ async def test_whoever_was_let_in_is_not_counted_and_not_cut(small: World) -> No
     """Behind an API server all the traffic comes from one address."""
     small.add(pod := pod_named(), instance_of_pod(pod))
     small.cloud.ends, small.cloud.ready = False, [b"first\n"]
-    small.limits = Limits.of(200)
+    small.limits = dataclasses.replace(Limits.of(200), patience_s=4.0, young_s=4.0)
     many = small.limits.strangers_per_address + 10
     async with small.serving(), small.api_server() as session:
         session.connector._limit = 0  # type: ignore[union-attr]
         followers = await asyncio.gather(*(session.get(FOLLOWED) for _ in range(many)))
         assert small.registry.exposition().count("vk_kubelet_connections_dropped_total{") == 0
         with sockets() as held:
-            for _ in range(CROWD):
+            for _ in range(small.limits.strangers):
                 held.append(await silent(small, "127.0.0.1"))
-            await until(lambda: accepted(small) <= LIMITS.strangers_per_address)
             assert await healthy(small)
         for stream in small.cloud.streams:
             stream.put(None)

@@ -53,8 +53,8 @@ class Limits:
     silent_s: float = 5.0
     handshake_s: float = 5.0
     stranger_s: float = 10.0
-    patience_s: float = 0.1
-    young_s: float = 0.5
+    patience_s: float = 0.5
+    young_s: float = 1.0
 
     @classmethod
     def of(cls, descriptors: int) -> Limits:
