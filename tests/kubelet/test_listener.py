@@ -116,7 +116,7 @@ async def test_whoever_was_let_in_is_not_counted_and_not_cut(small: World) -> No
     """Behind an API server all the traffic comes from one address."""
     small.add(pod := pod_named(), instance_of_pod(pod))
     small.cloud.ends, small.cloud.ready = False, [b"first\n"]
-    small.limits = dataclasses.replace(Limits.of(200), patience_s=4.0, young_s=4.0)
+    small.limits = dataclasses.replace(Limits.of(200), patience_s=2.0, young_s=2.0)
     many = small.limits.strangers_per_address + 10
     async with small.serving(), small.api_server() as session:
         session.connector._limit = 0  # type: ignore[union-attr]
