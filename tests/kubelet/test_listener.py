@@ -123,7 +123,7 @@ async def test_whoever_was_let_in_is_not_counted_and_not_cut(small: World) -> No
         followers = await asyncio.gather(*(session.get(FOLLOWED) for _ in range(many)))
         assert small.registry.exposition().count("vk_kubelet_connections_dropped_total{") == 0
         with sockets() as held:
-            for _ in range(small.limits.strangers):
+            for _ in range(small.limits.open - many):
                 held.append(await silent(small, "127.0.0.1"))
             assert await healthy(small)
         for stream in small.cloud.streams:
