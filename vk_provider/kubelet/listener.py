@@ -152,6 +152,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Take no more, and end those that no request has come of; the others are the HTTP server's to end."""
+        if self._socket.fileno() < 0:
+            return
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         if self._newcomer is not None:
