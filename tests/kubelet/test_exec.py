@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vk_provider.errors import CloudUnavailable, InstanceGone
+from vk_provider.kubelet.command import MOST_ORPHANS
 from vk_provider.kubelet.link import StreamTimes
 from vk_provider.model.instance import ContainerState, StateKind
 
@@ -225,30 +226,66 @@ async def still(figure: Callable[[], int]) -> int:
 # --- ends ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_leaves_ends_its_session(world: Streaming) -> None:
+async def test_a_client_that_leaves_ends_its_terminal(world: Streaming) -> None:
     async with world.serving():
-        async with world.exec("sleep", "60", streams="o"):
+        async with world.exec("sleep", "60", streams="iot"):
             (session,) = world.commands.sessions
         async with asyncio.timeout(5):
             await session.closed.wait()
 
 
-async def test_a_client_that_leaves_while_nothing_takes_its_input(world: Streaming) -> None:
+@pytest.mark.parametrize("streams", ["o", "io"])
+async def test_without_a_terminal_the_command_goes_on(world: Streaming, tmp_path: Path, streams: str) -> None:
+    """As a kubelet's does."""
+    done = tmp_path / "done"
     async with world.serving():
-        async with world.exec("sleep", "60", streams="io") as it:
+        async with world.exec("sh", "-c", f"echo begun; sleep 1; echo more; touch {done}", streams=streams) as it:
+            await until(lambda: it.stdout.received == b"begun\n")
+            (session,) = world.commands.sessions
+        await until(done.exists)
+        async with asyncio.timeout(5):
+            await session.closed.wait()
+        assert session.process.returncode == 0
+
+
+async def test_a_client_that_closes_its_streams_has_left(world: Streaming, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    async with world.serving(), world.exec("sh", "-c", f"cat; touch {done}", streams="io") as it:
+        it.client.rst(it.error)
+        await until(done.exists)
+
+
+async def test_input_that_nothing_takes_keeps_no_session_for_ever(world: Streaming) -> None:
+    async with world.serving():
+        async with world.exec("sleep", "3", streams="io") as it:
             (session,) = world.commands.sessions
             await it.client.send(it.stdin, bytes(150_000))
             await until(lambda: session.taken > 0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(8):
             await session.closed.wait()
 
 
-async def test_a_client_that_closes_its_streams_ends_its_session(world: Streaming) -> None:
-    async with world.serving(), world.exec("sleep", "60", streams="o") as it:
-        it.client.rst(it.error)
-        (session,) = world.commands.sessions
-        async with asyncio.timeout(5):
-            await session.closed.wait()
+async def test_commands_without_clients_are_not_many(world: Streaming) -> None:
+    async with world.serving():
+        for _ in range(MOST_ORPHANS + 2):
+            async with world.exec("sleep", "60", streams="o"):
+                pass
+        await until(lambda: sum(session.closed.is_set() for session in world.commands.sessions) == 2)
+        assert [session.closed.is_set() for session in world.commands.sessions[:3]] == [True, True, False]
+
+
+@pytest.mark.parametrize("how", ["input ends", "connection ends"])
+@pytest.mark.parametrize("size", [1, 200_000, 450_000])
+async def test_what_came_before_the_end_is_delivered_before_the_end(
+    world: Streaming, tmp_path: Path, size: int, how: str
+) -> None:
+    """Also to a command that takes its time."""
+    kept = tmp_path / "kept"
+    async with world.serving():
+        async with world.exec("sh", "-c", f"sleep 0.5; cat > {kept}.part; mv {kept}.part {kept}", streams="io") as it:
+            await it.client.send(it.stdin, b"x" * size, fin=how == "input ends")
+        await until(kept.exists)
+    assert kept.stat().st_size == size
 
 
 async def test_streams_that_are_not_opened_in_time(tmp_path: Path) -> None:
