@@ -173,10 +173,10 @@ async def test_what_is_refused_before_the_101(world: Streaming) -> None:
     world.add(pod_named("nowhere", status={"podIP": "10.0.0.1"}))
     async with world.serving():
         for path, answer in (
-            ("/portForward/web/nope", (404, 'pod "nope" does not exist')),
+            ("/portForward/web/nope", (404, "pod does not exist")),
             ("/portForward/web/nowhere", (400, 'pod "nowhere" is not running')),
             ("/portForward/web/done", (400, 'pod "done" has no address yet')),
-            ("/portForward/web/api-0/other", (404, 'pod "api-0" does not exist')),
+            ("/portForward/web/api-0/other", (404, "pod does not exist")),
         ):
             with pytest.raises(UpgradeRefused) as caught:
                 async with forward(world, path=path):

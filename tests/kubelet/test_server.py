@@ -108,7 +108,7 @@ async def test_websocket_exec_needs_create_unless_the_api_server_asks(world: Wor
             403,
             "Forbidden (user=reader, verb=create, resource=nodes, subresource(s)=[proxy])",
         )
-        assert await answer(api_server, "/exec/web/api-0/app") == (404, 'pod "api-0" does not exist')
+        assert await answer(api_server, "/exec/web/api-0/app?output=1") == (404, "pod does not exist")
 
 
 async def test_without_an_authorizer_nothing_is_done(world: World) -> None:

@@ -33,18 +33,20 @@ class ExecServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused, or CloudError when the cloud does not start the command."""
-        instance_id, container = target.running_container(request.match_info, self._pods, self._instance_of)
+        found = target.running_container(request.match_info, self._pods, self._instance_of)
         if not isinstance(self._cloud, Executes):
             raise RequestRefused(501, "this node's cloud cannot run commands in containers")
         wanted = Wanted.of_query(request.query)
-        command = request.query.getall("command", [])
-        if not command:
-            raise RequestRefused(400, "you must specify at least one command for the container")
         agreed = negotiate_command(request)
         if isinstance(agreed, web.Response):
             return agreed
+        command = request.query.getall("command", [])
+        if not command:
+            raise RequestRefused(400, "you must specify at least one command for the container")
         async with upgrading(request, agreed, self._times) as upgrade:
             async with asyncio.timeout(START_TIMEOUT_S):
-                session = await self._cloud.exec(instance_id, container, command, stdin=wanted.stdin, tty=wanted.tty)
+                session = await self._cloud.exec(
+                    found.instance_id, request.match_info["container"], command, stdin=wanted.stdin, tty=wanted.tty
+                )
             await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times, orphans=self._orphans)
         return upgrade.response

@@ -83,7 +83,7 @@ class PortForwardServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused."""
         names = request.match_info
-        pod = target.find_pod(self._pods, names["namespace"], names["pod"], names.get("uid", ""))
+        pod = target.streaming_pod(self._pods, names)
         uid = pod["metadata"]["uid"]
         destination = Destination(names["pod"], uid, target.address(pod, self._instance_of(uid)))
         agreed = negotiate(

@@ -44,8 +44,7 @@ def find_pod(find: FindPod, namespace: str, name: str, uid: str = "") -> Json:
 
 def require_container(pod: Mapping[str, Any], container: str) -> None:
     """Raises RequestRefused 404 unless the pod's spec has it, be it of whichever kind."""
-    spec = pod.get("spec") or {}
-    if not any(item.get("name") == container for key in _SPEC_LISTS for item in spec.get(key) or ()):
+    if not any(item.get("name") == container for item in _specs(pod)):
         raise RequestRefused(404, f"container {quoted(container)} not found in pod {quoted(pod['metadata']['name'])}")
 
 
@@ -83,17 +82,49 @@ def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: st
     return found
 
 
-def running_container(
-    names: Mapping[str, str], pods: FindPod, instance_of: Callable[[str], Instance | None]
-) -> tuple[str, str]:
-    """The instance and the running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
+@dataclass(frozen=True, slots=True)
+class RunningContainer:
+    """spec: its entry in the pod's spec. started_at: of the present run, RFC 3339; empty where nobody knows."""
 
-    names: the parts of the path: namespace, pod, container and perhaps uid.
+    instance_id: str
+    spec: Mapping[str, Any]
+    started_at: str = ""
+
+
+def streaming_pod(find: FindPod, names: Mapping[str, str]) -> Json:
+    """The pod that a path of `exec`, `attach`, `run` or `portForward` names. Raises RequestRefused 404.
+
+    names: the parts of the path: namespace, pod and perhaps uid.
     """
-    pod = find_pod(pods, names["namespace"], names["pod"], names.get("uid", ""))
-    require_container(pod, names["container"])
-    instance_id = running_instance_id(pod, instance_of(pod["metadata"]["uid"]), names["container"])
-    return instance_id, names["container"]
+    pod = find(names["namespace"], names["pod"])
+    uid = names.get("uid", "")
+    if pod is None or (uid and pod["metadata"].get("uid") != uid):
+        raise RequestRefused(404, "pod does not exist")
+    return pod
+
+
+def running_container(
+    names: Mapping[str, str], pods: FindPod, instance_of: Callable[[str], Instance | None], *, not_found: str = ""
+) -> RunningContainer:
+    """The running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
+
+    names: as of `streaming_pod`, and container. not_found: what to say where it does not run; tools look for the words.
+    """
+    pod = streaming_pod(pods, names)
+    name = names["container"]
+    instance = instance_of(pod["metadata"]["uid"])
+    spec = next((item for item in _specs(pod) if item.get("name") == name), None)
+    if spec is None or instance is None or not any(look.running for look in _looks(pod, instance, name)):
+        raise RequestRefused(500, not_found or f"container not found ({quoted(name)})")
+    reports = (*instance.containers, *instance.init_containers)
+    started_at = next((report.state.started_at for report in reports if report.name == name), "")
+    return RunningContainer(instance.id, spec, started_at)
+
+
+def _specs(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    spec = pod.get("spec") or {}
+    for key in _SPEC_LISTS:
+        yield from spec.get(key) or ()
 
 
 def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
@@ -105,24 +136,6 @@ def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
     if not found:
         raise RequestRefused(400, f"pod {name} has no address yet")
     return str(found)
-
-
-def running_instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
-    """The instance in which a container runs now. Raises RequestRefused 400 unless it does.
-
-    The first words are a kubelet's own, which tools look for.
-    """
-    looks = list(_looks(pod, instance, container))
-    reason = next((look.waiting for look in looks if look.waiting), "") or _NO_REASON_YET
-    if instance is not None and any(look.running for look in looks):
-        return instance.id
-    if any(look.waiting is not None for look in looks):
-        why = f"it is waiting to start: {_PULL_TROUBLE.get(reason, reason)}"
-    elif any(look.ended for look in looks):
-        why = "it has ended"
-    else:
-        why = "it does not run"
-    raise RequestRefused(400, f"container not found ({quoted(container)}): {why}")
 
 
 def quoted(name: str) -> str:
