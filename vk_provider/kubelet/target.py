@@ -21,6 +21,7 @@ FindPod = Callable[[str, str], Json | None]  # (namespace, name)
 _SPEC_LISTS = ("containers", "initContainers", "ephemeralContainers")
 _STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _PULL_TROUBLE = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+_COULD_NOT_START = 128
 _NO_REASON_YET = "ContainerCreating"
 
 
@@ -56,6 +57,8 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
     """
     looks = list(_looks(pod, instance, container))
     where = f"container {quoted(container)} in pod {quoted(pod['metadata']['name'])}"
+    if why := _why_never(pod, container):
+        raise RequestRefused(400, f"{where} did not run: {why}")
     if previous:
         if not any(look.ended_before for look in looks):
             raise RequestRefused(400, f"previous terminated {where} not found")
@@ -67,6 +70,15 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
         raise RequestRefused(400, f"{where} is not available")
     reason = next((reason for reason in reasons if reason), _NO_REASON_YET)
     raise RequestRefused(400, f"{where} is waiting to start: {_PULL_TROUBLE.get(reason, reason)}")
+
+
+def _why_never(pod: Mapping[str, Any], container: str) -> str:
+    """Why an ephemeral container has ended without having run; empty for any other."""
+    for item in (pod.get("status") or {}).get("ephemeralContainerStatuses") or ():
+        end = (item.get("state") or {}).get("terminated")
+        if item.get("name") == container and end is not None and end.get("exitCode") == _COULD_NOT_START:
+            return end.get("message") or end.get("reason") or "it could not be started"
+    return ""
 
 
 def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
