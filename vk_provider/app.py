@@ -39,7 +39,7 @@ from vk_provider.kube.lease import NodeLease
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
-from vk_provider.kubelet import auth, certificates, configz
+from vk_provider.kubelet import about, auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
 from vk_provider.kubelet.listener import raise_descriptor_limit
@@ -324,7 +324,11 @@ class Provider:
             cluster_domain=config.cluster_domain,
             anonymous=config.insecure_kubelet_api,
         )
-        return [*stats.routes(), ("GET", "/configz", configz.page(shown))]
+        return [
+            *stats.routes(),
+            ("GET", "/configz", configz.page(shown)),
+            ("GET", "/flagz", about.flagz(shown)),
+        ]
 
     def _signed_certificate(self) -> ServingCertificate | None:
         """None: the settings name another."""

@@ -20,7 +20,7 @@ from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
-from vk_provider.kubelet import auth, handshake
+from vk_provider.kubelet import about, auth, handshake
 from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
@@ -86,6 +86,7 @@ class KubeletServer:
         pages: what is served besides, made elsewhere.
         limits: of connections; by default from how many files the process may have open at `start`.
         """
+        self._pods_by_name = pods
         self._all_pods = all_pods
         self._instance_of = instance_of
         self._authenticator = authenticator
@@ -164,14 +165,17 @@ class KubeletServer:
         app = web.Application(middlewares=[self._record, self._map_errors, self._admit])
         app.on_response_prepare.append(_close_old_style)
         routes = app.router
+        for path in ("/healthz", "/healthz/{check}"):
+            routes.add_route("*", path, self._healthz)
         for path, handler in (
-            ("/healthz", self._healthz),
-            ("/healthz/{check}", self._healthz),
             (r"/pods{slash:/?}", self._pods),
             (r"/runningpods{slash:/?}", self._running_pods),
             ("/containerLogs/{namespace}/{pod}/{container}", self._logs.handle),
             ("/metrics", self._metrics),
             ("/metrics/slis", self._slis),
+            ("/logs", about.to_logs),
+            ("/logs/{file:.*}", about.logs),
+            ("/statusz", about.statusz(lambda: _paths(app))),
         ):
             routes.add_get(path, handler, allow_head=False)
         for method, path, page in self._pages:
@@ -186,6 +190,7 @@ class KubeletServer:
         ):
             routes.add_get(path, handler, allow_head=False)  # a WebSocket begins with GET, SPDY mostly with POST
             routes.add_post(path, handler)
+        routes.add_post("/checkpoint/{namespace}/{pod}/{container}", about.checkpoint(self._pods_by_name))
         routes.add_post("/run/{namespace}/{pod}/{container}", self._run.handle)
         routes.add_post("/run/{namespace}/{pod}/{uid}/{container}", self._run.handle)
         return app
@@ -316,6 +321,10 @@ async def _close_old_style(request: web.Request, response: web.StreamResponse) -
     """To HTTP/1.0 a stream ends with its connection, which aiohttp would keep open if the client asks for that."""
     if request.version < HttpVersion11:
         response.force_close()
+
+
+def _paths(app: web.Application) -> list[str]:
+    return sorted({f"/{resource.canonical.split('/')[1].partition('{')[0]}" for resource in app.router.resources()})
 
 
 def _running(pod: Json, instance: Instance | None) -> Json | None:
