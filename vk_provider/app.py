@@ -39,9 +39,10 @@ from vk_provider.kube.lease import NodeLease
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
-from vk_provider.kubelet import auth, certificates, configz
+from vk_provider.kubelet import about, auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
+from vk_provider.kubelet.listener import raise_descriptor_limit
 from vk_provider.kubelet.server import KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
@@ -64,6 +65,7 @@ async def run(config: Config) -> None:
 
     The Node and its pods stay when we go: who restarts us finds everything as it was (N27).
     """
+    raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
         provider = Provider(config, *clients)
@@ -322,7 +324,11 @@ class Provider:
             cluster_domain=config.cluster_domain,
             anonymous=config.insecure_kubelet_api,
         )
-        return [*stats.routes(), ("GET", "/configz", configz.page(shown))]
+        return [
+            *stats.routes(),
+            ("GET", "/configz", configz.page(shown)),
+            ("GET", "/flagz", about.flagz(shown)),
+        ]
 
     def _signed_certificate(self) -> ServingCertificate | None:
         """None: the settings name another."""

@@ -122,6 +122,8 @@ class Kubelets:
         node = pod["spec"].get("nodeName")
         if not node:
             raise errors.bad_request(f"pod {meta['name']} does not have a host assigned")
+        if not request.headers.get("Upgrade"):
+            raise errors.bad_request("Upgrade request required")
         where = kubelet_of(self._api.get("nodes", node))
         target = path + (f"?{urlencode(query)}" if query else "")
         return await pump_upgrade(request, where.host, where.port, target, tls=self._tls)

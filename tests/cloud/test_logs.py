@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.cloud import virtualtime
 from tests.cloud.eciserver import EciServer, Fault
@@ -72,7 +74,10 @@ class World:
         self.report = ContainerReport(MAIN, RUNNING, ENDED, restart_count=1)
 
     async def read(self, options: LogOptions) -> str:
-        return b"".join([chunk async for chunk in self.reader.read(GROUP, MAIN, options)]).decode()
+        return (await self.read_bytes(options)).decode()
+
+    async def read_bytes(self, options: LogOptions) -> bytes:
+        return b"".join([chunk async for chunk in self.reader.read(GROUP, MAIN, options)])
 
 
 def read(options: LogOptions, *lines: str, world: World | None = None) -> str:
@@ -421,3 +426,171 @@ def test_a_reader_that_leaves_stops_at_once_and_frees_its_share():
 
 def test_errors_are_of_the_tree():
     assert issubclass(InstanceGone, CloudError)
+
+
+# --- a last line without a newline ------------------------------------------------------------------------------------
+
+
+class OpenWorld(World):
+    """The cloud shows the line that is being written as well. open: its text so far, if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: str | None = None
+        whole = self.eci._DescribeContainerLog
+
+        def shown(query: dict) -> dict:
+            tail = int(query.get("Tail", 500))
+            content = whole({**query, "Tail": str(tail)})["Content"]
+            if self.open is None:
+                return {"Content": content}
+            stamp = f"{START + timedelta(seconds=int(asyncio.get_running_loop().time())):%Y-%m-%dT%H:%M:%S}.5Z"
+            kept = content.splitlines(keepends=True)[-(tail - 1) :] if tail > 1 else []
+            return {"Content": "".join([*kept, f"{stamp} {self.open}"])}
+
+        self.eci._DescribeContainerLog = shown
+
+    def put(self, text: str) -> None:
+        """Output, cut anywhere."""
+        *lines, rest = ((self.open or "") + text).split("\n")
+        for each in lines:
+            self.write(each)
+        self.open = rest or None
+
+    def all(self) -> str:
+        return "".join(f"{line}\n" for line in self.written) + (self.open or "")
+
+
+def tail_of(text: str, count: int | None) -> str:
+    lines = text.splitlines(keepends=True)
+    return text if count is None else "".join(lines[len(lines) - min(count, len(lines)) :])
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "goes on"])
+@pytest.mark.parametrize("tail", [0, 1, 2, 3, 4, 9, None])
+def test_following_from_a_line_without_a_newline_is_no_reason_to_begin_anew(tail, ends):
+    world = OpenWorld()
+
+    async def writer() -> None:
+        world.put("a\nb\nc\npart")
+        if ends:
+            world.end()
+            return
+        await asyncio.sleep(20)
+        world.put("ial\nnew\n")
+        await asyncio.sleep(20)
+        world.end()
+
+    async def main() -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer())
+            return await asyncio.wait_for(world.read(LogOptions(follow=True, tail=tail)), 4000)
+
+    expected = tail_of("a\nb\nc\npart", tail)
+    if not ends:
+        expected = (expected or "part") + "ial\nnew\n"  # a line counts as new when it is complete
+    assert virtualtime.run(main()) == expected
+
+
+PIECES = st.lists(st.sampled_from(["a\n", "b", "\n", "a", "b\n", "\n\n", "a\na\n", "ü\n"]), max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    before=PIECES,
+    later=st.lists(PIECES, max_size=4),
+    tail=st.sampled_from([None, 0, 1, 2, 3, 50]),
+    limit=st.sampled_from([None, 1, 5, 1000]),
+    unfinished=st.booleans(),
+    shows_open=st.booleans(),
+)
+def test_following_is_the_end_of_the_log_that_was_asked_for_and_all_that_comes(
+    before, later, tail, limit, unfinished, shows_open
+):
+    world = OpenWorld() if shows_open else World()
+    open_text = [""]
+
+    def put(text: str) -> None:
+        if isinstance(world, OpenWorld):
+            world.put(text)
+            return
+        *lines, open_text[0] = (open_text[0] + text).split("\n")
+        for each in lines:
+            world.write(each)
+
+    at_first: list[str] = []
+
+    def written() -> str:
+        return world.all() if isinstance(world, OpenWorld) else "".join(f"{line}\n" for line in world.written)
+
+    async def writer() -> None:
+        for each in before:
+            put(each)
+        at_first.append(written())
+        for pieces in later:
+            await asyncio.sleep(7)
+            for each in pieces:
+                put(each)
+        await asyncio.sleep(7)
+        world.end()
+
+    async def main() -> bytes:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer())
+            await asyncio.sleep(1)
+            options = LogOptions(follow=True, tail=tail, limit_bytes=limit, unfinished=unfinished)
+            return await asyncio.wait_for(world.read_bytes(options), 4000)
+
+    got = virtualtime.run(main())
+    whole = written()
+    begins = len(at_first[0]) - len(tail_of(at_first[0], tail))
+    if tail == 0 and not unfinished and len(whole) > len(at_first[0]):
+        begins = at_first[0].rfind("\n") + 1  # a line counts as new when it is complete
+    assert got == whole[begins:].encode()[:limit]
+
+
+def test_growth_is_shown_at_once_to_who_attaches():
+    world = OpenWorld()
+    seen: list[tuple[int, bytes]] = []
+
+    async def writer() -> None:
+        for _ in range(4):
+            await asyncio.sleep(10)
+            world.put(".")
+        world.put("\nend")
+        await asyncio.sleep(10)
+        world.end()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer())
+            options = LogOptions(follow=True, tail=0, unfinished=True)
+            chunks = world.reader.read(GROUP, MAIN, options)
+            seen.extend([(int(asyncio.get_running_loop().time()) // 10, chunk) async for chunk in chunks])
+
+    virtualtime.run(main())
+    assert b"".join(chunk for _, chunk in seen) == b"....\nend"
+    assert [at for at, chunk in seen if chunk == b"."] == [1, 2, 3]
+
+
+def test_the_end_of_an_instance_does_not_eat_the_last_line():
+    world = OpenWorld()
+
+    async def writer() -> None:
+        world.put("a\nlast words")
+        await asyncio.sleep(5)
+        world.eci.groups.clear()
+
+    assert follow(world, writer) == ["a", "last words"]
+
+
+# --- what we have to say ---------------------------------------------------------------------------------------------
+
+
+def test_what_we_say_does_not_eat_what_was_asked_for():
+    lines = [f"line {number}" for number in range(2500)]
+    assert read(LogOptions(limit_bytes=10), *lines) == "line 500\nl"
+    left = "\n".join(lines[500:]) + "\n"
+    assert read(LogOptions(limit_bytes=100_000), *lines) == f"{left}{MISSING_BEFORE}\n"
+    assert read(LogOptions(limit_bytes=len(left)), *lines) == left
+    assert read(LogOptions(limit_bytes=len(left) + 5), *lines) == left

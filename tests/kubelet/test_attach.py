@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from vk_provider.cloud.base import LogOptions
 from vk_provider.errors import CloudUnavailable
+from vk_provider.model.instance import ContainerState, StateKind
 
 from .commands import Streaming
 from .spdyclient import UpgradeRefused
-from .world import until
+from .world import instance_of_pod, until
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ async def test_the_log_is_followed_to_its_end(world: Streaming, tail: str) -> No
     async with world.serving(), world.exec(path="/attach", tail=tail) as it:
         await until(lambda: bool(world.cloud.streams))
         (stream,) = world.cloud.streams
-        assert stream.options == LogOptions(follow=True, tail=0)
+        assert stream.options == LogOptions(follow=True, tail=0, unfinished=True)
         stream.put(b"one\n")
         await until(lambda: it.stdout.received == b"one\n")
         stream.put(b"two\n")
@@ -55,14 +57,69 @@ async def test_an_error_of_the_cloud_is_told(world: Streaming) -> None:
         assert "no answer" in json.loads(it.error.received)["message"]
 
 
-async def test_typing_is_refused_before_the_101(world: Streaming) -> None:
+async def test_what_does_not_run_is_refused_before_the_101(world: Streaming) -> None:
     async with world.serving():
-        with pytest.raises(UpgradeRefused) as caught:
-            async with world.exec(path="/attach", streams="ioe"):
-                pass
-        assert (caught.value.status, "\n" in caught.value.body) == (501, False)
-        assert "attach without -i" in caught.value.body
-        with pytest.raises(UpgradeRefused, match="404"):
+        with pytest.raises(UpgradeRefused, match="404 pod does not exist"):
             async with world.exec(path="/attach", tail="/web/nope/app"):
                 pass
+        with pytest.raises(UpgradeRefused, match="500 container nope not found in pod api-0_web"):
+            async with world.exec(path="/attach", tail="/web/api-0/nope"):
+                pass
     assert world.cloud.streams == []
+
+
+def takes_input(world: Streaming, **also: bool) -> None:
+    (container,) = world.pods[0]["spec"]["containers"]
+    container.update(stdin=True, **also)
+
+
+@pytest.mark.parametrize("streams", ["ioe", "iot"])
+@pytest.mark.parametrize("stdin", [True, False])
+async def test_asking_for_input_is_no_reason_to_refuse(world: Streaming, streams: str, stdin: bool) -> None:
+    """`kubectl run -i` asks for it in any case."""
+    if stdin:
+        takes_input(world)
+    async with world.serving(), world.exec(path="/attach", streams=streams) as it:
+        await it.client.send(it.stdin, b"", fin=True)
+        await until(lambda: bool(world.cloud.streams))
+        world.cloud.streams[0].put(b"late\n")
+        world.cloud.streams[0].put(None)
+        await it.client.ended(it.stdout, it.error)
+        assert it.stdout.received == b"late\n"
+        assert json.loads(it.error.received)["status"] == "Success"
+
+
+async def test_input_that_comes_is_not_lost_without_a_word(world: Streaming) -> None:
+    takes_input(world)
+    async with world.serving(), world.exec(path="/attach", streams="ioe") as it:
+        await until(lambda: bool(world.cloud.streams))
+        world.cloud.streams[0].put(b"prompt> ")
+        await until(lambda: it.stdout.received == b"prompt> ")
+        await it.client.send(it.stdin, b"hello\n")
+        await it.client.ended(it.error)
+        told = json.loads(it.error.received)
+        assert (told["status"], "kubectl exec -i" in told["message"]) == ("Failure", True)
+
+
+async def test_a_container_without_stdin_takes_none(world: Streaming) -> None:
+    async with world.serving(), world.exec(path="/attach", streams="ioe") as it:
+        await it.client.send(it.stdin, b"hello\n", fin=True)
+        await until(lambda: bool(world.cloud.streams))
+        world.cloud.streams[0].put(b"x")
+        await until(lambda: it.stdout.received == b"x")
+        assert not it.error.ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "once", "tail"), [(5, False, None), (60, False, 0), (60, True, None)], ids=["new", "old", "stdinOnce"]
+)
+async def test_of_a_new_container_nothing_is_missed(
+    world: Streaming, ago_s: float, once: bool, tail: int | None
+) -> None:
+    takes_input(world, stdinOnce=once)
+    began = (datetime.now(UTC) - timedelta(seconds=ago_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    pod = world.pods[0]
+    world.instances[pod["metadata"]["uid"]] = instance_of_pod(pod, ContainerState(StateKind.RUNNING, started_at=began))
+    async with world.serving(), world.exec(path="/attach"):
+        await until(lambda: bool(world.cloud.streams))
+        assert world.cloud.streams[0].options.tail == tail

@@ -155,19 +155,52 @@ async def test_a_handshake_that_is_none(world: Streaming) -> None:
         await until(lambda: all(ran.closed.is_set() for ran in world.commands.sessions))
 
 
-@pytest.mark.parametrize("leaves", ["closes", "vanishes"])
-async def test_a_client_that_leaves_ends_its_session(world: Streaming, leaves: str) -> None:
-    async with world.serving(), socket(world, "sleep", "60", streams="io") as ws:
+async def leave(ws: aiohttp.ClientWebSocketResponse, how: str) -> None:
+    if how == "vanishes":
+        assert ws._response.connection is not None
+        assert ws._response.connection.transport is not None
+        ws._response.connection.transport.abort()
+    else:
+        await ws.close()
+
+
+@pytest.mark.parametrize("how", ["closes", "vanishes"])
+async def test_a_client_that_leaves_ends_its_terminal(world: Streaming, how: str) -> None:
+    async with world.serving(), socket(world, "sleep", "60", streams="iot") as ws:
         await ws.receive_bytes()
         (session,) = world.commands.sessions
-        if leaves == "vanishes":
-            assert ws._response.connection is not None
-            assert ws._response.connection.transport is not None
-            ws._response.connection.transport.abort()
-        else:
-            await ws.close()
+        await leave(ws, how)
         async with asyncio.timeout(5):
             await session.closed.wait()
+
+
+@pytest.mark.parametrize("how", ["closes", "vanishes"])
+async def test_without_a_terminal_the_command_goes_on(world: Streaming, tmp_path: Path, how: str) -> None:
+    done = tmp_path / "done"
+    async with world.serving(), socket(world, "sh", "-c", f"sleep 1; touch {done}", streams="o") as ws:
+        await ws.receive_bytes()
+        await leave(ws, how)
+        await until(done.exists)
+
+
+@pytest.mark.parametrize("protocol", [V4, V5, "channel.k8s.io", "v4.base64.channel.k8s.io"])
+@pytest.mark.parametrize(("size", "piece"), [(3, 3), (200_000, 200_000), (450_000, 1000)])
+async def test_what_came_before_the_end_is_delivered_before_the_end(
+    world: Streaming, tmp_path: Path, protocol: str, size: int, piece: int
+) -> None:
+    """Also to a command that takes its time."""
+    kept = tmp_path / "kept"
+    command = ("sh", "-c", f"sleep 0.5; cat > {kept}.part; mv {kept}.part {kept}")
+    async with world.serving(), socket(world, *command, streams="io", protocols=(protocol,)) as ws:
+        for start in range(0, size, piece):
+            data = b"x" * min(piece, size - start)
+            if "base64" in protocol:
+                await ws.send_str("0" + base64.b64encode(data).decode())
+            else:
+                await ws.send_bytes(b"\x00" + data)
+        await ws.close()
+        await until(kept.exists)
+    assert kept.stat().st_size == size
 
 
 async def test_what_is_no_base64_ends_the_session_alone(world: Streaming) -> None:

@@ -194,6 +194,12 @@ def test_every_kind_of_container_counts(key: str) -> None:
     assert refusal(container_status("setup", state=ENDED, key=key), container="setup") is None
 
 
+def test_an_ephemeral_container_that_cannot_be_says_so() -> None:
+    end = {"terminated": {"exitCode": 128, "reason": "EphemeralContainersNotSupported", "message": "use kubectl exec"}}
+    status = container_status("debug", state=end, key="ephemeralContainerStatuses")
+    assert refusal(status, container="debug") == ('container "debug" in pod "api-0" did not run: use kubectl exec')
+
+
 def test_instance_comes_from_the_store_else_from_the_note_on_the_pod() -> None:
     pod = pod_named(annotations={"k8s.aliyun.com/eci-instance-id": "eci-noted"})
     assert target.instance_id(pod, instance_of_pod(pod), "app") == "eci-api-0"

@@ -87,11 +87,55 @@ async def test_nobody_at_the_port_is_told_and_the_session_lives_on(world: Stream
     async with world.serving(), echo_server() as port, forward(world) as client:
         error, data = await pair(client, 1, "a")
         await client.ended(error, data)
-        assert error.received == b"error forwarding port 1 to pod api-0, uid uid-api-0: connection refused"
+        assert error.received.startswith(b"error forwarding port 1 to pod api-0, uid uid-api-0: connection refused: ")
+        assert b"127.0.0.1 only" in error.received, "the usual cause, of which a kubelet's users know nothing"
         error, data = await pair(client, port, "b")
         await client.send(data, b"hello", fin=True)
         await client.ended(data, error)
         assert data.received == b"hello"
+
+
+@asynccontextmanager
+async def slow_sink() -> AsyncIterator[tuple[int, bytearray, asyncio.Event]]:
+    """Reads after a while, and all of it; its port, what came, and whether its end came."""
+    taken, ended = bytearray(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"welcome")
+        await asyncio.sleep(0.5)
+        while data := await reader.read(10_000):
+            taken.extend(data)
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    async with server:
+        yield server.sockets[0].getsockname()[1], taken, ended
+
+
+@pytest.mark.parametrize("size", [1, 900_000])
+async def test_what_came_before_the_end_is_delivered_before_the_end(world: Streaming, size: int) -> None:
+    async with world.serving(), slow_sink() as (port, taken, ended):
+        async with forward(world) as client:
+            _, data = await pair(client, port)
+            await client.send(data, b"x" * size)
+        async with asyncio.timeout(8):
+            await ended.wait()
+    assert len(taken) == size
+
+
+async def test_what_came_before_the_end_is_delivered_by_websocket(world: Streaming) -> None:
+    async with world.serving(), slow_sink() as (port, taken, ended):
+        async with (
+            world.client(world.pair) as session,
+            session.ws_connect(f"/portForward/web/api-0?port={port}", protocols=("v4.channel.k8s.io",)) as ws,
+        ):
+            for _ in range(100):
+                await ws.send_bytes(b"\x00" + b"x" * 2_000)
+            await ws.close()
+        async with asyncio.timeout(8):
+            await ended.wait()
+    assert len(taken) == 200_000
 
 
 async def test_streams_that_make_no_sense_are_reset_alone(world: Streaming) -> None:
@@ -173,10 +217,10 @@ async def test_what_is_refused_before_the_101(world: Streaming) -> None:
     world.add(pod_named("nowhere", status={"podIP": "10.0.0.1"}))
     async with world.serving():
         for path, answer in (
-            ("/portForward/web/nope", (404, 'pod "nope" does not exist')),
+            ("/portForward/web/nope", (404, "pod does not exist")),
             ("/portForward/web/nowhere", (400, 'pod "nowhere" is not running')),
             ("/portForward/web/done", (400, 'pod "done" has no address yet')),
-            ("/portForward/web/api-0/other", (404, 'pod "api-0" does not exist')),
+            ("/portForward/web/api-0/other", (404, "pod does not exist")),
         ):
             with pytest.raises(UpgradeRefused) as caught:
                 async with forward(world, path=path):

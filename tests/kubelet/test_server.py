@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from vk_provider.errors import ConfigError, KubeUnavailable
+from vk_provider.kubelet import about
 from vk_provider.kubelet.auth import Anybody
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.server import KubeletServer
@@ -108,7 +109,7 @@ async def test_websocket_exec_needs_create_unless_the_api_server_asks(world: Wor
             403,
             "Forbidden (user=reader, verb=create, resource=nodes, subresource(s)=[proxy])",
         )
-        assert await answer(api_server, "/exec/web/api-0/app") == (404, 'pod "api-0" does not exist')
+        assert await answer(api_server, "/exec/web/api-0/app?output=1") == (404, "pod does not exist")
 
 
 async def test_without_an_authorizer_nothing_is_done(world: World) -> None:
@@ -286,3 +287,51 @@ async def test_a_thousand_malformed_requests_leave_the_server_up(world: World) -
         assert await answer(api_server, "/healthz") == (200, "ok")
         assert len([task for task in asyncio.all_tasks() if not task.done()]) < 20
     assert world.cloud.streams == []
+
+
+# --- as a kubelet, where there is nothing of a machine ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/healthz", 200, "ok"),
+        ("HEAD", "/healthz", 200, ""),
+        ("POST", "/healthz", 200, "ok"),
+        ("OPTIONS", "/healthz/ping", 200, "ok"),
+        ("GET", "/flagz", 200, "kubelet flagz"),
+        ("GET", "/statusz", 200, "kubelet statusz"),
+        ("GET", "/logs/", 200, "<pre>"),
+        ("GET", "/logs/nope", 404, "404 page not found"),
+        ("POST", "/checkpoint/web/api-0/app", 500, "checkpointing of web/api-0/app failed (this node's cloud"),
+        ("POST", "/checkpoint/web/nope/app", 404, "pod does not exist"),
+        ("GET", "/checkpoint/web/api-0/app", 405, "405: Method Not Allowed"),
+    ],
+)
+async def test_pages_of_a_kubelet(world: World, method: str, path: str, status: int, text: str) -> None:
+    world.add(pod := pod_named(), instance_of_pod(pod))
+    world.pages = [("GET", "/flagz", about.flagz({"port": 10250, "authentication": {}}))]
+    name = "kube-apiserver-kubelet-client"
+    subresources = ("healthz", "configz", "statusz", "log", "checkpoint")
+    world.review.allowed |= {(name, verb, part) for verb in ("", "get", "create") for part in subresources}
+    async with world.serving(), world.client(world.client_ca.issue(name, ["system:masters"])) as api_server:
+        got = await answer(api_server, path, method)
+    assert (got[0], text in got[1]) == (status, True)
+
+
+async def test_logs_of_a_machine_are_at_their_folder(world: World) -> None:
+    world.review.allowed = {("alice", "get", "log")}
+    async with (
+        world.serving(),
+        world.client(world.client_ca.issue("alice")) as alice,
+        alice.get("/logs", allow_redirects=False) as response,
+    ):
+        assert (response.status, response.headers["Location"]) == (307, "/logs/")
+
+
+@pytest.mark.parametrize("path", ["/flagz", "/statusz", "/logs/", "/checkpoint/web/api-0/app"])
+async def test_these_too_are_for_whoever_may(world: World, path: str) -> None:
+    method = "POST" if path.startswith("/checkpoint") else "GET"
+    async with world.serving(), world.client() as stranger, world.client(world.client_ca.issue("eve")) as eve:
+        assert (await answer(stranger, path, method))[0] == 401
+        assert (await answer(eve, path, method))[0] == 403

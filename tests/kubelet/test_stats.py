@@ -300,6 +300,9 @@ async def test_cadvisor(stats: Stats) -> None:
     assert of_pod["container_network_transmit_bytes_total"].value == 3
     assert of_pod["container_network_transmit_bytes_total"].labels["interface"] == "eth0"
     assert of_pod["container_memory_working_set_bytes"].value == 8 * MIB
+    for each in (of_container, of_pod):
+        assert each["container_cpu_usage_seconds_total"].labels["cpu"] == "total", "common dashboards ask for it"
+        assert each["container_last_seen"].value > 0
 
 
 async def test_pages_without_samples_have_their_types(stats: Stats) -> None:

@@ -22,6 +22,7 @@ from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
 from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.listener import Limits
 from vk_provider.kubelet.server import KubeletServer
 from vk_provider.kubelet.stats import Route
 from vk_provider.metrics import Registry
@@ -295,6 +296,7 @@ class World:
     server: KubeletServer | None = None
     stream_times: StreamTimes | None = None
     pages: Sequence[Route] = ()
+    limits: Limits | None = None
 
     def add(self, pod: Json, instance: Instance | None = None) -> None:
         self.pods.append(pod)
@@ -323,6 +325,7 @@ class World:
             checks=self.checks,
             stream_times=self.stream_times,
             pages=self.pages,
+            limits=self.limits,
         )
         await self.server.start()
         try:

@@ -336,3 +336,13 @@ def test_a_node_that_lost_its_status_gets_all_of_it():
         {"type": "Hostname", "address": "10.0.0.7"},
     ]
     assert not differs(merged(node, body), node_status(SPEC, previous=node, now=LATER, cloud=UP))
+
+
+def test_what_a_server_may_not_keep_is_sent_along_and_is_no_reason_to_write():
+    node = stored()
+    del node["status"]["declaredFeatures"]
+    desired = node_status(SPEC, previous=node, now=NOW, cloud=UP)
+    assert status_patch(node, desired) is None
+    later = node_status(SPEC, previous=node, now=LATER, cloud=UP)
+    assert status_patch(node, later)["status"]["declaredFeatures"] == ["ExtendWebSocketsToKubelet"]
+    assert not differs(node, later)

@@ -410,7 +410,7 @@ def test_foreign_keys_of_an_entry_stay():
 def test_ephemeral_containers_are_refused_aloud():
     """P46"""
     got = mirror(pod(ephemeral=["debug"]), instance("Running", run()))
-    assert got["ephemeralContainerStatuses"][0]["state"]["waiting"]["reason"] == "EphemeralContainersNotSupported"
+    assert got["ephemeralContainerStatuses"][0]["state"]["terminated"]["reason"] == "EphemeralContainersNotSupported"
     assert (got["phase"], condition(got, "Ready")["status"]) == ("Running", "True")
 
 

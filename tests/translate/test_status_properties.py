@@ -239,7 +239,7 @@ def check(before, after, *, modern):
     if "PodResizePending" in known:
         assert modern
         assert known["PodResizePending"]["reason"] == "Infeasible"  # P47
-    debug = [each["state"]["waiting"]["reason"] for each in status_.get("ephemeralContainerStatuses") or ()]
+    debug = [each["state"]["terminated"]["reason"] for each in status_.get("ephemeralContainerStatuses") or ()]
     assert set(debug) <= {"EphemeralContainersNotSupported"}  # P46
     if known.get("Ready", {}).get("status") == "True":
         assert known["ContainersReady"]["status"] == "True"

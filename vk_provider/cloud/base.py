@@ -18,7 +18,8 @@ class LogOptions:
     """What `kubectl logs` can ask of one container (kubelet-contract d.2).
 
     since: RFC 3339 instant, empty = from the start. tail: last so many lines, None = all. limit_bytes: over what is
-    emitted, prefix included. Filters apply in this order: tail, since, timestamps, limit_bytes (H13).
+    emitted, prefix included. Filters apply in this order: tail, since, timestamps, limit_bytes (H13). unfinished: with
+    `follow`, a last line without a newline is shown as it grows, where the cloud shows it, and not only at its end.
     """
 
     follow: bool = False
@@ -27,6 +28,7 @@ class LogOptions:
     since: str = ""
     tail: int | None = None
     limit_bytes: int | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

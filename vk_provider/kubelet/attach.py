@@ -1,13 +1,18 @@
 """`kubectl attach`: the container's log from now on, followed to its end.
 
 ECI has no way to a main process's own streams. Its log carries what the process writes, stdout and stderr as one, so
-attaching to look on works; attaching to type does not, and is refused before the 101, upon which `kubectl run -i`
-shows the log by itself.
+attaching to look on works, and everything comes as stdout. Input has nowhere to go. `kubectl run -i` asks for it in any
+case, so only input that really comes is refused, on the stream for errors; a container without `stdin` takes none from
+a kubelet either, and there it is passed over.
+
+Who attaches to a container that has just begun would miss what it said until the cloud had told that it runs. So the
+log is then shown from its beginning, and likewise of a container that was made for one who attaches (`stdinOnce`).
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -20,44 +25,70 @@ from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
 
-_FROM_NOW_ON = LogOptions(follow=True, tail=0)
+RECENTLY_S = 15.0
+NO_INPUT = (
+    "this node's cloud cannot hand input to the main process of a container, so what was typed or piped in has not "
+    "reached it; use kubectl exec -i to run a command with input"
+)
 
 
 class AttachServer:
     """Answers `/attach`. Holds no state of its own."""
 
     def __init__(
-        self, *, pods: FindPod, instance_of: Callable[[str], Instance | None], cloud: Cloud, times: StreamTimes
+        self,
+        *,
+        pods: FindPod,
+        instance_of: Callable[[str], Instance | None],
+        cloud: Cloud,
+        times: StreamTimes,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pods = pods
         self._instance_of = instance_of
         self._cloud = cloud
         self._times = times
+        self._now = now
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused."""
-        instance_id, container = target.running_container(request.match_info, self._pods, self._instance_of)
         wanted = Wanted.of_query(request.query)
-        if wanted.stdin:
-            raise RequestRefused(
-                501, "this node's cloud cannot attach to standard input; attach without -i, or use exec -i"
-            )
+        names = request.match_info
+        not_found = f"container {names['container']} not found in pod {names['pod']}_{names['namespace']}"
+        found = target.running_container(names, self._pods, self._instance_of, not_found=not_found)
         agreed = negotiate_command(request)
         if isinstance(agreed, web.Response):
             return agreed
+        options = LogOptions(follow=True, tail=None if self._is_new(found) else 0, unfinished=True)
         async with upgrading(request, agreed, self._times) as upgrade:
-            session = LogSession(self._cloud.logs(instance_id, container, _FROM_NOW_ON))
+            log = self._cloud.logs(found.instance_id, names["container"], options)
+            session = LogSession(log, takes_input=bool(found.spec.get("stdin")))
             await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times)
         return upgrade.response
 
+    def _is_new(self, found: target.RunningContainer) -> bool:
+        if found.spec.get("stdinOnce"):
+            return True
+        try:
+            began = datetime.fromisoformat(found.started_at)
+        except ValueError:
+            return False
+        return began.tzinfo is not None and abs((self._now() - began).total_seconds()) < RECENTLY_S
+
 
 class LogSession:
-    """A followed log in the shape of a session. Its end is a success: an attachment has no exit code to tell."""
+    """A followed log in the shape of a session. Its end is a success: an attachment has no exit code to tell.
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    takes_input: the container would read it, so that it must not be lost without a word.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], *, takes_input: bool) -> None:
         self._chunks = chunks
+        self._takes_input = takes_input
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: bytes) -> None:
+        if data and self._takes_input:
+            raise RequestRefused(501, NO_INPUT)
 
     async def close_stdin(self) -> None: ...
 
@@ -65,7 +96,8 @@ class LogSession:
 
     async def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
         async for chunk in self._chunks:
-            yield Channel.STDOUT, chunk
+            if chunk:
+                yield Channel.STDOUT, chunk
 
     async def result(self) -> ExecResult:
         return ExecResult(0)

@@ -1,6 +1,7 @@
 """`/metrics/cadvisor`: the figures under the names that dashboards ask for (kubelet-contract M10).
 
-A series with an empty container is the whole pod. Nothing is told of file systems, of which no figures are read.
+A series with an empty container is the whole pod, and CPU time has the label `cpu="total"`: dashboards ask for both.
+Nothing is told of file systems, of which no figures are read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Json = dict[str, Any]
 CPU_PERIOD_US = 100_000
 FAMILIES = {
     "container_cpu_usage_seconds_total": ("counter", "CPU time used, in core-seconds."),
+    "container_last_seen": ("gauge", "When the figures were measured, in seconds since the epoch."),
     "container_memory_rss": ("gauge", "Anonymous memory, in bytes."),
     "container_memory_usage_bytes": ("gauge", "Memory in use, caches included, in bytes."),
     "container_memory_working_set_bytes": ("gauge", "Working set, in bytes."),
@@ -41,7 +43,8 @@ def add_pod(page: Page, pod: RunningPod) -> None:
     """Whatever is known; other than `/metrics/resource` this page has no reader that wants all or nothing."""
     uid = pod.pod["metadata"]["uid"]
     for container in pod.containers:
-        who = _container_labels(pod, container)
+        named = _container_labels(pod, container)
+        who = labels(**named)
         _add_spec(page, who, _spec_of(pod.pod, container.name))
         started_ms = epoch_ms(container.state.started_at)
         if started_ms is not None:
@@ -50,29 +53,33 @@ def add_pod(page: Page, pod: RunningPod) -> None:
         if pod.figures is None or found is None:
             continue
         if found.cpu is not None:
-            page.add("container_cpu_usage_seconds_total", who, found.cpu.total_ns / 1e9, pod.figures.at_ms)
+            cpu = labels(**named, cpu="total")
+            page.add("container_cpu_usage_seconds_total", cpu, found.cpu.total_ns / 1e9, pod.figures.at_ms)
+        page.add("container_last_seen", who, pod.figures.at_ms / 1000)
         _add_memory(page, who, found.memory, pod.figures.at_ms)
     if pod.figures is not None:
         _add_whole(page, pod, pod.figures, f"/kubepods/pod{uid}")
 
 
-def _container_labels(pod: RunningPod, container: ContainerReport) -> str:
+def _container_labels(pod: RunningPod, container: ContainerReport) -> dict[str, str]:
     name = container.container_id.rpartition("/")[2]
-    return labels(
-        container=container.name,
-        pod=pod.name,
-        namespace=pod.namespace,
-        id=f"/kubepods/pod{pod.pod['metadata']['uid']}/{name or container.name}",
-        image=container.image,
-        name=name,
-    )
+    return {
+        "container": container.name,
+        "pod": pod.name,
+        "namespace": pod.namespace,
+        "id": f"/kubepods/pod{pod.pod['metadata']['uid']}/{name or container.name}",
+        "image": container.image,
+        "name": name,
+    }
 
 
 def _add_whole(page: Page, pod: RunningPod, figures: PodFigures, id_: str) -> None:
     where = {"container": "", "pod": pod.name, "namespace": pod.namespace, "id": id_, "image": "", "name": ""}
     who = labels(**where)
     if figures.cpu is not None:
-        page.add("container_cpu_usage_seconds_total", who, figures.cpu.total_ns / 1e9, figures.at_ms)
+        cpu = labels(**where, cpu="total")
+        page.add("container_cpu_usage_seconds_total", cpu, figures.cpu.total_ns / 1e9, figures.at_ms)
+    page.add("container_last_seen", who, figures.at_ms / 1000)
     _add_memory(page, who, figures.memory, figures.at_ms)
     for one in figures.interfaces:
         who = labels(**where, interface=one.name)

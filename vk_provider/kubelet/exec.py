@@ -9,7 +9,7 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Cloud, Executes
 from vk_provider.kubelet import target
-from vk_provider.kubelet.command import Wanted, negotiate_command, serve
+from vk_provider.kubelet.command import Orphans, Wanted, negotiate_command, serve
 from vk_provider.kubelet.link import StreamTimes
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.kubelet.target import FindPod
@@ -20,7 +20,7 @@ START_TIMEOUT_S = 30.0
 
 
 class ExecServer:
-    """Answers `/exec`. Holds no state of its own: a session is its request and nothing outlives it."""
+    """Answers `/exec`. A session is its request, which may outlive its client but not the server."""
 
     def __init__(
         self, *, pods: FindPod, instance_of: Callable[[str], Instance | None], cloud: Cloud, times: StreamTimes
@@ -29,21 +29,24 @@ class ExecServer:
         self._instance_of = instance_of
         self._cloud = cloud
         self._times = times
+        self._orphans = Orphans()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused, or CloudError when the cloud does not start the command."""
-        instance_id, container = target.running_container(request.match_info, self._pods, self._instance_of)
+        found = target.running_container(request.match_info, self._pods, self._instance_of)
         if not isinstance(self._cloud, Executes):
             raise RequestRefused(501, "this node's cloud cannot run commands in containers")
         wanted = Wanted.of_query(request.query)
-        command = request.query.getall("command", [])
-        if not command:
-            raise RequestRefused(400, "you must specify at least one command for the container")
         agreed = negotiate_command(request)
         if isinstance(agreed, web.Response):
             return agreed
+        command = request.query.getall("command", [])
+        if not command:
+            raise RequestRefused(400, "you must specify at least one command for the container")
         async with upgrading(request, agreed, self._times) as upgrade:
             async with asyncio.timeout(START_TIMEOUT_S):
-                session = await self._cloud.exec(instance_id, container, command, stdin=wanted.stdin, tty=wanted.tty)
-            await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times)
+                session = await self._cloud.exec(
+                    found.instance_id, request.match_info["container"], command, stdin=wanted.stdin, tty=wanted.tty
+                )
+            await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times, orphans=self._orphans)
         return upgrade.response

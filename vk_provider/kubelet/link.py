@@ -4,18 +4,21 @@ aiohttp's own parser would take the first frames after a 101 for a next request.
 of ours, which for SPDY keeps what comes, and for WebSocket hands it on to aiohttp's. In both cases it keeps to itself
 that the connection is lost: a session then ends in its own order, instead of by being cancelled anywhere.
 
-One thing cannot be noticed: while nothing is read, because a command takes no input, neither is the client's end.
+The end of a connection never overtakes its data: `read` tells it once everything was read that came before, while
+`guard`, `write` and `flush` tell it at once. One thing cannot be noticed: while nothing is read, because a command
+takes no input, neither is the client's end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from vk_provider.errors import ProviderError
 
@@ -29,6 +32,10 @@ NO_LIMIT = 2**62
 
 class ClientLeft(ProviderError):
     """The client has gone, or has to: there is nobody to answer."""
+
+
+class ConnectionGone(ClientLeft):
+    """The connection is no more. What came by it before may still wait to be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +67,7 @@ class Taken(asyncio.Protocol):
         self._writable.set()
         self._error: Exception | None = None
         self.lost = asyncio.Event()
+        self.when_lost: Callable[[], None] = lambda: None
         self.touched = self._loop.time()
         self._transport.set_protocol(self)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -95,6 +103,7 @@ class Taken(asyncio.Protocol):
         self.lost.set()
         self._something.set()
         self._writable.set()
+        self.when_lost()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -140,7 +149,7 @@ class Taken(asyncio.Protocol):
             await self._writable.wait()
 
     async def guard(self, times: StreamTimes) -> None:
-        """Never returns. Raises ClientLeft when the connection is lost or idle for too long."""
+        """Never returns. Raises ConnectionGone, or ClientLeft when it was idle for too long."""
         while True:
             left_s = self.touched + times.idle_s - self._loop.time()
             if left_s <= 0:
@@ -148,7 +157,7 @@ class Taken(asyncio.Protocol):
             with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await self.lost.wait()
-                    raise ClientLeft("the client closed the connection")
+                    raise ConnectionGone("the client closed the connection")
 
 
 class Link(Protocol):
@@ -208,11 +217,13 @@ class MessageLink:
         self._taken = taken
         self._times = times
         self._socket = socket
+        self._patience = asyncio.timeout(None)  # of the message that is awaited
+        taken.when_lost = self._wait_no_more
 
     async def read(self) -> str | bytes:
         """The next message. Raises ClientLeft when there is none any more."""
         while True:
-            message = await self._socket.receive()
+            message = await self._next()
             match message.type:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     data: str | bytes = message.data
@@ -223,6 +234,21 @@ class MessageLink:
                     pass
                 case _:
                     raise ClientLeft("the client closed its WebSocket")
+
+    async def _next(self) -> WSMessage:
+        """aiohttp does not learn that the connection is lost, so once it is, only what came before is taken."""
+        while True:
+            is_last = self._taken.lost.is_set()
+            try:
+                async with asyncio.timeout(0 if is_last else None) as self._patience:
+                    return await self._socket.receive()
+            except TimeoutError as error:
+                if is_last:
+                    raise ConnectionGone("the client closed the connection") from error
+
+    def _wait_no_more(self) -> None:
+        with suppress(RuntimeError):  # nobody waits
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def write(self, *messages: str | bytes | None, beyond: int = 0) -> None:
         """Those that are something; waits as `Link.write`. Raises ClientLeft."""

@@ -1,7 +1,8 @@
 """`kubectl port-forward`: TCP connections from here to the pod's own address, many at once on one client connection.
 
 The client's one connection has no flow control of its own (X25), so what its pairs have sent and their ports have not
-taken is held within one budget; beyond it nothing more is read until a port takes some.
+taken is held within one budget; beyond it nothing more is read until a port takes some. When the client leaves, what it
+has sent is delivered first. The way goes to the pod's address: a server that listens at 127.0.0.1 only is not reached.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from vk_provider.kubelet import target
 from vk_provider.kubelet.forward_sides import MessageSide, Side, SpdySide
 from vk_provider.kubelet.link import (
     ClientLeft,
+    ConnectionGone,
     StreamTimes,
     TunnelLink,
 )
+from vk_provider.kubelet.listener import OutOfConnections
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import SPDY, Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate, upgrading
@@ -45,6 +48,7 @@ log = logging.getLogger(__name__)
 DIAL_TIMEOUT_S = 30.0
 READ_BYTES = 32 * 1024
 HELD_BYTES = 1024 * 1024
+DELIVERY_S = 10.0  # for ports to take what came, and to end, after the client has left
 
 Connected = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[str, int], Awaitable[Connected]]
@@ -82,7 +86,7 @@ class PortForwardServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused."""
         names = request.match_info
-        pod = target.find_pod(self._pods, names["namespace"], names["pod"], names.get("uid", ""))
+        pod = target.streaming_pod(self._pods, names)
         uid = pod["metadata"]["uid"]
         destination = Destination(names["pod"], uid, target.address(pod, self._instance_of(uid)))
         agreed = negotiate(
@@ -184,19 +188,36 @@ class Session:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Until the client leaves. Raises nothing but a cancellation."""
+        """Until the client has left and what it sent is delivered. Raises nothing but a cancellation."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._side.guard())
-                while True:
-                    for event in await self._side.receive():
-                        await self._on_event(event, tasks)
-                    await self._budget.wait_for_room()
+                tasks.create_task(self._guard())
+                await self._listen(tasks)
         except* ClientLeft as reasons:
             log.debug("a port-forward has ended: %s", reasons.exceptions[0])
         except* Exception as errors:
             log.error("a port-forward broke", exc_info=errors.exceptions[0])  # noqa: TRY400 -- of the group, the cause
         await self._side.leave()
+
+    async def _listen(self, tasks: asyncio.TaskGroup) -> None:
+        try:
+            while True:
+                for event in await self._side.receive():
+                    await self._on_event(event, tasks)
+                await self._budget.wait_for_room()
+        except ClientLeft:
+            for inbox in self._inboxes.values():
+                inbox.put(None)
+            if self._tasks:
+                await asyncio.wait(set(self._tasks.values()), timeout=DELIVERY_S)
+            raise
+
+    async def _guard(self) -> None:
+        try:
+            await self._side.guard()
+        except ConnectionGone:
+            await asyncio.sleep(2 * DELIVERY_S)  # `_listen` finds out as well, behind all that came before
+            raise
 
     async def _on_event(self, event: ForwardEvent, tasks: asyncio.TaskGroup) -> None:
         match event:
@@ -229,7 +250,8 @@ class Session:
         if self._inboxes.get(key) is not inbox:
             return
         del self._inboxes[key], self._tasks[key]
-        await self._side.close(key, error)
+        with suppress(ClientLeft):
+            await self._side.close(key, error)
         if self._side.is_over:
             raise ClientLeft("all connections have ended")
 
@@ -243,7 +265,7 @@ class Session:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 reader, writer = await self._dial(self._destination.address, port)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, OutOfConnections) as error:
             pod = self._destination
             return f"error forwarding port {port} to pod {pod.name}, uid {pod.uid}: {_why(error)}"
         try:
@@ -255,12 +277,23 @@ class Session:
     async def _carry(self, key: str, inbox: _Inbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.TaskGroup() as tasks:
             upward = tasks.create_task(_pump_up(inbox, writer))
+            is_taken = True
             with suppress(ConnectionError):
                 while data := await reader.read(READ_BYTES):
-                    await self._side.send(key, data)
-            await self._side.finish(key)
+                    is_taken = is_taken and await self._send(key, data)
+            with suppress(ClientLeft):
+                await self._side.finish(key)
             if not self._side.half_closes:
                 upward.cancel()
+
+    async def _send(self, key: str, data: bytes) -> bool:
+        """False: there is no client any more. What the port says then is read nevertheless, for it may wait for that
+        before it takes what the client has sent."""
+        try:
+            await self._side.send(key, data)
+        except ClientLeft:
+            return False
+        return True
 
 
 async def _pump_up(inbox: _Inbox, writer: asyncio.StreamWriter) -> None:
@@ -279,6 +312,13 @@ async def _pump_up(inbox: _Inbox, writer: asyncio.StreamWriter) -> None:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, OutOfConnections):
+        return str(error)
     if isinstance(error, TimeoutError) or not isinstance(error, OSError):
         return f"no answer within {DIAL_TIMEOUT_S:g} s"
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            "connection refused: nothing listens on this port at the pod's own address; a server that listens on "
+            "127.0.0.1 only cannot be reached on this node, let it listen on 0.0.0.0"
+        )
     return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -29,14 +29,16 @@ class RunServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused or CloudError."""
-        instance_id, container = target.running_container(request.match_info, self._pods, self._instance_of)
+        found = target.running_container(request.match_info, self._pods, self._instance_of)
         if not isinstance(self._cloud, Executes):
             raise RequestRefused(501, "this node's cloud cannot run commands in containers")
         command = request.query.get("cmd", "").split()
         if not command:
             raise RequestRefused(400, "you must specify a command by cmd=…")
         async with asyncio.timeout(START_TIMEOUT_S):
-            session = await self._cloud.exec(instance_id, container, command, stdin=False, tty=False)
+            session = await self._cloud.exec(
+                found.instance_id, request.match_info["container"], command, stdin=False, tty=False
+            )
         try:
             output = await _collected(session)
             result = await session.result()
@@ -44,9 +46,10 @@ class RunServer:
             await close_session(session)
         if result.exit_code == 0:
             return web.Response(body=output, content_type="text/plain", charset="utf-8")
-        ended = UNKNOWN if result.exit_code is None else f"the command ended with exit code {result.exit_code}"
         text = output.decode(errors="replace")
-        return web.Response(status=500, text=": ".join(part for part in (ended, result.message, text) if part))
+        if result.exit_code is None:
+            return web.Response(status=500, text=": ".join(part for part in (UNKNOWN, result.message, text) if part))
+        return web.Response(status=500, text=f"command '{' '.join(command)}' exited with {result.exit_code}: {text}")
 
 
 async def _collected(session: ExecSession) -> bytes:

@@ -14,21 +14,22 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
-from vk_provider.kubelet import auth, handshake
+from vk_provider.kubelet import about, auth, handshake
 from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.exec import ExecServer
 from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.listener import Limits, Listener, descriptor_limit
 from vk_provider.kubelet.logs import LogServer
-from vk_provider.kubelet.portforward import PortForwardServer
+from vk_provider.kubelet.portforward import Connected, PortForwardServer
 from vk_provider.kubelet.refusal import RequestRefused, answer_to
 from vk_provider.kubelet.run import RunServer
 from vk_provider.kubelet.stats import Route
@@ -46,6 +47,8 @@ Check = Callable[[], str]  # empty = healthy, else what is wrong
 KEEP_ALIVE_S = 90.0  # H1
 SHUTDOWN_S = 0.5  # aiohttp waits this long twice: for handlers to end by themselves, then for the cancelled ones
 PODS_AT_ONCE = 50
+BACKLOG = 1024
+DIAL_BUFFER_BYTES = 64 * 1024
 QUIET = ("/healthz", "/metrics", "/pods", "/runningpods", "/stats")  # read every few seconds: logged at debug level
 
 _caller: ContextVar[str] = ContextVar("caller")  # name of whom the request under way comes from, for the record
@@ -73,6 +76,7 @@ class KubeletServer:
         api_server_users: frozenset[str] = auth.API_SERVER_USERS,
         stream_times: StreamTimes | None = None,
         pages: Sequence[Route] = (),
+        limits: Limits | None = None,
     ) -> None:
         """host: empty = every address, of both families where there are two. port: 0 = any free one.
 
@@ -80,7 +84,9 @@ class KubeletServer:
         api_server_users: whose client certificates are the API server's own.
         stream_times: how long exec, attach and port-forward wait for their clients; a kubelet's own by default.
         pages: what is served besides, made elsewhere.
+        limits: of connections; by default from how many files the process may have open at `start`.
         """
+        self._pods_by_name = pods
         self._all_pods = all_pods
         self._instance_of = instance_of
         self._authenticator = authenticator
@@ -95,10 +101,12 @@ class KubeletServer:
         times = stream_times or StreamTimes()
         self._exec = ExecServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
         self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
-        self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times)
+        self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times, dial=self._dial)
         self._run = RunServer(pods=pods, instance_of=instance_of, cloud=cloud)
         self._pages = pages
+        self._limits = limits
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._requests = registry.counter(
             "vk_kubelet_http_requests_total", "Requests to the kubelet API, answered.", ("method", "path", "code")
         )
@@ -107,9 +115,16 @@ class KubeletServer:
     @property
     def port(self) -> int:
         """The port in use. Raises RuntimeError before `start`."""
-        if self._runner is None or not self._runner.addresses:
+        return self._listening.port
+
+    @property
+    def _listening(self) -> Listener:
+        if self._listener is None:
             raise RuntimeError("the kubelet API is not serving yet")
-        return int(self._runner.addresses[0][1])
+        return self._listener
+
+    async def _dial(self, address: str, port: int) -> Connected:
+        return await self._listening.dial(address, port, buffer=DIAL_BUFFER_BYTES)
 
     async def start(self) -> None:
         """Raises ConfigError when the port cannot be had or there is no usable certificate."""
@@ -117,7 +132,7 @@ class KubeletServer:
             log.warning("INSECURE: the kubelet API answers anybody; --insecure-kubelet-api is for local use only")
         handshake.use_small_buffers()
         await self._tls.refresh()
-        listener = _listen(self._host, self._wanted_port)
+        listening = _listen(self._host, self._wanted_port)
         self._runner = web.AppRunner(
             self._app(),
             handler_cancellation=True,  # a client that leaves takes its upstream along
@@ -127,11 +142,20 @@ class KubeletServer:
             shutdown_timeout=SHUTDOWN_S,
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, listener, ssl_context=self._tls.context).start()
+        self._listener = Listener(
+            listening,
+            protocol=cast("Callable[[], asyncio.Protocol]", self._runner.server),
+            tls=self._tls.context,
+            limits=self._limits or Limits.of(descriptor_limit()),
+            registry=self._registry,
+        )
+        self._listener.start()
         log.info("kubelet API serves at port %d", self.port)
 
     async def stop(self) -> None:
         """Ends every stream, within about a second."""
+        if self._listener is not None:
+            await self._listener.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -141,14 +165,17 @@ class KubeletServer:
         app = web.Application(middlewares=[self._record, self._map_errors, self._admit])
         app.on_response_prepare.append(_close_old_style)
         routes = app.router
+        for path in ("/healthz", "/healthz/{check}"):
+            routes.add_route("*", path, self._healthz)
         for path, handler in (
-            ("/healthz", self._healthz),
-            ("/healthz/{check}", self._healthz),
             (r"/pods{slash:/?}", self._pods),
             (r"/runningpods{slash:/?}", self._running_pods),
             ("/containerLogs/{namespace}/{pod}/{container}", self._logs.handle),
             ("/metrics", self._metrics),
             ("/metrics/slis", self._slis),
+            ("/logs", about.to_logs),
+            ("/logs/{file:.*}", about.logs),
+            ("/statusz", about.statusz(lambda: _paths(app))),
         ):
             routes.add_get(path, handler, allow_head=False)
         for method, path, page in self._pages:
@@ -163,6 +190,7 @@ class KubeletServer:
         ):
             routes.add_get(path, handler, allow_head=False)  # a WebSocket begins with GET, SPDY mostly with POST
             routes.add_post(path, handler)
+        routes.add_post("/checkpoint/{namespace}/{pod}/{container}", about.checkpoint(self._pods_by_name))
         routes.add_post("/run/{namespace}/{pod}/{container}", self._run.handle)
         routes.add_post("/run/{namespace}/{pod}/{uid}/{container}", self._run.handle)
         return app
@@ -215,6 +243,18 @@ class KubeletServer:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._listening.judging(request)
+        refusal: web.Response | None = None
+        is_allowed = False
+        try:
+            refusal = await self._refusal(request)
+            is_allowed = refusal is None
+        finally:
+            (self._listening.allowed if is_allowed else self._listening.refused)(request)
+        return refusal if refusal is not None else await handler(request)
+
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        """None: it may."""
         identity = await self._authenticator.identify(self._credentials(request))
         if identity is None:
             # The connection may have been made under a client CA that is gone: the next one is judged anew.
@@ -231,8 +271,9 @@ class KubeletServer:
         except AuthorizationUnavailable as error:
             return _text(500, f"Authorization error ({who}, subresource={error.subresource})")
         if not allowed:
-            return _text(403, f"Forbidden ({who}, subresource(s)=[{' '.join(subresources)}])")
-        return await handler(request)
+            why = f"Forbidden ({who}, subresource(s)=[{' '.join(subresources)}])"
+            return _text(403, why, {"Connection": "close"})
+        return None
 
     def _credentials(self, request: web.Request) -> Credentials:
         trusted = self._tls.trusts(request.get_extra_info("ssl_object"))
@@ -280,6 +321,10 @@ async def _close_old_style(request: web.Request, response: web.StreamResponse) -
     """To HTTP/1.0 a stream ends with its connection, which aiohttp would keep open if the client asks for that."""
     if request.version < HttpVersion11:
         response.force_close()
+
+
+def _paths(app: web.Application) -> list[str]:
+    return sorted({f"/{resource.canonical.split('/')[1].partition('{')[0]}" for resource in app.router.resources()})
 
 
 def _running(pod: Json, instance: Instance | None) -> Json | None:
@@ -337,9 +382,9 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket; for an empty host one that takes IPv4 and IPv6, where the system has both."""
     try:
         if not host and socket.has_dualstack_ipv6():
-            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"port {port} of {host}" if host else f"port {port}"
         raise ConfigError(

@@ -21,6 +21,7 @@ FindPod = Callable[[str, str], Json | None]  # (namespace, name)
 _SPEC_LISTS = ("containers", "initContainers", "ephemeralContainers")
 _STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _PULL_TROUBLE = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+_COULD_NOT_START = 128
 _NO_REASON_YET = "ContainerCreating"
 
 
@@ -44,8 +45,7 @@ def find_pod(find: FindPod, namespace: str, name: str, uid: str = "") -> Json:
 
 def require_container(pod: Mapping[str, Any], container: str) -> None:
     """Raises RequestRefused 404 unless the pod's spec has it, be it of whichever kind."""
-    spec = pod.get("spec") or {}
-    if not any(item.get("name") == container for key in _SPEC_LISTS for item in spec.get(key) or ()):
+    if not any(item.get("name") == container for item in _specs(pod)):
         raise RequestRefused(404, f"container {quoted(container)} not found in pod {quoted(pod['metadata']['name'])}")
 
 
@@ -57,6 +57,8 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
     """
     looks = list(_looks(pod, instance, container))
     where = f"container {quoted(container)} in pod {quoted(pod['metadata']['name'])}"
+    if why := _why_never(pod, container):
+        raise RequestRefused(400, f"{where} did not run: {why}")
     if previous:
         if not any(look.ended_before for look in looks):
             raise RequestRefused(400, f"previous terminated {where} not found")
@@ -68,6 +70,15 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
         raise RequestRefused(400, f"{where} is not available")
     reason = next((reason for reason in reasons if reason), _NO_REASON_YET)
     raise RequestRefused(400, f"{where} is waiting to start: {_PULL_TROUBLE.get(reason, reason)}")
+
+
+def _why_never(pod: Mapping[str, Any], container: str) -> str:
+    """Why an ephemeral container has ended without having run; empty for any other."""
+    for item in (pod.get("status") or {}).get("ephemeralContainerStatuses") or ():
+        end = (item.get("state") or {}).get("terminated")
+        if item.get("name") == container and end is not None and end.get("exitCode") == _COULD_NOT_START:
+            return end.get("message") or end.get("reason") or "it could not be started"
+    return ""
 
 
 def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
@@ -83,17 +94,49 @@ def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: st
     return found
 
 
-def running_container(
-    names: Mapping[str, str], pods: FindPod, instance_of: Callable[[str], Instance | None]
-) -> tuple[str, str]:
-    """The instance and the running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
+@dataclass(frozen=True, slots=True)
+class RunningContainer:
+    """spec: its entry in the pod's spec. started_at: of the present run, RFC 3339; empty where nobody knows."""
 
-    names: the parts of the path: namespace, pod, container and perhaps uid.
+    instance_id: str
+    spec: Mapping[str, Any]
+    started_at: str = ""
+
+
+def streaming_pod(find: FindPod, names: Mapping[str, str]) -> Json:
+    """The pod that a path of `exec`, `attach`, `run` or `portForward` names. Raises RequestRefused 404.
+
+    names: the parts of the path: namespace, pod and perhaps uid.
     """
-    pod = find_pod(pods, names["namespace"], names["pod"], names.get("uid", ""))
-    require_container(pod, names["container"])
-    instance_id = running_instance_id(pod, instance_of(pod["metadata"]["uid"]), names["container"])
-    return instance_id, names["container"]
+    pod = find(names["namespace"], names["pod"])
+    uid = names.get("uid", "")
+    if pod is None or (uid and pod["metadata"].get("uid") != uid):
+        raise RequestRefused(404, "pod does not exist")
+    return pod
+
+
+def running_container(
+    names: Mapping[str, str], pods: FindPod, instance_of: Callable[[str], Instance | None], *, not_found: str = ""
+) -> RunningContainer:
+    """The running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
+
+    names: as of `streaming_pod`, and container. not_found: what to say where it does not run; tools look for the words.
+    """
+    pod = streaming_pod(pods, names)
+    name = names["container"]
+    instance = instance_of(pod["metadata"]["uid"])
+    spec = next((item for item in _specs(pod) if item.get("name") == name), None)
+    if spec is None or instance is None or not any(look.running for look in _looks(pod, instance, name)):
+        raise RequestRefused(500, not_found or f"container not found ({quoted(name)})")
+    reports = (*instance.containers, *instance.init_containers)
+    started_at = next((report.state.started_at for report in reports if report.name == name), "")
+    return RunningContainer(instance.id, spec, started_at)
+
+
+def _specs(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    spec = pod.get("spec") or {}
+    for key in _SPEC_LISTS:
+        yield from spec.get(key) or ()
 
 
 def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
@@ -105,24 +148,6 @@ def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
     if not found:
         raise RequestRefused(400, f"pod {name} has no address yet")
     return str(found)
-
-
-def running_instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
-    """The instance in which a container runs now. Raises RequestRefused 400 unless it does.
-
-    The first words are a kubelet's own, which tools look for.
-    """
-    looks = list(_looks(pod, instance, container))
-    reason = next((look.waiting for look in looks if look.waiting), "") or _NO_REASON_YET
-    if instance is not None and any(look.running for look in looks):
-        return instance.id
-    if any(look.waiting is not None for look in looks):
-        why = f"it is waiting to start: {_PULL_TROUBLE.get(reason, reason)}"
-    elif any(look.ended for look in looks):
-        why = "it has ended"
-    else:
-        why = "it does not run"
-    raise RequestRefused(400, f"container not found ({quoted(container)}): {why}")
 
 
 def quoted(name: str) -> str:

@@ -31,11 +31,11 @@ class Agreed:
 def negotiate(request: web.Request, *, spdy: Sequence[str], websocket: Sequence[str]) -> Agreed | web.Response:
     """The first protocol of the client's that is among ours; a response where there is none.
 
-    Raises RequestRefused 400 when the request is no upgrade at all.
+    Raises RequestRefused 500 when the request is no upgrade at all: the code and words of a kubelet.
     """
     wanted = request.headers.get("Upgrade", "").strip()
     if "upgrade" not in _items(request, "Connection", lower=True) or wanted.lower() not in (SPDY.lower(), WEBSOCKET):
-        raise RequestRefused(400, f"this path is for streams: a request to upgrade to {SPDY} or {WEBSOCKET} is needed")
+        raise RequestRefused(500, "Upgrade request required")
     if request.can_read_body:
         raise RequestRefused(400, "a request to upgrade has no body")
     if wanted.lower() == WEBSOCKET:

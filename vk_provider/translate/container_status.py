@@ -30,6 +30,9 @@ UNKNOWN = "ContainerStatusUnknown"
 UNLOCATED = "The container could not be located when the pod was terminated"
 RESTARTED_UNSEEN = "The container could not be located when the pod was deleted.  The container used to be Running"
 
+NO_EPHEMERAL = "EphemeralContainersNotSupported"
+NO_EPHEMERAL_WHY = "an instance takes no further container once it exists; use kubectl exec, or a copy of the pod"
+CANNOT_RUN = 128  # what a kubelet writes of a container that could not be started
 KILLED = 137  # 128 + SIGKILL: what a kubelet writes where it cannot know better
 
 # What a cloud says of a container on its ordinary way to a start; a kubelet has one word for all of it.
@@ -191,11 +194,9 @@ def _is_over(previous: Json, status: Json, container: Json, policy: str, is_init
 
 
 def unsupported_ephemeral(container: Json) -> Json:
-    return waiting(
-        container,
-        reason="EphemeralContainersNotSupported",
-        message="an instance takes no further container once it exists; use kubectl exec, or a copy of the pod",
-    )
+    """Ended, since it cannot begin: `kubectl debug` and `kubectl attach` wait for either."""
+    told = waiting(container, reason=NO_EPHEMERAL, message=NO_EPHEMERAL_WHY)["state"]["waiting"]
+    return _entry(container, state={"terminated": {"exitCode": CANNOT_RUN, **told}})
 
 
 # --- from a report --------------------------------------------------------------------------------------------------

@@ -18,12 +18,12 @@ def news(pod: Json, body: Json) -> Sequence[Notice]:
 
 def _ephemeral(pod: Json, status: Json) -> list[Notice]:
     told = by_name((pod.get("status") or {}).get("ephemeralContainerStatuses"))
-    waits = {
-        entry["name"]: entry["state"]["waiting"]
+    ends = {
+        entry["name"]: entry["state"]["terminated"]
         for entry in status.get("ephemeralContainerStatuses") or ()
         if entry["name"] not in told
     }
-    return [Notice(wait["reason"], f"container {name}: {wait['message']}") for name, wait in waits.items()]
+    return [Notice(end["reason"], f"container {name}: {end['message']}") for name, end in ends.items()]
 
 
 def _resize(pod: Json, status: Json) -> list[Notice]:

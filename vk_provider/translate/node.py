@@ -30,6 +30,10 @@ _HEALTHY = (
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
     ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 )
+# From 1.36 on an API server hands WebSockets on to a node that declares this, instead of translating them to SPDY; what
+# is refused before the upgrade then reaches kubectl as it was said.
+FEATURES = ("ExtendWebSocketsToKubelet",)
+
 _HEARTBEAT = "lastHeartbeatTime"
 
 
@@ -127,6 +131,7 @@ def node_status(
         "addresses": _addresses(spec),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": spec.kubelet_port}},
         "nodeInfo": _node_info(spec),
+        "declaredFeatures": list(FEATURES),
     }
 
 
@@ -236,6 +241,8 @@ def status_patch(node: Json, desired: Json) -> Json | None:
     stale = [wanted for wanted in desired["conditions"] if known.get(wanted["type"], {}) != wanted]
     if not changes and not stale:
         return None
+    if (node.get("status") or {}).get("declaredFeatures") != desired["declaredFeatures"]:
+        changes["declaredFeatures"] = desired["declaredFeatures"]  # sent along only: a server may not keep it
     if stale:
         changes["conditions"] = [_over(known.get(wanted["type"], {}), wanted) for wanted in desired["conditions"]]
     meta = _resources_mark(node, desired)

@@ -22,11 +22,15 @@ _SECOND = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """at_ns: nanoseconds since 1970. stamp: the time with nine digits, as `kubectl logs --timestamps` prints it."""
+    """at_ns: nanoseconds since 1970. stamp: the time with nine digits, as `kubectl logs --timestamps` prints it.
+
+    is_ours: the container has not written it.
+    """
 
     at_ns: int
     stamp: str
     text: str
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Look:
     open_end: bool = False
     is_full: bool = False
     is_cut: bool = False  # full by bytes: lines may be missing at either end
+    line_count: int = 0  # that the answer had
 
 
 def time_ns(text: str) -> tuple[int, str] | None:
@@ -78,7 +83,8 @@ def parse(content: str, *, asked_lines: int) -> Look:
             lines.append(Line(lines[-1].at_ns, lines[-1].stamp, piece))
         elif not is_cut:
             lines.append(Line(0, "", piece))
-    return Look(lines, open_end=open_end and bool(lines), is_full=is_cut or len(pieces) >= asked_lines, is_cut=is_cut)
+    is_full = is_cut or len(pieces) >= asked_lines
+    return Look(lines, open_end and bool(lines), is_full, is_cut, line_count=len(lines))
 
 
 def printed(line: Line, *, timestamps: bool, newline: bool = True) -> bytes:
@@ -110,10 +116,15 @@ class Overlap:
         self._from_start = True
         self.start_ns: int | None = None  # begin the next look here; None = at the log's beginning
 
-    def begin(self, lines: Sequence[Line], *, is_whole: bool) -> None:
-        """The first look, or a new start after a gap. is_whole: no line since `start_ns` was left out."""
+    def begin(self, lines: Sequence[Line], *, is_whole: bool, not_before_ns: int | None = None) -> None:
+        """The first look, or a new start after a gap. is_whole: no line since `start_ns` was left out.
+
+        not_before_ns: where there are no lines to go on from, the next look begins here.
+        """
         self._from_start = is_whole
         self._hold(lines)
+        if not lines and not_before_ns is not None:
+            self.start_ns = not_before_ns // _SECOND * _SECOND
 
     def advance(self, lines: Sequence[Line], *, is_full: bool = False) -> Advance:
         """What is new in this look. After a gap what was known stays known, until `begin` says otherwise.

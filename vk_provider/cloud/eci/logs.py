@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -90,10 +90,14 @@ class LogReader:
         await run.stage()  # first, so that a restart from here on is noticed
         async for lines in log.begin(options):
             yield printer.print(lines)
+        if options.tail == 0:
+            printer.has_shown(log.open_line)
         pace = _Pace()
         stage = Stage.RUNNING
         while stage in (Stage.BEFORE, Stage.RUNNING):
+            yield printer.print_growth(log.open_line)
             await asyncio.sleep(max(pace.pause_s, self._fair_pause_s))
+            before = log.open_line
             try:
                 fresh = await log.advance()
                 if fresh.has_gap or not fresh.lines:
@@ -103,8 +107,9 @@ class LogReader:
                     raise
                 continue
             except InstanceGone:
+                yield printer.print_open(before)
                 return
-            pace.note(fresh.lines)
+            pace.note(fresh.lines or _grown(before, log.open_line))
             if stage is not Stage.REPLACED:
                 log.accept(fresh)
                 yield printer.print(fresh.lines)
@@ -167,6 +172,7 @@ class _Log:
         self.instance_id = instance_id
         self.container = container
         self.open_line: Line | None = None
+        self._opened_at_ns: int | None = None  # when the last line without a newline was begun, be it cut or whole
         self._call = call
         self._previous = previous
         self._overlap = Overlap()
@@ -178,18 +184,25 @@ class _Log:
             return
         since = loglines.time_ns(options.since)
         start = loglines.second_of(since[0]) if since and wanted is None else ""
-        tail = min(MAX_LINES, max(1, MAX_LINES if wanted is None else wanted))
+        # Following goes on from a whole line, and the last may have no newline yet: so there are more than are wanted.
+        tail = MAX_LINES if wanted is None else min(MAX_LINES, wanted + 2 * options.follow)
         is_first = True
         async for look in self._looks(tail=tail, start=start):
             if is_first:
-                lines = look.lines
-                self._overlap.begin(lines, is_whole=not look.is_full and not start)
-                if _may_lack_older(look, wanted):
-                    lines = [_marker(MISSING_BEFORE, lines[0]), *lines]
+                lines = self._begin_with(look, wanted, start)
                 is_first = False
             else:
                 lines = self._join(look)
             yield () if wanted == 0 else lines
+
+    def _begin_with(self, look: Look, wanted: int | None, start: str) -> Sequence[Line]:
+        """Go on from this look; as many of its lines as are wanted, of which an open one is the last."""
+        opened = self._opened_at_ns
+        self._overlap.begin(look.lines, is_whole=not look.is_full and not start, not_before_ns=opened)
+        lines = look.lines if wanted is None else look.lines[max(0, look.line_count - wanted) :]
+        if lines and _may_lack_older(look, wanted):
+            return [_marker(MISSING_BEFORE, lines[0]), *lines]
+        return lines
 
     async def advance(self) -> _Fresh:
         """What is new since the last look. With a gap in it, it counts as read only after `accept`."""
@@ -252,53 +265,94 @@ class _Log:
             self.instance_id, self.container, tail=tail, start_time=start, previous=self._previous
         )
         look = loglines.parse(response.log_content(await self._call(ask)), asked_lines=tail)
+        self._opened_at_ns = look.lines[-1].at_ns if look.open_end else None
         if not look.open_end:
             self.open_line = None
             return look
         # It may be only half written, or cut: it counts when its newline has come, or at the very end.
         self.open_line = None if look.is_cut else look.lines[-1]
-        return Look(look.lines[:-1], is_full=look.is_full, is_cut=look.is_cut)
+        return replace(look, lines=look.lines[:-1])
 
 
 def _may_lack_older(look: Look, wanted: int | None) -> bool:
-    if not look.lines or (wanted is not None and wanted <= len(look.lines)):
+    if wanted is not None and wanted <= look.line_count:
         return False
-    return look.is_cut or len(look.lines) >= MAX_LINES
+    return look.is_cut or look.line_count >= MAX_LINES
+
+
+def _grown(before: Line | None, now: Line | None) -> Sequence[Line]:
+    return [now] if now is not None and (before is None or before.text != now.text) else []
 
 
 def _marker(text: str, before: Line) -> Line:
-    return Line(before.at_ns, before.stamp, text)
+    return Line(before.at_ns, before.stamp, text, is_ours=True)
 
 
 class _Printer:
-    """Applies `since`, `timestamps` and `limit_bytes`, in this order (H13); `tail` was applied by the cloud."""
+    """Applies `since`, `timestamps` and `limit_bytes`, in this order (H13); `tail` was applied by the cloud.
+
+    The limit is for what the container wrote: what we have to say comes behind it, if there is room left.
+    """
 
     def __init__(self, options: LogOptions) -> None:
         since = loglines.time_ns(options.since)
         self._since_ns = since[0] if since else 0
         self._timestamps = options.timestamps
         self._left = options.limit_bytes
+        self._shows_growth = options.unfinished
+        self._shown = ""  # of the line that has no newline yet
+        self._is_old = ""  # the whole of that line when it was there before anything was wanted
+        self._ours: list[Line] = []
+        self._is_within_a_line = False
 
     @property
     def is_done(self) -> bool:
         return self._left is not None and self._left <= 0
 
     def print(self, lines: Sequence[Line]) -> bytes:
-        return self._limited(b"".join(self._printed(line) for line in lines if line.at_ns >= self._since_ns))
+        wanted = [line for line in lines if line.at_ns >= self._since_ns]
+        if self._left is not None:
+            self._ours += [line for line in wanted if line.is_ours]
+            wanted = [line for line in wanted if not line.is_ours]
+        return self._limited(b"".join(self._printed(line) for line in wanted))
+
+    def has_shown(self, line: Line | None) -> None:
+        """What is there of this unfinished line is not wanted."""
+        self._is_old = line.text if line is not None else ""
+        if self._shows_growth:
+            self._shown = self._is_old
+
+    def print_growth(self, line: Line | None) -> bytes:
+        """What an unfinished line has more than before, where that is wanted."""
+        if not self._shows_growth or line is None or line.at_ns < self._since_ns or line.text == self._shown:
+            return b""
+        chunk = self._printed(line, newline=False)
+        self._shown = line.text
+        return self._limited(chunk)
 
     def print_open(self, line: Line | None) -> bytes:
-        """The last line of an ended log, which has no newline."""
-        if line is None or line.at_ns < self._since_ns:
-            return b""
-        return self._limited(self._printed(line, newline=False))
+        """The end of a log: its last line, if that has no newline, and what we have to say."""
+        chunk = b""
+        if line is not None and line.at_ns >= self._since_ns and line.text != self._is_old:
+            chunk = self._limited(self._printed(line, newline=False))
+        told = b"".join(loglines.printed(each, timestamps=False) for each in self._ours)
+        told = b"\n" + told if told and self._is_within_a_line else told
+        return chunk + (told if self._left is not None and len(told) <= self._left else b"")
 
     def _printed(self, line: Line, *, newline: bool = True) -> bytes:
-        return loglines.printed(line, timestamps=self._timestamps, newline=newline)
+        shown, self._shown = self._shown, ""
+        if shown and line.text.startswith(shown):
+            return loglines.printed(
+                replace(line, stamp="", text=line.text[len(shown) :]), timestamps=False, newline=newline
+            )
+        begun = b"\n" if shown else b""  # another line than the one that was begun
+        return begun + loglines.printed(line, timestamps=self._timestamps, newline=newline)
 
     def _limited(self, chunk: bytes) -> bytes:
         if self._left is None:
             return chunk
         chunk = chunk[: max(0, self._left)]
+        self._is_within_a_line = not chunk.endswith(b"\n") if chunk else self._is_within_a_line
         self._left -= len(chunk)
         return chunk
 
