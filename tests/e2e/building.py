@@ -1,4 +1,4 @@
-"""What every way of building a control plane needs: to run a command, to say what is done, and to give up with advice."""
+"""What every way of building a control plane needs: to run a command, to report progress, to give up with advice."""
 
 import subprocess
 import sys

