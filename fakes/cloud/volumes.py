@@ -1,5 +1,6 @@
 """A group's files on this machine: one directory with its volumes, its own /etc files and its logs."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ class GroupFiles:
     """Lays out and finds the files of one group.
 
     shared: where file systems, buckets and disks live, beyond any group. linked: the group's address is real.
+    owner: the user whose processes read them as they lie, or None where they are mounted for them.
     """
 
-    def __init__(self, root: Path, shared: Path, *, linked: bool) -> None:
+    def __init__(self, root: Path, shared: Path, *, linked: bool, owner: int | None) -> None:
+        self._owner = owner
         self.root = root
         self._shared = shared
         self._linked = linked
@@ -38,6 +41,14 @@ class GroupFiles:
         self.write_config_files(group)
         for name, text in _etc_files(group, self._linked).items():
             (self.root / "etc" / name).write_text(text)
+        if self._owner is not None:
+            self._give_to(self._owner)
+
+    def _give_to(self, owner: int) -> None:
+        """Nobody else's processes are to see them."""
+        for path in (self.root, self.root / "etc", self.root / "volumes", *(self.root / "volumes").rglob("*")):
+            os.chown(path, owner, owner, follow_symlinks=False)
+        self.root.chmod(0o700)
 
     def write_config_files(self, group: Group) -> None:
         """Bring every config file to what the group's spec says, a volume at a time and each as a whole."""
@@ -56,6 +67,8 @@ class GroupFiles:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o777)
+                if self._owner is not None:
+                    os.chown(folder, self._owner, self._owner)
 
     def remove(self) -> None:
         tmpfs.unmount_below(self.root)
@@ -84,8 +97,9 @@ class GroupFiles:
                     # A container may have left a link there.
                     raise OSError(f"failed to prepare subPath of volume {mount['Name']}: it leads out of the volume")
             _make(source)
+            within = None if volume["Type"] == "ConfigFileVolume" else whole.resolve()
             fixed = volume["Type"] == "ConfigFileVolume" or volume.get("NFSVolume", {}).get("ReadOnly", False)
-            yield Mount(source, mount["MountPath"], read_only=fixed or mount.get("ReadOnly", False))
+            yield Mount(source, mount["MountPath"], read_only=fixed or mount.get("ReadOnly", False), within=within)
 
     def _volume_path(self, volume: Json) -> Path:
         beyond = storage.place(volume)

@@ -93,7 +93,7 @@ def config_files(path, **files):
 
 @pytest.mark.parametrize(
     ("script", "code", "status"),
-    [("exit 0", 0, "Succeeded"), ("exit 42", 42, "Failed"), ("kill -SEGV $$", 139, "Failed")],
+    [("exit 0", 0, "Succeeded"), ("exit 42", 42, "Failed"), ("sh -c 'kill -SEGV $$'; exit $?", 139, "Failed")],
 )
 async def test_exit_codes(acs, script, code, status):
     group, _ = await finish(acs, **shell(script))
@@ -148,7 +148,8 @@ async def test_the_environment_is_the_container_s_and_the_image_s_only(acs):
     assert found["BOTH"] == "container"
     assert found["IP"] == group["IntranetIp"]
     assert found["HOSTNAME"] == "default-job"
-    assert set(found) == {"PATH", "HOSTNAME", "FROM_IMAGE", "BOTH", "IP", "EMPTY", "PWD"}
+    assert set(found) == {"PATH", "HOSTNAME", "FROM_IMAGE", "BOTH", "IP", "EMPTY", "PWD", "HOME"}
+    assert found["HOME"] == "/root"
 
 
 @needs_bwrap
@@ -275,7 +276,7 @@ async def test_an_image_that_cannot_be_pulled(acs, image, text):
 @pytest.mark.parametrize(
     ("script", "code"),
     [
-        pytest.param("exec sleep 1000", 143, id="no handler"),
+        pytest.param("exec sleep 1000", 137, id="no handler, which a process 1 is not ended without"),
         pytest.param("trap 'echo asked; exit 5' TERM; echo up; while :; do sleep 0.05; done", 5, id="handler"),
         pytest.param("trap '' TERM; echo up; while :; do sleep 0.05; done", 137, id="deaf"),
     ],
@@ -359,7 +360,12 @@ async def test_restart_clears_the_empty_dir(acs):
     volume = {"Volume__1__Name": "s", "Volume__1__Type": "EmptyDirVolume"}
     mount = {"Container__1__VolumeMount__1__Name": "s", "Container__1__VolumeMount__1__MountPath": "/s"}
     group_id = await create(
-        acs, policy="Always", **shell("ls /s; touch /s/x; echo up; exec sleep 100"), **volume, **mount
+        acs,
+        policy="Always",
+        **shell("ls /s; touch /s/x; echo up; exec sleep 100"),
+        **volume,
+        **mount,
+        TerminationGracePeriodSeconds=1,
     )
     await acs.until_log(group_id, "up")
     await acs.action("RestartContainerGroup", ContainerGroupId=group_id)
@@ -370,7 +376,7 @@ async def test_restart_clears_the_empty_dir(acs):
     await eventually(restarted)
     group = await acs.until(group_id, "Running")
     assert await acs.until_log(group_id, "up") == "up\n"
-    assert group["Containers"][0]["PreviousState"]["ExitCode"] == 143
+    assert group["Containers"][0]["PreviousState"]["ExitCode"] == 137
 
 
 async def test_real_figures(acs):
@@ -434,13 +440,14 @@ async def test_readiness_by_command(acs):
 @needs_bwrap
 async def test_liveness_restarts(acs):
     more = command_probe("Liveness", "test ! -e /tmp/sick", FailureThreshold=1)
-    group_id = await create(acs, policy="Always", **shell("sleep 0.5; touch /tmp/sick; exec sleep 100"), **more)
+    script = "trap 'exit 7' TERM; sleep 0.5; touch /tmp/sick; while :; do sleep 0.05; done"
+    group_id = await create(acs, policy="Always", **shell(script), **more)
 
     async def restarted():
         return (await acs.group(group_id))["Containers"][0]["RestartCount"] > 0
 
     await eventually(restarted)
-    assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["ExitCode"] == 143
+    assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["ExitCode"] == 7
 
 
 @pytest.mark.parametrize("kind", ["TcpSocket__Port", "HttpGet__Port"])
@@ -494,7 +501,7 @@ async def test_hooks_by_http_and_port(acs, unused_tcp_port_of_nobody):
     }
     words = {f"Container__1__Command__{n}": word for n, word in enumerate(["python3", "-c", listen], 1)}
     probe = {"Container__1__ReadinessProbe__TcpSocket__Port": port, "Container__1__ReadinessProbe__PeriodSeconds": 1}
-    group_id = await create(acs, image="python:3.11", **words, **hooks, **probe)
+    group_id = await create(acs, image="python:3.11", **words, **hooks, **probe, TerminationGracePeriodSeconds=2)
     await eventually(lambda: ready(acs, group_id), within=20)
     await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
     await acs.until_container(group_id, State="Terminated")
@@ -553,7 +560,7 @@ async def test_a_volume_in_memory_has_its_size_and_survives_no_end(acs, tmp_path
     volume |= {"Volume__1__EmptyDirVolume__Medium": "Memory", "Volume__1__EmptyDirVolume__SizeLimit": "8Mi"}
     mount = {"Container__1__VolumeMount__1__Name": "m", "Container__1__VolumeMount__1__MountPath": "/m"}
     script = "stat -f -c '%T %b %S' /m; stat -c %a /m; touch /m/x; exec sleep 100"
-    group_id = await create(acs, **shell(script), **volume, **mount)
+    group_id = await create(acs, **shell(script), **volume, **mount, TerminationGracePeriodSeconds=1)
 
     kind, mode = (await acs.until_log(group_id, "777\n")).splitlines()
     assert mounts_below(tmp_path)
