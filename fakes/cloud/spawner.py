@@ -141,6 +141,7 @@ def _run_here(wanted: Request, teller: socket.socket, files: list[int], last: in
     _set_kernel(wanted)
     view.fix_kernel()
     view.enter()
+    syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if wanted["join"]:
         _tell(teller, {"view": os.readlink("/proc/self/ns/mnt")})  # noqa: PTH115
     _begin(wanted, teller, stdio, last, terminal=wanted["terminal"])
@@ -159,7 +160,7 @@ def _enter_here(wanted: Request, teller: socket.socket, files: list[int], last: 
     if wanted["user_namespace"] and "holder" in more:
         syscalls.setns(more["container"], syscalls.CLONE_NEWUSER)
     kinds = _VIEW_KINDS | (0 if wanted["user_namespace"] else syscalls.CLONE_NEWNET)
-    syscalls.setns(more["container"], kinds)
+    syscalls.setns(more["container"], kinds | syscalls.CLONE_NEWCGROUP)
     os.chdir("/")
     _begin(wanted, teller, stdio, last, terminal=wanted["terminal"])
 
