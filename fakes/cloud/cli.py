@@ -77,6 +77,7 @@ class Cloud:
     service: Service
     server: Server
     network: Network | None  # None: the groups' addresses are on paper only
+    containers: str  # how they are run, for people
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +122,7 @@ async def serve(args: argparse.Namespace) -> None:
                 draft.write_text(json.dumps({"endpoint": cloud.endpoint}) + "\n")
                 draft.replace(args.ready_file)
             print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
+            print(f"how containers run: {cloud.containers}", flush=True)
             await asyncio.Event().wait()
     except (OSError, ValueError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
@@ -157,7 +159,7 @@ async def run(options: Options) -> AsyncIterator[Cloud]:
         await runner.setup()
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await site.start()
-        yield Cloud(f"http://{options.host}:{runner.addresses[0][1]}", service, server, network)
+        yield Cloud(f"http://{options.host}:{runner.addresses[0][1]}", service, server, network, containers)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

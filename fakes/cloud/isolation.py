@@ -49,20 +49,15 @@ class Isolation:
 
     def describe(self) -> str:
         """For people: as what the pods' commands run on their machine."""
+        files = "their files are programs of this machine, read-only"
         if self.kind == "root":
-            return (
-                "each container has namespaces of its own, with a container's capabilities, not root's "
-                "(its files: programs of this machine, read-only)"
-            )
+            return f"in namespaces of each container's own, with a container's capabilities, not with root's; {files}"
         if self.kind == "user":
-            return (
-                f"each container has namespaces of its own, and runs as {_me()} without this user's files "
-                "(its files: programs of this machine, read-only)"
-            )
-        who = f"{_me()}, with all that this user may do"
+            return f"in namespaces of each container's own, as {_me()} but without this user's files; {files}"
+        who = f"as {_me()}, with all that this user may do"
         if self.users is not None:
-            who = f"users without rights ({self.users[0]} and up), and never as root"
-        return f"NO SANDBOX ({self.why_plain}): containers are plain processes that see this machine, run as {who}"
+            who = f"as users without rights ({self.users[0]} and up), never as root"
+        return f"NO SANDBOX ({self.why_plain}): plain processes that see this machine, {who}"
 
     def user_of(self, number: int) -> int | None:
         """The user of the number-th group's plain processes; None = whoever the fake cloud is."""
@@ -148,7 +143,7 @@ class Isolation:
 async def choose(launcher: Launcher, base: Path, *, sandbox: bool) -> Isolation:
     """The strictest of what works here, each tried just now. sandbox: False skips namespaces. Raises Impossible."""
     base.mkdir(parents=True, exist_ok=True)
-    why = "not wanted"
+    why = "none is wanted"
     if sandbox:
         for candidate in (*([Isolation("root", base)] if os.geteuid() == 0 else []), Isolation("user", base)):
             failure = await _try(launcher, candidate)

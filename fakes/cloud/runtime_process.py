@@ -97,7 +97,8 @@ class ProcessRuntime:
             reference = f"{path}:{tag}" if "/" in path else f"docker.io/library/{path}:{tag}"
             error = (
                 f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": '
-                f'failed to resolve reference "{reference}": {reference}: not found'
+                f'failed to resolve reference "{reference}": {reference}: not found '
+                f"(no registry was asked: this fake cloud plays {_names(self._images)}; --images adds others)"
             )
             return Pull(0.5, error)
         if image.login and not _has_login(group, container.image, image.login):
@@ -301,6 +302,8 @@ class ProcessRuntime:
         """What to start for a container. Raises OSError."""
         if place.link and (broken := place.link.exception()):
             raise OSError(f"failed to set up the network of the sandbox: {broken}")
+        if image.lacks:
+            raise OSError(image.lacks)
         words = _words(image, container)
         if not words:
             raise OSError("no command specified")
@@ -411,6 +414,10 @@ def _kernel_settings(group: Group) -> list[tuple[str, str]]:
 def _user(image: Image, container: Container) -> int:
     uid, _, _ = image.user.partition(":")
     return int(container.spec.get("SecurityContext", {}).get("RunAsUser", int(uid or 0)))
+
+
+def _names(known: Sequence[Image]) -> str:
+    return ", ".join(sorted({image.name for image in known}))
 
 
 def _has_login(group: Group, reference: str, wanted: str) -> bool:

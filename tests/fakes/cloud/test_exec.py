@@ -8,9 +8,9 @@ import pytest
 from aliyunsdkcore.acs_exception.exceptions import ServerException
 
 from tests.fakes.cloud.sdk import Acs, eventually
-from tests.fakes.cloud.test_process import IMAGES, create, needs_bwrap, shell
+from tests.fakes.cloud.test_process import IMAGES, create, needs_sandbox, shell
 
-pytestmark = needs_bwrap
+pytestmark = needs_sandbox
 
 
 @pytest.fixture
