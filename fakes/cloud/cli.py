@@ -63,6 +63,7 @@ class Options:
     speed: float = 1.0
     rate_limits: bool = True
     sandbox: bool = True
+    control_groups: bool = True  # of memory, where they can be had
     state_dir: Path | None = None
     journal: Path | None = None
     clock: Clock | None = None
@@ -211,7 +212,13 @@ async def _runtime(
         state_dir.chmod(0o711)
     known = [*images.load(options.images), *images.built_in(state_dir / "bin")]
     runtime = ProcessRuntime(
-        clock, known, state_dir, launcher=launcher, isolation=kept_apart, network=network, memory=_memory()
+        clock,
+        known,
+        state_dir,
+        launcher=launcher,
+        isolation=kept_apart,
+        network=network,
+        memory=_memory() if options.control_groups else None,
     )
     stack.push_async_callback(runtime.close)
     return runtime, kept_apart.describe()
