@@ -174,7 +174,7 @@ async def serve(args: argparse.Namespace) -> None:
         async with AsyncExitStack() as stack:
             local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
             await _wait_for_node(local)
-            console.text(_welcome(local))
+            console.text(welcome(local))
             ended = await local.first_to_end()
             raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
     finally:
@@ -193,7 +193,7 @@ def is_ready(node: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _welcome(local: Local) -> str:
+def welcome(local: Local) -> str:
     kubectl = "kubectl" if shutil.which("kubectl") else "kubectl (not installed here; any version from 1.20 on)"
     return f"""
 The local cluster is up (a stand-in for local use: it is no Kubernetes, and the cloud is no cloud).

@@ -311,7 +311,8 @@ class ProcessRuntime:
             limit = container.spec.get("Memory") or group.memory_gib
             place.memory[container.name] = self._memory.group(f"{group.id}.{container.name}", int(limit * GIB))
         box = self._box(place, group, container, image)
-        if self._isolation.is_sandboxed and group.spec.get("ShareProcessNamespace") and place.holder is None:
+        shares = self._isolation.is_sandboxed and group.spec.get("ShareProcessNamespace")
+        if shares and (place.holder is None or not place.holder.pid):
             place.holder = Holder(self._launcher, self._isolation, box)
         return Command(
             words,
