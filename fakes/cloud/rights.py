@@ -50,7 +50,9 @@ def take(wanted: Mapping[str, Any], last: int) -> None:
     """Become the container's user with the container's capabilities, for good.
 
     wanted: `uid`, `gid`, `capabilities` (a mask), `switch` (whether this process may change users, else it is the
-    wanted one already), `filter` (whether device nodes and key rings are to be closed), `no_new_privileges`.
+    wanted one already), `bounded` (whether it has capabilities to give up), `filter` (whether device nodes and key
+    rings are to be closed), `no_new_privileges` (whether set-uid programs are run as any other). last: the last
+    capability that the kernel knows.
     """
     mask = int(wanted["capabilities"])
     if wanted["filter"]:
@@ -59,15 +61,24 @@ def take(wanted: Mapping[str, Any], last: int) -> None:
         os.setgroups([])
         os.setresgid(wanted["gid"], wanted["gid"], wanted["gid"])
     if wanted["bounded"]:
-        for number in range(last + 1):
-            if not mask >> number & 1:
-                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+        _bound(mask, last, needed=not wanted["no_new_privileges"])
     if wanted["switch"]:
         os.setresuid(wanted["uid"], wanted["uid"], wanted["uid"])
     if wanted["bounded"]:
         syscalls.set_capabilities(mask if wanted["uid"] == 0 else 0)
     if wanted["no_new_privileges"]:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _bound(mask: int, last: int, *, needed: bool) -> None:
+    """Give up for good what is not in the mask. needed: else it is only one lock more, and not everybody's to have."""
+    for number in range(last + 1):
+        if not mask >> number & 1:
+            try:
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+            except PermissionError:
+                if needed:
+                    raise
 
 
 def closed_calls() -> bytes:
