@@ -87,8 +87,14 @@ class Launcher:
         if self._socket is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             words = [sys.executable, "-I", "-S", "-c", _START, str(_PACKAGES), str(theirs.fileno())]
+            # Its copies become processes of containers, which nothing of this process's variables is for.
+            kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
             self._spawner = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                words,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**kept, "LC_ALL": "C.UTF-8"},
+                start_new_session=True,
             )
             theirs.close()
             self._socket = ours

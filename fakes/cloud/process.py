@@ -39,10 +39,10 @@ class Command:
 class Holder:
     """Process 1 of what several containers of a group share."""
 
-    def __init__(self, launcher: Launcher, isolation: Isolation, box: Sandbox) -> None:
-        """Raises OSError."""
-        self._program = Program(on_started=lambda: None, on_exit=lambda _, __: None)
-        request = isolation.hold(box)
+    def __init__(self, launcher: Launcher, isolation: Isolation, on_settled: Callable[[], None]) -> None:
+        """on_settled: called when it can be entered, or never will. Raises OSError."""
+        self._program = Program(on_started=on_settled, on_exit=lambda _, __: on_settled())
+        request = isolation.hold()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             launcher.start({**request, "files": []}, isolation.flags(request), [null, null, null], self._program)
@@ -52,6 +52,10 @@ class Holder:
     @property
     def pid(self) -> int:
         return 0 if self._program.ended else self._program.pid
+
+    @property
+    def is_settled(self) -> bool:
+        return self._program.started or self._program.ended
 
     def open_handle(self) -> int:
         return self._program.open_handle()

@@ -128,6 +128,7 @@ class ProcessRuntime:
         place = self._place(group)
         place.processes[container.name] = None
         self._connect(group, place)
+        self._hold(group, place)
         self._queue.append((group, container, started, exited))
         self._start_next()
 
@@ -230,15 +231,26 @@ class ProcessRuntime:
 
     def _start_next(self) -> None:
         while self._starting < STARTING_AT_ONCE:
-            entry = next((entry for entry in self._queue if self._is_linked(entry[0])), None)
+            entry = next((entry for entry in self._queue if self._can_start(entry[0])), None)
             if entry is None:
                 break
             self._queue.remove(entry)
             self._spawn(*entry)
 
-    def _is_linked(self, group: Group) -> bool:
-        link = self._place(group).link
-        return link is None or link.done()
+    def _can_start(self, group: Group) -> bool:
+        place = self._place(group)
+        return (place.link is None or place.link.done()) and (place.holder is None or place.holder.is_settled)
+
+    def _hold(self, group: Group, place: _Place) -> None:
+        """Have a process 1 for containers that share theirs, again if it has ended."""
+        if self._shares(group) and (place.holder is None or not place.holder.pid):
+            try:
+                place.holder = Holder(self._launcher, self._isolation, self._start_next)
+            except OSError:
+                place.holder = None  # no container will start either
+
+    def _shares(self, group: Group) -> bool:
+        return self._isolation.is_sandboxed and bool(group.spec.get("ShareProcessNamespace"))
 
     def _connect(self, group: Group, place: _Place) -> None:
         """Ask for a group's network, again if it could not be made."""
@@ -304,6 +316,8 @@ class ProcessRuntime:
             raise OSError(f"failed to set up the network of the sandbox: {broken}")
         if image.lacks:
             raise OSError(image.lacks)
+        if self._shares(group) and not (place.holder and place.holder.pid):
+            raise OSError("the namespace of processes that its containers share cannot be made")
         words = _words(image, container)
         if not words:
             raise OSError("no command specified")
@@ -311,9 +325,6 @@ class ProcessRuntime:
             limit = container.spec.get("Memory") or group.memory_gib
             place.memory[container.name] = self._memory.group(f"{group.id}.{container.name}", int(limit * GIB))
         box = self._box(place, group, container, image)
-        shares = self._isolation.is_sandboxed and group.spec.get("ShareProcessNamespace")
-        if shares and (place.holder is None or not place.holder.pid):
-            place.holder = Holder(self._launcher, self._isolation, box)
         return Command(
             words,
             box,

@@ -131,8 +131,8 @@ def _run_here(wanted: Request, teller: socket.socket, files: list[int], last: in
     if "network" in more:
         syscalls.setns(more["network"], syscalls.CLONE_NEWNET)
     if wanted["join"]:
-        syscalls.unshare(_VIEW_KINDS | (syscalls.CLONE_NEWUSER if wanted["user_namespace"] else 0))
-    if wanted["user_namespace"]:
+        syscalls.unshare(_VIEW_KINDS)
+    elif wanted["user_namespace"]:
         _map_user(wanted)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # before anything of the container's could look at us
     view = View(wanted["base"])
@@ -142,6 +142,12 @@ def _run_here(wanted: Request, teller: socket.socket, files: list[int], last: in
     view.fix_kernel()
     view.enter()
     syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if _is_nested(wanted, more):
+        # Not before: what the kernel tells of a PID namespace is mounted by who is root of its owner.
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        _map_user(wanted)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     if wanted["join"]:
         _tell(teller, {"view": os.readlink("/proc/self/ns/mnt")})  # noqa: PTH115
     _begin(wanted, teller, stdio, last, terminal=wanted["terminal"])
@@ -157,12 +163,17 @@ def _enter_here(wanted: Request, teller: socket.socket, files: list[int], last: 
     _die_with_parent()
     stdio, more = files[:3], dict(zip(wanted["files"], files[3:], strict=False))
     _join_control_groups(wanted)
-    if wanted["user_namespace"] and "holder" in more:
-        syscalls.setns(more["container"], syscalls.CLONE_NEWUSER)
     kinds = _VIEW_KINDS | (0 if wanted["user_namespace"] else syscalls.CLONE_NEWNET)
     syscalls.setns(more["container"], kinds | syscalls.CLONE_NEWCGROUP)
+    if _is_nested(wanted, more):
+        syscalls.setns(more["container"], syscalls.CLONE_NEWUSER)
     os.chdir("/")
     _begin(wanted, teller, stdio, last, terminal=wanted["terminal"])
+
+
+def _is_nested(wanted: Request, more: dict[str, int]) -> bool:
+    """Whether a container has a user of its own in the user namespace of a holder, where there is root alone."""
+    return wanted["user_namespace"] and "holder" in more and (wanted["uid"], wanted["gid"]) != (0, 0)
 
 
 def _pass_on(wanted: Request, teller: socket.socket, files: list[int], last: int, then: Callable[..., None]) -> None:
@@ -192,8 +203,9 @@ def _hold(wanted: Request, teller: socket.socket, files: list[int], last: int) -
     view.build(wanted["view"])
     view.enter()
     rights.take(wanted, last)
-    teller.close()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # so that who is no root may enter its namespaces; it keeps nothing
+    teller.close()  # that is to say: come in
     while True:
         signal.pause()
 
