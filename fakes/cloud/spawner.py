@@ -53,37 +53,43 @@ def main(descriptor: int) -> None:
     control = socket.socket(fileno=descriptor)
     waiting = select.poll()
     waiting.register(descriptor, select.POLLIN)
-    running: set[int] = set()
+    running: dict[int, int] = {}
     is_open = True
     while is_open:
         for file, _ in waiting.poll():
             if file == descriptor:
                 is_open = _serve(control, running, waiting, last)
             else:
-                running.discard(file)
+                del running[file]
                 waiting.unregister(file)
                 os.close(file)
-    for file in running:
+    for file, ending in running.items():
         with suppress(OSError):
-            signal.pidfd_send_signal(file, signal.SIGKILL)
+            signal.pidfd_send_signal(file, ending)
 
 
-def _serve(control: socket.socket, running: set[int], waiting: select.poll, last: int) -> bool:
-    """Start one process, and keep a hold of it in `running`. False when nobody asks any more."""
+def _serve(control: socket.socket, running: dict[int, int], waiting: select.poll, last: int) -> bool:
+    """Start one process, and keep its pidfd in `running`, with the signal that ends it and all it has started.
+
+    False when nobody asks any more.
+    """
     message, files, _, _ = socket.recv_fds(control, 64, MOST_FILES)
     if not message:
         return False
+    flags = int(message)
     try:
-        pid = syscalls.clone(int(message) | syscalls.CLONE_PARENT)
+        pid = syscalls.clone(flags | syscalls.CLONE_PARENT)
     except OSError as error:
         pid = -(error.errno or errno.EIO)
     if pid == 0:
-        _become(files, last, running | {control.fileno()})
+        _become(files, last, {*running, control.fileno()})
     for file in files:
         os.close(file)
     if pid > 0:
         with suppress(OSError):  # it has ended, and was reaped
-            running.add(handle := os.pidfd_open(pid))
+            handle = os.pidfd_open(pid)
+            # With the first process of a namespace all of it goes; who stands over plain ones has to kill them first.
+            running[handle] = int(signal.SIGKILL if flags else signal.SIGINT)
             waiting.register(handle, select.POLLIN)
     control.send(b"%d" % pid)
     return True
