@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from fakes.api_client import ApiClient
 from fakes.console import Console
 from fakes.processes import Child
@@ -42,7 +44,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Local:
-    """The running parts and how to reach them."""
+    """The running parts and how to reach them. containers: how the fake cloud runs pods' commands, for people."""
 
     settings: Settings
     cloud: Child
@@ -50,6 +52,7 @@ class Local:
     provider: Child
     endpoint: str
     server: str
+    containers: str
 
     @property
     def kubeconfig(self) -> Path:
@@ -84,7 +87,12 @@ async def start(stack: AsyncExitStack, settings: Settings, said: Callable[[str],
     server = str((await kube.ready(directory / "kube.ready", within_s=30))["server"])
     said("provider")
     provider = await start_provider(stack, settings, endpoint)
-    return Local(settings, cloud, kube, provider, endpoint, server)
+    return Local(settings, cloud, kube, provider, endpoint, server, await _containers(endpoint))
+
+
+async def _containers(endpoint: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{endpoint}/_admin/runtime") as answer:
+        return str((await answer.json())["containers"])
 
 
 async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: str) -> Child:
@@ -166,7 +174,7 @@ async def serve(args: argparse.Namespace) -> None:
         async with AsyncExitStack() as stack:
             local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
             await _wait_for_node(local)
-            console.text(_welcome(local))
+            console.text(welcome(local))
             ended = await local.first_to_end()
             raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
     finally:
@@ -185,10 +193,12 @@ def is_ready(node: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _welcome(local: Local) -> str:
+def welcome(local: Local) -> str:
     kubectl = "kubectl" if shutil.which("kubectl") else "kubectl (not installed here; any version from 1.20 on)"
     return f"""
 The local cluster is up (a stand-in for local use: it is no Kubernetes, and the cloud is no cloud).
+
+How pods' commands run here: {local.containers}
 
   export KUBECONFIG={local.kubeconfig}
 
