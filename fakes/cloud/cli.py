@@ -31,6 +31,7 @@ from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
 from fakes.cloud.store import CIDR
+from fakes.startup import port, told
 
 _PREFIX = "fake-eci-"
 _NETWORK_HELP = (
@@ -77,7 +78,7 @@ class Cloud:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
+    add("--port", type=port, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
     add("--runtime", choices=("simulated", "process"), default="simulated", help="what runs containers")
     add("--images", type=Path, metavar="FILE", help="TOML: what image names stand for (runtime process)")
     add("--scenario", type=Path, metavar="FILE", help="TOML: what containers do (runtime simulated)")
@@ -102,7 +103,9 @@ async def serve(args: argparse.Namespace) -> None:
     """Run until cancelled. Raises SystemExit with a message when a file or a value cannot be used."""
     try:
         options = _options(args)
-    except (OSError, images.ImagesError, scenario.ScenarioError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except (UnicodeDecodeError, images.ImagesError, scenario.ScenarioError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
     try:
         async with run(options) as cloud:
@@ -112,7 +115,9 @@ async def serve(args: argparse.Namespace) -> None:
                 draft.replace(args.ready_file)
             print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
             await asyncio.Event().wait()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except ValueError as error:
         raise SystemExit(f"fakes cloud: {error}") from error
 
 
