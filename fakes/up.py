@@ -19,9 +19,10 @@ from typing import Any
 
 import aiohttp
 
-from fakes.api_client import ApiClient
+from fakes.api_client import ApiClient, ApiRefused
 from fakes.console import Console
-from fakes.processes import Child
+from fakes.processes import Child, ChildFailed
+from fakes.startup import port
 
 ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
 NODE_NAME = "virtual-kubelet"
@@ -152,9 +153,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="where kubeconfig and logs go (default: a new temporary folder)")
     parser.add_argument("--runtime", choices=("process", "simulated"), default="process", help="of the fake cloud")
     parser.add_argument("--images", type=Path, help="images file of the fake cloud (TOML)")
-    parser.add_argument("--cloud-port", type=int, default=0, help="port of the fake cloud; 0 = any")
-    parser.add_argument("--kube-port", type=int, default=0, help="port of the embedded API server; 0 = any")
-    parser.add_argument("--kubelet-port", type=int, default=0, help="port of the kubelet API; 0 = any")
+    parser.add_argument("--cloud-port", type=port, default=0, help="port of the fake cloud; 0 = any")
+    parser.add_argument("--kube-port", type=port, default=0, help="port of the embedded API server; 0 = any")
+    parser.add_argument("--kubelet-port", type=port, default=0, help="port of the kubelet API; 0 = any")
 
 
 async def serve(args: argparse.Namespace) -> None:
@@ -177,10 +178,14 @@ async def serve(args: argparse.Namespace) -> None:
             console.text(welcome(local))
             ended = await local.first_to_end()
             raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
-    finally:
-        console.text("stopped; nothing is left running")
+    except (ChildFailed, ApiRefused, TimeoutError, aiohttp.ClientError) as error:
+        raise SystemExit(f"fakes up: {error}\nlogs: {directory}") from error
+    except asyncio.CancelledError:  # as it should end; else the logs are wanted
         if args.dir is None:
             shutil.rmtree(directory, ignore_errors=True)
+        raise
+    finally:
+        console.text("stopped; nothing is left running")
 
 
 async def _wait_for_node(local: Local) -> None:

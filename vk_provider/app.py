@@ -18,7 +18,7 @@ from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
-from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.control.asking import Asker
 from vk_provider.control.cost import CostBook
@@ -50,8 +50,7 @@ from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.translate import events
-from vk_provider.translate.node import NodeSpec, Taint
-from vk_provider.translate.objects import NodeContext
+from vk_provider.translate.node import NodeSpec, Taint, capacity, node_context
 
 log = logging.getLogger(__name__)
 
@@ -421,48 +420,6 @@ _NO_CLUSTER_DNS = (
     "MissingClusterDNS",
     "no cluster DNS is configured, so pods use the cloud's resolver and cannot resolve Services; set --cluster-dns",
 )
-
-
-def eci_settings(config: Config) -> EciSettings:
-    return EciSettings(
-        region=config.eci_region,
-        endpoint=config.eci_endpoint,
-        cluster=config.cluster_name,
-        node=config.node_name,
-        vswitch_ids=config.eci_vswitch,
-        security_group_id=config.eci_security_group,
-        zone_id=config.eci_zone,
-        resource_group_id=config.eci_resource_group,
-        ram_role_name=config.eci_ram_role,
-        spot_strategy=config.eci_spot_strategy,
-        gpu_instance_types=config.eci_gpu_instance_type,
-        cpu_architecture=config.eci_cpu_architecture,
-        per_minute=config.eci_calls_per_minute,
-    )
-
-
-def node_context(config: Config, address: str) -> NodeContext:
-    return NodeContext(
-        cluster=config.cluster_name,
-        node_name=config.node_name,
-        node_ip=address,
-        cluster_dns=config.cluster_dns,
-        cluster_domain=config.cluster_domain,
-        service_host=config.kubernetes_service_host,
-        service_port=str(config.kubernetes_service_port or ""),
-        allocatable=capacity(config),
-    )
-
-
-def capacity(config: Config) -> dict[str, str]:
-    """What the node offers: quotas, for there is no machine."""
-    return {
-        "cpu": config.quota_cpu,
-        "memory": config.quota_memory,
-        "pods": str(config.quota_pods),
-        **({"nvidia.com/gpu": str(config.quota_gpus)} if config.quota_gpus else {}),
-        "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
-    }
 
 
 def _credentials(config: Config) -> CredentialSource:

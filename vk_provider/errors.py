@@ -23,6 +23,14 @@ class ConfigError(ProviderError):
         super().__init__("\n".join(self.faults))
 
 
+class ManifestError(ProviderError):
+    """Files given to `vk-provider show` are no manifests; exit code 2. `faults`: one line each, all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
 # --- pods -----------------------------------------------------------------------------------------------------------
 
 

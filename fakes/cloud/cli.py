@@ -32,6 +32,7 @@ from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
 from fakes.cloud.store import CIDR
+from fakes.startup import port, told
 
 _PREFIX = "fake-eci-"
 _NETWORK_HELP = (
@@ -84,7 +85,7 @@ class Cloud:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
+    add("--port", type=port, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
     add("--runtime", choices=("simulated", "process"), default="simulated", help="what runs containers")
     add("--images", type=Path, metavar="FILE", help="TOML: what image names stand for (runtime process)")
     add("--scenario", type=Path, metavar="FILE", help="TOML: what containers do (runtime simulated)")
@@ -114,7 +115,9 @@ async def serve(args: argparse.Namespace) -> None:
     """Run until cancelled. Raises SystemExit with a message when a file or a value cannot be used."""
     try:
         options = _options(args)
-    except (OSError, images.ImagesError, scenario.ScenarioError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except (UnicodeDecodeError, images.ImagesError, scenario.ScenarioError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
     try:
         async with run(options) as cloud:
@@ -125,7 +128,9 @@ async def serve(args: argparse.Namespace) -> None:
             print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
             print(f"how containers run: {cloud.containers}", flush=True)
             await asyncio.Event().wait()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except ValueError as error:
         raise SystemExit(f"fakes cloud: {error}") from error
 
 

@@ -25,7 +25,9 @@ from tests.control.world import BIRTH, World
 from tests.corpus.incloud import InProcessClient, StandIn
 from tests.corpus.manifests import ROWS, Case, Life
 from tests.providerlog import ProviderLog
-from vk_provider import app, config, show
+from vk_provider import app, config
+from vk_provider.show import surroundings
+from vk_provider.show.manifests import MAKERS
 
 Json = dict[str, Any]
 
@@ -92,7 +94,7 @@ class CorpusKube(MemoryKube):
         if path.endswith("/token"):
             lasts_s = body["spec"]["expirationSeconds"]
             expires = (self._clock() + timedelta(seconds=lasts_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            return {"status": {"token": show.STAND_IN, "expirationTimestamp": expires}}
+            return {"status": {"token": surroundings.STAND_IN, "expirationTimestamp": expires}}
         return answer
 
     async def patch(self, path: str, body: Any, **more: Any) -> Json:
@@ -196,9 +198,9 @@ def _id(item: Json) -> str:
 
 
 def _put(kube: CorpusKube, item: Json) -> None:
-    if item["kind"] in ("Pod", *show.TEMPLATES):
+    if item["kind"] in MAKERS:
         return
-    stored = show._with_data(copy.deepcopy(item))
+    stored = surroundings.stored(copy.deepcopy(item))
     row = ROWS[item["kind"]]
     if row.namespaced:
         stored["metadata"].setdefault("namespace", "default")

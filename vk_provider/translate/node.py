@@ -12,8 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vk_provider.config import Config
 from vk_provider.model.pod import Json
 from vk_provider.model.quantity import parse
+from vk_provider.translate.objects import NodeContext
 from vk_provider.translate.strategic import canonical
 
 IDENTITY_ANNOTATION = "vk-provider.io/identity"
@@ -321,3 +323,30 @@ def _over(present: Json, wanted: Json) -> Json:
     """The condition as sent, its transition time kept while the status is the one the API has."""
     since = _since(present, wanted["status"])
     return {**wanted, "lastTransitionTime": since} if since else wanted
+
+
+# --- what the settings say of it ---
+
+
+def node_context(config: Config, address: str) -> NodeContext:
+    return NodeContext(
+        cluster=config.cluster_name,
+        node_name=config.node_name,
+        node_ip=address,
+        cluster_dns=config.cluster_dns,
+        cluster_domain=config.cluster_domain,
+        service_host=config.kubernetes_service_host,
+        service_port=str(config.kubernetes_service_port or ""),
+        allocatable=capacity(config),
+    )
+
+
+def capacity(config: Config) -> dict[str, str]:
+    """What the node offers: quotas, for there is no machine."""
+    return {
+        "cpu": config.quota_cpu,
+        "memory": config.quota_memory,
+        "pods": str(config.quota_pods),
+        **({"nvidia.com/gpu": str(config.quota_gpus)} if config.quota_gpus else {}),
+        "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
+    }
