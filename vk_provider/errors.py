@@ -70,7 +70,7 @@ class PodNotReady(ProviderError):
     event_reason: `FailedMount` for a volume, `Failed` for a container's environment.
     waiting_reason: what the container shows meanwhile, `CreateContainerConfigError` or `ContainerCreating`.
     container: the container it concerns; empty for a volume.
-    Source: kubelet-contract c.2, S12.
+    Source: kubelet.md c.2, S12.
     """
 
     retryable = True

@@ -15,7 +15,7 @@ from vk_provider.model.workload import Volume, Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """What `kubectl logs` can ask of one container (kubelet-contract d.2).
+    """What `kubectl logs` can ask of one container (kubelet.md d.2).
 
     since: RFC 3339 instant, empty = from the start. tail: last so many lines, None = all. limit_bytes: over what is
     emitted, prefix included. Filters apply in this order: tail, since, timestamps, limit_bytes (H13). unfinished: with

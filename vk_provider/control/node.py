@@ -2,7 +2,7 @@
 
 Desired state comes from our own settings and health only; each round compares it with a fresh Node and writes what
 differs. The heart itself is the Lease (kube/lease.py), which nothing here can stop.
-Source: kubelet-contract a.1, a.2.
+Source: kubelet.md a.1, a.2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Runs as its own task with a KubeClient of its own, so that no flood of other requests can delay a beat. Nothing of
 the cloud, the pods or the Node's conditions stops it: a node that stops beating gets all its pods evicted (N24).
-Source: kubelet-contract N21-N24.
+Source: kubelet.md N21-N24.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Three states, and every way from one to the next stands in `_step` and `after_fa
       ▲               ▲                        │
       └──── 410 ──────┴──── stream ends ───────┘
 
-Everything that fails waits before it is tried again, longer each time. Source: kubelet-contract W1-W6.
+Everything that fails waits before it is tried again, longer each time. Source: kubelet.md W1-W6.
 """
 
 from __future__ import annotations

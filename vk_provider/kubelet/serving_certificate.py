@@ -2,7 +2,7 @@
 
 There is something to serve with at every moment: a self-signed stand-in until the first certificate is issued, then
 the newest that was. Keys are made here, one for each request, and never leave the memory.
-Source: kubelet-contract A8, A9.
+Source: kubelet.md A8, A9.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Only what is ours is ever written: taints and extra labels once, at creation; default labels at each start; our
 resources, conditions, addresses and node info with every status. What controllers and people add stays.
-Source: kubernetes pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go, kubelet-contract a.
+Source: kubernetes pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go, kubelet.md a.
 """
 
 from __future__ import annotations

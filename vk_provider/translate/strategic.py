@@ -2,7 +2,7 @@
 
 Rules of the merge that matter here: conditions merge by `type`, podIPs and hostIPs by `ip`, container lists are
 replaced as a whole, null removes. Fields of others are never in the patch.
-Source: kubernetes staging/src/k8s.io/api/core/v1/types.go (patchStrategy tags), kubelet-contract b.7.
+Source: kubernetes staging/src/k8s.io/api/core/v1/types.go (patchStrategy tags), kubelet.md b.7.
 """
 
 from __future__ import annotations
