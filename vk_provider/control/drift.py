@@ -1,14 +1,14 @@
 """Whether a pod still is what its instance was made of, and what to do where it is not. Pure.
 
-| what differs                          | where                                   | decision                            |
-|---------------------------------------|-----------------------------------------|-------------------------------------|
-| anything                              | nothing of the instance has ever run    | another instance in its place       |
-| the image of a container              | it runs, or will run (again)            | update the instance: it begins anew |
-| environment or `subPath` files        | it waits for its next start, or had one | update the instance                 |
-|                                       | it runs since before the change         | nothing, as on a kubelet            |
-| image pull secrets                    | a container still waits for its image   | update the instance                 |
-| any of these three                    | restartPolicy Never, or no update works | say no, once, on the pod            |
-| anything, of a container that is over |                                         | nothing, as on a kubelet            |
+| what differs                          | where                                   | decision                         |
+|---------------------------------------|-----------------------------------------|----------------------------------|
+| anything                              | nothing of the instance has ever run    | another in its place             |
+| the image of a container              | it runs, or will run (again)            | update the instance: begins anew |
+| environment or `subPath` files        | it waits for its next start, or had one | update the instance              |
+|                                       | it runs since before the change         | nothing, as on a kubelet         |
+| image pull secrets                    | a container still waits for its image   | update the instance              |
+| any of these three                    | restartPolicy Never, or no update works | say no, once, on the pod         |
+| anything, of a container that is over |                                         | nothing, as on a kubelet         |
 
 What an instance was made of is known by its tags (`translate.digest`). Images are compared at each reconcile; the
 objects behind the rest are watched only while a container waits or has been restarted, since only then they matter.

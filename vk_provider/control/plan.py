@@ -158,7 +158,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class MakeWay:
-    """Delete it, if the cloud confirms that nothing of it has run: another is to come in its place, as the pod notes."""
+    """Delete it, if the cloud confirms that nothing of it has run: another comes in its place, as the pod notes."""
 
     instance: Instance
 
@@ -402,7 +402,7 @@ def _live(
         return _overdue(pod, instance, record, node, now)
     if record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S and not record.ended_again:
         return Look(instance.id)  # its exit codes may have come in an answer that never reached us
-    if _makes_way(pod, instance):
+    if _makes_way(pod, instance, record):
         return _make_way(pod, instance, record, node, now)
     step = _step(pod, instance, record, node, now)
     desired = status.mirrored(
@@ -435,12 +435,18 @@ def _live(
     return _renewed(pod, instance, record, min(left_s, default=None), now)
 
 
-def _makes_way(pod: Json, instance: Instance) -> bool:
+def _makes_way(pod: Json, instance: Instance, record: PodRecord) -> bool:
     """What it was made of is not what its pod has become, and before anything of it ran that was noted. Should it run
-    all the same it stays, unless it is stopping for this already."""
-    if notes.made_way(pod)[0] != instance.id or _had(pod) != instance.id:
+    all the same it stays, unless it is stopping for this already. The note alone is no reason: anybody may write one.
+    """
+    if not _is_to_make_way(pod, instance.id):
         return False
-    return instance.status is InstanceStatus.TERMINATING or not drifts.has_run(instance)
+    return instance.status is InstanceStatus.TERMINATING or (bool(record.drift) and not drifts.has_run(instance))
+
+
+def _is_to_make_way(pod: Json, instance_id: str) -> bool:
+    """Whether that is noted. A pod that has run since has another instance, or kept this one."""
+    return notes.made_way(pod)[0] == instance_id == _had(pod) and not status.had_run(pod)
 
 
 def _make_way(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
@@ -549,7 +555,7 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
             return _ended_unseen(pod, last, record, node, now)
         if not record.absent:
             return Look(had)
-        if had and notes.made_way(pod)[0] == had:
+        if had and _is_to_make_way(pod, had):
             replaces, first = had, last.attempt if last is not None else 0
         elif last is None or not never_ran:
             return _vanished(pod, had, last, node, now)
