@@ -305,6 +305,10 @@ async def test_a_cloud_that_takes_no_update_is_believed_until_the_pod_changes_ag
         assert "IncorrectOperation" in condition(world, "web", "InstanceUpToDate")["message"]
         assert len(world.kube.events("SpecChangeNotApplied")) == 1
         assert entry(world)["image"] == GOOD
+    async with world.running():
+        await asyncio.sleep(600)
+        assert world.cloud.calls.count("update eci-1") == 2, "another life asks once more"
+        assert [each["count"] for each in world.kube.events("SpecChangeNotApplied")] == [1]
         world.cloud.update = update
         world.kube.edit(POD, image("perl:newer"))
         await world.until(lambda: entry(world)["image"] == "perl:newer", within_s=30)

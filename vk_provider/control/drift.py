@@ -144,12 +144,17 @@ def see(
     counts = dict(known.counts) if known is not None else {each.name: each.restart_count for each in _reports(instance)}
     if contents is not None:
         counts |= {each.name: each.restart_count for each in _reports(instance) if each.name not in values}
-    since_s = known.since_s if known is not None and known and known.wants == wants else now_s
+    since_s = known.since_s if known is not None and known and _is_as_before(known.wants, wants) else now_s
     told = tuple(sorted((name, count) for name, count in counts.items() if count))
     found = SpecDrift(wants, images, values, logins, since_s, told)
     if not found:
         return NO_DRIFT if not told else SpecDrift(counts=told)
     return found
+
+
+def _is_as_before(one: MadeOf, other: MadeOf) -> bool:
+    """As far as both are known."""
+    return one.images == other.images and (one.values == other.values or not (one.values and other.values))
 
 
 # --- the decision ---
@@ -171,10 +176,15 @@ def decide(pod: Json, instance: Instance, drift: SpecDrift | None, tried: Attemp
             f"{told} changed, and the instance runs on as it was made: the cloud changes it by beginning containers"
             f" anew, which with restartPolicy Never may end the pod; {_REMEDY}"
         )
-    if tried.refused is not None and tried.refused[0] == drift.wants:
+    if tried.refused is not None and tried.refused[0] == subject(change, drift.wants):
         return Cannot(f"{told} changed, and the instance stays as it was made: {tried.refused[1]}")
     wait_s = max(drift.since_s + SETTLE_S, tried.retry_at_s) - now.loop_s
     return Later(wait_s) if wait_s > 0 else change
+
+
+def subject(change: Change, wants: MadeOf) -> MadeOf:
+    """What the change is to make of the instance, and nothing else of what is known."""
+    return MadeOf(wants.images if change.images else "", wants.values if change.values or change.logins else "")
 
 
 def describe(change: Change) -> str:

@@ -47,7 +47,7 @@ from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
 from vk_provider.model.workload import NoCapacity
 from vk_provider.translate import annotations as keys
-from vk_provider.translate import probes, status, terminal
+from vk_provider.translate import conditions, probes, status, terminal
 
 Json = dict[str, Any]
 
@@ -411,7 +411,7 @@ def _live(
         now=now.stamp,
         host_ip=node.host_ip,
         settled=record.ended_again,
-        outdated=step.message if isinstance(step, drifts.Cannot) else "",
+        outdated=_outdated(pod, step),
     )
     memory = notes.memory(pod, instance, record)
     if isinstance(step, drifts.MakeWay):
@@ -454,6 +454,17 @@ def _make_way(pod: Json, instance: Instance, record: PodRecord, node: Node, now:
     if body is not None:
         return Patch(body)
     return MakeWay(instance) if _deletable(instance, record, now) else Wait(DELETE_AGAIN_S)
+
+
+def _outdated(pod: Json, step: drifts.Step) -> str:
+    """Why the instance stays as it is. What the pod says of it already stays until another try has ended."""
+    match step:
+        case drifts.Cannot(message):
+            return message
+        case drifts.Later() | drifts.Change():
+            return str(conditions.of(pod).get(conditions.UP_TO_DATE, {}).get("message") or "")
+        case _:
+            return ""
 
 
 def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> drifts.Step:

@@ -481,7 +481,8 @@ class PodController:
     async def _update(self, pod: Json, instance: Instance, change: drifts.Change, record: PodRecord) -> None:
         if not isinstance(self._cloud, Updates):
             raise CloudError("the cloud updates nothing")
-        told, wants = drifts.describe(change), record.drift.wants if record.drift else UNKNOWN_MAKE
+        told = drifts.describe(change)
+        wants = drifts.subject(change, record.drift.wants if record.drift else UNKNOWN_MAKE)
         began = asyncio.get_running_loop().time()
         try:
             objects = await self._references.read(pod)

@@ -165,7 +165,9 @@ class EciCloud:
 
     async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
         page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
-        found = next((each for each in map(response.item, page.items) if self._instances([each])), None)
+        uid = tags.value_of(workload.owner.uid)
+        ours = (each for each in map(response.item, page.items) if self._instances([each]))
+        found = next((each for each in ours if response.tags_of(each).get(tags.UID) == uid), None)
         if found is None:
             raise InstanceGone(f"UpdateContainerGroup: there is no instance {instance_id} of ours")
         asked = request.update(

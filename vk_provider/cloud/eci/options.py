@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 
-from vk_provider.cloud.eci import tags
 from vk_provider.cloud.eci.choices import Choice
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import NO_SPOT
@@ -131,17 +130,8 @@ def _put_disk(done: dict[str, str], workload: Workload) -> None:
     }
 
 
-def _count_tags(done: dict[str, str]) -> None:
+def _count_tags(done: Mapping[str, str]) -> None:
     count = _length("Tag", done)
-    if MAX_TAGS < count <= MAX_TAGS + len(tags.OF_MAKE):
-        _spare_digests(done)  # the pod's own come first: without ours no change of it is seen
-        count = _length("Tag", done)
     if count > MAX_TAGS:
         field = f"metadata.annotations[{PREFIX}eci-custom-tags]"
         raise UnsupportedPod([Refusal(field, f"{count} tags with our own; ECI takes at most {MAX_TAGS}")])
-
-
-def _spare_digests(done: dict[str, str]) -> None:
-    given = [(done.pop(f"Tag.{n}.Key"), done.pop(f"Tag.{n}.Value", "")) for n in range(1, _length("Tag", done) + 1)]
-    for number, (key, value) in enumerate((each for each in given if each[0] not in tags.OF_MAKE), 1):
-        done[f"Tag.{number}.Key"], done[f"Tag.{number}.Value"] = key, value

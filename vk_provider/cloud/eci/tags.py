@@ -17,7 +17,7 @@ NAMESPACE = "vk-namespace"
 POD = "vk-pod"
 UID = "vk-pod-uid"
 ATTEMPT = "vk-attempt"
-IMAGES, VALUES = OF_MAKE = "vk-images", "vk-values"  # what it was made of: `translate.digest`
+IMAGES, VALUES = "vk-images", "vk-values"  # what it was made of: `translate.digest`
 
 MAX_VALUE = 128
 _FORBIDDEN_STARTS = ("aliyun", "acs:", "_")
