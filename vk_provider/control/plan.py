@@ -381,22 +381,7 @@ def _live(
     if instance is None:
         return _absent(pod, record, node, now)
     if instance.status is NEVER_PLACED:
-        body = status.patch(
-            pod,
-            status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(pod, instance)),
-            annotations=notes.memory(pod, instance, record),
-            along=notes.news(pod, instance, record),
-        )
-        if body is not None:
-            return Patch(body)  # its user sees why, before another is tried
-        if _gave_up(pod, record, instance):
-            return Nothing()
-        wait_s = record.retry_at_s - now.loop_s
-        if wait_s > 0:
-            return Wait(wait_s)
-        if any(each.status is not NEVER_PLACED for each in instances):
-            return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
-        return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
+        return _never_placed(pod, instance, instances, record, node, now)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
@@ -479,6 +464,27 @@ def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now
         refused=record.not_taken,
     )
     return drifts.decide(pod, instance, record.drift, tried, now)
+
+
+def _never_placed(
+    pod: Json, instance: Instance, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now
+) -> Action:
+    body = status.patch(
+        pod,
+        status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(pod, instance)),
+        annotations=notes.memory(pod, instance, record),
+        along=notes.news(pod, instance, record),
+    )
+    if body is not None:
+        return Patch(body)  # its user sees why, before another is tried
+    if _gave_up(pod, record, instance):
+        return Nothing()
+    wait_s = record.retry_at_s - now.loop_s
+    if wait_s > 0:
+        return Wait(wait_s)
+    if any(each.status is not NEVER_PLACED for each in instances):
+        return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
+    return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
 
 
 def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:

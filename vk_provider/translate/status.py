@@ -201,7 +201,7 @@ def mirrored(
     """What the cloud reports, in the pod's words.
 
     give_up: an instance that could not be placed makes the pod Failed; otherwise it waits for another attempt.
-    outdated: why the instance does not become what the pod has become since it was made.
+    outdated: why the instance does not follow what its pod has become.
     settled: the caller has looked again. Without it an ended instance whose containers are still reported as running
     keeps the pod's phase, since a pod's end cannot be taken back; by no clock, for the cloud's and ours may differ.
     """
@@ -227,8 +227,7 @@ def mirrored(
             derived = _live_phase(pod)
     quiet = _is_quiet(pod, inits, apps)
     extra += _cloud_conditions(pod, instance, quiet=quiet)
-    if outdated and derived not in (SUCCEEDED, FAILED):
-        extra.append(conditions.outdated(outdated))
+    extra += [conditions.outdated(outdated)] if outdated and derived in (PENDING, RUNNING) else []
     return _status(
         pod,
         phase=derived,
