@@ -1,7 +1,7 @@
 """The API server over raw JSON: one call is one request, and every failure is one class of `errors`.
 
-Nothing is retried here but once after a 401, with credentials read anew: whoever calls knows when it is worth
-trying again. No body and no header is ever logged.
+Nothing is retried here but once with credentials read anew, after a 401 or a TLS handshake that failed: whoever calls
+knows when it is worth trying again. No body and no header is ever logged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from vk_provider import jsontext
-from vk_provider.errors import KubeError, KubeUnavailable
+from vk_provider.errors import MALFORMED, KubeError, KubeUnavailable, MalformedAnswer
+from vk_provider.kube import objects
 from vk_provider.kube.answers import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
 from vk_provider.kube.lanes import AT_ONCE, Lane, kind_of, lane_of
@@ -166,7 +167,10 @@ class KubeClient:
             async with asyncio.timeout(timeout_s), self._lanes[lane]:
                 response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
                 async with response:
-                    return _decoded(await _checked(response, call), call)
+                    answer = _decoded(await _checked(response, call), call)
+        if fault := objects.fault_of_answer(answer):
+            raise MalformedAnswer(f"{call}: the answer is malformed: {fault}")
+        return answer
 
     async def _admitted(
         self,
@@ -258,9 +262,9 @@ def _decoded(body: bytes, call: str) -> Json:
     try:
         value = jsontext.loads(body)
     except ValueError as error:
-        raise KubeUnavailable(f"{call}: the answer is not JSON") from error
+        raise KubeUnavailable(f"{call}: the answer is not JSON", reason=MALFORMED) from error
     if not isinstance(value, dict):
-        raise KubeUnavailable(f"{call}: the answer is no object")
+        raise KubeUnavailable(f"{call}: the answer is no object", reason=MALFORMED)
     return value
 
 
