@@ -1,4 +1,4 @@
-"""Warnings that would repeat for as long as something lasts: told at once, then at growing intervals with their count."""
+"""Warnings that would repeat for as long as something lasts: told at once, then at growing intervals."""
 
 from __future__ import annotations
 

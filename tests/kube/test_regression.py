@@ -42,9 +42,8 @@ def test_after_a_restore_the_list_is_the_truth(lost):
             after = pod_list(330, pod("stays", 310), pod("changes", 300, phase="Pending"), pod("removed", 250))
             now = {"list": pod_list(500, *before, pod("removed", 460))}
             server.on("GET", PODS, lambda seen: now["list"])
-            server.on(
-                "WATCH", PODS, *lost, lines(event("MODIFIED", pod("changes", 331, phase="Failed")), end="silence")
-            )
+            later = event("MODIFIED", pod("changes", 331, phase="Failed"))
+            server.on("WATCH", PODS, *lost, lines(later, end="silence"))
             store = new_store()
             async with running(new_reflector(client, store).run()):
                 await store.ready.wait()
@@ -54,7 +53,7 @@ def test_after_a_restore_the_list_is_the_truth(lost):
                 assert names(store) == ["changes", "removed", "stays"]
                 await until(
                     lambda: phases(store)["changes"] == "Failed", within_s=5
-                )  # and the watch goes on from there
+                )
             assert server.of("WATCH")[-1].query["resourceVersion"] == "330"
 
     story()

@@ -317,7 +317,7 @@ class Reflector:
         """Keys of known objects that the list lacks only because it cannot be read where they stand."""
         if not unread.count:
             return set()
-        missing = [key for key in self.store.keys() if key not in listed]
+        missing = self.store.keys() - listed.keys()
         return {key for key in missing if (item := self.store.get(key)) is not None and unread.may_be(key, item)}
 
     def _plan_relist(self, unread: _Unread) -> None:
@@ -344,7 +344,9 @@ class Reflector:
         )
 
     def _read(self, line: Json, before: str) -> str:
-        """Do what one line says. Returns the version as of which the store is complete; raises what an ERROR line means.
+        """Do what one line says, and return the version as of which the store is complete.
+
+        Raises what an ERROR line means.
 
         before: the version until now, which no line of a sound server goes back behind.
         """
@@ -367,7 +369,7 @@ class Reflector:
                     self._must_go_on(version, before)
                     self.store.apply(self._slimmed(item))
             case _:
-                raise MalformedAnswer(f"watch {self._path}: a line of unknown type {str(kind):.40}")
+                raise MalformedAnswer(f"watch {self._path}: a line of unknown type {kind!s:.40}")
         self._newest = before if is_older(version, before) or not version else version
         return self._newest
 
