@@ -7,7 +7,7 @@ Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go, ObjectMeta and ListMeta.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vk_provider.errors import MalformedAnswer
@@ -43,21 +43,21 @@ def fault_of_answer(answer: Mapping[str, Any]) -> str:
     return _fault_of_parts(answer)
 
 
-def fault_of_object(item: Any) -> str:
-    """What is wrong with an object that is stored in the API server, which has a name and a uid. Empty: nothing."""
+def fault_of_object(item: Any, *, needs: Sequence[str] = ("name",)) -> str:
+    """What is wrong with an object that is stored in the API server. Empty: nothing. needs: of its metadata."""
     if not isinstance(item, dict):
         return "it is no object"
     if fault := _fault_of_meta(item.get("metadata")):
         return fault
-    for name in ("name", "uid"):
+    for name in needs:
         if not item["metadata"].get(name):
             return f"metadata.{name} is missing"
     return _fault_of_parts(item)
 
 
-def checked_object(item: Any, what: str) -> Json:
+def checked_object(item: Any, what: str, *, needs: Sequence[str] = ("name", "uid")) -> Json:
     """The object; raises MalformedAnswer where it is none. what: for the message, as `pod web/api-0`."""
-    if fault := fault_of_object(item):
+    if fault := fault_of_object(item, needs=needs):
         raise MalformedAnswer(f"{what}: the API server sent a malformed object: {fault}")
     found: Json = item
     return found

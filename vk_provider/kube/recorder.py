@@ -157,11 +157,10 @@ class Recorder:
         while True:
             answer = await self._client.get(paths.events(), params=params)
             for event in objects.checked_items(answer, "events"):
-                if objects.fault_of_object(event) or not isinstance(event.get("source"), dict):
-                    continue  # none that we made
-                if event["source"].get("host") == host:
-                    names.add(event["metadata"]["name"])
-                    self._mirrored.put(hash(_name(event)), count_of(event))
+                name, source = objects.text_of(event, "name"), event.get("source") if isinstance(event, dict) else None
+                if name and isinstance(source, dict) and source.get("host") == host:
+                    names.add(name)
+                    self._mirrored.put(hash(f"{objects.text_of(event, 'namespace')}/{name}"), count_of(event))
             token = answer["metadata"].get("continue")
             if not token:
                 return names
