@@ -32,6 +32,7 @@ async def retry_loop(
     backoff: Backoff = BACKOFF,
     jitter: Callable[[], float] = random.random,
     rest: Callable[[], Awaitable[object]] | None = None,
+    rest_first: bool = False,
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     calm_s: float = 0.0,
     on_failure: Callable[[Exception, float], object] | None = None,
@@ -39,7 +40,8 @@ async def retry_loop(
 ) -> None:
     """Call `step` again and again; returns only once `until` is true.
 
-    rest: what comes before each further round after one that went well; part of the round as far as failures go.
+    rest: what comes before each further round after one that went well, and before the first with `rest_first`; part of
+    the round as far as failures go.
     pause: how the seconds after a failure are waited. jitter: in [0, 1).
     calm_s: a failure counts as one more in a row when it comes within so long of the last one's pause.
     on_failure: told of the error and the seconds until the next try. It stands in for the log of a ProviderError;
@@ -47,7 +49,7 @@ async def retry_loop(
     Raises ConfigError, alone or out of a group.
     """
     loop, repeats = asyncio.get_running_loop(), ThrottledLog(log)
-    failures, failed_at, resting = 0, float("-inf"), False
+    failures, failed_at, resting = 0, float("-inf"), rest_first
     while not until():
         try:
             if resting and rest is not None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from vk_provider.backoff import Backoff
 from vk_provider.errors import ConfigError, Conflict, KubeError, NotFound
-from vk_provider.kube import paths
+from vk_provider.health import Fault, Pulse
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
+from vk_provider.retry_loop import retry_loop
+from vk_provider.throttled_log import ThrottledLog
 from vk_provider.translate import events, node
 from vk_provider.translate.node import CloudHealth, NodeSpec
 
@@ -53,6 +57,8 @@ class NodeController:
         self._jitter = jitter
         self._clock = clock
         self._look_now = asyncio.Event()
+        self._log = ThrottledLog(log)
+        self.pulse = Pulse()
         self._heartbeat_at = float("-inf")
         self._told: CloudHealth | None = None
         self._owner_changed: Callable[[], None] = lambda: None
@@ -73,33 +79,47 @@ class NodeController:
 
     async def run(self) -> None:
         """Register, then look every ROUND_S. Raises ConfigError when the name belongs to a node that is not ours."""
-        failures = 0
-        while True:
+
+        async def look() -> None:
             self._look_now.clear()  # before looking, so that no change falls between
-            try:
-                await self.look()
-                failures = 0
-                wait_s = ROUND_S
-            except KubeError as error:
-                wait_s = max(RETRY.delay(failures, jitter=self._jitter()), error.retry_after_s or 0.0)
-                failures += 1
-                log.warning("node=%s not written, again in_s=%.1f: %s", self._spec.name, wait_s, error)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._look_now.wait()
-            except TimeoutError:
-                pass
+            await self.look()
+            self.pulse.well()
+
+        await retry_loop(
+            look,
+            name="node",
+            backoff=RETRY,
+            jitter=self._jitter,
+            rest=lambda: self._wait(ROUND_S),
+            pause=self._wait,
+            on_failure=self._failed,
+        )
+
+    async def _wait(self, most_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._look_now.wait()
+
+    def _failed(self, error: Exception, delay_s: float) -> None:
+        self.pulse.failed(str(error), (type(error), getattr(error, "status", 0)))
+        if isinstance(error, KubeError):
+            words = "node=%s not written, again in_s=%.1f: %s"
+            self._log.warning((type(error), error.status), words, self._spec.name, delay_s, error)
 
     async def look(self) -> None:
         """One round: read the Node, register it or put right what differs."""
         try:
-            found = await self._client.get(paths.node(self._spec.name))
+            found = self._checked(await self._client.get(paths.node(self._spec.name)))
         except NotFound:
-            found = await self._register()
+            found = self._checked(await self._register())
         if found["metadata"]["uid"] != self.uid:
             found = await self._take_over(found)
         await self._write_status(found)
         self._tell_health(found)
+
+    def _checked(self, found: Json) -> Json:
+        """Raises MalformedAnswer."""
+        return objects.checked_object(found, f"node {self._spec.name}")
 
     async def _register(self) -> Json:
         self.uid = ""
@@ -121,7 +141,7 @@ class NodeController:
             raise ConfigError([fault])
         patch = node.metadata_patch(found, self._spec, adopt=self._adopt)
         if patch is not None:
-            found = await self._client.patch(paths.node(self._spec.name), patch)
+            found = self._checked(await self._client.patch(paths.node(self._spec.name), patch))
         self.uid = found["metadata"]["uid"]
         self._heartbeat_at = float("-inf")
         self._owner_changed()

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vk_provider.config import Config
 from vk_provider.model.pod import Json
@@ -222,7 +223,13 @@ def _since(condition: Json, status: str) -> str:
 
 def _known_conditions(node: Json | None) -> dict[str, Json]:
     status = (node or {}).get("status") or {}
-    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+    found = status.get("conditions")
+    conditions = found if isinstance(found, list) else ()
+    return {
+        condition["type"]: condition
+        for condition in conditions
+        if isinstance(condition, dict) and isinstance(condition.get("type"), str)
+    }
 
 
 # --- patches --------------------------------------------------------------------------------------------------------
@@ -276,13 +283,13 @@ def _changes(node: Json, desired: Json) -> Json:
     changes: Json = {}
     retired = _retired(node, desired)
     for name in ("capacity", "allocatable"):
-        present = status.get(name) or {}
+        present = _map(status.get(name))
         changed: Json = {key: value for key, value in desired[name].items() if not _same(present.get(key), value)}
         changed |= {key: None for key in retired if key in present}
         if changed:
             changes[name] = changed
     for name in ("daemonEndpoints", "nodeInfo"):
-        present = status.get(name) or {}
+        present = _map(status.get(name))
         if any(present.get(key) != value for key, value in canonical(desired[name]).items()):
             changes[name] = desired[name]
     present_addresses = status.get("addresses") or []
@@ -304,8 +311,15 @@ def _resources_mark(node: Json, desired: Json) -> dict[str, str]:
     return _missing(node["metadata"].get("annotations") or {}, mark)
 
 
-def _same(present: str | None, wanted: str) -> bool:
-    return present is not None and parse(present) == parse(wanted)
+def _same(present: Any, wanted: str) -> bool:
+    try:
+        return present is not None and parse(present) == parse(wanted)
+    except ValueError:
+        return False
+
+
+def _map(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _changed_conditions(node: Json, desired: Json) -> list[Json]:
