@@ -85,6 +85,10 @@ async def retry_loop(
         await pause(delay_s)
 
 
+def told_elsewhere(error: Exception, delay_s: float) -> None:
+    """An `on_failure` for steps that tell of their failures themselves."""
+
+
 def raise_if_fatal(error: Exception) -> None:
     """Raise the ConfigError that this is or holds, if it does."""
     found: BaseException | None = error

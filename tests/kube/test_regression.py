@@ -51,9 +51,7 @@ def test_after_a_restore_the_list_is_the_truth(lost):
                 now["list"] = after
                 await until(lambda: "uid-goes" not in store, within_s=130)
                 assert names(store) == ["changes", "removed", "stays"]
-                await until(
-                    lambda: phases(store)["changes"] == "Failed", within_s=5
-                )
+                await until(lambda: phases(store)["changes"] == "Failed", within_s=5)
             assert server.of("WATCH")[-1].query["resourceVersion"] == "330"
 
     story()

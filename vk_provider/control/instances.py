@@ -17,8 +17,9 @@ from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import COUNT_REST_S, LookPace
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
+from vk_provider.health import Pulse
 from vk_provider.model.instance import UNKNOWN_MAKE, Instance, InstanceReport, InstanceStatus, merge, without_older
-from vk_provider.retry_loop import retry_loop
+from vk_provider.retry_loop import retry_loop, told_elsewhere
 from vk_provider.translate import events, status
 from vk_provider.translate.node import CloudHealth
 
@@ -187,6 +188,7 @@ class InstancePoller:
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
         self._troubles: dict[Step, CloudHealth] = {}  # by question, until that is answered
         self._health_changed = health_changed
+        self.pulse = Pulse()  # of the looks for changes
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
         self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
@@ -247,7 +249,7 @@ class InstancePoller:
             rest=rest,
             rest_first=rest is not None,
             pause=pause,
-            on_failure=lambda error, delay_s: None,  # `_guarded` has told
+            on_failure=told_elsewhere,
             until=until,
         )
 
@@ -288,6 +290,7 @@ class InstancePoller:
             await step()
         except CloudError as error:
             trouble = _health_of(error)
+            self._beat(step, trouble)
             if trouble != known:
                 log.warning("cloud trouble reason=%s: %s", trouble.reason, describe_error(error))
         except Exception as error:  # what nobody foresaw must not end the process, and with it all pods
@@ -296,14 +299,24 @@ class InstancePoller:
                 reason="CloudAnswerNotUnderstood",
                 message=f"an answer of the cloud could not be read ({type(error).__name__}); see the provider's log",
             )
+            self._beat(step, trouble)
             if trouble != known:
                 log.exception("cloud trouble reason=%s", trouble.reason)
         else:
+            self._beat(step, None)
             self._no_trouble(step)
             return True
         self._troubles[step] = trouble
         self._show(next(iter(self._troubles.values())))
         return False
+
+    def _beat(self, step: Step, trouble: CloudHealth | None) -> None:
+        if step not in (self.poll, self._first_list):
+            return
+        if trouble is None:
+            self.pulse.well()
+        else:
+            self.pulse.failed(trouble.message, trouble.reason)
 
     def _no_trouble(self, step: Step) -> None:
         """The cloud is well once every question that it failed at has been answered, or is no question any more."""

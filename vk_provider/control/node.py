@@ -23,7 +23,7 @@ from vk_provider.kube.recorder import Recorder
 from vk_provider.retry_loop import retry_loop
 from vk_provider.throttled_log import ThrottledLog
 from vk_provider.translate import events, node
-from vk_provider.translate.node import CloudHealth, NodeSpec
+from vk_provider.translate.node import CloudHealth, NodeSpec, OwnHealth
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -61,6 +61,8 @@ class NodeController:
         self.pulse = Pulse()
         self._heartbeat_at = float("-inf")
         self._told: CloudHealth | None = None
+        self._own_fault: Callable[[], Fault | None] | None = None
+        self._own_told = ""
         self._owner_changed: Callable[[], None] = lambda: None
         self.registered = asyncio.Event()
         self.uid = ""
@@ -72,6 +74,10 @@ class NodeController:
     def watch_health(self, health: Callable[[], CloudHealth]) -> None:
         """Where the condition CloudAPIAvailable comes from."""
         self._health = health
+
+    def watch_own_health(self, fault: Callable[[], Fault | None]) -> None:
+        """Where the condition ProviderHealthy comes from; without it there is none."""
+        self._own_fault = fault
 
     def look_now(self) -> None:
         """Something of our own health changed: do not wait for the next round."""
@@ -116,6 +122,7 @@ class NodeController:
             found = await self._take_over(found)
         await self._write_status(found)
         self._tell_health(found)
+        self._tell_own_health(found)
 
     def _checked(self, found: Json) -> Json:
         """Raises MalformedAnswer."""
@@ -123,7 +130,7 @@ class NodeController:
 
     async def _register(self) -> Json:
         self.uid = ""
-        body = node.node_object(self._spec, now=self._now(), cloud=self._health())
+        body = node.node_object(self._spec, now=self._now(), cloud=self._health(), own=self._own_health())
         try:
             made = await self._client.post(paths.nodes(), body)
         except Conflict:
@@ -153,13 +160,32 @@ class NodeController:
 
     async def _write_status(self, found: Json) -> None:
         now_s = asyncio.get_running_loop().time()
-        desired = node.node_status(self._spec, previous=found, now=self._now(), cloud=self._health())
+        own, cloud = self._own_health(), self._health()
+        desired = node.node_status(self._spec, previous=found, now=self._now(), cloud=cloud, own=own)
         if not node.differs(found, desired) and now_s - self._heartbeat_at < HEARTBEAT_S:
             return
         patch = node.status_patch(found, desired)
         if patch is not None:
             await self._client.patch(paths.node_status(self._spec.name), patch)
         self._heartbeat_at = now_s
+
+    def _own_health(self) -> OwnHealth | None:
+        if self._own_fault is None:
+            return None
+        fault = self._own_fault()
+        if fault is None:
+            return OwnHealth(ok=True, reason="ProviderWorks", message="the provider does its work")
+        return OwnHealth(ok=False, reason=fault.reason, message=fault.message)
+
+    def _tell_own_health(self, found: Json) -> None:
+        own = self._own_health()
+        if own is None or own.reason == self._own_told:
+            return
+        if not own.ok:
+            self._event(found, "Warning", own.reason, own.message)
+        elif self._own_told:
+            self._event(found, "Normal", own.reason, own.message)
+        self._own_told = own.reason
 
     def _tell_health(self, found: Json) -> None:
         """Events for people who describe the node: cloud trouble and its end, once each."""

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import KubeError, KubeUnavailable, MalformedAnswer, NotFound
+from vk_provider.errors import KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.store import is_older
-from vk_provider.retry_loop import retry_loop
+from vk_provider.retry_loop import retry_loop, told_elsewhere
 from vk_provider.translate.digest import content_of
 from vk_provider.translate.live import Source, version_of
 from vk_provider.translate.objects import Kind
@@ -134,7 +134,7 @@ class SourceWatcher:
                     name="objects without a watch",
                     backoff=RETRY,
                     jitter=self._jitter,
-                    on_failure=lambda error, delay_s: None,  # told with the object's name
+                    on_failure=told_elsewhere,
                 )
             finally:
                 self._tasks = None  # nothing new while all ends
@@ -155,7 +155,6 @@ class SourceWatcher:
 
     async def _watch(self, source: Source, entry: _Entry) -> None:
         """Until it is immutable, or nobody wants it, or watching is not allowed."""
-
 
         async def watch() -> None:
             began = _now()

@@ -7,7 +7,9 @@ knows when it is worth trying again. No body and no header is ever logged.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -181,10 +183,21 @@ class KubeClient:
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """The answer; after a 401, the one to the same request with credentials read anew, if they are new."""
+        """The answer; after a 401 or without TLS, the one to the same request with credentials read anew, if they are
+        new."""
         data = None if body is None else jsontext.dumps(body)
         access = await self._credentials.access()
-        response = await self._send(access, method, path, params, data, content_type)
+        try:
+            response = await self._send(access, method, path, params, data, content_type)
+        except (aiohttp.ClientError, OSError) as error:
+            if access.tls is None or not _is_of_tls(error):
+                raise
+            # The server has moved to another CA, or ours took our certificate away: no request was heard.
+            renewed = await self._credentials.renew(access)
+            if renewed.tls is access.tls:
+                raise
+            access = renewed
+            response = await self._send(access, method, path, params, data, content_type)
         if response.status == 401:
             try:
                 renewed = await self._credentials.renew(access)
@@ -278,7 +291,42 @@ def _mapped(call: str) -> Iterator[None]:
     except TimeoutError as error:
         raise KubeUnavailable(f"{call}: no answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise KubeUnavailable(f"{call}: {error or type(error).__name__}") from error
+        raise KubeUnavailable(f"{call}: {_plain_words(error)}") from error
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """Whether the two sides could not agree whom to trust, at the handshake or, as TLS 1.3 tells of a refused client
+    certificate, at the first read."""
+    kinds = (aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
+    return isinstance(error, kinds) or isinstance(error.__cause__, kinds)
+
+
+def _plain_words(error: BaseException) -> str:
+    """Why there was no answer, for people: aiohttp's own words hold the names of Python objects."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        told = getattr(cause, "verify_message", "") or str(cause)
+        return f"the certificate of {error.host}:{error.port} is not trusted: {told}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        what = "cannot connect to"
+        if isinstance(error.os_error, socket.gaierror):
+            what = "the host name cannot be resolved of"
+        elif isinstance(error.os_error, ssl.SSLError):
+            what = "no TLS with"
+        return f"{what} {error.host}:{error.port}: {_system_words(error.os_error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    if isinstance(error, OSError):
+        return _system_words(error)
+    return str(error) or type(error).__name__
+
+
+def _system_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 def _probe(response: aiohttp.ClientResponse) -> None:

@@ -132,7 +132,9 @@ class NodeLease:
         path = paths.lease(NAMESPACE, self._node)
         if self._lease is None:
             self._lease = _checked(await self._client.get(path, timeout_s=_TIMEOUT_S))
-        self._lease = _checked(await self._client.put(path, self._written(self._lease, self._owner_uid()), timeout_s=_TIMEOUT_S))
+        self._lease = _checked(
+            await self._client.put(path, self._written(self._lease, self._owner_uid()), timeout_s=_TIMEOUT_S)
+        )
         self.pulse.well()
 
     async def _create(self) -> bool:

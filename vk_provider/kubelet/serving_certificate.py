@@ -119,9 +119,7 @@ class ServingCertificate:
             else:
                 self._complain(tell, f"cannot get a serving certificate: {error or type(error).__name__}")
 
-        await retry_loop(
-            attempt, name="serving certificate", backoff=RETRY, jitter=self._jitter, on_failure=failed
-        )
+        await retry_loop(attempt, name="serving certificate", backoff=RETRY, jitter=self._jitter, on_failure=failed)
 
     async def _attempt(self, patience_s: float, tell: Tell) -> Issued | None:
         """Ask, and wait. None: not signed in time, or the request was removed. Raises KubeError, ValueError."""
