@@ -16,14 +16,17 @@ def line():
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logsetup._Json())
-    log = logging.Logger("vk_provider.control.pods")
+    log = logging.getLogger("vk_provider.test_logsetup")
     log.addHandler(handler)
+    log.propagate = False
 
     def write(text, *args, **more):
         log.warning(text, *args, **more)
         return json.loads(stream.getvalue().splitlines()[-1])
 
-    return write
+    yield write
+    log.removeHandler(handler)
+    log.propagate = True
 
 
 FORGED = 'x" instance=eci-9\n{"level":"error"}'
@@ -67,7 +70,7 @@ def test_a_text_that_is_no_format_is_logged_all_the_same(line):
 
 def test_an_exception_is_one_member(line):
     try:
-        raise KeyError("metadata")
+        {}["metadata"]
     except KeyError as error:
         got = line("failed uid=%s", "u-1", exc_info=error)
     assert got["uid"] == "u-1"
