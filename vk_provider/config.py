@@ -210,7 +210,8 @@ def _listening(raw: Any) -> str:
     host, _, port = text.rpartition(":")
     if not text:
         return ""
-    if not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535 or (":" in host and not host.startswith("[")):
+    is_port = ":" in text and re.fullmatch(r"\d{1,5}", port) and int(port) <= 65535
+    if not is_port or (":" in host and not host.startswith("[")):
         raise ValueError("expected host:port or :port, as 127.0.0.1:10261")
     if host:
         _address(host.strip("[]"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from vk_provider.errors import ConfigError
 from vk_provider.health import Fault, Health
@@ -48,6 +49,7 @@ class HealthServer:
         log.info("health endpoint serves at port %d", self.port)
 
     async def stop(self) -> None:
+        """Ends at once; a probe that is being answered is answered."""
         if self._server is not None:
             self._server.close()
 
@@ -64,6 +66,8 @@ class HealthServer:
         finally:
             self._open -= 1
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")

@@ -731,7 +731,9 @@ def _is_same(held: Json | None, pod: Json) -> bool:
 
 def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
     """Who is refused is called when its turn has come, by being put into the queue."""
-    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=pod["spec"].get("priority") or 0)
+    priority = pod["spec"].get("priority")
+    # What it is compared with is other pods', so whatever else stands here must not reach them.
+    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=priority if type(priority) is int else 0)
 
 
 def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:
