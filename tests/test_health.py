@@ -172,10 +172,10 @@ async def test_an_address_that_is_taken_is_a_wrong_setting():
 
 @pytest.mark.parametrize("raw", ["", ":8081", "127.0.0.1:8081", "[::1]:0"])
 def test_addresses(raw):
-    assert config.parse(flags={"health_address": raw, "eci_region": "x"}, env={}).health_address == raw
+    assert config.parse(flags={"health_address": raw, "eci_region": "cn-hangzhou"}, env={}).health_address == raw
 
 
 @pytest.mark.parametrize("raw", ["8081", "localhost", "::1:80", ":99999", "host:80", ":http"])
 def test_no_addresses(raw):
     with pytest.raises(ConfigError, match="--health-address"):
-        config.parse(flags={"health_address": raw, "eci_region": "x"}, env={})
+        config.parse(flags={"health_address": raw, "eci_region": "cn-hangzhou"}, env={})

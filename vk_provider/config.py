@@ -379,12 +379,12 @@ class Config:
         False, _flag, "answer everybody without asking who it is. For a laptop only: it gives away logs"
     )
 
-    # --- health
     health_address: str = setting(
         "",
         _listening,
         "host:port at which /livez and /readyz answer probes over plain HTTP, without credentials; empty = nowhere, so "
         "that several providers on one machine need not share a port out",
+        short="/livez and /readyz for probes; empty = off",
     )
 
     # --- the cloud
