@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__, heap
+from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
@@ -33,6 +35,9 @@ from vk_provider.control.references import ReferenceReader
 from vk_provider.control.sources import SourceWatcher
 from vk_provider.control.usage import UsageLoop
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.health import Check as HealthCheck
+from vk_provider.health import Health, LoopLag
+from vk_provider.health_server import HealthServer
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.lease import NodeLease
@@ -43,12 +48,14 @@ from vk_provider.kubelet import about, auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
 from vk_provider.kubelet.listener import raise_descriptor_limit
-from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.server import Check, KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.retry_loop import retry_loop, unforeseen
+from vk_provider.throttled_log import ThrottledLog
 from vk_provider.translate import events
 from vk_provider.translate.node import NodeSpec, Taint, capacity, node_context
 
@@ -56,6 +63,8 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = f"vk-provider/{__version__}"
 FLUSH_S = 5.0  # how long the last events may hold up an orderly end
+STILL_S = 300.0  # after which a loop that does something every few seconds will not go on by itself
+WAITING = Backoff(first_s=2.0, most_s=2.0, spread=0.0)
 CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
 
 
@@ -88,6 +97,8 @@ class Provider:
         self._client = client
         self._lease_client = lease_client
         self._registry = Registry()
+        self._health, self._lag = Health(), LoopLag()
+        self._checks: dict[str, Check] = {"ping": _well, "log": _well}  # of the kubelet API's /healthz
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
         self._credentials = _credentials(config)
@@ -106,8 +117,19 @@ class Provider:
         self._usage = self._usage_loop()
         self._address = config.node_ip or _own_address(client.server)
         self._certificate = self._signed_certificate()
+        self._add_check("syncloop", self._reflector.fault)
+        self._add_check("event-loop", self._lag.fault)
+        self._add_health_metrics()
 
     async def run(self) -> None:
+        async with AsyncExitStack() as stack:
+            if self._config.health_address:
+                door = HealthServer(self._health, self._config.health_address)
+                await door.start()
+                stack.push_async_callback(door.stop)
+            await self._run()
+
+    async def _run(self) -> None:
         await self._prove_credentials()
         tls = self._tls()
         kubelet = self._kubelet(tls)
@@ -143,12 +165,15 @@ class Provider:
         profile = self._profile(self._tell_node(node))
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
+        node.watch_own_health(self._health.for_node)
+        self._watch_loops(node, lease, poller)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.run(), name="lease")
             tasks.create_task(node.run(), name="node")
             tasks.create_task(_end_with(recording), name="events")
             tasks.create_task(tls.run(), name="certificates")
             tasks.create_task(heap.keep_trimmed(), name="heap")
+            tasks.create_task(self._lag.run(), name="loop lag")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
             if self._certificate is not None:
@@ -171,6 +196,52 @@ class Provider:
         )
         for client in clients:
             client.observe = lambda verb, resource, code: requests.add(verb=verb, resource=resource, code=code)
+
+    # --- health ---
+
+    def _add_check(self, name: str, check: HealthCheck, *, is_own: bool = True, restart_helps: bool = False) -> None:
+        self._health.add(name, check, is_own=is_own, restart_helps=restart_helps)
+        if not restart_helps:
+            self._checks[name] = lambda: fault.message if (fault := check()) is not None else ""
+
+    def _watch_loops(self, node: NodeController, lease: NodeLease, poller: InstancePoller) -> None:
+        """What fails shows wherever health is read; what stands still fails the liveness probe as well."""
+        cloud_s = max(60.0, 10 * self._config.poll_interval_s)
+        for name, pulse, reason, what, stale_s, is_own in (
+            ("lease", lease.pulse, "LeaseNotRenewed", "the node's lease has not been renewed", 40.0, True),
+            ("node-status", node.pulse, "NodeNotWritten", "the Node has not been read or written", 60.0, True),
+            ("cloud-poll", poller.pulse, "CloudNotPolled", "the cloud has not answered", cloud_s, False),
+        ):
+            self._add_check(name, partial(pulse.fault, reason, what, stale_s=stale_s), is_own=is_own)
+            still = partial(pulse.stillness, "LoopStandsStill", f"the loop of {name}", most_s=STILL_S)
+            self._add_check(f"{name}-loop", still, is_own=is_own, restart_helps=True)
+
+    def _add_health_metrics(self) -> None:
+        events_total = self._registry.counter("vk_events_total", "Events by what became of them.", ("result",))
+        waiting = self._registry.gauge("vk_events_waiting", "Events that are not on the API server yet.")
+        malformed = self._registry.counter("vk_kube_malformed_total", "Objects of the pod watch that were none.")
+        failures = self._registry.counter(
+            "vk_loop_failures_total", "Rounds of background loops that failed unexpectedly.", ("loop",)
+        )
+        lag = self._registry.gauge(
+            "vk_loop_lag_seconds", "The most that the event loop was late by in the last minute."
+        )
+        healthy = self._registry.gauge("vk_healthy", "1 if the check passes, else 0.", ("check",))
+
+        def look() -> None:
+            for result, number in self._recorder.sent.items():
+                events_total.set_total(number, result=result)
+            for result, number in self._recorder.dropped.items():
+                events_total.set_total(number, result=f"dropped_{result}")
+            waiting.set(len(self._recorder))
+            malformed.set_total(self._reflector.malformed)
+            for loop, number in unforeseen.items():
+                failures.set_total(number, loop=loop)
+            lag.set(self._lag.worst_s)
+            for name, fault in self._health.faults().items():
+                healthy.set(int(fault is None), check=name)
+
+        self._registry.before_scrape(look)
 
     # --- the parts ---
 
@@ -302,6 +373,7 @@ class Provider:
             host=self._config.kubelet_bind,
             port=self._config.kubelet_port,
             pages=self._pages(),
+            checks=self._checks,
         )
 
     def _pages(self) -> list[Route]:
@@ -385,16 +457,24 @@ class Provider:
 
     async def _server_version(self) -> str:
         """The API server's version; waits for it as long as it takes."""
-        while True:
+        found: list[str] = []
+        told = ThrottledLog(log)
+
+        async def ask() -> None:
             try:
-                return str((await self._client.get(paths.VERSION)).get("gitVersion") or "")
+                found.append(str((await self._client.get(paths.VERSION)).get("gitVersion") or ""))
             except KubeError as error:
                 if error.status in (401, 403):
                     raise ConfigError(
                         [f"the API server at {self._client.server} does not know us: {error}; check the kubeconfig"]
                     ) from error
-                log.warning("waiting for the API server at %s: %s", self._client.server, error)
-                await asyncio.sleep(2.0)
+                raise
+
+        def failed(error: Exception, _: float) -> None:
+            told.warning((type(error), getattr(error, "status", 0)), _NO_API_SERVER, self._client.server, error)
+
+        await retry_loop(ask, name="version", backoff=WAITING, on_failure=failed, until=lambda: bool(found))
+        return found[0]
 
     # --- what the kubelet API reads ---
 
@@ -412,11 +492,19 @@ class Provider:
         return min(mine, key=lambda each: each.id != noted)
 
 
+def _well() -> str:
+    return ""
+
+
 async def _end_with(task: asyncio.Task[None]) -> None:
     """Fails when the task does, and leaves it running when we are cancelled."""
     await asyncio.shield(task)
 
 
+_NO_API_SERVER = (
+    "waiting for the API server at %s, which does not answer: %s; if this stays, see that it runs, that this host can"
+    " reach it, and that --kubeconfig (with --kube-context) names the right one"
+)
 _NO_CLUSTER_DNS = (
     "MissingClusterDNS",
     "no cluster DNS is configured, so pods use the cloud's resolver and cannot resolve Services; set --cluster-dns",

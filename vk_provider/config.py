@@ -203,6 +203,21 @@ def _one_of(*words: str) -> Parse:
     return parse
 
 
+@_takes("HOST:PORT")
+def _listening(raw: Any) -> str:
+    """`host:port` or `:port`, with an IPv6 host in brackets."""
+    text = _text(raw)
+    host, _, port = text.rpartition(":")
+    if not text:
+        return ""
+    is_port = ":" in text and re.fullmatch(r"\d{1,5}", port) and int(port) <= 65535
+    if not is_port or (":" in host and not host.startswith("[")):
+        raise ValueError("expected host:port or :port, as 127.0.0.1:10261")
+    if host:
+        _address(host.strip("[]"))
+    return text
+
+
 @_takes("URL")
 def _url(raw: Any) -> str:
     text = _text(raw)
@@ -362,6 +377,14 @@ class Config:
     )
     insecure_kubelet_api: bool = setting(
         False, _flag, "answer everybody without asking who it is. For a laptop only: it gives away logs"
+    )
+
+    health_address: str = setting(
+        "",
+        _listening,
+        "host:port at which /livez and /readyz answer probes over plain HTTP, without credentials; empty = nowhere, so "
+        "that several providers on one machine need not share a port out",
+        short="/livez and /readyz for probes; empty = off",
     )
 
     # --- the cloud

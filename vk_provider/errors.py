@@ -105,6 +105,20 @@ class KubeUnavailable(KubeError):
     retryable = True
 
 
+MALFORMED = "MalformedAnswer"  # a reason of ours
+
+
+class MalformedAnswer(KubeUnavailable):
+    """What came is not what the API promises: it proves nothing, and asking again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=MALFORMED)
+
+
+class VersionsWentBack(KubeUnavailable):
+    """What came is older than what the server has told before: it lags behind, or was restored from a backup."""
+
+
 class NotFound(KubeError):
     """404: the object is gone."""
 

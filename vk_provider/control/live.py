@@ -39,6 +39,7 @@ from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.model.workload import Volume
+from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import live
 from vk_provider.translate.live import LiveSources
 from vk_provider.translate.objects import NodeContext, Objects
@@ -140,19 +141,19 @@ class LiveConfiguration:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sources.run(), name="sources")
             for number in range(WORKERS):
-                tasks.create_task(self._work(), name=f"live-worker-{number}")
+                worker = f"live-worker-{number}"
+                tasks.create_task(retry_loop(self._work, name=worker, jitter=self._jitter), name=worker)
 
     # --- one pod's turn
 
     async def _work(self) -> None:
-        while True:
-            uid = await self._queue.get()
-            try:
-                if self._due(uid) is not None:  # else nothing is taken from the others' share
-                    await self._pace.acquire()
-                    await self._turn(uid)
-            finally:
-                self._queue.done(uid)
+        uid = await self._queue.get()
+        try:
+            if self._due(uid) is not None:  # else nothing is taken from the others' share
+                await self._pace.acquire()
+                await self._turn(uid)
+        finally:
+            self._queue.done(uid)
 
     def _due(self, uid: str) -> tuple[Json, Instance, Freshness] | None:
         """The pod, if it still wants what it queued for: much may have happened since."""

@@ -63,7 +63,7 @@ from vk_provider.errors import (
     Throttled,
     UnsupportedPod,
 )
-from vk_provider.kube import paths
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -72,6 +72,7 @@ from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import UNKNOWN_MAKE, CloudCondition, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.workload import NoCapacity
+from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import digest, events, status
 from vk_provider.translate.news import news
 from vk_provider.translate.workload import NodeContext, awaited, put_together
@@ -185,8 +186,8 @@ class PodController:
         await self._poller.ready.wait()
         try:
             await self._recorder.known_names("eci")
-        except KubeError as error:
-            log.warning("events mirrored before are not known, some may be sent again: %s", error)
+        except Exception as error:  # whatever events there are, pods do not wait for it
+            log.warning("events mirrored before are not known, some may be sent again: %r", error)
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
             self._queue.add(uid)
@@ -196,23 +197,25 @@ class PodController:
             tasks.create_task(self._prober.run(), name="prober")
             tasks.create_task(self._waits.run(), name="what pods wait for")
             for number in range(workers):
-                tasks.create_task(self._work(), name=f"pod-worker-{number}")
+                worker = f"pod-worker-{number}"
+                tasks.create_task(retry_loop(self._work, name=worker, jitter=self._jitter), name=worker)
 
     async def _work(self) -> None:
-        while True:
-            uid = await self._queue.get()
-            try:
-                await self._reconcile(uid)
-            except ProviderError as error:
-                self._failed(uid, error)
-            except Exception as error:
+        uid = await self._queue.get()
+        try:
+            await self._reconcile(uid)
+        except ProviderError as error:
+            self._failed(uid, error)
+        except Exception as error:
+            record = self._record(uid)
+            if record.failures in (0, 5) or record.failures % 60 == 0:  # the same traceback each time, for ever
                 log.exception("reconcile failed uid=%s", uid)
-                self._failed(uid, None)
-                self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
-            finally:
-                self._creates.leave(uid)
-                self._deletes.leave(uid)
-                self._queue.done(uid)
+            self._failed(uid, None)
+            self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
+        finally:
+            self._creates.leave(uid)
+            self._deletes.leave(uid)
+            self._queue.done(uid)
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
         record = self._record(uid)
@@ -571,10 +574,12 @@ class PodController:
         """The pod as the API server has it this moment, or a namesake, or None."""
         if len(owner.name) >= CUT:
             params = {"fieldSelector": f"spec.nodeName={self._node.name}"}
-            listed = (await self._client.get(paths.pods(owner.namespace), params=params)).get("items") or ()
+            answer = await self._client.get(paths.pods(owner.namespace), params=params)
+            listed = [objects.checked_object(each, "pod") for each in objects.checked_items(answer, "pods")]
             return next((each for each in listed if pods.uid_of(each) == owner.uid), None)
         try:
-            return await self._client.get(paths.pod(owner.namespace, owner.name))
+            found = await self._client.get(paths.pod(owner.namespace, owner.name))
+            return objects.checked_object(found, f"pod {owner.namespace}/{owner.name}")
         except NotFound:
             return None
 
@@ -617,7 +622,8 @@ class PodController:
 
     async def _is_there(self, key: pods.PodKey) -> bool:
         try:
-            found = await self._client.get(paths.pod(key.namespace, key.name))
+            answer = await self._client.get(paths.pod(key.namespace, key.name))
+            found = objects.checked_object(answer, f"pod {key}")
         except NotFound:
             found = None
         if found is None or pods.uid_of(found) != key.uid:
@@ -725,7 +731,9 @@ def _is_same(held: Json | None, pod: Json) -> bool:
 
 def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
     """Who is refused is called when its turn has come, by being put into the queue."""
-    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=pod["spec"].get("priority") or 0)
+    priority = pod["spec"].get("priority")
+    # What it is compared with is other pods', so whatever else stands here must not reach them.
+    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=priority if type(priority) is int else 0)
 
 
 def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:

@@ -76,7 +76,7 @@ class ProfileWatch:
     def _changed(self) -> None:
         found = self._store.get(self._key)
         try:
-            profile = parse((found or {}).get("data") or {})
+            profile = _parsed(found)
         except BadProfile as error:
             log.warning("profile %s is wrong, the last good one goes on: %s", self._name, error)
             self._tell("Warning", "ProfileRejected", f"ConfigMap {self._name}: {error}; the last good one goes on")
@@ -104,9 +104,20 @@ class ProfileWatch:
                 event_reason="FailedCreatePodSandBox",
                 waiting_reason="ContainerCreating",
             ) from error
-        labels = (found.get("metadata") or {}).get("labels") or {}
+        labels = (found.get("metadata") or {}).get("labels") or {}  # the client has seen to it that it is a map
         self._namespaces.pop(namespace, None)
         self._namespaces[namespace] = (now + FRESH_S, labels)
         while len(self._namespaces) > MOST_NAMESPACES:
             self._namespaces.popitem(last=False)
         return labels
+
+
+def _parsed(found: Json | None) -> Profile:
+    """Raises BadProfile, whatever it is that stands there."""
+    try:
+        return parse((found or {}).get("data") or {})
+    except BadProfile:
+        raise
+    except Exception as error:
+        log.exception("a profile that nobody foresaw")
+        raise BadProfile(f"it cannot be read ({type(error).__name__})") from error

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import KubeError, NotFound
-from vk_provider.kube import paths
+from vk_provider.errors import KubeError, KubeUnavailable, NotFound
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.store import is_older
+from vk_provider.retry_loop import retry_loop, told_elsewhere
 from vk_provider.translate.digest import content_of
 from vk_provider.translate.live import Source, version_of
 from vk_provider.translate.objects import Kind
@@ -75,7 +76,6 @@ class SourceWatcher:
         self._turns: OrderedDict[Source, float] = OrderedDict()  # without a watch → loop time of their next look
         self._watches = 0
         self._may_watch = True
-        self._failures = 0
         self._news = asyncio.Event()
         self._few = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -129,8 +129,13 @@ class SourceWatcher:
             try:
                 for source, entry in self._entries.items():
                     self._follow(source, entry)
-                while True:
-                    await self._take_turn()
+                await retry_loop(
+                    self._take_turn,
+                    name="objects without a watch",
+                    backoff=RETRY,
+                    jitter=self._jitter,
+                    on_failure=told_elsewhere,
+                )
             finally:
                 self._tasks = None  # nothing new while all ends
 
@@ -150,16 +155,27 @@ class SourceWatcher:
 
     async def _watch(self, source: Source, entry: _Entry) -> None:
         """Until it is immutable, or nobody wants it, or watching is not allowed."""
-        failures = 0
+
+        async def watch() -> None:
+            began = _now()
+            await self._watch_once(source, entry)
+            if self._may_watch and not entry.immutable and _now() - began <= _HEALTHY_S:
+                raise KubeUnavailable("the watch ended early")
+
+        def failed(error: Exception, _: float) -> None:
+            if isinstance(error, KubeError):
+                self._failed(source, error)
+
         try:
-            while self._may_watch and not entry.immutable:
-                began = _now()
-                try:
-                    await self._watch_once(source, entry)
-                except KubeError as error:
-                    self._failed(source, error)
-                failures = 0 if _now() - began > _HEALTHY_S else failures + 1
-                await asyncio.sleep(RETRY.delay(failures - 1, jitter=self._jitter()) if failures else 0.0)
+            await retry_loop(
+                watch,
+                name="watch of a single object",
+                backoff=RETRY,
+                jitter=self._jitter,
+                calm_s=_HEALTHY_S,
+                on_failure=failed,
+                until=lambda: entry.immutable or not self._may_watch,
+            )
         finally:
             entry.watch = None
             self._watches -= 1
@@ -193,27 +209,32 @@ class SourceWatcher:
             async for line in lines:
                 if entry.immutable:
                     return
-                found = line.get("object") or {}
                 match line.get("type"):
                     case "ADDED" | "MODIFIED":
-                        self._note(source, entry, found)
+                        self._note(source, entry, line.get("object"))
                     case "DELETED":
                         self._note(source, entry, None)
                     case _:
                         return  # what was missed, the next look shows
 
     async def _look(self, source: Source, entry: _Entry) -> None:
+        before = entry.version
+        found: Json | None = None
         try:
             async with self._few:
                 found = await self._client.get(_path(source))
         except NotFound:
-            self._note(source, entry, None)
-        else:
-            self._note(source, entry, found)
+            pass
+        # Nothing came by the watch meanwhile, so this is newer than what is held, even if its version is lower: the
+        # server was restored from a backup then.
+        self._note(source, entry, found, is_newest=entry.version == before)
 
-    def _note(self, source: Source, entry: _Entry, found: Json | None) -> None:
+    def _note(self, source: Source, entry: _Entry, found: Any, *, is_newest: bool = False) -> None:
+        """Raises MalformedAnswer; what is known of it stays."""
+        if found is not None:
+            found = objects.checked_object(found, _path(source), needs=())
         held = entry.version.rpartition("/")[2]
-        if found is not None and is_older(str(found["metadata"].get("resourceVersion") or ""), held):
+        if found is not None and not is_newest and is_older(objects.text_of(found, "resourceVersion"), held):
             return  # a line of the time before our look
         entry.immutable = bool(found and found.get("immutable"))
         version = version_of(found)
@@ -254,15 +275,14 @@ class SourceWatcher:
         entry = self._entries[source]
         try:
             await self._look(source, entry)
-            self._failures = 0
         except KubeError as error:
             self._failed(source, error)
-            await asyncio.sleep(RETRY.delay(self._failures, jitter=self._jitter()))  # not all of them in vain
-            self._failures += 1
-        if source in self._turns and self._entries[source] is entry:
-            del self._turns[source]
-            if not entry.immutable:
-                self._turns[source] = _now() + TURN_S
+            raise  # so that not all of them are asked for in vain
+        finally:
+            if source in self._turns and self._entries.get(source) is entry:
+                del self._turns[source]
+                if not entry.immutable:
+                    self._turns[source] = _now() + TURN_S
 
 
 _RESOURCES = {Kind.CONFIG_MAP: "configmaps", Kind.SECRET: "secrets", Kind.CLAIM: "persistentvolumeclaims"}

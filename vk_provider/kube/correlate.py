@@ -138,7 +138,8 @@ class Correlator:
 
 
 def count_of(event: Json) -> int:
-    return int(event.get("count") or 1)
+    count = event.get("count")
+    return count if isinstance(count, int) and count > 0 else 1
 
 
 def _group(event: Json) -> Hashable:
