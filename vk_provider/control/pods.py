@@ -343,7 +343,7 @@ class PodController:
         record.started = record.started or self._stamp()  # however late that is told, no container began before
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         record.made, record.awaits = instance.id, False
-        for notice in workload.notices:
+        for notice in (*workload.notices, *instance.notices):
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
         if action.replaces:
@@ -352,7 +352,7 @@ class PodController:
             record.replaced += 1
         if self._live is not None:
             self._live.created(pod, instance, objects, asked_at)
-        self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
+        self._instances.put(replace(instance, created_at=instance.created_at or self._stamp(), notices=()))
         self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 

@@ -13,6 +13,7 @@ from vk_provider.translate.expansion import expand
 from vk_provider.translate.fieldrefs import environment_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects
 from vk_provider.translate.resources import resource_value
+from vk_provider.translate.services import by_use
 
 Value = str | FromPodIP
 
@@ -25,10 +26,14 @@ _KEY_KINDS = (("configMapKeyRef", Kind.CONFIG_MAP), ("secretKeyRef", Kind.SECRET
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """variables: in the order in which they were first set; notices: what was left out, and why."""
+    """variables: in the order in which they were first set; notices: what was left out, and why.
+
+    added: the names of those that nobody asked for, the most useful first.
+    """
 
     variables: Mapping[str, Value]
     notices: tuple[Notice, ...] = ()
+    added: tuple[str, ...] = ()
 
     @property
     def texts(self) -> Mapping[str, str]:
@@ -76,7 +81,8 @@ class EnvironmentBuilder:
             value = self._value(variable, variables, container)
             if value is not None:
                 variables[variable["name"]] = value
-        return Environment({**variables, **_missing(self.services, variables)}, tuple(notices))
+        added = _missing(self.services, variables)
+        return Environment({**variables, **added}, tuple(notices), by_use(added, _texts_of(container)))
 
     def _add_all(
         self, variables: dict[str, Value], prefix: str, kind: Kind, reference: Json, container: Json
@@ -126,6 +132,17 @@ class EnvironmentBuilder:
 
 def _missing(services: Mapping[str, str], variables: Mapping[str, Value]) -> Mapping[str, str]:
     return {name: text for name, text in services.items() if name not in variables}
+
+
+def _texts_of(container: Json) -> Iterator[str]:
+    """Where a container may name a variable: its words, its values, and the commands of its probes and hooks."""
+    yield from container.get("command") or ()
+    yield from container.get("args") or ()
+    yield from (variable.get("value") or "" for variable in container.get("env") or ())
+    hooks = container.get("lifecycle") or {}
+    probes = (container.get(f"{kind}Probe") for kind in ("startup", "liveness", "readiness"))
+    for asked in (*probes, hooks.get("postStart"), hooks.get("preStop")):
+        yield from ((asked or {}).get("exec") or {}).get("command") or ()
 
 
 def _text(content: bytes, kind: Kind, key: ObjectKey, entry: str, container: Json) -> str:

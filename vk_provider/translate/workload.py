@@ -221,6 +221,7 @@ class _Assembly:
             command=_expanded(container.get("command"), variables),
             args=_expanded(container.get("args"), variables),
             env=tuple(variables.variables.items()),
+            added_env=variables.added,
             cpu=container_cpu(container),
             memory_gib=container_memory_gib(container),
             gpus=container_gpus(container),

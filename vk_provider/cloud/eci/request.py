@@ -34,10 +34,18 @@ from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartC
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
 from vk_provider.cloud.eci.choices import Choice, choices, chosen
+from vk_provider.cloud.eci.fitting import (
+    ENV_KEY,
+    MAX_ENV,
+    MAX_FILE_BYTES,
+    MAX_VOLUMES,
+    fitted,
+    fitted_volumes,
+    variables,
+)
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
-from vk_provider.model.pod import SIDECAR_VARIABLE
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
 
 Json = dict[str, Any]
@@ -48,16 +56,12 @@ IDS_PER_CALL = 20
 MIN_SINCE_S, MAX_SINCE_S = 60, 3600
 
 MAX_CONTAINERS = 20
-MAX_VOLUMES = 20
 MAX_FILES = 90
-MAX_FILE_BYTES = 32 * 1024
 MAX_COMMAND_ITEMS = 20
 MAX_EXEC_WORD = 256  # characters
 MAX_EXEC_BYTES = 2048  # of the whole command as JSON; not documented, seen by a public client (eci.md 2.8)
-MAX_ENV = 240
 MAX_CREDENTIALS = 10
 MAX_IMAGE = 255
-_ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 # The provider ends an overdue pod by itself and with the right reason; should it be down, the cloud ends it this much
 # later, so that nobody pays for ever.
@@ -95,6 +99,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     The same workload gives the same request, so that a repeated call is answered with the first one's instance.
     Raises UnsupportedPod naming everything in the pod that ECI cannot hold.
     """
+    workload, _ = fitted(workload)
     refusals = list(_refusals(workload))
     try:
         choice = chosen(workload, settings)
@@ -128,6 +133,7 @@ def draft(workload: Workload, settings: EciSettings) -> Draft:
         memory_gib=size.memory_gib,
         price=list_price(choice.sku, settings.region),
         choices=tuple(one.sku for one in choices(workload, settings)),
+        notices=fitted(workload)[1],
     )
 
 
@@ -166,7 +172,7 @@ def _container(container: Container) -> Json:
         "ImagePullPolicy": container.image_pull_policy or None,
         "EnvironmentVars": [
             {"Key": key, "Value": None if isinstance(value, FromPodIP) else value}
-            for key, value in _variables(container)
+            for key, value in variables(container)
         ],
         "Ports": [{"Protocol": port.protocol, "Port": port.number} for port in container.ports],
         "VolumeMounts": [
@@ -181,13 +187,6 @@ def _container(container: Container) -> Json:
     }
 
 
-def _variables(container: Container) -> Sequence[tuple[str, str | FromPodIP]]:
-    """A sidecar says so in its environment: it then ends with the others (eci.md 5.2)."""
-    if not container.sidecar:
-        return container.env
-    return (*(each for each in container.env if each[0] != SIDECAR_VARIABLE), (SIDECAR_VARIABLE, "sidecar"))
-
-
 def _console(container: Container) -> Json:
     return {
         "Stdin": container.stdin or None,
@@ -198,7 +197,7 @@ def _console(container: Container) -> Json:
 
 def _add_environment_references(request: Any, kind: str, containers: Sequence[Container]) -> None:
     for number, container in enumerate(containers, 1):
-        for position, (_, value) in enumerate(_variables(container), 1):
+        for position, (_, value) in enumerate(variables(container), 1):
             if isinstance(value, FromPodIP):
                 name = f"{kind}.{number}.EnvironmentVar.{position}.FieldRef.FieldPath"
                 request.add_query_param(name, "status.podIP")
@@ -291,12 +290,12 @@ def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
             f"{path}.command",
             f"{len(container.command)} items; ECI takes at most {MAX_COMMAND_ITEMS}: put them into one `sh -c` text",
         )
-    count = len(_variables(container))
+    count = len(variables(container))
     if count > MAX_ENV:
         yield Refusal(f"{path}.env", f"{count} variables; ECI takes at most {MAX_ENV}")
     yield from health.refusals(container, path)
     for key, _ in container.env:
-        if not _ENV_KEY.fullmatch(key):
+        if not ENV_KEY.fullmatch(key):
             yield Refusal(
                 f"{path}.env",
                 f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ and no digit first: rename it",
@@ -334,6 +333,7 @@ def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
     IncrementalUpdate leaves alone what is not given; whether a list that is given stands for the whole one or is
     merged by name is not documented, so all volumes are sent. Raises UnsupportedPod naming what ECI cannot hold.
     """
+    volumes = fitted_volumes(volumes)
     refusals = [
         refusal
         for index, volume in enumerate(volumes)
