@@ -212,5 +212,5 @@ class Dns:
     nameservers: Sequence[str] = ()
     searches: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
-    added_searches: Sequence[str] = ()
-    added_options: Sequence[str] = ()
+    added_searches: Sequence[str] = field(default=(), compare=False)
+    added_options: Sequence[str] = field(default=(), compare=False)
