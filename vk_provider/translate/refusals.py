@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import parse
+from vk_provider.translate import restart
 from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
@@ -147,6 +148,18 @@ def _architectures(pod: Json) -> Iterator[Refusal]:
         )
 
 
+def _restart_policies(pod: Json) -> Iterator[Refusal]:
+    """An instance has one policy. A container that wants more restarts than that runs as well; one that wants fewer
+    must not be begun again."""
+    for path, container in containers_with_paths(pod):
+        if restart.is_less(pod, container, is_init=path.startswith("spec.initContainers")):
+            yield Refusal(
+                f"{path}.restartPolicy",
+                f"an instance has one restart policy for all its containers, and the pod's would begin this one again"
+                f" where {container['restartPolicy']} does not; give the pod that restartPolicy, or make two pods",
+            )
+
+
 def _contradicting_annotations(pod: Json) -> Iterator[Refusal]:
     return contradictions(pod["metadata"].get("annotations") or {})
 
@@ -169,6 +182,7 @@ _CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
     _gpus,
     _architectures,
     _contradicting_annotations,
+    _restart_policies,
     _resolver_settings,
     health_refusals,
 )

@@ -11,10 +11,17 @@ from dataclasses import replace
 
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
+from vk_provider.model.pod import (
+    SIDECAR_ORDER_ANNOTATION,
+    Json,
+    containers_of,
+    init_containers_of,
+    is_sidecar,
+    late_sidecars,
+)
 from vk_provider.model.workload import Container, Notice, Port, Volume, Workload
 from vk_provider.translate import annotations as keys
-from vk_provider.translate import claims, environment, images, probes, registries, security, volumes
+from vk_provider.translate import claims, environment, images, probes, registries, restart, security, volumes
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import expand
@@ -194,6 +201,8 @@ class _Assembly:
                 *dns_notices,
                 *registry_notices,
                 *self._notices,
+                *restart.notices(self._pod),
+                *_order_notices(self._pod),
                 *security.notices(self._pod),
                 *keys.notices(given),
             ),
@@ -214,7 +223,7 @@ class _Assembly:
         variables = self._environments.build(container)
         self._notices.extend(variables.notices)
         health = probes.health(self._pod, container)
-        self._notices.extend(_health_notices(self._pod, container, health))
+        self._notices.extend(probes.notices(self._pod, container, health))
         return Container(
             name=container["name"],
             image=container["image"],
@@ -237,7 +246,7 @@ class _Assembly:
             security=security.of_container(self._pod, container),
             termination_path=_unless(container.get("terminationMessagePath"), DEFAULT_TERMINATION_PATH),
             termination_policy=_unless(container.get("terminationMessagePolicy"), "File"),
-            sidecar=is_sidecar(container),
+            sidecar=is_sidecar(container) and any(container is each for each in init_containers_of(self._pod)),
             liveness=health.liveness,
             readiness=health.readiness,
             post_start=probes.hook(container, "postStart"),
@@ -278,35 +287,13 @@ def _grace_s(pod: Json) -> int:
     return max(grace_s - slept_s, min(grace_s, LEAST_AFTER_HOOK_S)) if slept_s else grace_s
 
 
-def _health_notices(pod: Json, container: Json, health: probes.Health) -> Iterator[Notice]:
-    """Where a probe is carried in another way than a kubelet's."""
-    if health.delayed and health.liveness is not None:
+def _order_notices(pod: Json) -> Iterator[Notice]:
+    late = [each["name"] for _, each in late_sidecars(pod)]
+    if late:
         yield Notice(
-            "LivenessProbeDelayed",
-            f"Liveness probe begins {health.liveness.initial_delay_s}s after the start, which is when the time that"
-            " startupProbe allows has passed: the cloud knows no startup probe",
-            container["name"],
-        )
-    if health.duties.startup is not None and is_sidecar(container):
-        yield Notice(
-            "SidecarNotAwaited",
-            "the containers start together with this sidecar and do not wait for its startupProbe: the cloud cannot"
-            " hold them back",
-            container["name"],
-        )
-    if health.duties.startup is not None and pod["spec"].get("restartPolicy") == "Never" and is_sidecar(container):
-        yield Notice(
-            "StartupProbeEndsAll",
-            "should startupProbe fail for good, the whole pod ends: the cloud restarts no single container, and the"
-            " pod's others are not to be restarted",
-            container["name"],
-        )
-    elif health.duties.startup is not None and not probes.restarts_alone(pod):
-        yield Notice(
-            "StartupProbeRestartsAll",
-            "should startupProbe fail for good, the whole instance is restarted, with all containers and emptyDir"
-            " volumes anew: the cloud restarts no single container on request",
-            container["name"],
+            "SidecarsStartLate",
+            f"{', '.join(late)} start together with the containers, after all init containers:"
+            f" {SIDECAR_ORDER_ANNOTATION} says that those do without",
         )
 
 
