@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from vk_provider import __version__, heap
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
+from vk_provider.cloud.eci.choices import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
@@ -139,8 +140,8 @@ class Provider:
             jitter=random.random,
         )
         references = ReferenceReader(self._client)
-        live = self._live(references, lambda: controller)
         profile = self._profile(self._tell_node(node))
+        live = self._live(references, profile, lambda: controller)
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
         async with asyncio.TaskGroup() as tasks:
@@ -202,7 +203,9 @@ class Provider:
         if self._usage is not None:
             self._usage.wake()
 
-    def _live(self, references: ReferenceReader, controller: Callable[[], PodController]) -> LiveConfiguration | None:
+    def _live(
+        self, references: ReferenceReader, profile: ProfileWatch | None, controller: Callable[[], PodController]
+    ) -> LiveConfiguration | None:
         """None: it is switched off, or this cloud cannot do it."""
         if not self._config.live_configuration or not isinstance(self._cloud, Updates):
             return None
@@ -221,6 +224,7 @@ class Provider:
             clock=lambda: datetime.now(UTC),
             jitter=random.random,
             per_minute=max(1, raised * 4 // 5) if raised else PER_MINUTE,
+            admit=profile.admit if profile is not None else None,
         )
 
     def _controller(
@@ -230,7 +234,7 @@ class Provider:
         live: LiveConfiguration | None,
         profile: ProfileWatch | None,
     ) -> PodController:
-        config = self._config
+        config, settings = self._config, eci_settings(self._config)
         return PodController(
             client=self._client,
             cloud=self._cloud,
@@ -242,7 +246,8 @@ class Provider:
             references=references,
             live=live,
             costs=self._costs,
-            admit=profile.admit if profile is not None else None,
+            admission=profile,
+            intent_of=lambda pod: intent(pod, settings),
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,

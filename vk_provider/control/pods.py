@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from vk_provider.control.plan import (
     Create,
     DeleteInstance,
     DeleteOrphan,
+    FetchIntent,
     Finalize,
     Look,
     Node,
@@ -35,6 +36,7 @@ from vk_provider.control.plan import (
     Restart,
     Wait,
     forerunners,
+    may_create,
     plan,
     primary,
 )
@@ -66,7 +68,7 @@ from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
-from vk_provider.model.workload import NoCapacity
+from vk_provider.model.workload import Intent, NoCapacity
 from vk_provider.translate import events, status
 from vk_provider.translate.news import news
 from vk_provider.translate.workload import NodeContext, awaited, put_together
@@ -98,6 +100,18 @@ class Jitter(Protocol):
         ...
 
 
+class Admission(Protocol):
+    """What is made of pods before they are carried, such as annotations that an operator adds."""
+
+    def view(self, pod: Json) -> Json | None:
+        """The pod as it is to be carried; None: something has to be fetched first."""
+        ...
+
+    async def fetch(self, pod: Json) -> None:
+        """So that `view` can tell. Raises PodNotReady."""
+        ...
+
+
 class PodController:
     """One key at a time in each worker's hands; a failure of one pod never stops the others."""
 
@@ -119,12 +133,13 @@ class PodController:
         ask: Ask,
         live: LiveConfiguration | None = None,
         costs: CostBook | None = None,
-        admit: Callable[[Json], Awaitable[Json]] | None = None,
+        admission: Admission | None = None,
+        intent_of: Callable[[Json], Intent] = lambda _: Intent(),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """live: None leaves the files of running instances as they are. costs: None tells nobody of them.
 
-        admit: what is made of a pod before it is carried; None = nothing. May raise PodNotReady.
+        admission: what is made of a pod before it is carried; None = nothing. intent_of: what a pod, so made, wants.
         """
         self._client = client
         self._cloud = cloud
@@ -139,7 +154,8 @@ class PodController:
         self._context = context
         self._live = live
         self._costs = costs
-        self._admit = admit
+        self._admission = admission
+        self._intent_of = intent_of
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
@@ -261,7 +277,8 @@ class PodController:
         own = primary(pod, instances, record)[0] if pod is not None else None
         if self._costs is not None and own is not None and not record.price:
             record.price = self._costs.price_text(own)
-        action = plan(pod, instances, record, node=self._node, now=now)
+        admitted, intent = self._admitted(pod, own)
+        action = plan(pod, instances, record, node=self._node, now=now, intent=intent)
         self._actions.add(action=type(action).__name__)
         match action:
             case Nothing():
@@ -275,9 +292,11 @@ class PodController:
                 await self._delete_orphan(instance, record)
             case _ if pod is None:
                 raise AssertionError(f"{action} without a pod")
+            case FetchIntent():
+                await self._fetch_intent(pod, record)
             case Create():
-                if _has_turn(self._creates, uid, pod):
-                    await self._create(pod, record, action)
+                if admitted is not None and intent is not None and _has_turn(self._creates, uid, pod):
+                    await self._create(pod, admitted, intent, record, action)
             case DeleteInstance():
                 if _has_turn(self._deletes, uid, pod):
                     await self._delete_instance(pod, action, record)
@@ -302,14 +321,29 @@ class PodController:
                 await self._finalize(pod)
         record.failures = 0
 
-    async def _create(self, pod: Json, record: PodRecord, action: Create) -> None:
+    def _admitted(self, pod: Json | None, own: Instance | None) -> tuple[Json | None, Intent | None]:
+        """The one view of the pod by which this round decides and creates; None as long as it cannot be told, and where
+        nobody asks for it."""
+        if pod is None or not may_create(pod, own):
+            return None, None
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        return admitted, None if admitted is None else self._intent_of(admitted)
+
+    async def _fetch_intent(self, pod: Json, record: PodRecord) -> None:
+        if self._admission is not None:
+            try:
+                await self._admission.fetch(pod)
+            except PodNotReady as error:
+                self._postpone(pod, record, error)
+                return
+        self._queue.call(pods.uid_of(pod))  # before others, as long as what was read is fresh
+
+    async def _create(self, pod: Json, admitted: Json, intent: Intent, record: PodRecord, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
         uncertain, made = record.created, record.made
         asked_at = self._clock()
-        on_no_capacity = NoCapacity.TRY_AGAIN
         try:
-            admitted = await self._admit(pod) if self._admit is not None else pod
             objects = await self._references.read(admitted)
             workload = replace(
                 put_together(admitted, objects, self._context),
@@ -317,7 +351,6 @@ class PodController:
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,
             )
-            on_no_capacity = workload.on_no_capacity
             record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
@@ -330,7 +363,7 @@ class PodController:
         except OutOfCapacity as error:
             record.created, record.made = uncertain, made
             self._inherited.discard(key.uid)
-            self._next_way(pod, record, action, error, on_no_capacity)
+            self._next_candidate(pod, record, action, error, intent)
             return
         except (PodNotReady, CloudError) as error:
             lost = isinstance(error, CloudUnavailable)
@@ -356,16 +389,16 @@ class PodController:
         self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
-    def _next_way(
-        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, on_no_capacity: NoCapacity
+    def _next_candidate(
+        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
     ) -> None:
         """Another way to carry the pod, if there is one; else what its owner wants to happen without capacity."""
         if error.next_attempt is not None:
             record.next_attempt = (action.replaces, error.next_attempt)
-        elif on_no_capacity is NoCapacity.FAIL:
+        elif intent.on_no_capacity is NoCapacity.FAIL:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
-        elif on_no_capacity is NoCapacity.STAY_PENDING:
+        elif intent.on_no_capacity is NoCapacity.STAY_PENDING:
             record.gave_up = True
         self._postpone(pod, record, error)
 

@@ -156,6 +156,17 @@ class NoCapacity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """What a pod wants of its instance's making, worked out once for whoever decides and whoever creates.
+
+    candidates: how many ways there are to carry it; `Workload.attempt` counts along them.
+    """
+
+    candidates: int = 1
+    on_no_capacity: NoCapacity = NoCapacity.TRY_AGAIN
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One pod, ready to be sent. cpu (vCPU) and memory_gib (GiB): what the pod needs as a whole, before any rounding;
     None where nothing in the pod says it, so that the cloud's default applies. cpu_open, memory_open: a container says
@@ -178,7 +189,6 @@ class Workload:
     architecture: str = ""
     attempt: int = 0
     in_doubt: bool = False
-    on_no_capacity: NoCapacity = NoCapacity.TRY_AGAIN
     restart_policy: str = "Always"
     termination_grace_s: int = 30
     active_deadline_s: int | None = None

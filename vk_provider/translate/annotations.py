@@ -295,15 +295,6 @@ def on_no_capacity(annotations: Mapping[str, str | None]) -> NoCapacity:
     return NoCapacity.STAY_PENDING if fast else NoCapacity.TRY_AGAIN
 
 
-def ways(annotations: Mapping[str, str | None]) -> int:
-    """How many ways to carry the pod its annotations name."""
-    specs = len(values.parts(annotations.get(SPECS) or "")) or 1
-    falls_back = annotations.get(SPOT) not in (None, "", "NoSpot") and values.is_on(
-        annotations.get(SPOT_FALLBACK) or ""
-    )
-    return specs * (2 if falls_back else 1)
-
-
 def storage_gib(annotations: Mapping[str, str]) -> int:
     """The temporary storage that is asked for besides the free part; 0 = none."""
     text = annotations.get(STORAGE, "").strip()

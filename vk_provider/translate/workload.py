@@ -196,7 +196,6 @@ class _Assembly:
             dns=dns,
             registry_credentials=credentials,
             annotations=keys.for_driver(given),
-            on_no_capacity=keys.on_no_capacity(given),
             notices=(
                 *dns_notices,
                 *registry_notices,
