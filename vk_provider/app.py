@@ -19,6 +19,7 @@ from vk_provider.cloud.eci.choices import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.request import refusals
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.control.asking import Asker
@@ -248,6 +249,7 @@ class Provider:
             costs=self._costs,
             admission=profile,
             intent_of=lambda pod: intent(pod, settings),
+            refusals_of=lambda workload: refusals(workload, settings),
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,

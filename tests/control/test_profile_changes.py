@@ -322,3 +322,24 @@ async def test_a_namespace_that_cannot_be_read_keeps_the_pod_waiting_with_a_reas
         assert world.kube.events("FailedCreatePodSandBox")
         assert world.cloud.created == []
         await world.until(lambda: world.phase("job") == "Succeeded", within_s=120)
+
+
+@in_no_time
+async def test_a_pod_is_refused_once_for_all_that_is_wrong_even_while_something_is_missing() -> None:
+    world = World()
+    main = {
+        "name": "main",
+        "image": "perl",
+        "command": ["x"] * 21,
+        "envFrom": [{"configMapRef": {"name": "nowhere"}}],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    for name, spec in (("all", {"hostNetwork": True}), ("later", {})):
+        async with world.running():
+            world.kube.add_pod(name, spec={"containers": [main], **spec})
+            await world.until(lambda name=name: world.phase(name) == "Failed", within_s=60)  # type: ignore[misc]
+        told = world.kube.pod(name)["status"]["message"]
+        assert "spec.containers[0].command: 21 items" in told
+        assert "spec.containers[0].resources.limits[nvidia.com/gpu]" in told
+        assert ("spec.hostNetwork" in told) == (name == "all")
+    assert world.cloud.created == []

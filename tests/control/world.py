@@ -15,6 +15,7 @@ from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
 from vk_provider.cloud.eci.choices import intent
+from vk_provider.cloud.eci.request import refusals
 from vk_provider.control.asking import YES, Answer, Place
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import LiveConfiguration
@@ -163,6 +164,7 @@ class Process:
             ask=world.ask,
             admission=world.admission,
             intent_of=lambda pod: intent(pod, world.settings),
+            refusals_of=lambda workload: refusals(workload, world.settings),
             clock=world.now,
         )
         self.task = asyncio.create_task(self._run(workers))

@@ -70,7 +70,9 @@ from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.workload import Intent, NoCapacity
 from vk_provider.translate import events, status
+from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.news import news
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.workload import NodeContext, awaited, put_together
 
 Json = dict[str, Any]
@@ -135,11 +137,13 @@ class PodController:
         costs: CostBook | None = None,
         admission: Admission | None = None,
         intent_of: Callable[[Json], Intent] = lambda _: Intent(),
+        refusals_of: OfCloud = lambda _: (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """live: None leaves the files of running instances as they are. costs: None tells nobody of them.
 
         admission: what is made of a pod before it is carried; None = nothing. intent_of: what a pod, so made, wants.
+        refusals_of: what the cloud cannot hold of a workload.
         """
         self._client = client
         self._cloud = cloud
@@ -156,6 +160,7 @@ class PodController:
         self._costs = costs
         self._admission = admission
         self._intent_of = intent_of
+        self._refusals_of = refusals_of
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
@@ -343,6 +348,7 @@ class PodController:
         began = time.monotonic()
         uncertain, made = record.created, record.made
         asked_at = self._clock()
+        objects: Objects | None = None
         try:
             objects = await self._references.read(admitted)
             workload = replace(
@@ -355,7 +361,7 @@ class PodController:
             record.created = True
             instance = await self._cloud.create(workload)
         except UnsupportedPod as error:
-            self._refuse(pod, record, Problem(error.reason, str(error)))
+            await self._refuse_whole(pod, admitted, record, error, objects)
             return
         except CloudRefused as error:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
@@ -368,6 +374,12 @@ class PodController:
         except (PodNotReady, CloudError) as error:
             lost = isinstance(error, CloudUnavailable)
             record.created, record.made = uncertain or lost, "" if lost else made
+            if isinstance(error, PodNotReady) and objects is not None:
+                # Whoever brings what is missing shall not hear only then that it was in vain.
+                refused = judged(admitted, objects, self._context, self._refusals_of)
+                if refused:
+                    await self._refuse_whole(pod, admitted, record, UnsupportedPod(refused), objects)
+                    return
             self._postpone(pod, record, error)
             return
         self._inherited.discard(key.uid)
@@ -401,6 +413,16 @@ class PodController:
         elif intent.on_no_capacity is NoCapacity.STAY_PENDING:
             record.gave_up = True
         self._postpone(pod, record, error)
+
+    async def _refuse_whole(
+        self, pod: Json, admitted: Json, record: PodRecord, error: UnsupportedPod, objects: Objects | None
+    ) -> None:
+        """For all that speaks against it, not only for what came to light first."""
+        if objects is None:
+            objects = await self._references.read_to_judge(admitted)
+        found = judged(admitted, objects, self._context, self._refusals_of)
+        whole = UnsupportedPod([*found, *(one for one in error.refusals if one not in found)])
+        self._refuse(pod, record, Problem(whole.reason, str(whole)))
 
     def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
         record.created = False

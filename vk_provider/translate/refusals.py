@@ -33,7 +33,18 @@ def refusals(pod: Json) -> Sequence[Refusal]:
     if not any(finding.malformed for finding in findings):
         for rule in _CROSSWISE:
             found.extend(rule(pod))
-    return tuple(found)
+        return tuple(found)
+    for rule in _CROSSWISE:
+        found.extend(_as_far_as_it_reads(rule, pod))
+    return tuple(dict.fromkeys(found))
+
+
+def _as_far_as_it_reads(rule: Callable[[Json], Iterator[Refusal]], pod: Json) -> Iterator[Refusal]:
+    """Of a pod in which something is not even of its type; a walk through the fields has told of that."""
+    try:
+        yield from rule(pod)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return
 
 
 def containers_with_paths(pod: Json) -> Iterator[tuple[str, Json]]:

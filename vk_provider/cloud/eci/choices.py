@@ -47,13 +47,13 @@ class Choice:
 
 def choices(workload: Workload, settings: EciSettings) -> Sequence[Choice]:
     """At least one. Raises UnsupportedPod, naming all of the pod that no instance can have."""
-    found, refusals = judged(workload, settings)
+    found, refusals = examined(workload, settings)
     if refusals:
         raise UnsupportedPod(refusals)
     return found
 
 
-def judged(workload: Workload, settings: EciSettings) -> tuple[Sequence[Choice], Sequence[Refusal]]:
+def examined(workload: Workload, settings: EciSettings) -> tuple[Sequence[Choice], Sequence[Refusal]]:
     """One choice for each candidate of `intent`, and what speaks against them; complete only without any of that."""
     refusals: list[Refusal] = []
     found: list[Choice] = []

@@ -33,7 +33,7 @@ from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartC
 
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
-from vk_provider.cloud.eci.choices import Choice, choices, chosen
+from vk_provider.cloud.eci.choices import Choice, choices, chosen, examined
 from vk_provider.cloud.eci.fitting import (
     ENV_KEY,
     MAX_ENV,
@@ -100,13 +100,11 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     Raises UnsupportedPod naming everything in the pod that ECI cannot hold.
     """
     workload, _ = fitted(workload)
-    refusals = list(_refusals(workload))
-    try:
-        choice = chosen(workload, settings)
-    except UnsupportedPod as error:
-        raise UnsupportedPod([*error.refusals, *refusals]) from None
-    if refusals:
-        raise UnsupportedPod(refusals)
+    if found := refusals(workload, settings):
+        raise UnsupportedPod(found)
+    if not workload.containers and not workload.init_containers:
+        raise UnsupportedPod([Refusal("spec.containers", "there is no container to run")])
+    choice = chosen(workload, settings)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
     _set_identity(request, workload)
@@ -141,7 +139,11 @@ def _set_identity(request: Any, workload: Workload) -> None:
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
     request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
-    _set_tags(request, {**tags.of_owner(owner), **tags.of_attempt(workload.attempt)})
+    _set_tags(request, _tags(workload))
+
+
+def _tags(workload: Workload) -> Mapping[str, str]:
+    return {**tags.of_owner(workload.owner), **tags.of_attempt(workload.attempt)}
 
 
 def _set_life(request: Any, workload: Workload) -> None:
@@ -258,9 +260,15 @@ def _volume(volume: Volume) -> Json:
 # --- what ECI cannot hold ---------------------------------------------------------------------------------------------
 
 
-def _refusals(workload: Workload) -> Iterator[Refusal]:
+def refusals(workload: Workload, settings: EciSettings) -> Sequence[Refusal]:
+    """All that ECI cannot hold of a workload, be it whole or as far as it could be put together."""
+    workload, _ = fitted(workload)
+    _, found = examined(workload, settings)
+    return [*found, *_limits(workload), *options.refusals(workload, tags=len(_tags(workload)))]
+
+
+def _limits(workload: Workload) -> Iterator[Refusal]:
     """Hard limits only: where the docs leave open whether a limit is enforced, the cloud decides (eci.md 9)."""
-    total = len(workload.containers) + len(workload.init_containers)
     for containers, path in (
         (workload.containers, "spec.containers"),
         (workload.init_containers, "spec.initContainers"),
@@ -269,8 +277,6 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
             yield Refusal(path, f"{len(containers)} containers; an instance holds at most {MAX_CONTAINERS}")
     for place, container in with_paths(workload):
         yield from _container_refusals(container, place)
-    if total == 0:
-        yield Refusal("spec.containers", "there is no container to run")
     if len(workload.volumes) > MAX_VOLUMES:
         yield Refusal("spec.volumes", f"{len(workload.volumes)} volumes; an instance holds at most {MAX_VOLUMES}")
     if len(workload.registry_credentials) > MAX_CREDENTIALS:
@@ -334,13 +340,13 @@ def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
     merged by name is not documented, so all volumes are sent. Raises UnsupportedPod naming what ECI cannot hold.
     """
     volumes = fitted_volumes(volumes)
-    refusals = [
+    found = [
         refusal
         for index, volume in enumerate(volumes)
         for refusal in _volume_refusals(volume, f"spec.volumes[{index}]")
     ]
-    if refusals:
-        raise UnsupportedPod(refusals)
+    if found:
+        raise UnsupportedPod(found)
     # A create's volumes are spelt the same, and the vendor's class for updates lacks some of their kinds.
     spelling = CreateContainerGroupRequest()
     _set_volumes(spelling, volumes)
