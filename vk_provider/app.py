@@ -140,7 +140,7 @@ class Provider:
             sweep_interval_s=self._config.sweep_interval_s,
             jitter=random.random,
         )
-        references = ReferenceReader(self._client)
+        references = ReferenceReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
         profile = self._profile(self._tell_node(node))
         live = self._live(references, profile, lambda: controller)
         controller = self._controller(poller, references, live, profile)

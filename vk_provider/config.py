@@ -457,6 +457,13 @@ class Config:
     orphan_age_s: float = setting(
         60.0, _seconds(0, 3600), "an instance without a pod is deleted only when it is at least so old"
     )
+    cloud_expands_pod_ip: bool = setting(
+        False,
+        _flag,
+        "pass $(NAME) of a variable that holds the pod's address on, in commands, arguments and other variables, for a "
+        "cloud that replaces it as Kubernetes does, once the pod has one. Nothing says that ECI does; off = such pods "
+        "are refused",
+    )
     live_configuration: bool = setting(
         True,
         _flag,

@@ -27,7 +27,9 @@ CACHE_SIZE = 512
 class ReferenceReader:
     """Reads by name only, as R1 wants it. Concurrent readers of one object share one request."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, *, expands_pod_ip: bool = False) -> None:
+        """expands_pod_ip: as in `NodeContext`."""
+        self._expands_pod_ip = expands_pod_ip
         self._client = client
         self._cache: OrderedDict[str, tuple[float, asyncio.Task[Any]]] = OrderedDict()
 
@@ -36,7 +38,7 @@ class ReferenceReader:
 
         Raises UnsupportedPod before anything is fetched; PodNotReady when the API server cannot give it now.
         """
-        named = references(pod)
+        named = references(pod, expands_pod_ip=self._expands_pod_ip)
         try:
             return await self._read(pod, named)
         except ExceptionGroup as failures:

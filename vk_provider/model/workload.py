@@ -132,10 +132,11 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class HostAlias:
-    """One line of /etc/hosts."""
+    """One line of /etc/hosts. added: as of a `Volume`."""
 
     ip: str
     hostnames: Sequence[str]
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)

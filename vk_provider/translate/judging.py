@@ -32,7 +32,7 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
 
     objects: as far as they are there. of_cloud: what a cloud cannot hold of a workload.
     """
-    found = list(refusals(pod))
+    found = list(refusals(pod, expands_pod_ip=context.expands_pod_ip))
     if not _is_of_a_size(pod):
         return tuple(found)
     workload, further = as_far_as_possible(pod, objects, context)

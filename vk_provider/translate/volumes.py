@@ -123,11 +123,12 @@ class VolumeBuilder:
     def _unshown(self, volume: Json, name: str, index: int) -> Volume:
         """A volume of other things than objects of the API."""
         field = f"spec.volumes[{index}]"
+        role = storage.has_role(self.pod, self.context.role)
         claim = claims.claim_of(volume, self.pod["metadata"]["name"], self.namespace)
         if claim is not None:
-            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field), index)
+            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field, has_role=role), index)
         if storage.is_inline(volume):
-            return _stored(name, storage.inline(volume, self.objects, field, self.namespace), index)
+            return _stored(name, storage.inline(volume, self.objects, field, self.namespace, has_role=role), index)
         return Volume(name, empty_dir=_empty_dir(volume.get("emptyDir") or {}), index=index)
 
     def files(self, volume: Json) -> Sequence[File]:

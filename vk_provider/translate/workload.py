@@ -24,10 +24,10 @@ from vk_provider.model.pod import (
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Container, Dns, Notice, Port, RegistryCredential, Volume, Workload
 from vk_provider.translate import annotations as keys
-from vk_provider.translate import claims, environment, images, probes, registries, restart, security, volumes
+from vk_provider.translate import claims, environment, hosts, images, probes, registries, restart, security, volumes
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
-from vk_provider.translate.expansion import expand
+from vk_provider.translate.expansion import expand, expand_partly
 from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, References, TokenRequest
@@ -65,9 +65,12 @@ DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 LEAST_AFTER_HOOK_S = 2  # what a kubelet leaves a container after its hook, however long that took
 
 
-def references(pod: Json) -> References:
-    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry."""
-    _refuse(pod)
+def references(pod: Json, *, expands_pod_ip: bool = False) -> References:
+    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry.
+
+    expands_pod_ip: as in `NodeContext`.
+    """
+    _refuse(pod, expands_pod_ip=expands_pod_ip)
     return needed(pod)
 
 
@@ -148,7 +151,7 @@ def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     Raises UnsupportedPod as `references` does, and PodNotReady for the first thing that is missing, volumes before
     environments and both in the pod's order, as a kubelet would come upon them.
     """
-    _refuse(pod)
+    _refuse(pod, expands_pod_ip=context.expands_pod_ip)
     return put_together(pod, objects, context)
 
 
@@ -200,6 +203,7 @@ class _Assembly:
             services=services,
         )
         self._notices: list[Notice] = []
+        self._named = (pod, self._namespace, context.cluster_domain)
 
     def workload(self) -> Workload:
         given = self._pod["metadata"].get("annotations") or {}
@@ -228,7 +232,7 @@ class _Assembly:
             termination_grace_s=self._part(lambda: _grace_s(self._pod), DEFAULT_GRACE_S),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
             hostname=self._part(lambda: hostname(self._pod, self._namespace, self._context.cluster_domain), ""),
-            host_aliases=self._part(lambda: host_aliases(self._pod), ()),
+            host_aliases=self._part(lambda: (*host_aliases(self._pod), *hosts.own_alias(*self._named)), ()),
             share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
             sysctls=self._part(lambda: security.sysctls(self._pod), ()),
             dns=dns,
@@ -241,6 +245,7 @@ class _Assembly:
                     *self._notices,
                     *restart.notices(self._pod),
                     *_order_notices(self._pod),
+                    *hosts.notices(*self._named),
                     *security.notices(self._pod),
                     *keys.notices(given),
                 ),
@@ -289,9 +294,9 @@ class _Assembly:
         return Container(
             name=container["name"],
             image=container["image"],
-            command=self._part(lambda: _expanded(container.get("command"), variables), ()),
-            args=self._part(lambda: _expanded(container.get("args"), variables), ()),
-            env=tuple(variables.variables.items()),
+            command=self._part(lambda: self._expanded(container.get("command"), variables), ()),
+            args=self._part(lambda: self._expanded(container.get("args"), variables), ()),
+            env=tuple(variables.for_expansion() if self._context.expands_pod_ip else variables.variables.items()),
             added_env=variables.added,
             cpu=self._part(lambda: container_cpu(container), None),
             memory_gib=self._part(lambda: container_memory_gib(container), None),
@@ -313,6 +318,12 @@ class _Assembly:
             pre_stop=self._part(lambda: probes.hook(container, "preStop"), None),
         )
 
+    def _expanded(self, words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
+        known = variables.texts
+        if self._context.expands_pod_ip:
+            return tuple(expand_partly(word, known, variables.late) for word in words or ())
+        return tuple(expand(word, known) for word in words or ())
+
 
 def _named_only(container: Json) -> Environment:
     """The names of the variables that the container itself lists."""
@@ -325,8 +336,8 @@ def _ports(container: Json) -> Sequence[Port]:
     return tuple(Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ())
 
 
-def _refuse(pod: Json) -> None:
-    found = refusals(pod)
+def _refuse(pod: Json, *, expands_pod_ip: bool) -> None:
+    found = refusals(pod, expands_pod_ip=expands_pod_ip)
     if found:
         raise UnsupportedPod(found)
 
@@ -341,11 +352,6 @@ def _namespace(pod: Json) -> str:
 
 def _wants_links(pod: Json) -> bool:
     return pod["spec"].get("enableServiceLinks") is not False
-
-
-def _expanded(words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
-    known: Mapping[str, str] = variables.texts
-    return tuple(expand(word, known) for word in words or ())
 
 
 def _grace_s(pod: Json) -> int:

@@ -7,18 +7,18 @@ What the owner wrote himself is never touched; where that is too much, `request`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from vk_provider.model.pod import SIDECAR_VARIABLE
-from vk_provider.model.workload import Container, Dns, File, FromPodIP, Notice, Volume, Workload
+from vk_provider.model.workload import Container, Dns, File, FromPodIP, HostAlias, Notice, Volume, Workload
+from vk_provider.translate.environment import VARIABLE_NAME
 
 MAX_ENV = 240
 MAX_VOLUMES = 20
 MAX_FILE_BYTES = 32 * 1024
 MAX_DNS_ITEMS = 20
-ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+MAX_ALIASES, MAX_NAMES_OF_ALIAS = 100, 50
 # Linux gives a program 2 MiB for its words and its environment together; no link shall bring a container near that.
 MAX_PROGRAM_BYTES = 1 << 20
 LEFT_OUT = "AdditionsLeftOut"
@@ -35,6 +35,7 @@ class _Left:
     files: list[str] = field(default_factory=list)
     searches: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 def fitted(workload: Workload) -> tuple[Workload, Sequence[Notice]]:
@@ -48,6 +49,7 @@ def fitted(workload: Workload) -> tuple[Workload, Sequence[Notice]]:
         init_containers=tuple(_container(each, gone, left) for each in workload.init_containers),
         volumes=volumes,
         dns=_resolver(workload.dns, left),
+        host_aliases=_aliases(workload.host_aliases, left),
     )
     message = "; ".join(_words(left))
     if not message:
@@ -107,7 +109,7 @@ def _with_room(container: Container, left: _Left) -> Container:
     kept: set[str] = set()
     for key in container.added_env:
         size = _size(key, values.get(key, ""))
-        if room > 0 and size <= room_bytes and ENV_KEY.fullmatch(key):
+        if room > 0 and size <= room_bytes and VARIABLE_NAME.fullmatch(key):
             kept.add(key)
             room, room_bytes = room - 1, room_bytes - size
         else:
@@ -130,6 +132,15 @@ def _resolver(dns: Dns | None, left: _Left) -> Dns | None:
     if len(searches) == len(dns.searches) and len(kept) == len(dns.options):
         return dns
     return replace(dns, searches=searches, options=tuple(each for each in dns.options if each[0] in kept))
+
+
+def _aliases(aliases: Sequence[HostAlias], left: _Left) -> Sequence[HostAlias]:
+    own = [each for each in aliases if not each.added]
+    lines = sum(-(-len(each.hostnames) // MAX_NAMES_OF_ALIAS) for each in own)
+    if len(own) == len(aliases) or lines < MAX_ALIASES:
+        return aliases
+    left.names.extend(name for each in aliases if each.added for name in each.hostnames[:1])
+    return own
 
 
 def _cut(items: Sequence[str], added: Sequence[str], left: list[str]) -> Sequence[str]:
@@ -156,6 +167,8 @@ def _words(left: _Left) -> Iterator[str]:
         yield f"file {_listed(left.files)} (ECI takes {MAX_FILE_BYTES} bytes a file)"
     if left.marks:
         yield f"the mark of sidecar {_listed(left.marks)}, which the provider ends instead of the cloud"
+    if left.names:
+        yield f"{_listed(left.names)} in /etc/hosts (ECI takes {MAX_ALIASES} lines)"
     if left.searches or left.options:
         yield f"of the resolver {_listed([*left.searches, *left.options])} (ECI takes {MAX_DNS_ITEMS} of each kind)"
 

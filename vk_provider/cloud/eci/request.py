@@ -35,7 +35,6 @@ from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
 from vk_provider.cloud.eci.choices import Choice, choices, chosen, examined
 from vk_provider.cloud.eci.fitting import (
-    ENV_KEY,
     MAX_ENV,
     MAX_FILE_BYTES,
     MAX_VOLUMES,
@@ -47,6 +46,7 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
+from vk_provider.translate.environment import VARIABLE_NAME
 
 Json = dict[str, Any]
 
@@ -301,10 +301,10 @@ def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
         yield Refusal(f"{path}.env", f"{count} variables; ECI takes at most {MAX_ENV}")
     yield from health.refusals(container, path)
     for key, _ in container.env:
-        if not ENV_KEY.fullmatch(key):
+        if not VARIABLE_NAME.fullmatch(key):
             yield Refusal(
                 f"{path}.env",
-                f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ and no digit first: rename it",
+                f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ - . and none of 0-9 - . first: rename it",
             )
     for port in container.ports:
         if port.protocol not in ("TCP", "UDP"):
