@@ -201,15 +201,15 @@ def _check_volumes(group: Json) -> None:
             if not volume.get(name):
                 raise missing(f"{label}.{name}")
         _one_of(volume, "Type", VOLUME_TYPES, label)
-        _check_volume(volume, label)
+        _check_volume(volume, label, group.get("RamRoleName", ""))
     _unique((volume["Name"] for volume in volumes), "InvalidParameter.DuplicatedVolumeName", "volume name")
 
 
-def _check_volume(volume: Json, label: str) -> None:
+def _check_volume(volume: Json, label: str, role: str) -> None:
     if volume["Type"] == "HostPathVolume":
         raise ApiError("Forbidden.OnlyForInvitedTest", "HostPathVolume is open to invited users only.", 403)
     if volume["Type"] in ("NFSVolume", "FlexVolume"):
-        storage.check(volume, label)
+        storage.check(volume, label, role=role)
     if volume["Type"] == "ConfigFileVolume":
         _check_config_files(volume.get("ConfigFileVolume", {}), f"{label}.ConfigFileVolume")
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Workload
+from vk_provider.translate import annotations as keys
 from vk_provider.translate.objects import NodeContext, Objects, References
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.workload import as_far_as_possible, needed
@@ -23,6 +24,8 @@ from vk_provider.translate.workload import as_far_as_possible, needed
 MOST_ENTRIES = 5000
 
 _WHOLE = re.compile(r"spec\.volumes\[\d+\]|spec\.(initC|c)ontainers\[\d+\]\.ports")
+
+_SIZES = frozenset(f"metadata.annotations[{key}]" for key in (keys.SPECS, keys.TYPE, keys.OLD_TYPE))
 
 OfCloud = Callable[[Workload], Sequence[Refusal]]
 
@@ -35,9 +38,11 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
     found = list(refusals(pod, expands_pod_ip=context.expands_pod_ip))
     if not _is_of_a_size(pod):
         return tuple(found)
+    sized = any(one.field in _SIZES for one in found)
     workload, further = as_far_as_possible(pod, objects, context)
     for one in (*further, *(of_cloud(workload) if workload is not None else ())):
-        if not any(_is_about_the_same(one, other) for other in found):
+        follows = sized and keys.SPECS in one.reason  # a size that is refused is not missing
+        if not follows and not any(_is_about_the_same(one, other) for other in found):
             found.append(one)
     return tuple(found)
 
