@@ -68,7 +68,7 @@ from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
-from vk_provider.model.workload import Intent, NoCapacity
+from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.translate import events, status
 from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.news import news
@@ -382,8 +382,19 @@ class PodController:
                     return
             self._postpone(pod, record, error)
             return
-        self._inherited.discard(key.uid)
-        self._waits.drop(key.uid)
+        self._take_created(pod, record, action, workload, instance)
+        if self._live is not None:
+            self._live.created(pod, instance, objects, asked_at)
+        self._instances.put(replace(instance, created_at=instance.created_at or self._stamp(), notices=()))
+        self._queue.add(key.uid)  # one that was known already is no news
+        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _take_created(
+        self, pod: Json, record: PodRecord, action: Create, workload: Workload, instance: Instance
+    ) -> None:
+        uid = pods.uid_of(pod)
+        self._inherited.discard(uid)
+        self._waits.drop(uid)
         record.made_s = asyncio.get_running_loop().time()
         record.started = record.started or self._stamp()  # however late that is told, no container began before
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
@@ -395,11 +406,6 @@ class PodController:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
-        if self._live is not None:
-            self._live.created(pod, instance, objects, asked_at)
-        self._instances.put(replace(instance, created_at=instance.created_at or self._stamp(), notices=()))
-        self._queue.add(key.uid)  # one that was known already is no news
-        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
     def _next_candidate(
         self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
