@@ -280,6 +280,12 @@ class Config:
         "likewise the port; 0 = the Service's own",
         short="what pods get as KUBERNETES_SERVICE_PORT",
     )
+    cloud_expands_pod_ip: bool = setting(
+        False,
+        _flag,
+        "leave $(POD_IP) to the cloud, in commands, arguments and other variables: it has to replace such a name of a "
+        "variable with the pod's address, as Kubernetes does. Nothing says that ECI does; off = such pods are refused",
+    )
 
     # --- the node
     node_name: str = setting(
@@ -456,13 +462,6 @@ class Config:
     )
     orphan_age_s: float = setting(
         60.0, _seconds(0, 3600), "an instance without a pod is deleted only when it is at least so old"
-    )
-    cloud_expands_pod_ip: bool = setting(
-        False,
-        _flag,
-        "pass $(NAME) of a variable that holds the pod's address on, in commands, arguments and other variables, for a "
-        "cloud that replaces it as Kubernetes does, once the pod has one. Nothing says that ECI does; off = such pods "
-        "are refused",
     )
     live_configuration: bool = setting(
         True,

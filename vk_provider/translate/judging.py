@@ -18,7 +18,7 @@ from vk_provider.model.workload import Workload
 from vk_provider.translate import annotations as keys
 from vk_provider.translate.objects import NodeContext, Objects, References
 from vk_provider.translate.refusals import refusals
-from vk_provider.translate.workload import as_far_as_possible, needed
+from vk_provider.translate.workload import UNREADABLE, as_far_as_possible, needed
 
 # What an honest pod has many times less of; more of it is not gone through a second time.
 MOST_ENTRIES = 5000
@@ -40,18 +40,26 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
         return tuple(found)
     sized = any(one.field in _SIZES for one in found)
     workload, further = as_far_as_possible(pod, objects, context)
-    for one in (*further, *(of_cloud(workload) if workload is not None else ())):
+    for one in (*further, *_by_cloud(workload, of_cloud)):
         follows = sized and keys.SPECS in one.reason  # a size that is refused is not missing
         if not follows and not any(_is_about_the_same(one, other) for other in found):
             found.append(one)
     return tuple(found)
 
 
+def _by_cloud(workload: Workload | None, of_cloud: OfCloud) -> Sequence[Refusal]:
+    """A pod with fields of wrong types may make a workload of wrong types, of which nothing can be said."""
+    try:
+        return of_cloud(workload) if workload is not None else ()
+    except UNREADABLE:
+        return ()
+
+
 def wanted(pod: Json) -> References:
     """What to fetch to judge a pod: all that it names, but no token, which nobody will ever use."""
     try:
         return replace(needed(pod), tokens=frozenset()) if _is_of_a_size(pod) else References()
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except UNREADABLE:
         return References()  # not even its names can be read
 
 
@@ -70,5 +78,5 @@ def _is_of_a_size(pod: Json) -> bool:
         lists = [spec.get("volumes") or (), containers, pod["metadata"].get("annotations") or ()]
         lists += [each.get(name) or () for each in containers for name in ("env", "envFrom", "volumeMounts", "ports")]
         return sum(map(len, lists)) <= MOST_ENTRIES
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except UNREADABLE:
         return True

@@ -170,11 +170,11 @@ def as_far_as_possible(pod: Json, objects: Objects, context: NodeContext) -> tup
         return _Assembly(pod, objects, context, found).workload(), found
     except UnsupportedPod as error:
         return None, [*found, *error.refusals]
-    except (PodNotReady, *_UNREADABLE):
+    except (PodNotReady, *UNREADABLE):
         return None, found
 
 
-_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # by what a malformed pod shows itself
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # by what a malformed pod shows itself
 
 
 class _Assembly:
@@ -261,7 +261,7 @@ class _Assembly:
             return make()
         except UnsupportedPod as error:
             self._refused.extend(error.refusals)
-        except (PodNotReady, *_UNREADABLE):
+        except (PodNotReady, *UNREADABLE):
             pass  # a walk through the fields tells of it, or it may come yet
         return otherwise
 
