@@ -255,6 +255,7 @@ class Provider:
                 host_ip=self._address,
                 fail_daemon_pods=config.daemon_set_pods == "fail",
                 orphan_age_s=config.orphan_age_s,
+                updates=isinstance(self._cloud, Updates),
             ),
             context=node_context(config, self._address),
             metrics=self._registry,

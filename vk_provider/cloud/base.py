@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -193,6 +193,16 @@ class Executes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What of an instance is to become as its workload has it. containers: names of those that get their image,
+    environment and arguments anew; files: all volumes; logins: for registries."""
+
+    containers: Set[str] = frozenset()
+    files: bool = False
+    logins: bool = False
+
+
 @runtime_checkable
 class Updates(Protocol):
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
@@ -201,6 +211,14 @@ class Updates(Protocol):
         volumes: every volume of the pod, in the order of its creation, so that the answer is the same whether a cloud
         takes the list for the whole or for a part. Raises UnsupportedPod for what it cannot hold, CloudUnavailable
         while another change of the instance is under way, InstanceGone; the files are then as they were.
+        """
+        ...
+
+    async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
+        """Give a running instance what its pod says now, as far as `change` says so, and keep `workload.made_of` with
+        it, in one call. That it has all of it already is success. Containers that differ begin anew, others run on.
+
+        Raises as `update_files` does, and CloudRefused; the instance is then as it was.
         """
         ...
 

@@ -17,7 +17,7 @@ from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import COUNT_REST_S, LookPace
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
-from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
+from vk_provider.model.instance import UNKNOWN_MAKE, Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.translate import events, status
 from vk_provider.translate.node import CloudHealth
 
@@ -125,6 +125,8 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
     }
     if newer.owner is not known.owner and newer.owner == known.owner:
         kept["owner"] = known.owner
+    if newer.made_of is not known.made_of and newer.made_of in (known.made_of, UNKNOWN_MAKE):
+        kept["made_of"] = known.made_of
     if newer.facts is not known.facts:
         joined = {**known.facts, **newer.facts}
         kept["facts"] = known.facts if joined == known.facts else joined

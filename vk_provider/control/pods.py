@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from vk_provider.backoff import Backoff
-from vk_provider.cloud.base import Cloud, Restarts, describe_error
+from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
+from vk_provider.control import drift as drifts
 from vk_provider.control.cost import CostBook
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.lastwords import with_last_words
@@ -22,6 +23,7 @@ from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.moment import Now
 from vk_provider.control.pace import RefusalPace
 from vk_provider.control.plan import (
+    NEVER_PLACED,
     UNPLACED,
     Create,
     DeleteInstance,
@@ -29,11 +31,13 @@ from vk_provider.control.plan import (
     FetchIntent,
     Finalize,
     Look,
+    MakeWay,
     Node,
     Nothing,
     Patch,
     Refresh,
     Restart,
+    Update,
     Wait,
     forerunners,
     may_create,
@@ -52,6 +56,7 @@ from vk_provider.errors import (
     CloudRefused,
     CloudUnavailable,
     Conflict,
+    InstanceGone,
     KubeError,
     NotFound,
     OutOfCapacity,
@@ -67,9 +72,9 @@ from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
-from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.instance import UNKNOWN_MAKE, CloudCondition, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.workload import Intent, NoCapacity, Workload
-from vk_provider.translate import events, status
+from vk_provider.translate import digest, events, status
 from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.news import news
 from vk_provider.translate.objects import Objects
@@ -87,6 +92,9 @@ PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
 CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
 LOOK_AGAIN_S = 10.0
+UPDATE_RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
+UPDATE_REST_S = 10.0  # after an update, before the next of the same instance
+UPDATE_TOLD_AT = 3  # failures in a row after which the pod's user is told
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
@@ -167,7 +175,9 @@ class PodController:
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
         self._creates, self._deletes = Turns(1, queue.call), Turns(1, queue.call)
         self._pace = RefusalPace()
-        self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
+        self._waits = SourceWatcher(
+            client, changed=self.reconsider, stale=references.forget, jitter=jitter, with_contents=True
+        )
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
         self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
@@ -280,6 +290,8 @@ class PodController:
         if pod is not None and self._live is not None:
             record.live = self._live.see(pod, primary(pod, instances, record)[0])
         own = primary(pod, instances, record)[0] if pod is not None else None
+        if pod is not None:
+            self._see_drift(pod, own, record)
         if self._costs is not None and own is not None and not record.price:
             record.price = self._costs.price_text(own)
         admitted, intent = self._admitted(pod, own)
@@ -318,6 +330,12 @@ class PodController:
                     self.warn(pod, problem.reason, problem.message)
             case Look(instance_id):
                 await self._look(pod, instance_id, record)
+            case MakeWay(instance):
+                if _has_turn(self._deletes, uid, pod):
+                    await self._make_way(pod, instance, record)
+            case Update(instance, change):
+                record.patches = 0
+                await self._update(pod, instance, change, record)
             case Refresh():
                 record.patches = 0
                 if self._live is not None:
@@ -333,6 +351,14 @@ class PodController:
             return None, None
         admitted = pod if self._admission is None else self._admission.view(pod)
         return admitted, None if admitted is None else self._intent_of(admitted)
+
+    async def _as_created(self, pod: Json) -> Json:
+        """The pod as an instance of it is made. Raises PodNotReady."""
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        if admitted is None and self._admission is not None:
+            await self._admission.fetch(pod)
+            admitted = self._admission.view(pod)
+        return pod if admitted is None else admitted
 
     async def _fetch_intent(self, pod: Json, record: PodRecord) -> None:
         if self._admission is not None:
@@ -353,6 +379,7 @@ class PodController:
             objects = await self._references.read(admitted)
             workload = replace(
                 put_together(admitted, objects, self._context),
+                made_of=digest.made_of(pod, objects),
                 replaces=action.replaces,
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,
@@ -490,6 +517,88 @@ class PodController:
         if others:
             message += f" together with the {others} other{'s' if others > 1 else ''}: the cloud restarts all or none"
         self._record_event(pod, "Normal", "Killing", message, container=failure.container)
+
+    def _see_drift(self, pod: Json, instance: Instance | None, record: PodRecord) -> None:
+        """In what the pod is not what its instance was made of. What that is about is watched only while it matters."""
+        if instance is None or instance.status is NEVER_PLACED:
+            record.drift = None
+            return
+        if pods.is_deleting(pod) or pods.is_terminal(pod):
+            return
+        uid = pods.uid_of(pod)
+        sources = drifts.wanted(pod, instance, record.drift)
+        contents = None
+        if sources is not None:
+            self._waits.want(uid, sources)
+            contents = self._waits.contents(sources)
+        else:
+            self._waits.drop(uid)
+        record.drift = drifts.see(pod, instance, record.drift, contents, asyncio.get_running_loop().time())
+
+    async def _make_way(self, pod: Json, instance: Instance, record: PodRecord) -> None:
+        """Asks the cloud by id first: what is known of it may be some seconds old, and what ran is not thrown away."""
+        found = (await self._cloud.describe([instance.id])).get(instance.id)
+        if found is not None and found.status is not InstanceStatus.TERMINATING and drifts.has_run(found):
+            self._instances.put(found)
+            self._queue.add(pods.uid_of(pod))
+            return
+        told = drifts.describe_drift(record.drift) if record.drift else "what it was made of"
+        await self._delete_instance(pod, DeleteInstance(instance, f"{told} changed"), record)
+        message = f"{told} changed before anything of instance {instance.id} ran: another takes its place"
+        self._record_event(pod, "Normal", "InstanceReplaced", message)
+
+    async def _update(self, pod: Json, instance: Instance, change: drifts.Change, record: PodRecord) -> None:
+        if not isinstance(self._cloud, Updates):
+            raise CloudError("the cloud updates nothing")
+        told = drifts.describe(change)
+        wants = drifts.subject(change, record.drift.wants if record.drift else UNKNOWN_MAKE)
+        began = asyncio.get_running_loop().time()
+        try:
+            admitted = await self._as_created(pod)
+            objects = await self._references.read(admitted)
+            made_of = digest.updated(
+                instance.made_of,
+                digest.made_of(pod, objects),
+                pod,
+                images=change.images,
+                values=change.images | change.values,
+                logins=change.logins,
+            )
+            workload = replace(put_together(admitted, objects, self._context), made_of=made_of)
+            names = change.images | change.values
+            files = digest.shows_files(pod, names)
+            await self._cloud.update(instance.id, workload, Change(names, files=files, logins=change.logins))
+        except (UnsupportedPod, CloudRefused) as error:
+            record.not_taken = (wants, str(error))
+            self._queue.add(pods.uid_of(pod))  # the next look shows it
+            log.warning("not updated pod=%s instance=%s: %s", pods.key_of(pod), instance.id, describe_error(error))
+            return
+        except InstanceGone:
+            self._queue.add_after(pods.uid_of(pod), LOOK_AGAIN_S)  # the poller finds out
+            return
+        except (PodNotReady, CloudError) as error:
+            self._update_later(pod, told, error, record)
+            return
+        record.not_taken, record.updates_failed = None, 0
+        record.update_at_s = asyncio.get_running_loop().time() + UPDATE_REST_S
+        self._instances.put(replace(self._instances.get(instance.id) or instance, made_of=made_of))
+        for name in sorted(change.images):
+            message = f"Container {name} definition changed, will be restarted"
+            self._record_event(pod, "Normal", KILLING, message, container=name)
+        took_s = asyncio.get_running_loop().time() - began
+        log.info("updated pod=%s instance=%s took_s=%.2f: %s", pods.key_of(pod), instance.id, took_s, told)
+        self._queue.add(pods.uid_of(pod))
+
+    def _update_later(self, pod: Json, told: str, error: PodNotReady | CloudError, record: PodRecord) -> None:
+        delay_s = UPDATE_RETRY.delay(record.updates_failed, jitter=self._jitter())
+        if isinstance(error, Throttled):
+            delay_s = max(delay_s, error.retry_after_s or 0.0)
+        record.updates_failed += 1
+        record.update_at_s = asyncio.get_running_loop().time() + delay_s
+        log.warning("not updated pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
+        if isinstance(error, PodNotReady) or record.updates_failed == UPDATE_TOLD_AT:
+            self.warn(pod, "InstanceUpdateFailed", f"{told} changed, and the instance stays as it is for now: {error}")
+        self._queue.add(pods.uid_of(pod))
 
     def _with_answers(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> Sequence[Instance]:
         """The pod's own instance with what our probes know of its containers."""

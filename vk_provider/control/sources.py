@@ -21,6 +21,7 @@ from vk_provider.errors import KubeError, NotFound
 from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.store import is_older
+from vk_provider.translate.digest import content_of
 from vk_provider.translate.live import Source, version_of
 from vk_provider.translate.objects import Kind
 
@@ -39,6 +40,7 @@ _HEALTHY_S = 30.0  # a watch that lasted so long was a good one
 class _Entry:
     users: set[str] = field(default_factory=set)
     version: str = ""  # empty: not looked at yet
+    content: str = ""  # a digest of it, where that is wanted
     immutable: bool = False
     watch: asyncio.Task[None] | None = None
 
@@ -59,6 +61,7 @@ class SourceWatcher:
         jitter: Callable[[], float],
         watch_s: Callable[[], float] = lambda: random.uniform(300, 600),  # noqa: S311 (spreads load)
         most_watches: int = MOST_WATCHES,
+        with_contents: bool = False,
     ) -> None:
         self._client = client
         self._changed = changed
@@ -66,6 +69,7 @@ class SourceWatcher:
         self._jitter = jitter
         self._watch_s = watch_s
         self._most_watches = most_watches
+        self._with_contents = with_contents
         self._entries: dict[Source, _Entry] = {}
         self._wanted: dict[str, tuple[Source, ...]] = {}  # by pod uid
         self._turns: OrderedDict[Source, float] = OrderedDict()  # without a watch → loop time of their next look
@@ -79,19 +83,25 @@ class SourceWatcher:
     # --- for those who want to know
 
     def want(self, uid: str, sources: Iterable[Source]) -> None:
-        """Keep an eye on these for this pod, until `drop`. Once is enough."""
-        if uid in self._wanted:
+        """Keep an eye on these for this pod, and on no others, until `drop`. Once is enough."""
+        wanted = tuple(sources)
+        before = self._wanted.get(uid)
+        if before == wanted:
             return
-        self._wanted[uid] = tuple(sources)
-        for source in self._wanted[uid]:
+        self._wanted[uid] = wanted
+        for source in wanted:
             entry = self._entries.get(source)
             if entry is None:
                 entry = self._entries[source] = _Entry()
                 self._follow(source, entry)
             entry.users.add(uid)
+        self._release(uid, [source for source in before or () if source not in wanted])
 
     def drop(self, uid: str) -> None:
-        for source in self._wanted.pop(uid, ()):
+        self._release(uid, self._wanted.pop(uid, ()))
+
+    def _release(self, uid: str, sources: Iterable[Source]) -> None:
+        for source in sources:
             entry = self._entries[source]
             entry.users.discard(uid)
             if not entry.users:
@@ -106,6 +116,11 @@ class SourceWatcher:
     def versions(self, sources: Iterable[Source]) -> Mapping[Source, str] | None:
         """None: not all of them have been looked at yet."""
         found = {source: self._entries[source].version for source in sources if source in self._entries}
+        return found if all(found.values()) and all(source in found for source in sources) else None
+
+    def contents(self, sources: Iterable[Source]) -> Mapping[Source, str] | None:
+        """Digests of what they hold, as `digest.content_of`; None: not all of them have been looked at yet."""
+        found = {source: self._entries[source].content for source in sources if source in self._entries}
         return found if all(found.values()) and all(source in found for source in sources) else None
 
     async def run(self) -> None:
@@ -205,6 +220,8 @@ class SourceWatcher:
         if entry.version == version:
             return
         entry.version = version
+        if self._with_contents:
+            entry.content = content_of(found)
         self._stale(_path(source))
         for uid in entry.users:
             self._changed(uid)

@@ -114,6 +114,17 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What an instance was made of, in digests: see `translate.digest`. Empty: not known."""
+
+    images: str = ""
+    values: str = ""
+
+
+UNKNOWN_MAKE = MadeOf()
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size."""
 
@@ -134,6 +145,7 @@ class Instance:
     attempt: int = 0  # which of the ways to carry its pod it is; see `Workload.attempt`
     placed_at: str = ""  # since when it is billed; empty = not yet, or not known
     facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
+    made_of: MadeOf = UNKNOWN_MAKE
     notices: Sequence[Notice] = ()  # of the answer to a create only: what of the workload was left out
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vk_provider.model.instance import Owner
+from vk_provider.model.instance import UNKNOWN_MAKE, MadeOf, Owner
 from vk_provider.model.notice import Notice as Notice
 from vk_provider.model.probe import Handler, Probe
 from vk_provider.model.security import Security
@@ -199,6 +199,7 @@ class Workload:
     sysctls: Sequence[tuple[str, str]] = ()  # name and value
     dns: Dns | None = None
     registry_credentials: Sequence[RegistryCredential] = ()
+    made_of: MadeOf = UNKNOWN_MAKE  # to be kept with the instance, and given back with it
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
 

@@ -142,8 +142,9 @@ def changed_conditions(pod: Json, desired: Json, *, with_generation: bool) -> li
     known = conditions.of(pod)
     compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
     changed: list[Json] = []
-    if conditions.RESIZE_PENDING in known.keys() - {each["type"] for each in desired.get("conditions") or ()}:
-        changed.append({"type": conditions.RESIZE_PENDING, "$patch": "delete"})
+    told = {each["type"] for each in desired.get("conditions") or ()}
+    passing = (conditions.RESIZE_PENDING, conditions.UP_TO_DATE)
+    changed += [{"type": type_, "$patch": "delete"} for type_ in passing if type_ in known and type_ not in told]
     for wanted in desired.get("conditions") or ():
         present = known.get(wanted["type"])
         if present is None:

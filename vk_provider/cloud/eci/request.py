@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aliyunsdkcore.request import RpcRequest
@@ -31,7 +31,7 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartContainerGroupRequest
 
-from vk_provider.cloud.base import Draft
+from vk_provider.cloud.base import Change, Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
 from vk_provider.cloud.eci.choices import Choice, choices, chosen, examined
 from vk_provider.cloud.eci.fitting import (
@@ -42,6 +42,7 @@ from vk_provider.cloud.eci.fitting import (
     fitted_volumes,
     variables,
 )
+from vk_provider.cloud.eci.response import Words
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
@@ -143,7 +144,7 @@ def _set_identity(request: Any, workload: Workload) -> None:
 
 
 def _tags(workload: Workload) -> Mapping[str, str]:
-    return {**tags.of_owner(workload.owner), **tags.of_attempt(workload.attempt)}
+    return {**tags.of_owner(workload.owner), **tags.of_attempt(workload.attempt), **tags.of_make(workload.made_of)}
 
 
 def _set_life(request: Any, workload: Workload) -> None:
@@ -355,6 +356,51 @@ def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
         method="POST",
         query={"ContainerGroupId": group_id, "UpdateType": "IncrementalUpdate"},
         body=_finished(spelling).body,
+    )
+
+
+def update(
+    group_id: str,
+    workload: Workload,
+    change: Change,
+    *,
+    settings: EciSettings,
+    there: Mapping[str, Words],
+    tag_values: Mapping[str, str],
+) -> EciRequest:
+    """UpdateContainerGroup that gives some of a group's containers what the workload says, and leaves the others as
+    they are.
+
+    As with files, whole lists are sent, spelt as a create spells them, for a list may stand for the whole or be merged
+    by name. there: what the containers have now, by name: of those that are not to change it is said again, since the
+    cloud begins anew what differs (eci.md 2.11). tag_values: all of the group's, for an update takes them for the
+    whole. Raises UnsupportedPod.
+    """
+
+    def settled(container: Container) -> Container:
+        words = there.get(container.name)
+        if words is None or container.name in change.containers:
+            return container
+        return replace(container, image=words.image, env=words.env, command=words.command, args=words.args)
+
+    kept = replace(
+        workload,
+        containers=tuple(map(settled, workload.containers)),
+        init_containers=tuple(map(settled, workload.init_containers)),
+    )
+    lists = [
+        *(["Container"] if any(each.name in change.containers for each in workload.containers) else ()),
+        *(["InitContainer"] if any(each.name in change.containers for each in workload.init_containers) else ()),
+        *(["Volume"] if change.files else ()),
+        *(["ImageRegistryCredential"] if change.logins and workload.registry_credentials else ()),
+    ]
+    tagged = CreateContainerGroupRequest()
+    _set_tags(tagged, tag_values)
+    return EciRequest(
+        action="UpdateContainerGroup",
+        method="POST",
+        query={"ContainerGroupId": group_id, "UpdateType": "IncrementalUpdate", **_finished(tagged).query},
+        body={name: text for name, text in create(kept, settings)[0].body.items() if name.partition(".")[0] in lists},
     )
 
 
