@@ -181,6 +181,32 @@ def test_the_settings_of_show_are_those_that_it_reads(monkeypatch):
     assert read - unseen == set(show.SETTINGS) - {"eci_allow_unknown_region"}
 
 
+def test_services_of_the_same_files_never_make_a_pod_fail_and_what_is_left_out_is_told():
+    services = [
+        {"kind": "Service", "metadata": {"name": f"s{n}"}, "spec": {"ports": [{"port": 80}]}} for n in range(40)
+    ]
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    for count, told in ((3, False), (40, True)):
+        (verdict,) = findings(*services[:count], pod).verdicts
+        assert not verdict.faults
+        assert any("variables of Services" in note for note in verdict.notes) == told
+
+
+def test_a_pod_is_refused_once_for_all_that_is_wrong_also_while_it_waits_for_something():
+    container = {
+        "name": "c",
+        "image": "i",
+        "command": ["x"] * 21,
+        "envFrom": [{"configMapRef": {"name": "nowhere"}}],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    for spec, count in (({}, 2), ({"hostNetwork": True}, 3)):
+        pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container], **spec}}
+        (verdict,) = findings(pod).verdicts
+        assert verdict.outcome is verdicts.Outcome.REFUSED
+        assert len(verdict.refusals) == count
+
+
 # --- what cannot be read ----------------------------------------------------------------------------------------------
 
 

@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 from vk_provider import __version__, heap
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
+from vk_provider.cloud.eci.choices import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.request import refusals
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.control.asking import Asker
@@ -160,9 +162,9 @@ class Provider:
             sweep_interval_s=self._config.sweep_interval_s,
             jitter=random.random,
         )
-        references = ReferenceReader(self._client)
-        live = self._live(references, lambda: controller)
+        references = ReferenceReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
         profile = self._profile(self._tell_node(node))
+        live = self._live(references, profile, lambda: controller)
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
         node.watch_own_health(self._health.for_node)
@@ -273,7 +275,9 @@ class Provider:
         if self._usage is not None:
             self._usage.wake()
 
-    def _live(self, references: ReferenceReader, controller: Callable[[], PodController]) -> LiveConfiguration | None:
+    def _live(
+        self, references: ReferenceReader, profile: ProfileWatch | None, controller: Callable[[], PodController]
+    ) -> LiveConfiguration | None:
         """None: it is switched off, or this cloud cannot do it."""
         if not self._config.live_configuration or not isinstance(self._cloud, Updates):
             return None
@@ -292,6 +296,7 @@ class Provider:
             clock=lambda: datetime.now(UTC),
             jitter=random.random,
             per_minute=max(1, raised * 4 // 5) if raised else PER_MINUTE,
+            admit=profile.admit if profile is not None else None,
         )
 
     def _controller(
@@ -301,7 +306,7 @@ class Provider:
         live: LiveConfiguration | None,
         profile: ProfileWatch | None,
     ) -> PodController:
-        config = self._config
+        config, settings = self._config, eci_settings(self._config)
         return PodController(
             client=self._client,
             cloud=self._cloud,
@@ -313,7 +318,9 @@ class Provider:
             references=references,
             live=live,
             costs=self._costs,
-            admit=profile.admit if profile is not None else None,
+            admission=profile,
+            intent_of=lambda pod: intent(pod, settings),
+            refusals_of=lambda workload: refusals(workload, settings),
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,

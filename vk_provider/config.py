@@ -295,6 +295,12 @@ class Config:
         "likewise the port; 0 = the Service's own",
         short="what pods get as KUBERNETES_SERVICE_PORT",
     )
+    cloud_expands_pod_ip: bool = setting(
+        False,
+        _flag,
+        "leave $(POD_IP) to the cloud, in commands, arguments and other variables: it has to replace such a name of a "
+        "variable with the pod's address, as Kubernetes does. Nothing says that ECI does; off = such pods are refused",
+    )
 
     # --- the node
     node_name: str = setting(

@@ -78,7 +78,15 @@ class LivingCloud(MemoryCloud):
                 self._born(f"eci-{len(self._tokens)}", workload)
         made = self._tokens[workload.owner.uid, workload.replaces, workload.attempt]
         told = self.instances[made].made_of if made in self.instances else made_of
-        return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0, made_of=told)
+        return Instance(
+            made,
+            workload.owner,
+            InstanceStatus.SCHEDULING,
+            cpu=2.0,
+            memory_gib=4.0,
+            attempt=workload.attempt,
+            made_of=told,
+        )
 
     async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
         """Those of its containers that differ begin anew; tags go along."""

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
-from vk_provider.model.workload import Volume, Workload
+from vk_provider.model.workload import Notice, Volume, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,7 @@ class Draft:
     """The request a create would send. size: vCPU and GiB after rounding, 0 where only the cloud knows.
 
     price: None where only the cloud knows. choices: all that would be tried, in order, as `Instance.sku` names them.
+    notices: what of the workload would be left out.
     """
 
     request: Mapping[str, str]  # wire name → value
@@ -56,6 +57,7 @@ class Draft:
     memory_gib: float
     price: Price | None
     choices: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
 
 
 class Cloud(Protocol):

@@ -30,6 +30,7 @@ from vk_provider.errors import (
     CloudRefused,
     Conflict,
     KubeError,
+    KubeUnavailable,
     NotFound,
     PodNotReady,
     ProviderError,
@@ -83,7 +84,10 @@ class LiveConfiguration:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         per_minute: int = PER_MINUTE,
+        admit: Callable[[Json], Awaitable[Json]] | None = None,
     ) -> None:
+        """admit: what was made of the pod before its instance was, for its files show that; None = nothing."""
+        self._admit = admit
         self._cloud = cloud
         self._references = references
         self._sources = sources
@@ -190,11 +194,19 @@ class LiveConfiguration:
         began = asyncio.get_running_loop().time()
         asked_at = self._clock()
         objects = await self._references.read_content(pod)
-        volumes = await self._volumes(pod, instance, objects, lacks=freshness.is_token_due(known, asked_at))
+        shown = await self._as_created(pod)
+        volumes = await self._volumes(shown, instance, objects, lacks=freshness.is_token_due(known, asked_at))
         await self._cloud.update_files(instance.id, volumes)
         known.has = _made(pod, instance.id, known.sources, objects, asked_at)
         took_s = asyncio.get_running_loop().time() - began
         log.info("updated files pod=%s instance=%s took_s=%.2f", pods.key_of(pod), instance.id, took_s)
+
+    async def _as_created(self, pod: Json) -> Json:
+        """The pod as its instance was made from it. Raises KubeUnavailable when that cannot be told now."""
+        try:
+            return pod if self._admit is None else await self._admit(pod)
+        except PodNotReady as error:
+            raise KubeUnavailable(str(error)) from error
 
     async def _volumes(self, pod: Json, instance: Instance, objects: Objects, *, lacks: bool) -> Sequence[Volume]:
         """All of the pod's volumes, for a cloud may take the list for the whole: what is to stay is sent as it is

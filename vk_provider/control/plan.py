@@ -7,6 +7,7 @@ process may die on any line: the next look starts from the same two truths.
 |---------------------------|-------------------------|-------------------------------------------------------------|
 | none                      | none                    | nothing                                                     |
 | none                      | present                 | delete it, once it is proven that the pod is gone           |
+| live, its wishes unknown  | none, or never placed   | read what they depend on                                    |
 | live                      | none, never started     | create (or wait, or report why not)                         |
 | live                      | none, had one           | vanished: Failed; if it never was placed: create another    |
 | live                      | never placed            | create another in its place, note that, then delete it      |
@@ -45,8 +46,7 @@ from vk_provider.control.moment import Now
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
-from vk_provider.model.workload import NoCapacity
-from vk_provider.translate import annotations as keys
+from vk_provider.model.workload import Intent, NoCapacity
 from vk_provider.translate import conditions, probes, status, terminal
 
 Json = dict[str, Any]
@@ -72,6 +72,7 @@ DAEMON_REFUSAL = Problem(
 )
 
 _UNTRIED = PodRecord()
+_PLAIN = Intent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,14 @@ class Finalize:
     """Remove the pod object: grace 0, uid as precondition."""
 
 
+@dataclass(frozen=True, slots=True)
+class FetchIntent:
+    """What the pod wants is not known: read what it depends on, then decide again."""
+
+
 Action = (
-    Nothing
+    FetchIntent
+    | Nothing
     | Wait
     | Create
     | DeleteInstance
@@ -192,8 +199,19 @@ Action = (
 )
 
 
-def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, node: Node, now: Now) -> Action:
-    """What to do next. Both lists must be known complete (P4); the caller sees to that."""
+def plan(
+    pod: Json | None,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    *,
+    node: Node,
+    now: Now,
+    intent: Intent | None = _PLAIN,
+) -> Action:
+    """What to do next. Both lists must be known complete (P4); the caller sees to that.
+
+    intent: of the pod as it is to be created, None = not known yet. Asked for only where `may_create` says so.
+    """
     if pod is None:
         return _orphans(instances, record, node, now)
     if pods.is_mirror(pod):
@@ -209,7 +227,13 @@ def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, 
         return _terminal(pod, instance, instances, record, now)
     if pods.is_deleting(pod):
         return _deleting(pod, instance, record, node, now)
-    return _live(pod, instance, instances, record, node, now)
+    return _live(pod, instance, instances, record, node, now, intent)
+
+
+def may_create(pod: Json, instance: Instance | None) -> bool:
+    """Whether `plan` may have to create an instance, and so has to know what the pod wants. instance: its own."""
+    lives = not pods.is_terminal(pod) and not pods.is_deleting(pod) and not pods.is_mirror(pod)
+    return lives and (instance is None or instance.status is NEVER_PLACED)
 
 
 def primary(
@@ -376,12 +400,18 @@ def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:
 
 
 def _live(
-    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now
+    pod: Json,
+    instance: Instance | None,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    node: Node,
+    now: Now,
+    intent: Intent | None,
 ) -> Action:
     if instance is None:
-        return _absent(pod, record, node, now)
+        return _absent(pod, record, node, now, intent)
     if instance.status is NEVER_PLACED:
-        return _never_placed(pod, instance, instances, record, node, now)
+        return _never_placed(pod, instance, instances, record, node, now, intent)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
@@ -467,24 +497,34 @@ def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now
 
 
 def _never_placed(
-    pod: Json, instance: Instance, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now
+    pod: Json,
+    instance: Instance,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    node: Node,
+    now: Now,
+    intent: Intent | None,
 ) -> Action:
+    """Its instance never found a place."""
+    if intent is None:
+        wait_s = record.retry_at_s - now.loop_s
+        return Wait(wait_s) if wait_s > 0 else FetchIntent()
     body = status.patch(
         pod,
-        status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(pod, instance)),
+        status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(intent, instance)),
         annotations=notes.memory(pod, instance, record),
         along=notes.news(pod, instance, record),
     )
     if body is not None:
         return Patch(body)  # its user sees why, before another is tried
-    if _gave_up(pod, record, instance):
+    if _gave_up(pod, record, instance, intent):
         return Nothing()
     wait_s = record.retry_at_s - now.loop_s
     if wait_s > 0:
         return Wait(wait_s)
     if any(each.status is not NEVER_PLACED for each in instances):
         return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
-    return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
+    return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_candidate(intent, instance)))
 
 
 def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
@@ -550,7 +590,7 @@ def _overdue(pod: Json, instance: Instance, record: PodRecord, node: Node, now: 
     return Wait(DELETE_AGAIN_S)
 
 
-def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
+def _absent(pod: Json, record: PodRecord, node: Node, now: Now, intent: Intent | None) -> Action:
     """A live pod without an instance."""
     if pods.is_daemon(pod):
         return _refuse_daemon(pod, node, now)
@@ -563,9 +603,10 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
-    replaces, first = "", 0
+    gave_up: bool | None = _gave_up(pod, record, None, intent)
+    replaces, unplaced, same_again = "", None, 0
     had = _had(pod) or _had_here(record)
-    if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
+    if (had or status.had_run(pod)) and gave_up is False:
         last = record.last if record.last is not None and record.last.id == had else None
         never_ran = last is not None and last.status is NEVER_PLACED
         if last is not None and last.status.is_ended and not never_ran and (record.absent or _is_told(last)):
@@ -573,37 +614,42 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
         if not record.absent:
             return Look(had)
         if had and _is_to_make_way(pod, had):
-            replaces, first = had, last.attempt if last is not None else 0
+            replaces, same_again = had, last.attempt if last is not None else 0
         elif last is None or not never_ran:
             return _vanished(pod, had, last, node, now)
         else:
-            replaces, first = had, _next_way(pod, last)
-    if _gave_up(pod, record, None):
-        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
+            replaces, unplaced = had, last
     wait_s = record.retry_at_s - now.loop_s
+    if intent is None:
+        return (_report(pod, record.problem, node, now) or Wait(wait_s)) if wait_s > 0 else FetchIntent()
+    if gave_up:
+        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     note = notes.attempt_note(pod, record, replaces)
     if wait_s > 0 or note:
         return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
+    first = _next_candidate(intent, unplaced) if unplaced is not None else same_again
     return Create(replaces, notes.attempt_of(pod, replaces, first=first))
 
 
-def _next_way(pod: Json, unplaced: Instance) -> int:
-    return (unplaced.attempt + 1) % keys.ways(pod["metadata"].get("annotations") or {})
+def _next_candidate(intent: Intent, unplaced: Instance) -> int:
+    return (unplaced.attempt + 1) % intent.candidates
 
 
-def _fails(pod: Json, unplaced: Instance) -> bool:
-    given = pod["metadata"].get("annotations") or {}
-    return keys.on_no_capacity(given) is NoCapacity.FAIL and unplaced.attempt + 1 >= keys.ways(given)
+def _fails(intent: Intent, unplaced: Instance) -> bool:
+    return intent.on_no_capacity is NoCapacity.FAIL and unplaced.attempt + 1 >= intent.candidates
 
 
-def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None) -> bool:
-    """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers."""
-    given = pod["metadata"].get("annotations") or {}
-    if keys.on_no_capacity(given) is not NoCapacity.STAY_PENDING:
+def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None, intent: Intent | None) -> bool | None:
+    """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers.
+
+    None: that cannot be told without the intent.
+    """
+    if unplaced is None and not record.gave_up and (pod.get("status") or {}).get("reason") != status.SCHEDULE_FAILED:
         return False
-    if unplaced is not None:
-        return unplaced.attempt + 1 >= keys.ways(given)
-    return record.gave_up or (pod.get("status") or {}).get("reason") == status.SCHEDULE_FAILED
+    if intent is None:
+        return None
+    wants_no_other = intent.on_no_capacity is NoCapacity.STAY_PENDING
+    return wants_no_other and (unplaced is None or unplaced.attempt + 1 >= intent.candidates)
 
 
 def _had(pod: Json) -> str:

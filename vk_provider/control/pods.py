@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from vk_provider.control.plan import (
     Create,
     DeleteInstance,
     DeleteOrphan,
+    FetchIntent,
     Finalize,
     Look,
     MakeWay,
@@ -39,6 +40,7 @@ from vk_provider.control.plan import (
     Update,
     Wait,
     forerunners,
+    may_create,
     plan,
     primary,
 )
@@ -71,10 +73,12 @@ from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import UNKNOWN_MAKE, CloudCondition, Instance, InstanceStatus, Owner, StateKind
-from vk_provider.model.workload import NoCapacity
+from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import digest, events, status
+from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.news import news
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.workload import NodeContext, awaited, put_together
 
 Json = dict[str, Any]
@@ -107,6 +111,18 @@ class Jitter(Protocol):
         ...
 
 
+class Admission(Protocol):
+    """What is made of pods before they are carried, such as annotations that an operator adds."""
+
+    def view(self, pod: Json) -> Json | None:
+        """The pod as it is to be carried; None: something has to be fetched first."""
+        ...
+
+    async def fetch(self, pod: Json) -> None:
+        """So that `view` can tell. Raises PodNotReady."""
+        ...
+
+
 class PodController:
     """One key at a time in each worker's hands; a failure of one pod never stops the others."""
 
@@ -128,12 +144,15 @@ class PodController:
         ask: Ask,
         live: LiveConfiguration | None = None,
         costs: CostBook | None = None,
-        admit: Callable[[Json], Awaitable[Json]] | None = None,
+        admission: Admission | None = None,
+        intent_of: Callable[[Json], Intent] = lambda _: Intent(),
+        refusals_of: OfCloud = lambda _: (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """live: None leaves the files of running instances as they are. costs: None tells nobody of them.
 
-        admit: what is made of a pod before it is carried; None = nothing. May raise PodNotReady.
+        admission: what is made of a pod before it is carried; None = nothing. intent_of: what a pod, so made, wants.
+        refusals_of: what the cloud cannot hold of a workload.
         """
         self._client = client
         self._cloud = cloud
@@ -148,7 +167,9 @@ class PodController:
         self._context = context
         self._live = live
         self._costs = costs
-        self._admit = admit
+        self._admission = admission
+        self._intent_of = intent_of
+        self._refusals_of = refusals_of
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
@@ -276,7 +297,8 @@ class PodController:
             self._see_drift(pod, own, record)
         if self._costs is not None and own is not None and not record.price:
             record.price = self._costs.price_text(own)
-        action = plan(pod, instances, record, node=self._node, now=now)
+        admitted, intent = self._admitted(pod, own)
+        action = plan(pod, instances, record, node=self._node, now=now, intent=intent)
         self._actions.add(action=type(action).__name__)
         match action:
             case Nothing():
@@ -290,9 +312,11 @@ class PodController:
                 await self._delete_orphan(instance, record)
             case _ if pod is None:
                 raise AssertionError(f"{action} without a pod")
+            case FetchIntent():
+                await self._fetch_intent(pod, record)
             case Create():
-                if _has_turn(self._creates, uid, pod):
-                    await self._create(pod, record, action)
+                if admitted is not None and intent is not None and _has_turn(self._creates, uid, pod):
+                    await self._create(pod, admitted, intent, record, action)
             case DeleteInstance():
                 if _has_turn(self._deletes, uid, pod):
                     await self._delete_instance(pod, action, record)
@@ -323,14 +347,38 @@ class PodController:
                 await self._finalize(pod)
         record.failures = 0
 
-    async def _create(self, pod: Json, record: PodRecord, action: Create) -> None:
+    def _admitted(self, pod: Json | None, own: Instance | None) -> tuple[Json | None, Intent | None]:
+        """The one view of the pod by which this round decides and creates; None as long as it cannot be told, and where
+        nobody asks for it."""
+        if pod is None or not may_create(pod, own):
+            return None, None
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        return admitted, None if admitted is None else self._intent_of(admitted)
+
+    async def _as_created(self, pod: Json) -> Json:
+        """The pod as an instance of it is made. Raises PodNotReady."""
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        if admitted is None and self._admission is not None:
+            await self._admission.fetch(pod)
+            admitted = self._admission.view(pod)
+        return pod if admitted is None else admitted
+
+    async def _fetch_intent(self, pod: Json, record: PodRecord) -> None:
+        if self._admission is not None:
+            try:
+                await self._admission.fetch(pod)
+            except PodNotReady as error:
+                self._postpone(pod, record, error)
+                return
+        self._queue.call(pods.uid_of(pod))  # before others, as long as what was read is fresh
+
+    async def _create(self, pod: Json, admitted: Json, intent: Intent, record: PodRecord, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
         uncertain, made = record.created, record.made
         asked_at = self._clock()
-        on_no_capacity = NoCapacity.TRY_AGAIN
+        objects: Objects | None = None
         try:
-            admitted = await self._admit(pod) if self._admit is not None else pod
             objects = await self._references.read(admitted)
             workload = replace(
                 put_together(admitted, objects, self._context),
@@ -339,12 +387,11 @@ class PodController:
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,
             )
-            on_no_capacity = workload.on_no_capacity
             record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
         except UnsupportedPod as error:
-            self._refuse(pod, record, Problem(error.reason, str(error)))
+            await self._refuse_whole(pod, admitted, record, error, objects)
             return
         except CloudRefused as error:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
@@ -352,44 +399,66 @@ class PodController:
         except OutOfCapacity as error:
             record.created, record.made = uncertain, made
             self._inherited.discard(key.uid)
-            self._next_way(pod, record, action, error, on_no_capacity)
+            self._next_candidate(pod, record, action, error, intent)
             return
         except (PodNotReady, CloudError) as error:
             lost = isinstance(error, CloudUnavailable)
             record.created, record.made = uncertain or lost, "" if lost else made
+            if isinstance(error, PodNotReady) and objects is not None:
+                # Whoever brings what is missing shall not hear only then that it was in vain.
+                refused = judged(admitted, objects, self._context, self._refusals_of)
+                if refused:
+                    await self._refuse_whole(pod, admitted, record, UnsupportedPod(refused), objects)
+                    return
             self._postpone(pod, record, error)
             return
-        self._inherited.discard(key.uid)
-        self._waits.drop(key.uid)
+        self._take_created(pod, record, action, workload, instance)
+        if self._live is not None:
+            self._live.created(pod, instance, objects, asked_at)
+        self._instances.put(replace(instance, created_at=instance.created_at or self._stamp(), notices=()))
+        self._queue.add(key.uid)  # one that was known already is no news
+        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _take_created(
+        self, pod: Json, record: PodRecord, action: Create, workload: Workload, instance: Instance
+    ) -> None:
+        uid = pods.uid_of(pod)
+        self._inherited.discard(uid)
+        self._waits.drop(uid)
         record.made_s = asyncio.get_running_loop().time()
         record.started = record.started or self._stamp()  # however late that is told, no container began before
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         record.made, record.awaits = instance.id, False
-        for notice in workload.notices:
+        for notice in (*workload.notices, *instance.notices):
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
         if action.replaces:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
-        if self._live is not None:
-            self._live.created(pod, instance, objects, asked_at)
-        self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
-        self._queue.add(key.uid)  # one that was known already is no news
-        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
-    def _next_way(
-        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, on_no_capacity: NoCapacity
+    def _next_candidate(
+        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
     ) -> None:
         """Another way to carry the pod, if there is one; else what its owner wants to happen without capacity."""
         if error.next_attempt is not None:
             record.next_attempt = (action.replaces, error.next_attempt)
-        elif on_no_capacity is NoCapacity.FAIL:
+        elif intent.on_no_capacity is NoCapacity.FAIL:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
-        elif on_no_capacity is NoCapacity.STAY_PENDING:
+        elif intent.on_no_capacity is NoCapacity.STAY_PENDING:
             record.gave_up = True
         self._postpone(pod, record, error)
+
+    async def _refuse_whole(
+        self, pod: Json, admitted: Json, record: PodRecord, error: UnsupportedPod, objects: Objects | None
+    ) -> None:
+        """For all that speaks against it, not only for what came to light first."""
+        if objects is None:
+            objects = await self._references.read_to_judge(admitted)
+        found = judged(admitted, objects, self._context, self._refusals_of)
+        whole = UnsupportedPod([*found, *(one for one in error.refusals if one not in found)])
+        self._refuse(pod, record, Problem(whole.reason, str(whole)))
 
     def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
         record.created = False
@@ -488,7 +557,8 @@ class PodController:
         wants = drifts.subject(change, record.drift.wants if record.drift else UNKNOWN_MAKE)
         began = asyncio.get_running_loop().time()
         try:
-            objects = await self._references.read(pod)
+            admitted = await self._as_created(pod)
+            objects = await self._references.read(admitted)
             made_of = digest.updated(
                 instance.made_of,
                 digest.made_of(pod, objects),
@@ -497,7 +567,7 @@ class PodController:
                 values=change.images | change.values,
                 logins=change.logins,
             )
-            workload = replace(put_together(pod, objects, self._context), made_of=made_of)
+            workload = replace(put_together(admitted, objects, self._context), made_of=made_of)
             names = change.images | change.values
             files = digest.shows_files(pod, names)
             await self._cloud.update(instance.id, workload, Change(names, files=files, logins=change.logins))

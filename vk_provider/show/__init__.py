@@ -17,6 +17,7 @@ SETTINGS = (
     "cluster_domain",
     "kubernetes_service_host",
     "kubernetes_service_port",
+    "cloud_expands_pod_ip",
     "node_name",
     "node_ip",
     "quota_cpu",

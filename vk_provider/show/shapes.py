@@ -77,6 +77,19 @@ OBJECTS: Mapping[str, Object] = {
         {"metadata": _NAMED, "spec": CLAIM_SPEC, "status": Harmless("")}, ("metadata", "spec")
     ),
     "PersistentVolume": Object({"metadata": _NAMED, "spec": _VOLUME_SPEC}, ("metadata", "spec")),
+    "Service": Object(
+        {
+            "metadata": _NAMED,
+            "spec": Object(
+                {
+                    "type": _TEXT,
+                    "clusterIP": _TEXT,
+                    "ports": Each(Object({"name": _TEXT, "port": Value(Type.WHOLE), "protocol": _TEXT}, ("port",))),
+                }
+            ),
+        },
+        ("metadata",),
+    ),
     "StorageClass": Object(
         {"metadata": _NAMED, "provisioner": _TEXT, "parameters": _TEXTS, "mountOptions": _TEXT_LIST},
         ("metadata", "provisioner"),

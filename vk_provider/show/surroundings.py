@@ -12,12 +12,14 @@ from vk_provider.model.quantity import parse
 from vk_provider.show.manifests import UID, Found, Manifest
 from vk_provider.show.shapes import CLAIM, OBJECTS, malformed
 from vk_provider.translate.claims import claim_of, secret_keys, volume_name
-from vk_provider.translate.objects import Kind, ObjectKey, Objects
+from vk_provider.translate.judging import wanted
+from vk_provider.translate.objects import Kind, ObjectKey, Objects, References
 from vk_provider.translate.storage import DISK_CSI, DRIVERS, NAS_CSI
-from vk_provider.translate.workload import references
+from vk_provider.translate.workload import UNREADABLE, references
 
 Json = dict[str, Any]
 
+SERVICE_IP = "192.0.2.2"  # of the addresses that are kept for examples
 STAND_IN = "(token of the ServiceAccount, made for the pod)"
 CA_CONFIG_MAP = "kube-root-ca.crt"
 _MADE = "made-for-the-claim"
@@ -65,18 +67,38 @@ class Surroundings:
         elif kind in OBJECTS:
             self._known[key] = stored(document)
 
-    def around(self, found: Found, pod: Json) -> Around:
-        """Raises UnsupportedPod with everything that the pod says and we do not carry."""
-        wanted = references(pod)
+    def around(self, found: Found, pod: Json, *, expands_pod_ip: bool = False) -> Around:
+        """Raises UnsupportedPod with everything that the pod says and we do not carry.
+
+        expands_pod_ip: as in `NodeContext`.
+        """
+        return self._around(found, pod, references(pod, expands_pod_ip=expands_pod_ip))
+
+    def around_refused(self, found: Found, pod: Json) -> Objects:
+        """Of a pod that is refused: what it refers to, as far as that can be read."""
+        try:
+            return self._around(found, pod, wanted(pod)).objects
+        except (UnsupportedPod, *UNREADABLE):
+            return Objects()
+
+    def services(self) -> Sequence[Json]:
+        """The Services, with addresses as a cluster would give them."""
+        return [
+            {"metadata": {"namespace": namespace, "name": name}, "spec": _placed(item.get("spec") or {})}
+            for (kind, namespace, name), item in self._known.items()
+            if kind == "Service"
+        ]
+
+    def _around(self, found: Found, pod: Json, named: References) -> Around:
         objects = Objects(
-            config_maps={key: self._config_map(key) for key in wanted.config_maps},
-            secrets={key: self._known.get(("Secret", *key)) for key in wanted.secrets},
-            tokens=dict.fromkeys(wanted.tokens, STAND_IN),
+            config_maps={key: self._config_map(key) for key in named.config_maps},
+            secrets={key: self._known.get(("Secret", *key)) for key in named.secrets},
+            tokens=dict.fromkeys(named.tokens, STAND_IN),
             services=[],
         )
         around = Around(objects)
-        if wanted.claims:
-            self._add_storage(around, found, pod, wanted.claims)
+        if named.claims:
+            self._add_storage(around, found, pod, named.claims)
         self._add_hints(around)
         return around
 
@@ -231,6 +253,12 @@ def stored(item: Json) -> Json:
         return item
     encoded = {name: base64.b64encode(str(text).encode("utf-8", "replace")).decode() for name, text in plain.items()}
     return {**item, "data": {**(item.get("data") or {}), **encoded}}
+
+
+def _placed(spec: Json) -> Json:
+    if spec.get("type") == "ExternalName":
+        return {}
+    return {"ports": spec.get("ports") or (), "clusterIP": spec.get("clusterIP") or SERVICE_IP}
 
 
 def _spec(claim: Json) -> Json:

@@ -12,13 +12,16 @@ from enum import StrEnum
 
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import request
+from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.errors import PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.masks import masked
-from vk_provider.model.workload import Workload
+from vk_provider.model.pod import Json
+from vk_provider.model.workload import Notice, Workload
 from vk_provider.show.manifests import UNNAMED, Found, Manifest, Other, contents, pods_in
 from vk_provider.show.surroundings import Surroundings
+from vk_provider.translate.judging import judged
 from vk_provider.translate.node import node_context
 from vk_provider.translate.workload import build
 
@@ -147,33 +150,41 @@ def _verdict(config: Config, found: Found, around: Surroundings) -> Verdict:
         return replace(refused, around=(), refusals=[_DAEMON])
     if found.pod is None:
         return refused
+    context, settings = node_context(config, config.node_ip or NODE_IP), eci_settings(config)
+
+    def all_refusals(pod: Json, known: Sequence[Refusal] = ()) -> Sequence[Refusal]:
+        objects = around.around_refused(found, pod)
+        told = judged(pod, objects, context, lambda workload: request.refusals(workload, settings))
+        return [*told, *(each for each in known if each not in told)]
+
     try:
-        surrounding = around.around(found, found.pod)
+        surrounding = around.around(found, found.pod, expands_pod_ip=context.expands_pod_ip)
         refused = replace(
             refused,
             around=[*found.faults, *around.faults_of(surrounding.objects)],
             notes=[*found.notes, *surrounding.notes],
         )
-        workload = build(found.pod, surrounding.objects, node_context(config, config.node_ip or NODE_IP))
-        draft = request.draft(workload, eci_settings(config))
+        workload = build(found.pod, surrounding.objects, context)
+        draft = request.draft(workload, settings)
+        linked = build(found.pod, replace(surrounding.objects, services=around.services()), context)
     except UnsupportedPod as error:
-        return replace(refused, refusals=error.refusals)
+        return replace(refused, refusals=all_refusals(found.pod, error.refusals))
     except PodNotReady as error:
-        if refused.around:
-            return refused
+        if refused.around or (told := all_refusals(found.pod)):
+            return refused if refused.around else replace(refused, refusals=told)
         waits = f"{error} (give the file that has it, to see the request)"
         return replace(refused, outcome=Outcome.WAITS, waits_for=waits)
     except (ProviderError, ValueError, TypeError, KeyError, AttributeError) as error:
         return replace(refused, refusals=[Refusal("", f"not a pod that an API server would take: {error}")])
     if refused.around:
         return refused
-    notes = [*refused.notes, *_notes(workload, draft)]
+    notes = [*refused.notes, *_notes(workload, draft, fitted(linked)[1])]
     asked = (workload.cpu, workload.memory_gib)
     return replace(refused, outcome=Outcome.RUNS, draft=draft, asked=asked, notes=notes)
 
 
-def _notes(workload: Workload, draft: Draft) -> Sequence[str]:
-    """What the pod's owner should know although it runs."""
+def _notes(workload: Workload, draft: Draft, left_out: Sequence[Notice]) -> Sequence[str]:
+    """What the pod's owner should know although it runs. left_out: of what its cluster adds."""
     notes = []
     open_ones = [name for name, is_open in (("CPU", workload.cpu_open), ("memory", workload.memory_open)) if is_open]
     if open_ones and (workload.cpu is not None or workload.memory_gib is not None):
@@ -184,7 +195,7 @@ def _notes(workload: Workload, draft: Draft) -> Sequence[str]:
         notes.append(f"where there is no stock of {draft.choices[0]}: {', then '.join(draft.choices[1:])}")
     said = [
         f"container {notice.container}: {notice.message}" if notice.container else notice.message
-        for notice in workload.notices
+        for notice in (*workload.notices, *left_out)
         if notice.reason not in _OF_THE_NODE
     ]
     return [*notes, *dict.fromkeys(said)]

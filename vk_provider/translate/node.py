@@ -379,6 +379,8 @@ def node_context(config: Config, address: str) -> NodeContext:
         service_host=config.kubernetes_service_host,
         service_port=str(config.kubernetes_service_port or ""),
         allocatable=capacity(config),
+        role=config.eci_ram_role,
+        expands_pod_ip=config.cloud_expands_pod_ip,
     )
 
 

@@ -16,6 +16,7 @@ from vk_provider.cloud.eci.choices import Choice, choices
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.exec import Terminals
+from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.prices import PriceBook
@@ -90,6 +91,7 @@ class EciCloud:
             attempt=workload.attempt,
             made_of=workload.made_of,
             facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
+            notices=fitted(workload)[1],
         )
 
     async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
