@@ -60,7 +60,7 @@ class LivingCloud(MemoryCloud):
         self.crashing: Callable[[Container], bool] = lambda container: False  # whether a start fails at once
         self._clock = clock
         self._ran: set[str] = set()  # ids of instances of which a container has begun
-        self._placed: set[str] = set()  # ids of instances that found room
+        self._found_room: set[str] = set()  # ids of instances that found room
         self._specs: dict[str, tuple[Workload, Life]] = {}
 
     def life_of(self, name: str) -> Life:
@@ -226,9 +226,9 @@ class LivingCloud(MemoryCloud):
             self._later(life.starts_s, lambda: self._no_room(instance_id))
             return
         made_way = workload.replaces
-        if made_way not in self._placed or made_way in self.instances or made_way in self._ran:
+        if made_way not in self._found_room or made_way in self.instances or made_way in self._ran:
             self.starts[uid] += 1  # else nothing of that one ever ran, and it is gone: this one is instead of it
-        self._placed.add(instance_id)
+        self._found_room.add(instance_id)
         self._later(life.starts_s, lambda: self._run(instance_id))
         if life.runs_s is not None:
             self._later(life.starts_s + life.runs_s, lambda: self._end(instance_id, life.exit_code))
