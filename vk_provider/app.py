@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = f"vk-provider/{__version__}"
 FLUSH_S = 5.0  # how long the last events may hold up an orderly end
+SYSTEM_NAMESPACE = "kube-system"
 CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
 
 
@@ -68,7 +69,11 @@ async def run(config: Config) -> None:
     raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
-        provider = Provider(config, *clients)
+        credentials = _credentials(config)
+        await _prove_credentials(credentials)
+        address = config.node_ip or _own_address(clients[0].server)
+        cluster = await cluster_uid(clients[0])
+        provider = Provider(config, *clients, cluster=cluster, credentials=credentials, address=address)
         stack.push_async_callback(provider.close)
         await provider.run()
 
@@ -81,17 +86,67 @@ async def _client(stack: AsyncExitStack, config: Config) -> KubeClient:
     return client
 
 
-class Provider:
-    """Everything that runs, put together."""
+async def cluster_uid(client: KubeClient) -> str:
+    """By which the cluster's instances are known: the uid of its namespace kube-system, which no other cluster has.
 
-    def __init__(self, config: Config, client: KubeClient, events_client: KubeClient, lease_client: KubeClient) -> None:
+    Waits for it as long as it takes, for without it nothing in the cloud can be told to be ours. Raises ConfigError
+    where the API server does not let us read it.
+    """
+    while True:
+        try:
+            found = await client.get(paths.namespace(SYSTEM_NAMESPACE))
+        except KubeError as error:
+            if error.status == 401:
+                raise _unknown_to(client, error) from error
+            if error.status == 403:
+                raise ConfigError(
+                    [f"the ServiceAccount or user may not get the namespace {SYSTEM_NAMESPACE}: {error}; allow it"]
+                ) from error
+            log.warning("waiting for the API server at %s to name its cluster: %s", client.server, error)
+        else:
+            meta = found.get("metadata")
+            uid = meta.get("uid") if isinstance(meta, dict) else None
+            if isinstance(uid, str) and uid:
+                log.info("cluster uid=%s", uid)
+                return uid
+            log.warning("waiting: the namespace %s at %s has no uid", SYSTEM_NAMESPACE, client.server)
+        await asyncio.sleep(2.0)
+
+
+def _unknown_to(client: KubeClient, error: KubeError) -> ConfigError:
+    return ConfigError([f"the API server at {client.server} does not know us: {error}; check the kubeconfig"])
+
+
+async def _prove_credentials(credentials: CredentialSource) -> None:
+    """Without any credentials nothing can ever work; wrong ones are the cloud's to say, and show on the node."""
+    try:
+        await credentials.get()
+    except CloudDenied as error:
+        raise ConfigError([str(error)]) from error
+
+
+class Provider:
+    """Everything that runs, put together. cluster: its uid. address: the node's."""
+
+    def __init__(
+        self,
+        config: Config,
+        client: KubeClient,
+        events_client: KubeClient,
+        lease_client: KubeClient,
+        *,
+        cluster: str,
+        credentials: CredentialSource,
+        address: str,
+    ) -> None:
         self._config = config
+        self._cluster = cluster
         self._client = client
         self._lease_client = lease_client
         self._registry = Registry()
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
-        self._credentials = _credentials(config)
+        self._credentials = credentials
         self._cloud = self._eci()
         self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
@@ -105,11 +160,10 @@ class Provider:
         self._costs = CostBook(self._cloud, self._instances, self._registry)
         self._figures = FigureBook(clock=time.monotonic, wall=time.time)
         self._usage = self._usage_loop()
-        self._address = config.node_ip or _own_address(client.server)
+        self._address = address
         self._certificate = self._signed_certificate()
 
     async def run(self) -> None:
-        await self._prove_credentials()
         tls = self._tls()
         kubelet = self._kubelet(tls)
         await kubelet.start()
@@ -183,7 +237,7 @@ class Provider:
             calls.add(action=action, code=code)
             seconds.observe(took_s, action=action)
 
-        settings = eci_settings(self._config)
+        settings = eci_settings(self._config, self._cluster)
         return EciCloud(settings, EciClient(settings, self._credentials, observe=observe))
 
     def _usage_loop(self) -> UsageLoop | None:
@@ -212,7 +266,7 @@ class Provider:
             cloud=self._cloud,
             references=references,
             sources=SourceWatcher(self._client, changed=self._queue.add, stale=references.forget, jitter=random.random),
-            context=node_context(self._config, self._address),
+            context=node_context(self._config, self._cluster, self._address),
             metrics=self._registry,
             pod_of=self._pods.get,
             instance_of=lambda pod: primary(pod, self._instances.of(pods.uid_of(pod)))[0],
@@ -250,7 +304,7 @@ class Provider:
                 fail_daemon_pods=config.daemon_set_pods == "fail",
                 orphan_age_s=config.orphan_age_s,
             ),
-            context=node_context(config, self._address),
+            context=node_context(config, self._cluster, self._address),
             metrics=self._registry,
             jitter=random.random,
             ask=self._asker.ask,
@@ -265,7 +319,7 @@ class Provider:
         config = self._config
         spec = NodeSpec(
             name=config.node_name,
-            identity=f"{config.cluster_name}/{config.node_name}",
+            identity=f"{self._cluster}/{config.node_name}",
             addresses=[self._address],
             kubelet_port=port,
             server_version=server_version,
@@ -376,13 +430,6 @@ class Provider:
         found = await self._client.get(paths.config_map(namespace, name))
         return str((found.get("data") or {}).get(key) or "")
 
-    async def _prove_credentials(self) -> None:
-        """Without any credentials nothing can ever work; wrong ones are the cloud's to say, and show on the node."""
-        try:
-            await self._credentials.get()
-        except CloudDenied as error:
-            raise ConfigError([str(error)]) from error
-
     async def _server_version(self) -> str:
         """The API server's version; waits for it as long as it takes."""
         while True:
@@ -390,9 +437,7 @@ class Provider:
                 return str((await self._client.get(paths.VERSION)).get("gitVersion") or "")
             except KubeError as error:
                 if error.status in (401, 403):
-                    raise ConfigError(
-                        [f"the API server at {self._client.server} does not know us: {error}; check the kubeconfig"]
-                    ) from error
+                    raise _unknown_to(self._client, error) from error
                 log.warning("waiting for the API server at %s: %s", self._client.server, error)
                 await asyncio.sleep(2.0)
 
@@ -423,11 +468,13 @@ _NO_CLUSTER_DNS = (
 )
 
 
-def eci_settings(config: Config) -> EciSettings:
+def eci_settings(config: Config, cluster: str) -> EciSettings:
+    """cluster: its uid."""
     return EciSettings(
         region=config.eci_region,
         endpoint=config.eci_endpoint,
-        cluster=config.cluster_name,
+        cluster=cluster,
+        cluster_name=config.cluster_name,
         node=config.node_name,
         vswitch_ids=config.eci_vswitch,
         security_group_id=config.eci_security_group,
@@ -441,9 +488,10 @@ def eci_settings(config: Config) -> EciSettings:
     )
 
 
-def node_context(config: Config, address: str) -> NodeContext:
+def node_context(config: Config, cluster: str, address: str) -> NodeContext:
+    """cluster: its uid."""
     return NodeContext(
-        cluster=config.cluster_name,
+        cluster=cluster,
         node_name=config.node_name,
         node_ip=address,
         cluster_dns=config.cluster_dns,

@@ -172,7 +172,7 @@ class Config:
     cluster_name: str = setting(
         "default",
         _text,
-        "tags our instances, so that clusters sharing an account never touch each other's; must be unique among them",
+        "what people call the cluster: shown as a tag of its instances, which are known by the cluster's own uid",
         env=("ECI_CLUSTER_NAME", "ALIYUN_CLUSTERID"),
     )
     cluster_dns: tuple[str, ...] = setting(

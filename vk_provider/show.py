@@ -234,8 +234,8 @@ def _show(config: Config, document: Json, pod: Json, found: _Objects) -> Shown:
     if pods.is_daemon(pod):
         return Shown(title, None, ["a virtual node has no machine for DaemonSet pods to serve; they stay Pending"])
     try:
-        workload = build(pod, found.of(pod), app.node_context(config, config.node_ip or "192.0.2.1"))
-        draft = request.draft(workload, app.eci_settings(config))
+        workload = build(pod, found.of(pod), app.node_context(config, UID, config.node_ip or "192.0.2.1"))
+        draft = request.draft(workload, app.eci_settings(config, UID))
     except UnsupportedPod as error:
         return Shown(title, None, [str(refusal) for refusal in error.refusals])
     except PodNotReady as error:

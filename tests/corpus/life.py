@@ -29,7 +29,7 @@ from vk_provider import app, config, show
 
 Json = dict[str, Any]
 
-HOST = "10.0.0.1"
+CLUSTER, HOST = show.UID, "10.0.0.1"
 SETTINGS = {
     "ECI_REGION": "cn-hangzhou",
     "ECI_VSWITCH": "vsw-a,vsw-b",
@@ -109,9 +109,9 @@ class CorpusWorld(World):
         loop = asyncio.get_running_loop()
         self.stand_in = StandIn(Clock(loop.time, start=BIRTH.timestamp()), Scenario(rules))
         self.kube = CorpusKube(clock=self.now)
-        settings = app.eci_settings(CONFIG)
+        settings = app.eci_settings(CONFIG, CLUSTER)
         self.cloud = app.EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
-        self.context = app.node_context(CONFIG, HOST)
+        self.context = app.node_context(CONFIG, CLUSTER, HOST)
 
 
 def story(case: Case, pod: Json, life: Life) -> Story:

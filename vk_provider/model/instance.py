@@ -102,7 +102,10 @@ class CloudCondition:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose instance it is, read from the tags that we put on it. Empty fields: the tag is missing."""
+    """Whose instance it is, read from the tags that we put on it. Empty fields: the tag is missing.
+
+    cluster: the uid of its namespace kube-system; a name may be that of another cluster too.
+    """
 
     cluster: str = ""
     node: str = ""

@@ -104,7 +104,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
         raise UnsupportedPod(refusals)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
-    _set_identity(request, workload)
+    _set_identity(request, workload, settings)
     _set_life(request, workload)
     request.set_Containers([{**_container(item), **_console(item), **health.of(item)} for item in workload.containers])
     request.set_InitContainers([_container(item) for item in workload.init_containers])
@@ -131,11 +131,12 @@ def draft(workload: Workload, settings: EciSettings) -> Draft:
     )
 
 
-def _set_identity(request: Any, workload: Workload) -> None:
+def _set_identity(request: Any, workload: Workload, settings: EciSettings) -> None:
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
     request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
-    _set_tags(request, {**tags.of_owner(owner), **tags.of_attempt(workload.attempt)})
+    of_cluster, of_attempt = tags.of_cluster_name(settings.cluster_name), tags.of_attempt(workload.attempt)
+    _set_tags(request, {**tags.of_owner(owner), **of_cluster, **of_attempt})
 
 
 def _set_life(request: Any, workload: Workload) -> None:

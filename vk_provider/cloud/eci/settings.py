@@ -15,10 +15,12 @@ class EciSettings:
 
     # Region id as `cn-hangzhou`; it decides the address and the sizes on sale.
     region: str
-    # Stands in the tags of every instance, so that two clusters in one account never touch each other's instances.
+    # The cluster's uid, in the tags of every instance: two clusters in one account never touch each other's instances.
     cluster: str
     # The Kubernetes node's name, also in the tags: two nodes of one cluster divide its instances by it.
     node: str
+    # What people call the cluster; a tag shows it, and nothing else depends on it. Empty = no such tag.
+    cluster_name: str = ""
     # http:// or https:// URL; empty = the region's public address. In a VPC: https://eci-vpc.<region>.aliyuncs.com
     endpoint: str = ""
     # At most 10; several spread instances over zones, in this order. Empty = the region's default vSwitch.
@@ -53,7 +55,7 @@ class EciSettings:
             faults.append(f"{len(self.vswitch_ids)} vSwitches are given, ECI takes at most {MAX_VSWITCHES}")
         faults.extend(
             f"{name} holds a URL, which ECI does not allow in a tag: choose a plain name"
-            for name in ("cluster", "node")
+            for name in ("cluster", "cluster_name", "node")
             if "://" in getattr(self, name)
         )
         if faults:
@@ -67,7 +69,7 @@ class EciSettings:
 MAX_VSWITCHES = 10
 _REQUIRED = (
     ("region", "set --region / ECI_REGION, for example cn-hangzhou"),
-    ("cluster", "set --cluster-name / ECI_CLUSTER_NAME to a name no other cluster of this account uses"),
+    ("cluster", "the uid of the namespace kube-system, by which the cluster's instances are known"),
     ("node", "set --node-name"),
 )
 
