@@ -449,7 +449,8 @@ class Provider:
         return found[-1] if found else None
 
     def _instance_of(self, uid: str) -> Instance | None:
-        mine = self._instances.of(uid)
+        """None but what the cloud has shown to be this pod's."""
+        mine = [each for each in self._instances.of(uid) if each.proven]
         if len(mine) < 2:
             return mine[0] if mine else None
         pod = self._pods.get(uid)

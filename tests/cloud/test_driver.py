@@ -29,6 +29,7 @@ async def test_create(eci, cloud):
         memory_gib=32,
         sku="16.0-32.0Gi",
         facts={"k8s.aliyun.com/eci-request-id": "req-ok"},
+        proven=False,
     )
 
 

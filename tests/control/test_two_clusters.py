@@ -43,7 +43,7 @@ class SharedCloud(StandIn):
 
     def asked_by(self, who: str, action: str, instance_id: str) -> None:
         owner = self.made_by.get(instance_id, who)
-        if owner != who:
+        if owner != who and self.service.store.get(instance_id) is not None:  # of what is gone nothing is to be had
             self.trespasses.append(f"{who} sent {action} about {instance_id}, which is {owner}'s")
 
 

@@ -83,6 +83,7 @@ PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
 CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
 LOOK_AGAIN_S = 10.0
+LOOK_REST_S = 5.0
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
@@ -321,6 +322,7 @@ class PodController:
             record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
+            self._check_whose(instance, key)
         except UnsupportedPod as error:
             self._refuse(pod, record, Problem(error.reason, str(error)))
             return
@@ -355,6 +357,16 @@ class PodController:
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _check_whose(self, made: Instance, key: pods.PodKey) -> None:
+        """Raises CloudUnavailable when the cloud named an instance that is known to be another's.
+
+        This pod's own, should there be one, shows by its tags.
+        """
+        known = self._instances.get(made.id)
+        if self._poller.is_foreign(made.id) or (known is not None and known.owner.uid != key.uid):
+            log.error("not created pod=%s: the answer names instance=%s, which is another's", key, made.id)
+            raise CloudUnavailable("the cloud answered with an instance that is not this pod's; it will be asked again")
 
     def _next_way(
         self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, on_no_capacity: NoCapacity
@@ -549,28 +561,41 @@ class PodController:
 
     async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
         """Ask the cloud about the pod by every name we have for its instance."""
-        key = pods.key_of(pod)
+        key, now_s = pods.key_of(pod), asyncio.get_running_loop().time()
+        if (rest_s := record.looked_s + LOOK_REST_S - now_s) > 0:  # the id may be another one again and again
+            self._queue.add_after(key.uid, rest_s)
+            return
+        record.looked_s = now_s
         found = {each.id: each for each in await self._cloud.find(key.uid)}
         if instance_id:
             found.update(await self._cloud.describe([instance_id]))
+        for instance in found.values():
+            self._instances.put(instance)  # as whose its tags say that it is
         ours = [each for each in found.values() if each.owner.uid == key.uid]
-        for instance in ours:
-            self._instances.put(instance)
         if record.ended_s is not None and any(each.id == instance_id and each.status.is_ended for each in ours):
             record.ended_again = True
             self._queue.add(key.uid)
-        missing = instance_id and all(each.id != instance_id for each in ours)
+        missing = instance_id if all(each.id != instance_id for each in ours) else ""
         if ours and not missing:
             self._queue.add_after(key.uid, LOOK_AGAIN_S)  # the answer may be older than what is known, and no news then
             return
-        names = [each["name"] for each in pods.containers_of(pod)]
-        if missing and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
+        if missing and instance_id not in found and not await self._is_denied(pod, instance_id):
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
             self._queue.add_after(key.uid, LOOK_AGAIN_S)
             return
+        if missing in self._instances.unproven:
+            self._poller.denied(missing)
         record.denied = instance_id
         record.absent, record.ended_again = not ours, True
         self._queue.add(key.uid)
+
+    async def _is_denied(self, pod: Json, instance_id: str) -> bool:
+        """Whether the cloud says that there is no such instance of ours. The id may be anybody's word, and is asked
+        about by name only where the cloud shows no one else's instance under it."""
+        if foreign := await self._cloud.foreign([instance_id]):
+            self._poller.disown(foreign)
+            return True
+        return await self._cloud.is_gone(instance_id, pods.containers_of(pod)[0]["name"])
 
     # --- what users see ---
 

@@ -116,7 +116,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size."""
+    """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size.
+
+    proven: whether the cloud has shown it with its owner's tags. Until then only the answer of a create speaks for it,
+    and nothing of it is shown, noted on its pod, changed or deleted.
+    """
 
     id: str
     owner: Owner
@@ -135,11 +139,15 @@ class Instance:
     attempt: int = 0  # which of the ways to carry its pod it is; see `Workload.attempt`
     placed_at: str = ""  # since when it is billed; empty = not yet, or not known
     facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
-    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say."""
+    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say.
+
+    owner: by the tags in this very answer.
+    """
 
     id: str
     status: InstanceStatus | None = None
@@ -152,6 +160,7 @@ class InstanceReport:
     placed_at: str | None = None
     ended_at: str | None = None
     facts: Mapping[str, str] | None = None
+    owner: Owner | None = None
 
 
 MAX_EVENTS = 50  # what a cloud keeps of an instance, so no more is worth holding

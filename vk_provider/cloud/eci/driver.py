@@ -89,6 +89,7 @@ class EciCloud:
             sku=choice.sku,
             attempt=workload.attempt,
             facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
+            proven=False,
         )
 
     async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
@@ -198,6 +199,10 @@ class EciCloud:
     async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
         return (await self._described(instance_ids))[0]
 
+    async def foreign(self, instance_ids: Sequence[str]) -> Set[str]:
+        found, shown = await self._described(instance_ids)
+        return shown - found.keys()
+
     async def _described(self, instance_ids: Sequence[str]) -> tuple[dict[str, Instance], set[str]]:
         """Those that are ours, in the order asked for, and the ids of all that exist."""
         found: dict[str, Instance] = {}
@@ -258,7 +263,7 @@ class EciCloud:
             if report.id:
                 self._details.note(report)
         placed = await self._look_at_placed({report.id for report in reports if report.ip})
-        reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
+        reports += [InstanceReport(each.id, owner=each.owner, facts=each.facts, sku=each.sku) for each in placed]
         reports += [_as_report(instance) for instance in await self._look_at_starting()]
         return tuple(report for report in reports if report.id)
 
@@ -441,4 +446,5 @@ def _as_report(instance: Instance) -> InstanceReport:
         sku=instance.sku or None,
         ended_at=instance.ended_at or None,
         facts=instance.facts or None,
+        owner=instance.owner,
     )
