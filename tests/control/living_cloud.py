@@ -69,7 +69,7 @@ class LivingCloud(MemoryCloud):
             if len(self.created) > before:
                 self._born(f"eci-{len(self._tokens)}", workload)
         made = self._tokens[workload.owner.uid, workload.replaces, workload.attempt]
-        return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0)
+        return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0, proven=False)
 
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
         self._enter(f"update {instance_id}")
