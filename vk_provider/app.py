@@ -147,6 +147,7 @@ class Provider:
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
         self._credentials = credentials
+        self._heard: Callable[[bool, float], None] | None = None
         self._cloud = self._eci()
         self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
@@ -194,7 +195,8 @@ class Provider:
             jitter=random.random,
         )
         references = ReferenceReader(self._client)
-        live = self._live(references, lambda: controller)
+        self._heard = poller.heard
+        live = self._live(references, poller, lambda: controller)
         profile = self._profile(self._tell_node(node))
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
@@ -238,7 +240,12 @@ class Provider:
             seconds.observe(took_s, action=action)
 
         settings = eci_settings(self._config, self._cluster)
-        return EciCloud(settings, EciClient(settings, self._credentials, observe=observe))
+
+        def heard(answered: bool, took_s: float) -> None:
+            if self._heard is not None:
+                self._heard(answered, took_s)
+
+        return EciCloud(settings, EciClient(settings, self._credentials, observe=observe, heard=heard))
 
     def _usage_loop(self) -> UsageLoop | None:
         """None: this cloud does not measure."""
@@ -257,7 +264,9 @@ class Provider:
         if self._usage is not None:
             self._usage.wake()
 
-    def _live(self, references: ReferenceReader, controller: Callable[[], PodController]) -> LiveConfiguration | None:
+    def _live(
+        self, references: ReferenceReader, poller: InstancePoller, controller: Callable[[], PodController]
+    ) -> LiveConfiguration | None:
         """None: it is switched off, or this cloud cannot do it."""
         if not self._config.live_configuration or not isinstance(self._cloud, Updates):
             return None
@@ -272,6 +281,7 @@ class Provider:
             instance_of=lambda pod: primary(pod, self._instances.of(pods.uid_of(pod)))[0],
             look=self._queue.add,
             doubt=lambda pod: controller().confirm(pod),
+            gone=poller.denied,
             warn=lambda pod, reason, message: controller().warn(pod, reason, message),
             clock=lambda: datetime.now(UTC),
             jitter=random.random,

@@ -43,6 +43,8 @@ BY_NAME_S = 0.5  # a question about one that turned out to be there: it will be 
 MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
 MOST_ASKED = 5 * BATCH  # of whose starts no event tells, after one look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
+SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
+SILENT = CloudHealth(ok=False, reason="CloudAPIUnavailable", message="no call to the cloud is answered")
 MOST_FOREIGN = 1000  # remembered
 PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
 _ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
@@ -213,7 +215,8 @@ class InstancePoller:
         self._store = store
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
-        self._troubles: dict[Step, CloudHealth] = {}  # by question, until that is answered
+        self._troubles: dict[Step | None, CloudHealth] = {}  # by question, until that is answered; None: by any
+        self._unanswered_at: float | None = None  # loop time since when no call of any kind has been answered
         self._health_changed = health_changed
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
@@ -238,6 +241,24 @@ class InstancePoller:
     def denied(self, instance_id: str) -> None:
         """The cloud said by name that it does not have it any more."""
         self._forget(instance_id)
+
+    def heard(self, answered: bool, took_s: float) -> None:
+        """A try of some call was answered, be it by an error, or given up unanswered after so long.
+
+        Calls are tried several times before they fail, which takes minutes with a cloud that takes them and is silent.
+        """
+        now = asyncio.get_running_loop().time()
+        if answered:
+            self._unanswered_at = None
+            if self._troubles.pop(None, None) is not None and self._troubles:
+                self._show(next(iter(self._troubles.values())))
+            return
+        if self._unanswered_at is None:
+            self._unanswered_at = now - took_s
+        if now - self._unanswered_at >= SILENCE_S and not self._troubles:
+            log.warning("cloud trouble reason=%s: %s", SILENT.reason, SILENT.message)
+            self._troubles[None] = SILENT
+            self._show(SILENT)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -374,10 +395,10 @@ class InstancePoller:
         of this call."""
         now: TakenIn = {}
         unknown: dict[str, None] = {}
-        owners = {report.id: report.owner for report in reports if report.owner is not None}
+        owners = {report.id: report.owner.uid for report in reports if report.owner is not None}
         for report in reports:
             known = self._store.get(report.id)
-            if known is not None and not known.proven and owners.get(report.id) == known.owner:
+            if known is not None and not known.proven and owners.get(report.id) == known.owner.uid:
                 self._store.put(replace(known, proven=True))
                 known = self._store.get(report.id)
             if known is None or not known.proven:

@@ -50,6 +50,7 @@ from vk_provider.errors import (
     CloudRefused,
     CloudUnavailable,
     Conflict,
+    InstanceGone,
     KubeError,
     NotFound,
     OutOfCapacity,
@@ -207,7 +208,8 @@ class PodController:
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
         record = self._record(uid)
-        delay_s = RETRY.delay(record.failures, jitter=self._jitter())
+        first_s, most_s = ProviderError.again_s if error is None else error.again_s
+        delay_s = Backoff(first_s, most_s, spread=0.5).delay(record.failures, jitter=self._jitter())
         record.failures += 1
         if error is not None:
             delay_s = max(delay_s, getattr(error, "retry_after_s", None) or 0.0)
@@ -434,7 +436,15 @@ class PodController:
         record.restart_at_s = now_s + RESTART_AGAIN.delay(record.restarts - 1, jitter=0.0)
         if not isinstance(self._cloud, Restarts):
             raise CloudError(f"the cloud restarts nothing, and container {failure.container} should be")
-        await self._cloud.restart(instance.id)
+        try:
+            await self._cloud.restart(instance.id)
+        except InstanceGone:
+            self._poller.denied(instance.id)
+            return
+        except CloudError as error:
+            if not error.retryable:
+                self.warn(pod, "FailedSync", f"error restarting instance {instance.id}: {error}")
+            raise
         log.info("restarting pod=%s instance=%s: %s probe failed", pods.key_of(pod), instance.id, failure.kind)
         message = f"Container {failure.container} failed {failure.kind} probe, will be restarted"
         others = len(instance.containers) - 1
@@ -477,7 +487,10 @@ class PodController:
             return
         await self._cloud.delete(instance.id, force=True)  # P35: nobody waits for its end any more
         self._departing(instance, record)
-        log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
+        if record.seen:
+            log.info("deleting instance=%s pod=%s/%s: the pod was removed", instance.id, owner.namespace, owner.name)
+        else:
+            log.warning("deleted orphan instance=%s pod=%s/%s: no such pod", instance.id, owner.namespace, owner.name)
 
     async def _live_pod(self, owner: Owner) -> Json | None:
         """The pod as the API server has it this moment, or a namesake, or None."""

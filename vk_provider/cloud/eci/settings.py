@@ -42,6 +42,8 @@ class EciSettings:
     # A call that never acted costs a connect; one that acted is told apart only by its answer, hence the longer read.
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
+    # From an answer's first byte to its last, however it trickles.
+    answer_timeout_s: float = 30.0
     # All tries of one call together, waiting for our own rate limit included.
     call_deadline_s: float = 120.0
     max_attempts: int = 5
