@@ -168,7 +168,8 @@ class EciCloud:
 
     async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
         page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
-        found = map(response.volumes, map(response.item, page.items))
+        shown = [each for each in map(response.item, page.items) if response.group_id(each) == instance_id]
+        found = map(response.volumes, filter(self._is_ours, shown))
         return {name: volume for volumes in found for name, volume in volumes.items()}
 
     async def is_gone(self, instance_id: str, container: str) -> bool:
@@ -388,14 +389,17 @@ class EciCloud:
         """Those that are ours, by id; notes on the way which have init containers at work."""
         found: dict[str, Instance] = {}
         for item in items:
-            written = response.tags_of(item)
-            if any(written.get(key) != value for key, value in self._ours.items()):
+            if not self._is_ours(item):
                 continue
             instance = response.instance(item)
             if instance.id:
                 found[instance.id] = self._details.added_to(instance)
                 self._note_starting(instance)
         return found
+
+    def _is_ours(self, item: dict[str, Any]) -> bool:
+        written = response.tags_of(item)
+        return all(written.get(key) == value for key, value in self._ours.items())
 
     def _noted(self, item: response.Item) -> tuple[str, InstanceStatus | None]:
         report = response.report(response.item(item))
