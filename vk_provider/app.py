@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 USER_AGENT = f"vk-provider/{__version__}"
 FLUSH_S = 5.0  # how long the last events may hold up an orderly end
 SYSTEM_NAMESPACE = "kube-system"
+REFUSED_S = 20.0  # after which a right that is missing counts as never given
 CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
 
 
@@ -90,15 +91,17 @@ async def cluster_uid(client: KubeClient) -> str:
     """By which the cluster's instances are known: the uid of its namespace kube-system, which no other cluster has.
 
     Waits for it as long as it takes, for without it nothing in the cloud can be told to be ours. Raises ConfigError
-    where the API server does not let us read it.
+    where the API server does not let us read it; one that has just started may refuse at first what it allows later.
     """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     while True:
         try:
             found = await client.get(paths.namespace(SYSTEM_NAMESPACE))
         except KubeError as error:
             if error.status == 401:
                 raise _unknown_to(client, error) from error
-            if error.status == 403:
+            if error.status == 403 and loop.time() - began >= REFUSED_S:
                 raise ConfigError(
                     [f"the ServiceAccount or user may not get the namespace {SYSTEM_NAMESPACE}: {error}; allow it"]
                 ) from error
