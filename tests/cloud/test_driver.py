@@ -297,7 +297,6 @@ async def test_no_volumes_are_taken_from_what_is_anothers(eci, cloud):
 
 
 async def test_one_cluster_name_and_two_uids_make_two_tokens_and_two_owners(eci, make_client):
-    """S17"""
     made = []
     for uid in ("uid-of-a", "uid-of-b"):
         client = make_client(cluster=uid, cluster_name="default")

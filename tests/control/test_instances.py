@@ -283,7 +283,7 @@ async def test_an_outage_is_shown_and_its_end_too_and_nothing_is_lost(virtual_ti
 
 
 async def test_a_cloud_that_is_silent_shows_before_any_call_has_failed(virtual_time):
-    """S15: a call is tried for two minutes, and each try is given up after twenty seconds."""
+    """A call is tried for two minutes, and each try is given up after twenty seconds."""
     world = await World(instance("a")).listed()
     await world.poller.poll()
     began = asyncio.get_running_loop().time()

@@ -722,7 +722,7 @@ async def test_an_orphan_of_an_earlier_life_is_deleted_once_it_is_a_minute_old()
 @in_no_time
 @pytest.mark.parametrize("known", [True, False], ids=["its pod was seen", "found at the start"])
 async def test_only_an_instance_whose_pod_nobody_knew_is_called_an_orphan(known, caplog):
-    """C10: a finished pod goes at once when its owner does, and its instance is left for us: that is the usual way."""
+    """A finished pod goes at once when its owner does, and its instance is left for us: that is the usual way."""
     world = World(job=Life(runs_s=1))
     caplog.set_level("INFO", "vk_provider")
     async with world.running():

@@ -137,7 +137,7 @@ def test_a_pod_that_is_deleted_before_its_instances_tags_were_seen_has_it_looked
 @pytest.mark.parametrize("written", ["eci-1", FOREIGN, "eci-9", "no id at all", "x" * 5000])
 @pytest.mark.parametrize("ends", [False, True])
 def test_an_id_that_a_tenant_wrote_leads_nowhere(written, ends):
-    """S3: to another pod's instance, to one of another cluster, to none."""
+    """To another pod's instance, to one of another cluster, to none."""
 
     async def story():
         world = world_of_mistakes()

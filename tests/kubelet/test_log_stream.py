@@ -88,7 +88,7 @@ async def test_an_instance_that_is_not_known_is_looked_up_by_its_tags(world: Wor
 
 
 async def test_what_others_may_write_on_a_pod_leads_to_no_log(world: World) -> None:
-    """S3: the annotation names another tenant's instance."""
+    """The annotation names another tenant's instance."""
     another = pod_named("another")
     world.add(another, instance_of_pod(another))
     world.cloud.tagged = [instance_of_pod(another)]
