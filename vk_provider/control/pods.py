@@ -66,8 +66,16 @@ from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
-from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, Owner, StateKind
-from vk_provider.model.workload import NoCapacity
+from vk_provider.model.instance import (
+    CloudCondition,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceStatus,
+    Owner,
+    StateKind,
+)
+from vk_provider.model.workload import NoCapacity, Workload
 from vk_provider.translate import events, status
 from vk_provider.translate.news import news
 from vk_provider.translate.workload import NodeContext, awaited, put_together
@@ -356,6 +364,8 @@ class PodController:
             record.replaced += 1
         if self._live is not None:
             self._live.created(pod, instance, objects, asked_at)
+        if not instance.proven:
+            instance = _untold(instance, workload)
         self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
         self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
@@ -655,6 +665,16 @@ class PodController:
                     self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
             told.append(event)
         record.mirrored = instance.events if len(told) == len(instance.events) else told
+
+
+def _untold(made: Instance, workload: Workload) -> Instance:
+    """One of which the cloud has told nothing yet: its containers wait, and for nothing that was missing before."""
+    waits = ContainerState(StateKind.WAITING)
+    return replace(
+        made,
+        containers=tuple(ContainerReport(each.name, waits) for each in workload.containers),
+        init_containers=tuple(ContainerReport(each.name, waits) for each in workload.init_containers),
+    )
 
 
 def _is_same(held: Json | None, pod: Json) -> bool:
