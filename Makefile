@@ -25,11 +25,22 @@ test: check  ## every check and every test but those of make long and make e2e, 
 long: $(VENV)/dev-ready  ## the tests that take long: crashes, load, a little of make chaos and make fuzz, the demo
 	$(PYTEST) -n 3 --no-loadscope-reorder $(LONG)
 
-# The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else it is built.
-e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane, which is built the first time
+# The control plane: KUBEBUILDER_ASSETS names a folder with its programs, or VK_E2E_KUBECONFIG a cluster; else KUBE says
+# which Kubernetes is built: 1.37 (from Go modules), 1.20 (Debian's source package), or all. E2E="tests/e2e/test_node.py"
+# plays a part of it.
+KUBE ?= 1.37
+E2E ?= tests/e2e
+ifeq ($(KUBE),all)
+e2e:
+	$(MAKE) e2e KUBE=1.37
+	$(MAKE) e2e KUBE=1.20
+else
+e2e: export KUBE := $(KUBE)
+e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane (KUBE=1.37, 1.20 or all), built the first time
 	$(BIN)/python -m tests.e2e.build
 	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
-	$(BIN)/python -m pytest tests/e2e -vv --durations=10
+	$(BIN)/python -m pytest $(E2E) -vv --durations=10
+endif
 
 # CHAOS="--seeds 20" plays many short ones and ends with a table; CHAOS="--plant orphan" gives the provider a bug to find.
 # With CHAOS="--virtual --seeds 200" so many stories on virtual time instead: a second each, the same each time.

@@ -44,8 +44,11 @@ async def run(serve: Callable[[argparse.Namespace], Awaitable[int | None]], args
 
 
 def main() -> int:
-    args = parser().parse_args()
-    return asyncio.run(run(args.serve, args))
+    try:
+        args = parser().parse_args()
+        return asyncio.run(run(args.serve, args))
+    except KeyboardInterrupt:  # before `run` listens for it
+        return 130
 
 
 if __name__ == "__main__":

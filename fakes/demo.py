@@ -90,6 +90,7 @@ async def _tell(console: Console, stack: AsyncExitStack, directory: Path) -> Non
     console.done(f"the Job will run {able.how}" if able else _no_perl())
     settings = Settings(directory=directory, kubeconfig=directory / "kubeconfig", images=images)
     local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
+    console.done(f"how pods' commands run here: {local.containers}")
     api = await stack.enter_async_context(ApiClient.from_kubeconfig(local.kubeconfig))
     story = Story(console, local, api, _job(able is not None))
     await story.nodes()

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakes.api_client import ApiClient
+import aiohttp
+
+from fakes.api_client import ApiClient, ApiRefused
 from fakes.console import Console
-from fakes.processes import Child
+from fakes.processes import Child, ChildFailed
+from fakes.startup import port
 
 ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
 NODE_NAME = "virtual-kubelet"
@@ -42,7 +45,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Local:
-    """The running parts and how to reach them."""
+    """The running parts and how to reach them. containers: how the fake cloud runs pods' commands, for people."""
 
     settings: Settings
     cloud: Child
@@ -50,6 +53,7 @@ class Local:
     provider: Child
     endpoint: str
     server: str
+    containers: str
 
     @property
     def kubeconfig(self) -> Path:
@@ -84,7 +88,12 @@ async def start(stack: AsyncExitStack, settings: Settings, said: Callable[[str],
     server = str((await kube.ready(directory / "kube.ready", within_s=30))["server"])
     said("provider")
     provider = await start_provider(stack, settings, endpoint)
-    return Local(settings, cloud, kube, provider, endpoint, server)
+    return Local(settings, cloud, kube, provider, endpoint, server, await _containers(endpoint))
+
+
+async def _containers(endpoint: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{endpoint}/_admin/runtime") as answer:
+        return str((await answer.json())["containers"])
 
 
 async def start_cluster(stack: AsyncExitStack, settings: Settings, beside: Local) -> Local:
@@ -93,7 +102,7 @@ async def start_cluster(stack: AsyncExitStack, settings: Settings, beside: Local
     kube = await _child(stack, "kube", _kube_arguments(settings), settings.directory)
     server = str((await kube.ready(settings.directory / "kube.ready", within_s=30))["server"])
     provider = await start_provider(stack, settings, beside.endpoint)
-    return Local(settings, beside.cloud, kube, provider, beside.endpoint, server)
+    return Local(settings, beside.cloud, kube, provider, beside.endpoint, server, beside.containers)
 
 
 async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: str) -> Child:
@@ -153,9 +162,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="where kubeconfig and logs go (default: a new temporary folder)")
     parser.add_argument("--runtime", choices=("process", "simulated"), default="process", help="of the fake cloud")
     parser.add_argument("--images", type=Path, help="images file of the fake cloud (TOML)")
-    parser.add_argument("--cloud-port", type=int, default=0, help="port of the fake cloud; 0 = any")
-    parser.add_argument("--kube-port", type=int, default=0, help="port of the embedded API server; 0 = any")
-    parser.add_argument("--kubelet-port", type=int, default=0, help="port of the kubelet API; 0 = any")
+    parser.add_argument("--cloud-port", type=port, default=0, help="port of the fake cloud; 0 = any")
+    parser.add_argument("--kube-port", type=port, default=0, help="port of the embedded API server; 0 = any")
+    parser.add_argument("--kubelet-port", type=port, default=0, help="port of the kubelet API; 0 = any")
 
 
 async def serve(args: argparse.Namespace) -> None:
@@ -175,13 +184,17 @@ async def serve(args: argparse.Namespace) -> None:
         async with AsyncExitStack() as stack:
             local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
             await _wait_for_node(local)
-            console.text(_welcome(local))
+            console.text(welcome(local))
             ended = await local.first_to_end()
             raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
-    finally:
-        console.text("stopped; nothing is left running")
+    except (ChildFailed, ApiRefused, TimeoutError, aiohttp.ClientError) as error:
+        raise SystemExit(f"fakes up: {error}\nlogs: {directory}") from error
+    except asyncio.CancelledError:  # as it should end; else the logs are wanted
         if args.dir is None:
             shutil.rmtree(directory, ignore_errors=True)
+        raise
+    finally:
+        console.text("stopped; nothing is left running")
 
 
 async def _wait_for_node(local: Local) -> None:
@@ -194,10 +207,12 @@ def is_ready(node: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _welcome(local: Local) -> str:
+def welcome(local: Local) -> str:
     kubectl = "kubectl" if shutil.which("kubectl") else "kubectl (not installed here; any version from 1.20 on)"
     return f"""
 The local cluster is up (a stand-in for local use: it is no Kubernetes, and the cloud is no cloud).
+
+How pods' commands run here: {local.containers}
 
   export KUBECONFIG={local.kubeconfig}
 

@@ -1,12 +1,19 @@
 """The command line: what it prints and how it ends."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vk_provider import __version__
+from vk_provider import __version__, arguments, cli, config
+from vk_provider.errors import ConfigError
 
 
 def vk(*arguments, env=None):
@@ -117,3 +124,220 @@ asyncio.run(cli._until_told(serve()))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 70, done.stderr
     assert "can never go on" in done.stderr
+
+
+# --- what a stranger types --------------------------------------------------------------------------------------------
+
+REGION = "--eci-region=cn-hangzhou"
+
+
+def faults_of(*arguments, env=None):
+    done = vk(*arguments, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    heading, *faults = done.stderr.splitlines()
+    assert heading.startswith("vk-provider: the ")
+    return [fault.removeprefix("  - ") for fault in faults]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "faults"),
+    [
+        (["shwo"], ["shwo: no such verb; did you mean show?"]),
+        (["please"], ["please: no such verb; use run or show"]),
+        (["-x"], ["-x: no such option; `vk-provider --help` lists them"]),
+        (["run", REGION, "--node-nmae", "x"], ["--node-nmae: no such option; did you mean --node-name?"]),
+        (["run", REGION, "--node-nmae=x"], ["--node-nmae: no such option; did you mean --node-name?"]),
+        (["run", REGION, "--zzz"], ["--zzz: no such option; `vk-provider run --help` lists them"]),
+        (["run", REGION, "--node"], ["--node: no such option; did you mean --node-ip?"]),
+        (["run", REGION, "extra"], ["extra: run takes options only"]),
+        (["run", REGION, "--node-name"], ["--node-name: needs a value, --node-name=NAME"]),
+        (["run", "--node-name", REGION], ["--node-name: needs a value, --node-name=NAME"]),
+        (["run", REGION, "--node-name=a", "--node-name=b"], ["--node-name: given 2 times (a, b); give it once"]),
+        (["run", REGION, "--eci-security-token=a", "--eci-security-token=b"],
+         ["--eci-security-token: given 2 times; give it once"]),
+        (["run", REGION, "--adopt-node", "maybe"], ["maybe: run takes options only"]),
+        (["run", REGION, "--adopt-node=maybe"], ["--adopt-node = 'maybe': expected true or false"]),
+        (["show"], ["no manifest is given; name files or directories, or - for standard input"]),
+        (["show", "--kubelet-port=1", "x.yaml"],
+         ["--kubelet-port: no such option; it is one of run, and does not change what show shows; leave it out"]),
+        (["show", "-o", "yaml", "x.yaml"], ["-o = 'yaml': expected one of text, json"]),
+        (["show", "--request=yes", "x.yaml"], ["--request: takes no value"]),
+        (["show", "--eci-region=mrs", "x.yaml"], None),
+        (["run", REGION, "--config=/dev/null/x"], ["--config /dev/null/x: Not a directory"]),
+        (["run", REGION, "--config=/proc/self/exe"], ["--config /proc/self/exe: not UTF-8 text, so it is no TOML"]),
+        (["run", REGION, "--config=/"], ["--config /: Is a directory"]),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_wrong_word_is_told_with_what_to_write(arguments, faults):
+    found = faults_of(*arguments)
+    if faults is None:
+        assert len(found) == 1
+    else:
+        assert found == faults
+
+
+def test_arguments_settings_and_files_are_told_at_once(tmp_path):
+    file = tmp_path / "vk.toml"
+    file.write_text('eci_vswitch = ["vsw-…"]\neci_security_group = "sg-…"\n[section]\nx = 1\n')
+    found = faults_of(
+        "run",
+        f"--config={file}",
+        "--node-nmae=x",
+        "--kubeconfig=/nonexistent/a:/nonexistent/b",
+        "--tls-cert-file=/nonexistent/c",
+        "--client-ca-file=/nonexistent/d",
+        env={"ECI_REGION": "cn-hangzou", "VK_NODE_NMAE": "x"},
+    )
+    starts = [
+        "--node-nmae: no such option",
+        "--kubeconfig / KUBECONFIG: /nonexistent/a: No such file",
+        "--kubeconfig / KUBECONFIG: /nonexistent/b: No such file",
+        "--tls-cert-file / APISERVER_CERT_LOCATION: /nonexistent/c: No such file",
+        "--client-ca-file / VK_CLIENT_CA_FILE: /nonexistent/d: No such file",
+        f"{file}: unknown key section",
+        f"{file}: eci_vswitch = ['vsw-…']: this is a placeholder",
+        f"{file}: eci_security_group = 'sg-…': this is a placeholder",
+        "environment variable VK_NODE_NMAE: unknown; did you mean VK_NODE_NAME?",
+        "--tls-cert-file and --tls-key-file: give both",
+        "--eci-region: cn-hangzou is not a region that this version knows; did you mean cn-hangzhou",
+    ]
+    assert len(found) == len(starts)
+    for fault, start in zip(found, starts, strict=True):
+        assert fault.startswith(start)
+
+
+def test_the_settings_of_the_deployment_have_to_be_filled_in(tmp_path):
+    """deploy/vk-provider.yaml as it is, without a look at it."""
+    documents = yaml.safe_load_all((Path(__file__).parents[1] / "deploy" / "vk-provider.yaml").read_text())
+    (settings,) = [each for each in documents if each["kind"] == "ConfigMap"]
+    file = tmp_path / "vk.toml"
+    file.write_text(settings["data"]["vk-provider.toml"])
+    found = faults_of("run", f"--config={file}")
+    assert len(found) == 2
+    assert all("this is a placeholder; write" in fault for fault in found)
+
+
+def test_lists_may_be_given_piece_by_piece():
+    given = arguments.read(
+        ["run", "--eci-vswitch=vsw-a", "--eci-vswitch", "vsw-b,vsw-c", "--adopt-node", "--workers=2"]
+    )
+    assert given.faults == []
+    assert given.settings() == {"eci_vswitch": "vsw-a,vsw-b,vsw-c", "adopt_node": "true", "workers": "2"}
+
+
+def test_what_follows_two_dashes_is_a_file():
+    assert arguments.read(["show", "-R", "--", "-o", "a.yaml"]).words == ["-o", "a.yaml"]
+    assert arguments.read(["show", "-"]).words == ["-"]
+    assert arguments.read(["show", "-ojson", "-"]).values == {"output": "json"}
+
+
+WORDS = st.sampled_from(
+    ["run", "show", "-", "--", "-o", "-ojson", "--node-name", "--adopt-node", "true", "--x=", "", "=", "-R"]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=4), max_size=6))
+def test_no_command_line_ends_in_a_traceback(words):
+    read = arguments.read(words)
+    given = read
+    assert all(isinstance(each, str) for each in (*given.faults, *given.words, *given.values.values()))
+    assert given.verb in ("", "run", "show")
+
+
+def test_without_a_verb_it_says_how_it_is_used():
+    done = vk()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: vk-provider run|show [OPTIONS]\n")
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120, 30])
+def test_help_fits_the_terminal_and_is_short(width):
+    for verb in ("", "run", "show"):
+        lines = arguments.help_text(verb, width=width).splitlines()
+        assert max(len(line) for line in lines) <= max(width, 80)
+        if width == 80:
+            assert len(lines) <= {"": 15, "run": 112, "show": 65}[verb]
+
+
+def test_help_is_in_groups_and_shows_what_a_value_is():
+    text = arguments.help_text("run", width=80)
+    for part in (
+        "\nThe cluster:\n  --kubeconfig FILE ",
+        "\nThe node:\n  --node-name NAME ",
+        "\nThe kubelet API:\n  --kubelet-port N ",
+        "\nThe cloud:\n  --eci-region REGION ",
+        "\nPace:\n  --poll-interval-s SECONDS ",
+        "\nThe log:\n  --log-level debug|info|warning|error\n",
+        "  --adopt-node   ",
+        "  --live-configuration true|false ",
+        "  --quota-cpu QUANTITY ",
+    ):
+        assert part in text
+    sections = {about["section"] for about in config.settings().values()}
+    assert "" not in sections
+    assert "SECRET_KEY" not in text.replace("ECI_SECRET_KEY", "")
+
+
+def test_help_with_reasons_has_every_word_of_every_setting():
+    text = " ".join(arguments.help_text("run", width=80, full=True).split())
+    for name, about in config.settings().items():
+        assert config.flag_of(name) in text
+        assert " ".join(about["text"].split()) in text
+        assert all(variable in text for variable in about["env"])
+
+
+def test_help_of_show_has_only_what_show_uses():
+    text = vk("show", "--help").stdout
+    assert "--eci-vswitch" in text
+    assert "--request" in text
+    for other in ("--kubelet-port", "--eci-access-key", "--workers", "--log-level", "--kubeconfig"):
+        assert other not in text
+
+
+# --- how it ends ------------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_ends_it_quietly_with_130():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vk_provider", "show", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_until_it_reads(process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr) == (130, b"", b"")
+
+
+def wait_until_it_reads(process):
+    """Its standard input, which nobody writes to: the kernel says in which call it waits, and of which descriptor."""
+    call = Path(f"/proc/{process.pid}/syscall")
+    for _ in range(1000):
+        number, descriptor, *_ = [*call.read_text().split(), "", ""]
+        if (number, descriptor) == ("0", "0x0"):
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never waits for its input")
+
+
+@pytest.mark.parametrize("arguments", [["run", "--help-all"], ["--help"], ["--version"]])
+def test_a_reader_that_leaves_ends_help_without_a_word(arguments):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "vk_provider", *arguments], stdout=theirs, stderr=subprocess.PIPE, check=False
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (-13, b"")
+
+
+def test_settings_that_several_tasks_found_wrong_are_told_together():
+    groups = ExceptionGroup("a", [ConfigError(["one"]), ExceptionGroup("b", [ConfigError(["two", "three"])])])
+    error = cli._only_config_error(ExceptionGroup("c", [groups, ValueError("x")]))
+    assert isinstance(error, ConfigError)
+    assert error.faults == ("one", "two", "three")

@@ -1,5 +1,7 @@
 """Settings: three sources, one precedence, every fault at once."""
 
+import contextlib
+
 import pytest
 
 from vk_provider import config
@@ -116,8 +118,10 @@ def test_the_endpoint_follows_from_the_region():
 
 
 def test_a_list_and_a_table_may_stand_in_the_file():
-    settings = parse(toml='eci_vswitch = ["a", "b"]\nnode_labels = { zone = "z1" }\ninsecure_kubelet_api = true')
-    assert (settings.eci_vswitch, settings.node_labels) == (("a", "b"), {"zone": "z1"})
+    settings = parse(
+        toml='eci_vswitch = ["vsw-a", "vsw-b"]\nnode_labels = { zone = "z1" }\ninsecure_kubelet_api = true'
+    )
+    assert (settings.eci_vswitch, settings.node_labels) == (("vsw-a", "vsw-b"), {"zone": "z1"})
     assert settings.insecure_kubelet_api is True
 
 
@@ -138,3 +142,114 @@ def test_limits_of_the_account_that_a_ticket_has_raised():
     for wrong in ("create=3", "CreateContainerGroup=0", "CreateContainerGroup"):
         (fault,) = faults(flags={"eci_calls_per_minute": wrong})
         assert "--eci-calls-per-minute" in fault
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("eci_vswitch", "vsw-..."),
+        ("eci_vswitch", "vsw-…"),
+        ("eci_vswitch", "vsw-bp1,vsw-xxx"),
+        ("eci_vswitch", "vsw-bp1xxxxxxxxxxx"),
+        ("eci_vswitch", "your-vswitch"),
+        ("eci_vswitch", "${VSWITCH}"),
+        ("eci_vswitch", "{{ .Values.vswitch }}"),
+        ("eci_security_group", "sg-..."),
+        ("eci_security_group", "<security group>"),
+        ("eci_security_group", "xxx"),
+        ("eci_region", "<region>"),
+        ("eci_region", "cn-xxx"),
+        ("eci_zone", "..."),
+        ("cluster_name", "<cluster>"),
+        ("cluster_name", "CHANGEME"),
+        ("eci_resource_group", "rg-..."),
+        ("eci_ram_role", "<role>"),
+    ],
+)
+def test_a_placeholder_is_refused_with_its_place(setting, value):
+    [fault] = faults(flags={setting: value}, env={"ECI_ENDPOINT": "http://127.0.0.1:1"})
+    assert fault.startswith(f"{config.flag_of(setting)} = {value!r}: this is a placeholder; write ")
+
+
+@pytest.mark.parametrize("name", ["virtual-kubelet", "todo-app", "axxb", "vsw-bp1oqxxl", "my-cluster", "a.b..c"])
+def test_what_is_no_placeholder_stays(name):
+    assert parse(flags={"cluster_name": name}).cluster_name == name
+
+
+def test_placeholders_of_an_access_key_are_refused_without_repeating_it():
+    found = faults(flags={"eci_access_key": "<hunter2>", "eci_secret_key": "<hunter3>"})
+    assert len(found) == 2
+    assert "hunter" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("eci_vswitch", "sg-bp1", "sg-bp1 is not an id; one begins with vsw-"),
+        ("eci_vswitch", "vsw-bp1 sg-bp1", "is not an id"),
+        ("eci_vswitch", ",".join(f"vsw-{n}" for n in range(11)), "ECI takes at most 10"),
+        ("eci_security_group", "vsw-bp1", "one begins with sg-"),
+        ("eci_security_group", ",".join(f"sg-{n}" for n in range(6)), "ECI takes at most 5"),
+        ("eci_resource_group", "default", "one begins with rg-"),
+        ("eci_zone", "cn-beijing-a", "is not in cn-hangzhou"),
+        ("cluster_name", "", "must not be empty"),
+        ("cluster_name", "http://x", "choose a plain name"),
+    ],
+)
+def test_an_id_of_another_kind_is_refused(setting, value, words):
+    [fault] = faults(flags={setting: value})
+    assert config.flag_of(setting) in fault
+    assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("region", "words"),
+    [
+        ("cn-hangzou", "did you mean cn-hangzhou"),
+        ("CN-Hangzhou", "did you mean cn-hangzhou"),
+        ("cn-hangzhou-i", "did you mean cn-hangzhou"),
+        ("mars", "known are ap-northeast-1, "),
+    ],
+)
+def test_an_unknown_region_is_refused_unless_it_is_allowed(region, words):
+    [fault] = faults(env={"ECI_REGION": region})
+    assert fault.startswith(f"--eci-region: {region} is not a region that this version knows; ")
+    assert words in fault
+    assert "--eci-allow-unknown-region" in fault
+    assert parse(env={"ECI_REGION": region, "VK_ECI_ALLOW_UNKNOWN_REGION": "1"}).eci_region == region
+
+
+def test_a_misspelt_variable_is_told_and_other_peoples_are_not():
+    others = {"VK_ICD_FILENAMES": "a", "VK_E2E_KUBECONFIG": "b", "VK_SERVICE_HOST": "c", "VK_PORT_443_TCP": "d"}
+    assert parse(env={**REGION, **others, "VK_CONFIG": "e"})
+    assert faults(env={**REGION, **others, "VK_NODE_NMAE": "x"}) == (
+        "environment variable VK_NODE_NMAE: unknown; did you mean VK_NODE_NAME?",
+    )
+
+
+VALUES = [
+    None,
+    True,
+    5,
+    -1.5,
+    "x",
+    "",
+    [],
+    [5],
+    {},
+    {"a": 5},
+    {"a": {"b": [None]}},
+    float("nan"),
+    "\x1b[31m",
+    "é" * 300,
+]
+
+
+@pytest.mark.parametrize("name", sorted(config.settings()))
+def test_a_value_of_any_type_is_taken_or_refused_in_words(name):
+    for value in VALUES:
+        with contextlib.suppress(ConfigError):
+            parse(flags={name: value})
+            continue
+        found = faults(flags={name: value})
+        assert all(config.flag_of(name) in fault or "two halves" in fault for fault in found)

@@ -22,6 +22,7 @@ ROWS = {
     "Gone": (False, (0.5, 60.0)),
     "UnsupportedPod": (False, (0.5, 60.0)),
     "ConfigError": (False, (0.5, 60.0)),
+    "ManifestError": (False, (0.5, 60.0)),
     "ProviderError": (False, (0.5, 60.0)),
 }
 KINDS = {

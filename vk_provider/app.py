@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__, heap
+from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
+from vk_provider.cloud.eci.choices import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
-from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.request import refusals
+from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.control.asking import Asker
 from vk_provider.control.cost import CostBook
@@ -33,6 +37,9 @@ from vk_provider.control.references import ReferenceReader
 from vk_provider.control.sources import SourceWatcher
 from vk_provider.control.usage import UsageLoop
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.health import Check as HealthCheck
+from vk_provider.health import Fault, Health, LoopLag
+from vk_provider.health_server import HealthServer
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.lease import NodeLease
@@ -43,15 +50,16 @@ from vk_provider.kubelet import about, auth, certificates, configz
 from vk_provider.kubelet.counts import add_kubelet_counts
 from vk_provider.kubelet.figures import FigureBook
 from vk_provider.kubelet.listener import raise_descriptor_limit
-from vk_provider.kubelet.server import KubeletServer
+from vk_provider.kubelet.server import Check, KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.retry_loop import retry_loop, unforeseen
+from vk_provider.throttled_log import ThrottledLog
 from vk_provider.translate import events
-from vk_provider.translate.node import NodeSpec, Taint
-from vk_provider.translate.objects import NodeContext
+from vk_provider.translate.node import NodeSpec, Taint, capacity, node_context
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +67,8 @@ USER_AGENT = f"vk-provider/{__version__}"
 FLUSH_S = 5.0  # how long the last events may hold up an orderly end
 SYSTEM_NAMESPACE = "kube-system"
 REFUSED_S = 20.0  # after which a right that is missing counts as never given
+STILL_S = 300.0  # after which a loop that does something every few seconds will not go on by itself
+WAITING = Backoff(first_s=2.0, most_s=2.0, spread=0.0)
 CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
 
 
@@ -69,12 +79,17 @@ async def run(config: Config) -> None:
     """
     raise_descriptor_limit()
     async with AsyncExitStack() as stack:
+        health = Health()
+        if config.health_address:
+            door = HealthServer(health, config.health_address)
+            await door.start()
+            stack.push_async_callback(door.stop)
         clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
         credentials = _credentials(config)
         await _prove_credentials(credentials)
         address = config.node_ip or _own_address(clients[0].server)
-        cluster = await cluster_uid(clients[0])
-        provider = Provider(config, *clients, cluster=cluster, credentials=credentials, address=address)
+        cluster = await _known_to(health, clients[0])
+        provider = Provider(config, *clients, cluster=cluster, credentials=credentials, address=address, health=health)
         stack.push_async_callback(provider.close)
         await provider.run()
 
@@ -93,11 +108,12 @@ async def cluster_uid(client: KubeClient) -> str:
     Waits for it as long as it takes, for without it nothing in the cloud can be told to be ours. Raises ConfigError
     where the API server does not let us read it; one that has just started may refuse at first what it allows later.
     """
-    loop = asyncio.get_running_loop()
+    loop, told, found = asyncio.get_running_loop(), ThrottledLog(log), []
     began = loop.time()
-    while True:
+
+    async def ask() -> None:
         try:
-            found = await client.get(paths.namespace(SYSTEM_NAMESPACE))
+            answer = await client.get(paths.namespace(SYSTEM_NAMESPACE))
         except KubeError as error:
             if error.status == 401:
                 raise _unknown_to(client, error) from error
@@ -105,15 +121,33 @@ async def cluster_uid(client: KubeClient) -> str:
                 raise ConfigError(
                     [f"the ServiceAccount or user may not get the namespace {SYSTEM_NAMESPACE}: {error}; allow it"]
                 ) from error
-            log.warning("waiting for the API server at %s to name its cluster: %s", client.server, error)
-        else:
-            meta = found.get("metadata")
-            uid = meta.get("uid") if isinstance(meta, dict) else None
-            if isinstance(uid, str) and uid:
-                log.info("cluster uid=%s", uid)
-                return uid
-            log.warning("waiting: the namespace %s at %s has no uid", SYSTEM_NAMESPACE, client.server)
-        await asyncio.sleep(2.0)
+            raise
+        meta = answer.get("metadata")
+        uid = meta.get("uid") if isinstance(meta, dict) else None
+        if not isinstance(uid, str) or not uid:
+            raise KubeError(f"the namespace {SYSTEM_NAMESPACE} has no uid")
+        found.append(uid)
+
+    def failed(error: Exception, _: float) -> None:
+        told.warning((type(error), getattr(error, "status", 0)), _NO_API_SERVER, client.server, error)
+
+    await retry_loop(ask, name="cluster", backoff=WAITING, on_failure=failed, until=lambda: bool(found))
+    log.info("cluster uid=%s", found[0])
+    return str(found[0])
+
+
+async def _known_to(health: Health, client: KubeClient) -> str:
+    """The cluster's uid; as long as it is not known, that is why we are not ready."""
+    began = asyncio.get_running_loop().time()
+    known: list[str] = []
+
+    def check() -> Fault | None:
+        waited_s = asyncio.get_running_loop().time() - began
+        return None if known else Fault("ClusterUnknown", "the API server has not named its cluster yet", waited_s)
+
+    health.add("cluster", check)
+    known.append(await cluster_uid(client))
+    return known[0]
 
 
 def _unknown_to(client: KubeClient, error: KubeError) -> ConfigError:
@@ -141,12 +175,15 @@ class Provider:
         cluster: str,
         credentials: CredentialSource,
         address: str,
+        health: Health,
     ) -> None:
         self._config = config
         self._cluster = cluster
         self._client = client
         self._lease_client = lease_client
         self._registry = Registry()
+        self._health, self._lag = health, LoopLag()
+        self._checks: dict[str, Check] = {"ping": _well, "log": _well}  # of the kubelet API's /healthz
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
         self._credentials = credentials
@@ -166,6 +203,9 @@ class Provider:
         self._usage = self._usage_loop()
         self._address = address
         self._certificate = self._signed_certificate()
+        self._add_check("syncloop", self._reflector.fault)
+        self._add_check("event-loop", self._lag.fault)
+        self._add_health_metrics()
 
     async def run(self) -> None:
         tls = self._tls()
@@ -197,18 +237,21 @@ class Provider:
             sweep_interval_s=self._config.sweep_interval_s,
             jitter=random.random,
         )
-        references = ReferenceReader(self._client)
+        references = ReferenceReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
         self._heard = poller.heard
-        live = self._live(references, poller, lambda: controller)
         profile = self._profile(self._tell_node(node))
+        live = self._live(references, poller, profile, lambda: controller)
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
+        node.watch_own_health(self._health.for_node)
+        self._watch_loops(node, lease, poller)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.run(), name="lease")
             tasks.create_task(node.run(), name="node")
             tasks.create_task(_end_with(recording), name="events")
             tasks.create_task(tls.run(), name="certificates")
             tasks.create_task(heap.keep_trimmed(), name="heap")
+            tasks.create_task(self._lag.run(), name="loop lag")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")
             if self._certificate is not None:
@@ -231,6 +274,52 @@ class Provider:
         )
         for client in clients:
             client.observe = lambda verb, resource, code: requests.add(verb=verb, resource=resource, code=code)
+
+    # --- health ---
+
+    def _add_check(self, name: str, check: HealthCheck, *, is_own: bool = True, restart_helps: bool = False) -> None:
+        self._health.add(name, check, is_own=is_own, restart_helps=restart_helps)
+        if not restart_helps:
+            self._checks[name] = lambda: fault.message if (fault := check()) is not None else ""
+
+    def _watch_loops(self, node: NodeController, lease: NodeLease, poller: InstancePoller) -> None:
+        """What fails shows wherever health is read; what stands still fails the liveness probe as well."""
+        cloud_s = max(60.0, 10 * self._config.poll_interval_s)
+        for name, pulse, reason, what, stale_s, is_own in (
+            ("lease", lease.pulse, "LeaseNotRenewed", "the node's lease has not been renewed", 40.0, True),
+            ("node-status", node.pulse, "NodeNotWritten", "the Node has not been read or written", 60.0, True),
+            ("cloud-poll", poller.pulse, "CloudNotPolled", "the cloud has not answered", cloud_s, False),
+        ):
+            self._add_check(name, partial(pulse.fault, reason, what, stale_s=stale_s), is_own=is_own)
+            still = partial(pulse.stillness, "LoopStandsStill", f"the loop of {name}", most_s=STILL_S)
+            self._add_check(f"{name}-loop", still, is_own=is_own, restart_helps=True)
+
+    def _add_health_metrics(self) -> None:
+        events_total = self._registry.counter("vk_events_total", "Events by what became of them.", ("result",))
+        waiting = self._registry.gauge("vk_events_waiting", "Events that are not on the API server yet.")
+        malformed = self._registry.counter("vk_kube_malformed_total", "Objects of the pod watch that were none.")
+        failures = self._registry.counter(
+            "vk_loop_failures_total", "Rounds of background loops that failed unexpectedly.", ("loop",)
+        )
+        lag = self._registry.gauge(
+            "vk_loop_lag_seconds", "The most that the event loop was late by in the last minute."
+        )
+        healthy = self._registry.gauge("vk_healthy", "1 if the check passes, else 0.", ("check",))
+
+        def look() -> None:
+            for result, number in self._recorder.sent.items():
+                events_total.set_total(number, result=result)
+            for result, number in self._recorder.dropped.items():
+                events_total.set_total(number, result=f"dropped_{result}")
+            waiting.set(len(self._recorder))
+            malformed.set_total(self._reflector.malformed)
+            for loop, number in unforeseen.items():
+                failures.set_total(number, loop=loop)
+            lag.set(self._lag.worst_s)
+            for name, fault in self._health.faults().items():
+                healthy.set(int(fault is None), check=name)
+
+        self._registry.before_scrape(look)
 
     # --- the parts ---
 
@@ -268,7 +357,11 @@ class Provider:
             self._usage.wake()
 
     def _live(
-        self, references: ReferenceReader, poller: InstancePoller, controller: Callable[[], PodController]
+        self,
+        references: ReferenceReader,
+        poller: InstancePoller,
+        profile: ProfileWatch | None,
+        controller: Callable[[], PodController],
     ) -> LiveConfiguration | None:
         """None: it is switched off, or this cloud cannot do it."""
         if not self._config.live_configuration or not isinstance(self._cloud, Updates):
@@ -289,6 +382,7 @@ class Provider:
             clock=lambda: datetime.now(UTC),
             jitter=random.random,
             per_minute=max(1, raised * 4 // 5) if raised else PER_MINUTE,
+            admit=profile.admit if profile is not None else None,
         )
 
     def _controller(
@@ -298,7 +392,7 @@ class Provider:
         live: LiveConfiguration | None,
         profile: ProfileWatch | None,
     ) -> PodController:
-        config = self._config
+        config, settings = self._config, eci_settings(self._config, self._cluster)
         return PodController(
             client=self._client,
             cloud=self._cloud,
@@ -310,12 +404,15 @@ class Provider:
             references=references,
             live=live,
             costs=self._costs,
-            admit=profile.admit if profile is not None else None,
+            admission=profile,
+            intent_of=lambda pod: intent(pod, settings),
+            refusals_of=lambda workload: refusals(workload, settings),
             node=Node(
                 name=config.node_name,
                 host_ip=self._address,
                 fail_daemon_pods=config.daemon_set_pods == "fail",
                 orphan_age_s=config.orphan_age_s,
+                updates=isinstance(self._cloud, Updates),
             ),
             context=node_context(config, self._cluster, self._address),
             metrics=self._registry,
@@ -369,6 +466,7 @@ class Provider:
             host=self._config.kubelet_bind,
             port=self._config.kubelet_port,
             pages=self._pages(),
+            checks=self._checks,
         )
 
     def _pages(self) -> list[Route]:
@@ -445,14 +543,22 @@ class Provider:
 
     async def _server_version(self) -> str:
         """The API server's version; waits for it as long as it takes."""
-        while True:
+        found: list[str] = []
+        told = ThrottledLog(log)
+
+        async def ask() -> None:
             try:
-                return str((await self._client.get(paths.VERSION)).get("gitVersion") or "")
+                found.append(str((await self._client.get(paths.VERSION)).get("gitVersion") or ""))
             except KubeError as error:
                 if error.status in (401, 403):
                     raise _unknown_to(self._client, error) from error
-                log.warning("waiting for the API server at %s: %s", self._client.server, error)
-                await asyncio.sleep(2.0)
+                raise
+
+        def failed(error: Exception, _: float) -> None:
+            told.warning((type(error), getattr(error, "status", 0)), _NO_API_SERVER, self._client.server, error)
+
+        await retry_loop(ask, name="version", backoff=WAITING, on_failure=failed, until=lambda: bool(found))
+        return found[0]
 
     # --- what the kubelet API reads ---
 
@@ -471,60 +577,23 @@ class Provider:
         return min(mine, key=lambda each: each.id != noted)
 
 
+def _well() -> str:
+    return ""
+
+
 async def _end_with(task: asyncio.Task[None]) -> None:
     """Fails when the task does, and leaves it running when we are cancelled."""
     await asyncio.shield(task)
 
 
+_NO_API_SERVER = (
+    "waiting for the API server at %s, which does not answer: %s; if this stays, see that it runs, that this host can"
+    " reach it, and that --kubeconfig (with --kube-context) names the right one"
+)
 _NO_CLUSTER_DNS = (
     "MissingClusterDNS",
     "no cluster DNS is configured, so pods use the cloud's resolver and cannot resolve Services; set --cluster-dns",
 )
-
-
-def eci_settings(config: Config, cluster: str) -> EciSettings:
-    """cluster: its uid."""
-    return EciSettings(
-        region=config.eci_region,
-        endpoint=config.eci_endpoint,
-        cluster=cluster,
-        cluster_name=config.cluster_name,
-        node=config.node_name,
-        vswitch_ids=config.eci_vswitch,
-        security_group_id=config.eci_security_group,
-        zone_id=config.eci_zone,
-        resource_group_id=config.eci_resource_group,
-        ram_role_name=config.eci_ram_role,
-        spot_strategy=config.eci_spot_strategy,
-        gpu_instance_types=config.eci_gpu_instance_type,
-        cpu_architecture=config.eci_cpu_architecture,
-        per_minute=config.eci_calls_per_minute,
-    )
-
-
-def node_context(config: Config, cluster: str, address: str) -> NodeContext:
-    """cluster: its uid."""
-    return NodeContext(
-        cluster=cluster,
-        node_name=config.node_name,
-        node_ip=address,
-        cluster_dns=config.cluster_dns,
-        cluster_domain=config.cluster_domain,
-        service_host=config.kubernetes_service_host,
-        service_port=str(config.kubernetes_service_port or ""),
-        allocatable=capacity(config),
-    )
-
-
-def capacity(config: Config) -> dict[str, str]:
-    """What the node offers: quotas, for there is no machine."""
-    return {
-        "cpu": config.quota_cpu,
-        "memory": config.quota_memory,
-        "pods": str(config.quota_pods),
-        **({"nvidia.com/gpu": str(config.quota_gpus)} if config.quota_gpus else {}),
-        "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
-    }
 
 
 def _credentials(config: Config) -> CredentialSource:

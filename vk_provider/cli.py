@@ -1,53 +1,192 @@
 """`vk-provider run | show`.
 
-Exit codes: 0 done, 1 it did not work, 2 the settings or the arguments are wrong (all faults are listed), 70 there was
-so little memory that the work could not go on.
+Exit codes: 0 done, 1 it did not work, 2 the settings, the arguments or the files are wrong (all faults are listed), 70
+there was so little memory that the work could not go on, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
+import io
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vk_provider import __version__, config, logsetup, wakeups
-from vk_provider.errors import ConfigError
+from vk_provider import __version__, arguments, config, logsetup, wakeups
+from vk_provider.errors import ConfigError, ManifestError
 
 log = logging.getLogger(__name__)
 
+FAILED = 1
 WRONG = 2
 NO_MEMORY = 70
+INTERRUPTED = 130
 # New objects between two looks for dead cycles: a burst makes many objects and hardly a cycle.
 YOUNG = 20_000
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    args = vars(_parser().parse_args(arguments))
-    verb, file = args.pop("verb"), args.pop("config", None)
-    manifests = args.pop("manifests", ())
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit code. A reader who closes the pipe ends the process by SIGPIPE, as other programs are ended."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        settings = config.parse(flags=args, env=_environment(verb, file), **_toml(file))
-        if verb == "show":
-            from vk_provider.show import main as show  # only this verb needs it
-
-            return show(settings, manifests)
-        return _run(settings)
+        return _main(arguments.read(sys.argv[1:] if words is None else words))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ManifestError as error:
+        return _complain("the manifests cannot be shown", error.faults)
     except ConfigError as error:
-        _complain(error)
+        return _complain("the settings are wrong", error.faults)
+
+
+def _main(given: arguments.Arguments) -> int:
+    if "help" in given.values or "help_all" in given.values:
+        return _print(arguments.help_text(given.verb, width=_width(), full="help_all" in given.values))
+    if "version" in given.values:
+        return _print(f"vk-provider {__version__}\n")
+    if not given.verb and not given.faults:
+        sys.stderr.write(arguments.help_text("", width=_width()))
         return WRONG
+    settings, faults = _settings(given)
+    if given.faults or faults or settings is None:
+        return _complain(f"the {'settings' if faults else 'arguments'} are wrong", [*given.faults, *faults])
+    return _show(settings, given) if given.verb == "show" else _run(settings)
+
+
+def _settings(given: arguments.Arguments) -> tuple[config.Config | None, list[str]]:
+    """None, and what is wrong with them."""
+    if not given.verb:
+        return None, []
+    file = given.values.get("config") or os.environ.get("VK_CONFIG")
+    faults: list[str] = []
+    toml = _toml(file, faults) if file else {}
+    flags, env = given.settings(), _environment(given)
+    if given.verb == "run":
+        files = {name: config.stated(name, flags=flags, env=env, toml=toml.get("toml")) for name in _FILES}
+        faults += _unreadable(files)
+    try:
+        return config.parse(flags=flags, env=env, **toml), faults
+    except ConfigError as error:
+        return None, [*faults, *error.faults]
+
+
+def _toml(file: str, faults: list[str]) -> dict[str, str]:
+    try:
+        return {"toml": Path(file).read_text(encoding="utf-8"), "toml_name": file}
+    except UnicodeDecodeError:
+        faults.append(f"--config {file}: not UTF-8 text, so it is no TOML")
+    except (OSError, ValueError) as error:
+        faults.append(f"--config {file}: {_told(error)}")
+    return {}
+
+
+_FILES = ("kubeconfig", "tls_cert_file", "tls_key_file", "client_ca_file")
+
+
+def _unreadable(files: Mapping[str, str]) -> Iterator[str]:
+    """Faults of the files that settings name. A kubeconfig may be several, some of which may be missing."""
+    for name, stated in files.items():
+        paths = [path for path in stated.split(os.pathsep if name == "kubeconfig" else "\0") if path.strip()]
+        faults = []
+        for path in paths:
+            try:
+                Path(path.strip()).expanduser().open("rb").close()
+            except (OSError, ValueError, RuntimeError) as error:  # the last: ~ of a user who is not there
+                faults.append(f"{config.named(name)}: {path}: {_told(error)}")
+        if len(faults) == len(paths):
+            yield from faults
+
+
+def _told(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+
+
+def _show(settings: config.Config, given: arguments.Arguments) -> int:
+    from vk_provider.show import document, files, report, verdicts  # only this verb needs them
+
+    manifests = files.read(given.words, stdin=_standard_input, recursive="recursive" in given.values)
+    findings = verdicts.judge(settings, manifests)
+    if not findings.verdicts:
+        raise ManifestError(report.nothing_to_show(given.words, findings))
+    request = "request" in given.values
+    if given.values.get("output") == "json":
+        return _print(document.text(findings, request=request)) or (0 if findings.all_well else FAILED)
+    style = report.Style(
+        width=_width() if _is_terminal() else None,
+        colour=_wants_colour(given.values.get("color", "auto")),
+        request=request,
+    )
+    return _print(report.text(findings, style)) or (0 if findings.all_well else FAILED)
+
+
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _wants_colour(when: str) -> bool:
+    """Source: no-color.org, for the variable."""
+    if when == "auto":
+        return _is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return when == "always"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _print(text: str) -> int:
+    """Exit code: 0, or FAILED where nobody takes the text."""
+    if sys.stdout is None:  # closed by whoever started us
+        return FAILED
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every letter
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        return _complain(f"cannot write: {error.strerror}", (), FAILED)
+    return 0
+
+
+def _complain(heading: str, faults: Sequence[str], code: int = WRONG) -> int:
+    if sys.stderr is None:
+        return code
+    lines = [f"vk-provider: {heading}{':' if faults else ''}"]
+    for fault in dict.fromkeys(map(_one_line, faults)):
+        width = max(_width(), 40) if sys.stderr.isatty() else len(fault) + 4
+        lines += textwrap.wrap(
+            fault,
+            width,
+            initial_indent="  - ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    with suppress(OSError):  # there is nobody left to tell
+        sys.stderr.write("\n".join(lines) + "\n")
+    return code
+
+
+def _one_line(fault: str) -> str:
+    """Without what a terminal would act on: faults repeat what stood in arguments and files."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in fault)
 
 
 def _run(settings: config.Config) -> int:
     from vk_provider import app  # takes its time, and a wrong setting should be told at once
 
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a peer that closes its connection is no reason to end
     logsetup.set_up(settings.log_level, settings.log_format)
     try:
         _runner()(_until_told(app.run(settings)))
@@ -96,59 +235,22 @@ def _end_as_lost(task: asyncio.Task[Any]) -> None:
 
 
 def _only_config_error(failures: ExceptionGroup[Exception]) -> Exception:
-    """A task that found a setting wrong ends the group; that fault is what the user needs, not the group."""
+    """Tasks that found settings wrong end the group; those faults are what the user needs, not the group."""
     matching = failures.subgroup(ConfigError)
-    error: BaseException | None = matching
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, ConfigError) else failures
+    return ConfigError([fault for error in _leaves(matching) for fault in error.faults]) if matching else failures
 
 
-def _complain(error: ConfigError) -> None:
-    print("vk-provider: the settings are wrong:", file=sys.stderr)
-    for fault in error.faults:
-        print(f"  - {fault}", file=sys.stderr)
+def _leaves(group: BaseExceptionGroup[ConfigError]) -> Iterator[ConfigError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
-def _toml(file: str | None) -> dict[str, str]:
-    name = file or os.environ.get("VK_CONFIG")
-    if not name:
-        return {}
-    try:
-        return {"toml": Path(name).read_text(), "toml_name": name}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"--config {name}: {error}"]) from error
-
-
-def _environment(verb: str, file: str | None) -> Mapping[str, str]:  # noqa: ARG001
+def _environment(given: arguments.Arguments) -> Mapping[str, str]:
     """`show` reaches no cloud, so no region need be set for it."""
-    if verb == "show" and not any(name in os.environ for name in (*config.env_names("eci_region"), "VK_ECI_ENDPOINT")):
+    names = (*config.env_names("eci_region"), *config.env_names("eci_endpoint"))
+    if given.verb == "show" and "eci_region" not in given.values and not any(name in os.environ for name in names):
         return {**os.environ, "VK_ECI_ENDPOINT": "http://localhost"}
     return os.environ
-
-
-def _parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="vk-provider", description="Runs pods as Elastic Container Instances.")
-    top.add_argument("--version", action="version", version=f"vk-provider {__version__}")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="run | show")
-    run = verbs.add_parser("run", help="serve a virtual node until told to stop")
-    show = verbs.add_parser("show", help="print the cloud request that Pods and Jobs in a file would make")
-    show.add_argument("manifests", nargs="+", metavar="FILE.yaml", help="manifests; - for standard input")
-    for verb in (run, show):
-        verb.add_argument("--config", metavar="FILE", help="TOML file with settings (VK_CONFIG)")
-        _add_settings(verb)
-    return top
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    for name, about in config.settings().items():
-        default = about["default"]
-        text = str(about["text"]).replace("%", "%%")
-        shown = "" if default in ("", (), {}, False) else f"; default {default}"
-        names = [config.flag_of(name)]
-        options: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-        if about["is_switch"]:
-            options |= {"nargs": "?", "const": "true", "metavar": "true|false"}
-        else:
-            options["metavar"] = name.rpartition("_")[2].upper()
-        parser.add_argument(*names, help=f"{text}{shown} ({', '.join(about['env'])})", **options)

@@ -13,8 +13,9 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
+from vk_provider.eci_names import id_fault, is_placeholder, region_fault
 from vk_provider.errors import ConfigError
 from vk_provider.model import quantity
 
@@ -25,13 +26,30 @@ _LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
 Parse = Callable[[Any], Any]
 """Turns what stood in a flag, a variable or the file into the value; raises ValueError with advice."""
 
+MOST_VSWITCHES, MOST_SECURITY_GROUPS = 10, 5  # eci.md 2.1
 
+AnyParse = TypeVar("AnyParse", bound=Parse)
+_METAVARS: dict[Parse, str] = {}
+
+
+def _takes(metavar: str) -> Callable[[AnyParse], AnyParse]:
+    """Says how the help shows a value of this type."""
+
+    def mark(parse: AnyParse) -> AnyParse:
+        _METAVARS[parse] = metavar
+        return parse
+
+    return mark
+
+
+@_takes("TEXT")
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise ValueError("expected text")  # noqa: TRY004 - one error kind for one report
     return raw.strip()
 
 
+@_takes("NAME")
 def _node_name(raw: Any) -> str:
     name = _text(raw)
     if len(name) > 253 or not _NAME.match(name):
@@ -40,6 +58,7 @@ def _node_name(raw: Any) -> str:
 
 
 def _integer(least: int, most: int) -> Parse:
+    @_takes("N")
     def parse(raw: Any) -> int:
         if isinstance(raw, bool) or not re.fullmatch(r"-?\d+", str(raw).strip()):
             raise ValueError(f"expected a whole number from {least} to {most}")
@@ -52,6 +71,7 @@ def _integer(least: int, most: int) -> Parse:
 
 
 def _seconds(least: float, most: float) -> Parse:
+    @_takes("SECONDS")
     def parse(raw: Any) -> float:
         try:
             number = float(raw) if not isinstance(raw, bool) else float("nan")
@@ -64,6 +84,18 @@ def _seconds(least: float, most: float) -> Parse:
     return parse
 
 
+@_takes("TEXT")
+def _tag(raw: Any) -> str:
+    """What stands in the tags of our instances. Source: eci.md 2.1."""
+    text = _text(raw)
+    if not text:
+        raise ValueError("must not be empty")
+    if "://" in text:
+        raise ValueError("holds a URL, which ECI does not allow in a tag; choose a plain name")
+    return text
+
+
+@_takes("true|false")
 def _flag(raw: Any) -> bool:
     if isinstance(raw, bool):
         return raw
@@ -75,6 +107,7 @@ def _flag(raw: Any) -> bool:
     raise ValueError("expected true or false")
 
 
+@_takes("A,B,…")
 def _list(raw: Any) -> tuple[str, ...]:
     parts = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
@@ -82,10 +115,35 @@ def _list(raw: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+@_takes("VSW-ID,VSW-ID,…")
+def _vswitches(raw: Any) -> tuple[str, ...]:
+    return _ids(_list(raw), "vsw", most=MOST_VSWITCHES, example="vsw-bp1xyz")
+
+
+@_takes("SG-ID")
+def _security_groups(raw: Any) -> str:
+    return ",".join(_ids(_list(raw), "sg", most=MOST_SECURITY_GROUPS, example="sg-bp1xyz"))
+
+
+@_takes("RG-ID")
+def _resource_group(raw: Any) -> str:
+    return "".join(_ids(_list(raw), "rg", most=1, example="rg-acfmxyz"))
+
+
+def _ids(ids: tuple[str, ...], prefix: str, *, most: int, example: str) -> tuple[str, ...]:
+    faults = [] if len(ids) <= most else [f"{len(ids)} are given, and ECI takes at most {most}"]
+    faults += [fault for each in ids if not is_placeholder(each) and (fault := id_fault(each, prefix, example=example))]
+    if faults:
+        raise ValueError("; ".join(faults))
+    return ids
+
+
+@_takes("IP,IP,…")
 def _addresses(raw: Any) -> tuple[str, ...]:
     return tuple(_address(part) for part in _list(raw))
 
 
+@_takes("IP")
 def _address(raw: Any) -> str:
     text = _text(raw)
     if not text:
@@ -96,6 +154,7 @@ def _address(raw: Any) -> str:
         raise ValueError("expected an IP address") from None
 
 
+@_takes("KEY=VALUE,…")
 def _labels(raw: Any) -> Mapping[str, str]:
     pairs = raw.items() if isinstance(raw, Mapping) else [part.partition("=")[::2] for part in _list(raw)]
     labels: dict[str, str] = {}
@@ -106,6 +165,7 @@ def _labels(raw: Any) -> Mapping[str, str]:
     return labels
 
 
+@_takes("CALL=N,…")
 def _limits(raw: Any) -> Mapping[str, int]:
     pairs = raw.items() if isinstance(raw, Mapping) else [part.partition("=")[::2] for part in _list(raw)]
     limits: dict[str, int] = {}
@@ -116,6 +176,7 @@ def _limits(raw: Any) -> Mapping[str, int]:
     return limits
 
 
+@_takes("NAMESPACE/NAME")
 def _object_name(raw: Any) -> str:
     text = _text(raw)
     if text and (text.count("/") != 1 or not all(_NAME.match(part) for part in text.split("/"))):
@@ -123,6 +184,7 @@ def _object_name(raw: Any) -> str:
     return text
 
 
+@_takes("QUANTITY")
 def _quantity(raw: Any) -> str:
     if quantity.parse(raw) <= 0:
         raise ValueError("expected more than nothing")
@@ -130,6 +192,7 @@ def _quantity(raw: Any) -> str:
 
 
 def _one_of(*words: str) -> Parse:
+    @_takes("|".join(words))
     def parse(raw: Any) -> str:
         word = _text(raw)
         by_lower = {known.lower(): known for known in words}
@@ -140,6 +203,22 @@ def _one_of(*words: str) -> Parse:
     return parse
 
 
+@_takes("HOST:PORT")
+def _listening(raw: Any) -> str:
+    """`host:port` or `:port`, with an IPv6 host in brackets."""
+    text = _text(raw)
+    host, _, port = text.rpartition(":")
+    if not text:
+        return ""
+    is_port = ":" in text and re.fullmatch(r"\d{1,5}", port) and int(port) <= 65535
+    if not is_port or (":" in host and not host.startswith("[")):
+        raise ValueError("expected host:port or :port, as 127.0.0.1:10261")
+    if host:
+        _address(host.strip("[]"))
+    return text
+
+
+@_takes("URL")
 def _url(raw: Any) -> str:
     text = _text(raw)
     if text and not re.match(r"^https?://[^/\s]+/?$", text):
@@ -148,10 +227,31 @@ def _url(raw: Any) -> str:
 
 
 def setting(
-    default: Any, parse: Parse, text: str, *, env: Sequence[str] = (), flag: str = "", secret: bool = False
+    default: Any,
+    parse: Parse,
+    text: str,
+    *,
+    env: Sequence[str] = (),
+    secret: bool = False,
+    section: str = "",
+    short: str = "",
+    metavar: str = "",
 ) -> Any:
-    """Declares one setting. text: what it means, its unit, and why the default is what it is."""
-    meta = {"parse": parse, "text": text, "env": tuple(env), "flag": flag, "secret": secret}
+    """Declares one setting.
+
+    text: what it means, its unit, and why the default is what it is. short: what it means in a few words, where those
+    of `text` up to its first stop are too many. section: heading in the help, for this and the settings after it.
+    metavar: how the help shows a value, where the type says too little.
+    """
+    meta = {
+        "parse": parse,
+        "text": text,
+        "env": tuple(env),
+        "secret": secret,
+        "section": section,
+        "short": short or re.split(r"[;,] |\. ", text, maxsplit=1)[0],
+        "metavar": metavar or _METAVARS[parse],
+    }
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=meta)
     return field(default=default, metadata=meta, repr=not secret)
@@ -167,13 +267,17 @@ class Config:
         _text,
         "kubeconfig file; empty inside a cluster, where the ServiceAccount serves",
         env=("KUBECONFIG",),
+        section="The cluster",
+        metavar="FILE",
     )
-    kube_context: str = setting("", _text, "context in the kubeconfig; empty = its current one")
+    kube_context: str = setting("", _text, "context in the kubeconfig; empty = its current one", metavar="NAME")
     cluster_name: str = setting(
         "default",
-        _text,
+        _tag,
         "what people call the cluster: shown as a tag of its instances, which are known by the cluster's own uid",
+        short="what people call the cluster; a tag of its instances",
         env=("ECI_CLUSTER_NAME", "ALIYUN_CLUSTERID"),
+        metavar="NAME",
     )
     cluster_dns: tuple[str, ...] = setting(
         (), _addresses, "addresses of the cluster's DNS, written into instances; empty = the cloud's own resolver"
@@ -183,12 +287,27 @@ class Config:
         "",
         _text,
         "what pods get as KUBERNETES_SERVICE_HOST, where the Service address cannot be reached from instances",
+        metavar="HOST",
     )
-    kubernetes_service_port: int = setting(0, _integer(0, 65535), "likewise the port; 0 = the Service's own")
+    kubernetes_service_port: int = setting(
+        0,
+        _integer(0, 65535),
+        "likewise the port; 0 = the Service's own",
+        short="what pods get as KUBERNETES_SERVICE_PORT",
+    )
+    cloud_expands_pod_ip: bool = setting(
+        False,
+        _flag,
+        "leave $(POD_IP) to the cloud, in commands, arguments and other variables: it has to replace such a name of a "
+        "variable with the pod's address, as Kubernetes does. Nothing says that ECI does; off = such pods are refused",
+    )
 
     # --- the node
     node_name: str = setting(
-        "virtual-kubelet", _node_name, "name of the virtual node; must stay the same over restarts"
+        "virtual-kubelet",
+        _node_name,
+        "name of the virtual node; must stay the same over restarts",
+        section="The node",
     )
     node_ip: str = setting(
         "",
@@ -217,9 +336,7 @@ class Config:
         env=("ECI_QUOTA_CPU",),
     )
     quota_memory: str = setting("20Ti", _quantity, "memory that the node offers", env=("ECI_QUOTA_MEMORY",))
-    quota_pods: int = setting(
-        5000, _integer(1, 100_000), "pods that the node offers", env=("ECI_QUOTA_POD",), flag="--quota-pods"
-    )
+    quota_pods: int = setting(5000, _integer(1, 100_000), "pods that the node offers", env=("ECI_QUOTA_POD",))
     quota_gpus: int = setting(0, _integer(0, 100_000), "nvidia.com/gpu that the node offers; 0 = none")
     adopt_node: bool = setting(
         False, _flag, "take over an existing Node of our name that we did not make; never true for a real machine"
@@ -228,6 +345,7 @@ class Config:
         "pending",
         _one_of("pending", "fail"),
         "DaemonSet pods that land here: stay pending with an event (quiet), or fail (their controller makes new ones)",
+        short="what becomes of DaemonSet pods that land here",
     )
 
     # --- the kubelet API
@@ -236,6 +354,7 @@ class Config:
         _integer(0, 65535),
         "port of the kubelet API; 0 = any free one. Metrics tools expect 10250",
         env=("KUBELET_PORT",),
+        section="The kubelet API",
     )
     kubelet_bind: str = setting("0.0.0.0", _address, "address that the kubelet API listens on")
     tls_cert_file: str = setting(
@@ -243,13 +362,15 @@ class Config:
         _text,
         "serving certificate of the kubelet API, PEM, read again when it changes; empty = see serving_certificate",
         env=("APISERVER_CERT_LOCATION",),
+        metavar="FILE",
     )
-    tls_key_file: str = setting("", _text, "its private key, PEM", env=("APISERVER_KEY_LOCATION",))
+    tls_key_file: str = setting("", _text, "its private key, PEM", env=("APISERVER_KEY_LOCATION",), metavar="FILE")
     serving_certificate: str = setting(
         "csr",
         _one_of("csr", "self-signed"),
         "without a file: csr = signed by the cluster for kubernetes.io/kubelet-serving and renewed, self-signed until "
         "somebody approves the request (kubectl certificate approve); self-signed = never asked for",
+        short="how it is signed where there is no file",
     )
     approve_own_certificate: bool = setting(
         False,
@@ -258,54 +379,106 @@ class Config:
         "any node; needs the rights that deploy/vk-provider.yaml shows as comments",
     )
     client_ca_file: str = setting(
-        "", _text, "CA of client certificates, PEM; empty = the cluster's, read from its ConfigMap"
+        "", _text, "CA of client certificates, PEM; empty = the cluster's, read from its ConfigMap", metavar="FILE"
     )
     insecure_kubelet_api: bool = setting(
         False, _flag, "answer everybody without asking who it is. For a laptop only: it gives away logs"
     )
 
+    health_address: str = setting(
+        "",
+        _listening,
+        "host:port at which /livez and /readyz answer probes over plain HTTP, without credentials; empty = nowhere, so "
+        "that several providers on one machine need not share a port out",
+        short="/livez and /readyz for probes; empty = off",
+    )
+
     # --- the cloud
-    eci_region: str = setting("", _text, "region, as cn-hangzhou", env=("ECI_REGION",))
+    eci_region: str = setting(
+        "",
+        _text,
+        "region, as cn-hangzhou",
+        env=("ECI_REGION",),
+        section="The cloud",
+        short="where instances run, as cn-hangzhou",
+        metavar="REGION",
+    )
+    eci_allow_unknown_region: bool = setting(
+        False,
+        _flag,
+        "take eci_region as it is, though this version does not know it: for regions newer than it",
+        short="also take a region that is newer than this version",
+    )
     eci_endpoint: str = setting(
         "", _url, "URL of the ECI API; empty = https://eci.<region>.aliyuncs.com", env=("ECI_ENDPOINT",)
     )
     eci_access_key: str = setting(
-        "", _text, "AccessKey id; empty = the default chain of credentials", env=("ECI_ACCESS_KEY",), secret=True
+        "",
+        _text,
+        "AccessKey id; empty = the default chain of credentials",
+        env=("ECI_ACCESS_KEY",),
+        secret=True,
+        metavar="ID",
     )
-    eci_secret_key: str = setting("", _text, "AccessKey secret", env=("ECI_SECRET_KEY",), secret=True)
-    eci_security_token: str = setting("", _text, "STS token that goes with them", secret=True)
-    eci_vswitch: tuple[str, ...] = setting((), _list, "vSwitches, in order of preference", env=("ECI_VSWITCH",))
-    eci_security_group: str = setting("", _text, "security group", env=("ECI_SECURITY_GROUP",))
-    eci_zone: str = setting("", _text, "zone; empty = chosen by the cloud")
-    eci_resource_group: str = setting("", _text, "resource group", env=("ALIYUN_RESOURCEGROUP_ID",))
-    eci_ram_role: str = setting("", _text, "RAM role of instances whose pod names none by annotation")
+    eci_secret_key: str = setting("", _text, "AccessKey secret", env=("ECI_SECRET_KEY",), secret=True, metavar="SECRET")
+    eci_security_token: str = setting("", _text, "STS token that goes with them", secret=True, metavar="TOKEN")
+    eci_vswitch: tuple[str, ...] = setting(
+        (),
+        _vswitches,
+        "vSwitches, in order of preference; none = the region's default",
+        env=("ECI_VSWITCH",),
+        short="vSwitches, in order of preference",
+    )
+    eci_security_group: str = setting(
+        "",
+        _security_groups,
+        "security group, or up to five separated by commas; empty = the region's default",
+        env=("ECI_SECURITY_GROUP",),
+    )
+    eci_zone: str = setting(
+        "", _text, "zone; empty = chosen by the cloud", short="zone, as cn-hangzhou-i", metavar="ZONE"
+    )
+    eci_resource_group: str = setting(
+        "", _resource_group, "resource group", env=("ALIYUN_RESOURCEGROUP_ID",), metavar="RG-ID"
+    )
+    eci_ram_role: str = setting("", _text, "RAM role of instances whose pod names none by annotation", metavar="NAME")
     eci_spot_strategy: str = setting(
         "NoSpot",
         _one_of("NoSpot", "SpotAsPriceGo"),
-        "for pods that say nothing of it by annotation; a price limit only a pod can set, for it goes by size",
+        "spot instances for pods whose annotations say nothing of them; a price limit only a pod can set, for it goes "
+        "by size",
     )
     eci_gpu_instance_type: tuple[str, ...] = setting(
-        (), _list, "ECS types, in order of preference, for pods that ask for GPUs and name no type; empty = refused"
+        (),
+        _list,
+        "ECS types, in order of preference, for pods that ask for GPUs and name no type; empty = refused",
+        short="ECS types for pods that ask for GPUs and name no type",
+        metavar="TYPE,TYPE,…",
     )
     eci_cpu_architecture: str = setting(
-        "amd64", _one_of("amd64", "arm64"), "of the node and of instances whose pod insists on none"
+        "amd64", _one_of("amd64", "arm64"), "architecture of the node and of instances whose pod insists on none"
     )
     eci_profile: str = setting(
         "kube-system/eci-profile",
         _object_name,
         "ConfigMap namespace/name with the network and with selectors, as the vendor's node has it; read again when it "
         "changes; empty = none",
+        short="ConfigMap with the network and with selectors",
     )
 
     eci_calls_per_minute: Mapping[str, int] = setting(
         {},
         _limits,
         "limits that a ticket has raised, as CreateContainerGroup=3000,DeleteContainerGroup=3000; others as published",
+        short="calls of ECI a minute, where a ticket has raised the limit",
     )
 
     # --- pace
     poll_interval_s: float = setting(
-        2.0, _seconds(0.1, 60), "seconds between two looks for changes in the cloud; a status is at most so much late"
+        2.0,
+        _seconds(0.1, 60),
+        "seconds between two looks for changes in the cloud; a status is at most so much late",
+        section="Pace",
     )
     sweep_interval_s: float = setting(
         120.0, _seconds(1, 3600), "seconds between two full counts, which find lost and orphaned instances"
@@ -319,13 +492,16 @@ class Config:
         "bring changes of ConfigMaps, Secrets and labels, and renewed tokens, to the files of running instances. It is "
         "not known whether ECI restarts containers for that; off = files stay as they were, and tokens expire. Per "
         'pod: annotation virtual-kubelet.io/live-configuration: "false"',
+        short="bring changes of ConfigMaps, Secrets and labels into running instances",
     )
     workers: int = setting(
         128, _integer(1, 1000), "pods worked on at the same time; half of them at most may be at a create call"
     )
 
     # --- the log
-    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
+    log_level: str = setting(
+        "info", _one_of("debug", "info", "warning", "error"), "how much is logged", section="The log"
+    )
     log_format: str = setting("text", _one_of("text", "json"), "shape of a log line")
 
     @property
@@ -336,7 +512,13 @@ class Config:
 
 
 def flag_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    """Raises KeyError for a name that is no setting, so that no message can name a flag that does not exist."""
+    return "--" + _FIELDS[name].name.replace("_", "-")
+
+
+def named(name: str) -> str:
+    """The flag and the best-known variable, as messages name a setting: `--eci-access-key / ECI_ACCESS_KEY`."""
+    return f"{flag_of(name)} / {env_names(name)[:2][-1]}"
 
 
 def env_names(name: str) -> tuple[str, ...]:
@@ -349,18 +531,22 @@ _FIELDS = {each.name: each for each in fields(Config)}
 
 
 def settings() -> Mapping[str, Mapping[str, Any]]:
-    """name → {text, default, env, secret}: for the help text and the README."""
+    """name → {text, short, section, metavar, default, env, secret, is_switch, is_list}: for the help text."""
     default = Config()
-    return {
-        name: {
-            "text": each.metadata["text"],
-            "default": getattr(default, name),
+    found: dict[str, Mapping[str, Any]] = {}
+    section = ""
+    for name, each in _FIELDS.items():
+        value = getattr(default, name)
+        section = each.metadata["section"] or section
+        found[name] = {
+            **{key: each.metadata[key] for key in ("text", "short", "metavar", "secret")},
+            "section": section,
+            "default": value,
             "env": env_names(name),
-            "secret": each.metadata["secret"],
-            "is_switch": isinstance(getattr(default, name), bool),
+            "is_switch": isinstance(value, bool),
+            "is_list": isinstance(value, tuple | dict),
         }
-        for name, each in _FIELDS.items()
-    }
+    return found
 
 
 def parse(
@@ -378,15 +564,50 @@ def parse(
         if found is None:
             continue
         raw, where = found
+        shown = where if each.metadata["secret"] else f"{where} = {raw!r}"
         try:
             chosen[name] = each.metadata["parse"](raw)
         except ValueError as error:
-            shown = "" if each.metadata["secret"] else f" = {raw!r}"
-            faults.append(f"{where}{shown}: {error}")
+            faults.append(f"{shown}: {error}")
+            continue
+        if any(is_placeholder(text) for text in _texts(chosen[name])):
+            faults.append(f"{shown}: this is a placeholder; write {_PLACEHOLDER_ADVICE.get(name, 'the real value')}")
+    faults += _misspelt(env)
     faults += _mixed(chosen)
     if faults:
         raise ConfigError(faults)
     return Config(**_completed(chosen))
+
+
+_PLACEHOLDER_ADVICE = {
+    "eci_region": "a region, for example cn-hangzhou",
+    "eci_vswitch": "the ids of your vSwitches, which the VPC console shows (vsw-bp1…), or leave it out",
+    "eci_security_group": "the id of your security group, which the ECS console shows (sg-bp1…), or leave it out",
+    "cluster_name": "a name that is unique among the clusters of your account",
+    "eci_access_key": "your AccessKey id, or leave it out for the default chain of credentials",
+    "eci_secret_key": "the secret of your AccessKey, or leave it out for the default chain of credentials",
+}
+
+
+def _texts(value: Any) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
+
+
+def _misspelt(env: Mapping[str, str]) -> list[str]:
+    """Variables that are nearly ours. Others that begin with VK_ are other people's, such as Vulkan's."""
+    known = {variable for name in _FIELDS for variable in env_names(name) if variable.startswith("VK_")}
+    faults = []
+    for variable in sorted(env):
+        if variable.startswith("VK_") and variable not in {*known, "VK_CONFIG"}:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.9)
+            faults += [f"environment variable {variable}: unknown; did you mean {near[0]}?"] if near else []
+    return faults
+
+
+def stated(name: str, *, flags: Mapping[str, Any], env: Mapping[str, str], toml: str | None = None) -> str:
+    """What is said of one setting, be the others right or wrong; empty = nothing that is a text."""
+    found = _raw(name, flags, env, _table(toml, "", []), "")
+    return found[0] if found is not None and isinstance(found[0], str) else ""
 
 
 def _raw(
@@ -430,6 +651,20 @@ def _mixed(chosen: Mapping[str, Any]) -> list[str]:
         faults.append("--serving-certificate: --tls-cert-file says what to serve with; leave one of the two out")
     if not chosen.get("eci_region") and not chosen.get("eci_endpoint"):
         faults.append("--eci-region: say in which region to run; set ECI_REGION, for example cn-hangzhou")
+    faults += _misplaced(chosen)
+    return faults
+
+
+def _misplaced(chosen: Mapping[str, Any]) -> list[str]:
+    """Regions and zones that do not exist."""
+    region, zone = chosen.get("eci_region") or "", chosen.get("eci_zone") or ""
+    if not region or is_placeholder(region):
+        return []
+    faults = []
+    if not chosen.get("eci_allow_unknown_region") and (fault := region_fault(region)):
+        faults.append(f"{flag_of('eci_region')}: {fault}; if it is newer, set {flag_of('eci_allow_unknown_region')}")
+    if zone and not is_placeholder(zone) and not zone.startswith(region):
+        faults.append(f"{flag_of('eci_zone')}: {zone} is not in {region}, whose zones are named {region}-…")
     return faults
 
 

@@ -30,6 +30,14 @@ class ConfigError(ProviderError):
         super().__init__("\n".join(self.faults))
 
 
+class ManifestError(ProviderError):
+    """Files given to `vk-provider show` are no manifests; exit code 2. `faults`: one line each, all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
 # --- pods -----------------------------------------------------------------------------------------------------------
 
 
@@ -69,7 +77,7 @@ class PodNotReady(ProviderError):
     event_reason: `FailedMount` for a volume, `Failed` for a container's environment.
     waiting_reason: what the container shows meanwhile, `CreateContainerConfigError` or `ContainerCreating`.
     container: the container it concerns; empty for a volume.
-    Source: kubelet-contract c.2, S12.
+    Source: kubelet.md c.2, S12.
     """
 
     retryable = True
@@ -102,6 +110,20 @@ class KubeUnavailable(KubeError):
     """No answer, 429 or 5xx: try again after `retry_after_s` or by back-off."""
 
     retryable = True
+
+
+MALFORMED = "MalformedAnswer"  # a reason of ours
+
+
+class MalformedAnswer(KubeUnavailable):
+    """What came is not what the API promises: it proves nothing, and asking again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=MALFORMED)
+
+
+class VersionsWentBack(KubeUnavailable):
+    """What came is older than what the server has told before: it lags behind, or was restored from a backup."""
 
 
 class NotFound(KubeError):

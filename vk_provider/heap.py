@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+from collections.abc import Callable
+
+from vk_provider.retry_loop import retry_loop
 
 EVERY_S = 15.0  # a few milliseconds each
 
@@ -16,6 +19,10 @@ EVERY_S = 15.0  # a few milliseconds each
 async def keep_trimmed() -> None:
     """Until cancelled; returns at once with another C library, as musl, which does so by itself."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(EVERY_S)
-        trim(0)
+    if trim is not None:
+        await retry_loop(lambda: _trim(trim), name="heap")
+
+
+async def _trim(trim: Callable[[int], object]) -> None:
+    await asyncio.sleep(EVERY_S)
+    trim(0)

@@ -2,7 +2,7 @@
 
 Rules: label names are fixed when a metric is made; a metric holds at most `MAX_SERIES` label sets, so that a value that
 somebody outside may choose cannot fill the memory; every call is safe from any thread.
-Source: prometheus.io/docs/instrumenting/exposition_formats; kubelet-contract h.3.
+Source: prometheus.io/docs/instrumenting/exposition_formats; kubelet.md h.3.
 """
 
 from __future__ import annotations

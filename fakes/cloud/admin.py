@@ -2,6 +2,7 @@
 
 | call                        | body                                | does                                           |
 |-----------------------------|-------------------------------------|------------------------------------------------|
+| GET /_admin/runtime         |                                     | how containers are run, for people             |
 | GET /_admin/state           |                                     | groups with their bills, quota, clock, faults  |
 | GET /_admin/journal[?since] |                                     | calls and status changes after entry `since`   |
 | GET /_admin/bill[?group]    |                                     | bills of all groups ever, or of one; their sum |
@@ -39,12 +40,16 @@ Change = Callable[["Admin", Any], Json]
 
 
 class Admin:
-    def __init__(self, server: Server) -> None:
+    """containers: for people, how containers are run."""
+
+    def __init__(self, server: Server, containers: str) -> None:
         self._server = server
+        self._containers = containers
         self._service = server.service
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.get("/_admin/runtime", self._local(self._runtime)),
             web.get("/_admin/state", self._local(self._state)),
             web.get("/_admin/journal", self._local(self._journal)),
             web.get("/_admin/bill", self._local(self._bill)),
@@ -72,6 +77,9 @@ class Admin:
                 return web.json_response({"error": error.message}, status=error.status)
 
         return handler
+
+    async def _runtime(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"containers": self._containers})
 
     async def _state(self, _: web.Request) -> web.StreamResponse:
         now = self._service.clock.now()

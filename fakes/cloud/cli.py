@@ -15,28 +15,34 @@ from pathlib import Path
 
 from aiohttp import web
 
-from fakes.cloud import images, scenario, tmpfs
+from fakes.cloud import images, isolation, scenario, tmpfs
 from fakes.cloud.admin import Admin
 from fakes.cloud.clock import Clock, Timers
 from fakes.cloud.faults import Faults
 from fakes.cloud.journal import Journal
+from fakes.cloud.launcher import Launcher
 from fakes.cloud.lifecycle import Settings
 from fakes.cloud.limits import RateLimits
+from fakes.cloud.memory import Memory
 from fakes.cloud.network import Network
 from fakes.cloud.runtime import Runtime
 from fakes.cloud.runtime_process import ProcessRuntime
 from fakes.cloud.runtime_simulated import SimulatedRuntime
-from fakes.cloud.sandbox import working_bubblewrap
 from fakes.cloud.server import MAX_BODY_BYTES, MAX_LINE_BYTES, Server
 from fakes.cloud.service import Service
 from fakes.cloud.signature import Credential, Verifier
 from fakes.cloud.store import CIDR
+from fakes.startup import port, told
 
 _PREFIX = "fake-eci-"
 _NETWORK_HELP = (
     "runtime process: netns gives each group a network of its own, so that its address can be dialled from this "
     "machine; host leaves the address on paper and runs containers on this machine's network; auto is netns where "
     "this user may have it (default: %(default)s)"
+)
+_SANDBOX_HELP = (
+    "runtime process: namespaces of its own for each container, where this user may have them; without, plain "
+    "processes, for root of users without rights"
 )
 
 
@@ -58,6 +64,7 @@ class Options:
     speed: float = 1.0
     rate_limits: bool = True
     sandbox: bool = True
+    control_groups: bool = True  # of memory, where they can be had
     state_dir: Path | None = None
     journal: Path | None = None
     clock: Clock | None = None
@@ -72,12 +79,13 @@ class Cloud:
     service: Service
     server: Server
     network: Network | None  # None: the groups' addresses are on paper only
+    containers: str  # how they are run, for people
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
+    add("--port", type=port, default=0, help="port to listen on; 0 takes any free one (default: %(default)s)")
     add("--runtime", choices=("simulated", "process"), default="simulated", help="what runs containers")
     add("--images", type=Path, metavar="FILE", help="TOML: what image names stand for (runtime process)")
     add("--scenario", type=Path, metavar="FILE", help="TOML: what containers do (runtime simulated)")
@@ -92,7 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speed", type=float, default=1.0, metavar="X", help="the clock runs X times as fast (default: %(default)g)")
     add("--rate-limits", action=argparse.BooleanOptionalAction, default=True, help="the API's calls per minute")
     add("--service-events", action="store_true", help="also the platform's own events, beside the kubelet's")
-    add("--sandbox", action=argparse.BooleanOptionalAction, default=True, help="use bubblewrap where it is installed")
+    add(
+        "--sandbox",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="runtime process: namespaces where they can be had",
+    )
     add("--state-dir", type=Path, metavar="DIR", help="logs and volumes (default: temporary, removed at the end)")
     add("--journal", type=Path, metavar="FILE", help="append every call and status change, one JSON object a line")
     add("--ready-file", type=Path, metavar="FILE", help='written when ready: {"endpoint": ...}')
@@ -102,7 +115,9 @@ async def serve(args: argparse.Namespace) -> None:
     """Run until cancelled. Raises SystemExit with a message when a file or a value cannot be used."""
     try:
         options = _options(args)
-    except (OSError, images.ImagesError, scenario.ScenarioError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except (UnicodeDecodeError, images.ImagesError, scenario.ScenarioError) as error:
         raise SystemExit(f"fakes cloud: {error}") from error
     try:
         async with run(options) as cloud:
@@ -111,8 +126,11 @@ async def serve(args: argparse.Namespace) -> None:
                 draft.write_text(json.dumps({"endpoint": cloud.endpoint}) + "\n")
                 draft.replace(args.ready_file)
             print(f"fake ECI cloud (stand-in for local use) listening on {cloud.endpoint}", flush=True)
+            print(f"how containers run: {cloud.containers}", flush=True)
             await asyncio.Event().wait()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SystemExit(f"fakes cloud: {told(error, host=args.host, port=args.port)}") from error
+    except ValueError as error:
         raise SystemExit(f"fakes cloud: {error}") from error
 
 
@@ -121,7 +139,6 @@ async def run(options: Options) -> AsyncIterator[Cloud]:
     """A fake cloud, listening while the context lasts. Nothing of it survives the end, nor a killed process."""
     _raise_file_limit()
     async with AsyncExitStack() as stack:
-        state_dir = options.state_dir or _temporary_directory(stack)
         clock = options.clock or Clock(speed=options.speed)
         timers = Timers(clock)
         journal = Journal(clock, options.journal)
@@ -129,8 +146,7 @@ async def run(options: Options) -> AsyncIterator[Cloud]:
         network = _network(options)
         if network:
             stack.callback(network.close)
-        runtime = _runtime(options, clock, timers, state_dir, network)
-        stack.push_async_callback(runtime.close)
+        runtime, containers = await _runtime(options, clock, timers, stack, network)
         service = Service(
             timers,
             runtime,
@@ -144,12 +160,12 @@ async def run(options: Options) -> AsyncIterator[Cloud]:
         server = Server(service, verifier, limits=RateLimits(enabled=options.rate_limits), faults=Faults())
         ticking = asyncio.create_task(timers.run())
         stack.push_async_callback(_cancel, ticking)
-        runner = _web_runner(server)
+        runner = _web_runner(server, containers)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await site.start()
-        yield Cloud(f"http://{options.host}:{runner.addresses[0][1]}", service, server, network)
+        yield Cloud(f"http://{options.host}:{runner.addresses[0][1]}", service, server, network, containers)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -157,9 +173,9 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _web_runner(server: Server) -> web.AppRunner:
+def _web_runner(server: Server, containers: str) -> web.AppRunner:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.add_routes([*server.routes(), *Admin(server).routes()])
+    app.add_routes([*server.routes(), *Admin(server, containers).routes()])
     return web.AppRunner(
         app,
         access_log=None,
@@ -183,16 +199,46 @@ def _network(options: Options) -> Network | None:
         return None
 
 
-def _runtime(options: Options, clock: Clock, timers: Timers, state_dir: Path, network: Network | None) -> Runtime:
+async def _runtime(
+    options: Options, clock: Clock, timers: Timers, stack: AsyncExitStack, network: Network | None
+) -> tuple[Runtime, str]:
+    """The runtime, to be closed with the stack, and for people how it runs containers. Raises OSError."""
+    state_dir = options.state_dir or _temporary_directory(stack)
     if options.runtime == "simulated":
-        return SimulatedRuntime(timers, scenario.load(options.scenario))
+        return SimulatedRuntime(timers, scenario.load(options.scenario)), "simulated: no command is run"
+    launcher = Launcher()
+    stack.callback(launcher.close)
+    try:
+        kept_apart = await isolation.choose(launcher, state_dir / "empty", sandbox=options.sandbox)
+    except isolation.Impossible as error:
+        raise OSError(str(error)) from error
+    if kept_apart.users is not None and not _is_open(state_dir):
+        state_dir = _temporary_directory(stack)  # where users without rights can go
+        state_dir.chmod(0o711)
     known = [*images.load(options.images), *images.built_in(state_dir / "bin")]
-    bwrap = working_bubblewrap() if options.sandbox else None
-    if options.sandbox and bwrap is None:
-        print(
-            "fakes cloud: bubblewrap is not there or does not work; containers run as plain processes", file=sys.stderr
-        )
-    return ProcessRuntime(clock, known, state_dir, bwrap=bwrap, network=network)
+    runtime = ProcessRuntime(
+        clock,
+        known,
+        state_dir,
+        launcher=launcher,
+        isolation=kept_apart,
+        network=network,
+        memory=_memory() if options.control_groups else None,
+    )
+    stack.push_async_callback(runtime.close)
+    return runtime, kept_apart.describe()
+
+
+def _memory() -> Memory | None:
+    try:
+        return Memory()
+    except OSError:
+        return None
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may go there."""
+    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.resolve().parents))
 
 
 def _options(args: argparse.Namespace) -> Options:

@@ -222,6 +222,7 @@ class Containers:
 
     def _started(self, group: Group, container: Container, now: float) -> None:
         self._move(container, "started")
+        container.unhealthy = False
         container.started_at = now
         container.reason = container.message = ""
         _count_run(container)
@@ -257,9 +258,14 @@ class Containers:
         forgiven = now - container.backoff_from > BACKOFF_FORGIVEN_S
         delay = 0.0 if forgiven else container.backoff_s
         turn = container.turn
+        # A kubelet restarts what it has killed itself in one go, and counts the run before it, of which there is none
+        # the first time.
+        is_counted = not container.unhealthy or container.previous is not None
 
         def again(when: float) -> None:
-            if container.turn == turn:
+            if container.turn == turn and not is_counted:
+                self._begin(group, container, when)
+            elif container.turn == turn:
                 first = forgiven or not container.backoff_s
                 container.backoff_s = BACKOFF_FIRST_S if first else min(container.backoff_s * 2, BACKOFF_MAX_S)
                 container.backoff_from = when

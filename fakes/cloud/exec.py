@@ -1,112 +1,136 @@
-"""Commands inside a running container: its namespaces are entered with nsenter, its variables and directory given.
+"""Commands inside a running container, with just its own first process's rights, view and limits.
 
-Both forms end with the container, since what they start lives in its PID namespace.
+All forms end with the container.
 """
 
 import asyncio
 import fcntl
 import os
-import shutil
-import signal
 import struct
-import subprocess
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from fakes.cloud.errors import ApiError
-from fakes.cloud.metrics import children
+from fakes.cloud.isolation import Isolation
+from fakes.cloud.launcher import Failure, Launcher, Program
+from fakes.cloud.network import Link
+from fakes.cloud.process import Holder, Process, end_all
 from fakes.cloud.runtime import ExecResult
-from fakes.cloud.sandbox import Sandbox, become, rewrite
+from fakes.cloud.sandbox import Sandbox
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 STDOUT, STDERR = 1, 2
+_PIECE_BYTES = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Where to go. pid: the container's first process, as this machine numbers it. linked: it has its own network."""
+    """Where to go: the run of a container, and all by which it was started."""
 
-    pid: int
+    launcher: Launcher
+    process: Process
     box: Sandbox
-    sandboxed: bool
-    linked: bool
-
-    def arguments(self, command: Sequence[str], *, tty: bool) -> list[str]:
-        """The words to run on this machine. With tty, standard input becomes the command's own terminal."""
-        setsid = [_program("setsid"), "--ctty"] if tty else []
-        network = ["--net"] if self.linked else []
-        enter = [_program("nsenter"), "--target", str(self.pid)] if self.sandboxed or self.linked else []
-        if not self.sandboxed:
-            there = [*enter, *network, "--"] if self.linked else []
-            return [*there, *setsid, *(rewrite(word, self.box.mounts) for word in command)]
-        own = ["--user", "--preserve-credentials"] if self._has_user_namespace() else []
-        view = ["--mount", "--ipc", "--uts", *network, "--wd"]
-        words = [*become(self.box), *command]
-        if not tty:
-            return [*enter, *own, *view, "--pid", "--", *words]
-        # A shell sets its terminal's process group, so the session has to begin among the container's own PIDs, but
-        # with this machine's setsid, since an image may have none.
-        first = [] if os.geteuid() == 0 else own
-        return [*enter, *first, "--pid", "--", *setsid, *enter, *([] if first else own), *view, "--", *words]
-
-    def environment(self) -> dict[str, str]:
-        if self.sandboxed:
-            return dict(self.box.environment)
-        return {name: rewrite(value, self.box.mounts) for name, value in self.box.environment.items()}
-
-    def _has_user_namespace(self) -> bool:
-        return Path(f"/proc/{self.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
+    isolation: Isolation
+    link: Link | None
+    holder: Holder | None
+    user: int | None
 
 
-def _program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        raise ApiError("InternalError", f"This stand-in needs {name} (util-linux) to run commands.", 500)
-    return path
+class _Command:
+    """One command; `ended` gets its exit code. Raises ApiError where it cannot begin."""
+
+    def __init__(self, inside: Inside) -> None:
+        loop = asyncio.get_running_loop()
+        self._inside = inside
+        self._began: asyncio.Future[Failure | None] = loop.create_future()
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self.terminal = -1
+        self._program = Program(on_started=self._started, on_exit=self._exited, on_terminal=self._keep_terminal)
+
+    async def start(self, words: Sequence[str], stdio: Sequence[int], *, tty: bool) -> None:
+        inside = self._inside
+        box = replace(inside.box, terminal=tty)
+        request = inside.isolation.enter(box, words, linked=inside.link is not None, user=inside.user)
+        files: dict[str, int] = {}
+        opened: list[int] = []
+        try:
+            if inside.isolation.is_sandboxed:
+                opened.append(inside.process.open_handle())
+                files["container"] = opened[-1]
+                if inside.holder is not None:
+                    opened.append(inside.holder.open_handle())
+                    files["holder"] = opened[-1]
+            elif inside.link is not None:
+                files["network"] = inside.link.namespace
+            inside.launcher.start({**request, "files": list(files)}, 0, [*stdio, *files.values()], self._program)
+        except OSError as error:
+            raise ApiError("InternalError", f"{_EXEC_FAILED}{error}", 500) from error
+        finally:
+            for file in opened:
+                os.close(file)
+        inside.process.entered.add(self._program)
+        try:
+            failure = await asyncio.shield(self._began)
+        except BaseException:
+            self.kill()
+            raise
+        if failure is not None:
+            raise ApiError("InternalError", f"{_EXEC_FAILED}{failure.message}", 500)
+
+    def kill(self) -> None:
+        end_all(self._program)
+
+    def _started(self) -> None:
+        if not self._began.done():
+            self._began.set_result(None)
+
+    def _exited(self, code: int, failure: Failure | None) -> None:
+        self._inside.process.entered.discard(self._program)
+        if not self._began.done():
+            self._began.set_result(failure)
+        self.ended.set_result(128 - code if code < 0 else code)
+
+    def _keep_terminal(self, file: int) -> None:
+        self.terminal = file
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End a command and all it started; it may have left its session.
-
-    Each is stopped before its children are read: of one that dies the kernel shows none, and they would live on.
-    """
-    if process.returncode is not None:
-        return
-    found, waiting = [], [process.pid]
-    while waiting:
-        pid = waiting.pop()
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-            found.append(pid)
-            waiting += children(pid)
-    for pid in found:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+_EXEC_FAILED = (
+    'failed to exec in container: failed to start exec "0": OCI runtime exec failed: exec failed: '
+    "unable to start container process: "
+)
 
 
 async def run(inside: Inside, command: Sequence[str], *, timeout_s: float) -> ExecResult:
     """Run to the end; stdout and stderr as one text of at most 1 MiB. Raises ApiError when it takes too long."""
-    process = await asyncio.create_subprocess_exec(
-        *inside.arguments(command, tty=False),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=inside.environment(),
-        start_new_session=True,
-    )
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    reading, output = os.pipe2(os.O_CLOEXEC)
+    _give(inside, output)
+    running = _Command(inside)
+    kept = bytearray()
+
+    def keep(data: bytes) -> None:
+        if len(kept) < OUTPUT_LIMIT_BYTES:
+            kept.extend(data)
+
+    reader = _Reader(reading, keep)
     try:
-        async with asyncio.timeout(timeout_s):
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        raise ApiError("InternalError", f"The command did not end within {timeout_s:g} s.", 500) from error
+        try:
+            async with asyncio.timeout(timeout_s):
+                try:
+                    await running.start(command, [null, output, output], tty=False)
+                finally:
+                    os.close(null)
+                    os.close(output)
+                await reader.done
+                code = await asyncio.shield(running.ended)
+        except TimeoutError as error:
+            raise ApiError("InternalError", f"The command did not end within {timeout_s:g} s.", 500) from error
+        return ExecResult(code, bytes(kept[:OUTPUT_LIMIT_BYTES]))
     finally:
-        if process.returncode is None:
-            _kill(process)
-            await process.wait()
-    return ExecResult(_code(process.returncode or 0), output[:OUTPUT_LIMIT_BYTES])
+        running.kill()
+        reader.close()
 
 
 async def stream(inside: Inside, command: Sequence[str], *, tty: bool, stdin: bool) -> "_Piped | _Terminal":
@@ -116,106 +140,165 @@ async def stream(inside: Inside, command: Sequence[str], *, tty: bool, stdin: bo
     return await _Piped.start(inside, command, stdin=stdin)
 
 
-class _Piped:
-    """Three pipes; stdout and stderr apart."""
+def _give(inside: Inside, *files: int) -> None:
+    """Let the container's user open these by name, as /dev/stdout."""
+    if os.geteuid() == 0:
+        for file in files:
+            os.fchown(file, inside.box.uid if inside.user is None else inside.user, -1)
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._chunks: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(maxsize=8)
-        self._open = 2
-        self._readers: list[asyncio.Task[None]] = []
+
+class _Reader:
+    """Reads a descriptor, which is its own, from the event loop to its end; `done` is a future for that."""
+
+    def __init__(self, file: int, take: Callable[[bytes], None]) -> None:
+        self._file = file
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(file, False)
+        self._loop.add_reader(file, self._read)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._file, _PIECE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._take(data)
+        else:
+            self.close()
+
+    def pause(self) -> None:
+        if self._file >= 0:
+            self._loop.remove_reader(self._file)
+
+    def resume(self) -> None:
+        if self._file >= 0:
+            self._loop.add_reader(self._file, self._read)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self._loop.remove_reader(self._file)
+            os.close(self._file)
+            self._file = -1
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class _Piped:
+    """Two or three pipes; stdout and stderr apart."""
+
+    def __init__(self, running: _Command, reading: dict[int, int], writing: int) -> None:
+        self._running = running
+        self._writing = writing
+        self._chunks: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        self._readers = {
+            channel: _Reader(file, lambda data, channel=channel: self._put(channel, data))  # type: ignore[misc]
+            for channel, file in reading.items()
+        }
+        self._open = len(self._readers)
+        for reader in self._readers.values():
+            reader.done.add_done_callback(self._closed)
 
     @classmethod
     async def start(cls, inside: Inside, command: Sequence[str], *, stdin: bool) -> "_Piped":
-        process = await asyncio.create_subprocess_exec(
-            *inside.arguments(command, tty=False),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=inside.environment(),
-            start_new_session=True,
-        )
-        piped = cls(process)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        piped._readers = [
-            asyncio.create_task(piped._pump(STDOUT, process.stdout)),
-            asyncio.create_task(piped._pump(STDERR, process.stderr)),
-        ]
+        out, out_end = os.pipe2(os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_CLOEXEC)
+        source, writing = os.pipe2(os.O_CLOEXEC) if stdin else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1)
+        _give(inside, out_end, err_end, *([source] if stdin else []))
+        if writing >= 0:
+            os.set_blocking(writing, False)
+        running = _Command(inside)
+        piped = cls(running, {STDOUT: out, STDERR: err}, writing)
+        try:
+            await running.start(command, [source, out_end, err_end], tty=False)
+        except BaseException:
+            piped.kill()
+            raise
+        finally:
+            for file in (source, out_end, err_end):
+                os.close(file)
         return piped
 
-    async def _pump(self, channel: int, reader: asyncio.StreamReader) -> None:
-        while data := await reader.read(32 << 10):
-            await self._chunks.put((channel, data))
+    def _put(self, channel: int, data: bytes) -> None:
+        self._chunks.put_nowait((channel, data))
+        if self._chunks.qsize() >= 8:
+            for reader in self._readers.values():
+                reader.pause()
+
+    def _closed(self, _: asyncio.Future[None]) -> None:
         self._open -= 1
         if not self._open:
-            await self._chunks.put(None)
+            self._chunks.put_nowait(None)
 
     async def read(self) -> tuple[int, bytes] | None:
-        return await self._chunks.get()
+        chunk = await self._chunks.get()
+        if self._chunks.qsize() < 4:
+            for reader in self._readers.values():
+                reader.resume()
+        return chunk
 
     async def write(self, data: bytes) -> None:
-        if self._process.stdin is not None:
+        while data and self._writing >= 0:
             try:
-                self._process.stdin.write(data)
-                await self._process.stdin.drain()
-            except (BrokenPipeError, ConnectionResetError):
+                data = data[os.write(self._writing, data) :]
+            except BlockingIOError:
+                await _writable(self._writing)
+            except BrokenPipeError:
                 self.close_stdin()
 
     def close_stdin(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
 
     def resize(self, *, columns: int, rows: int) -> None:
         """Pipes have no size."""
 
     async def wait(self) -> int:
-        code = await self._process.wait()
-        await asyncio.gather(*self._readers)
-        return _code(code)
+        return await asyncio.shield(self._running.ended)
 
     def kill(self) -> None:
-        _kill(self._process)
-        for reader in self._readers:
-            reader.cancel()
+        self._running.kill()
+        self.close_stdin()
         while not self._chunks.empty():
             self._chunks.get_nowait()
+        for reader in self._readers.values():
+            reader.close()
         self._chunks.put_nowait(None)  # whoever reads shall not wait for ever
 
 
 class _Terminal:
     """One pseudo-terminal; everything is channel 1."""
 
-    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
-        self._process = process
-        self._master = master
+    def __init__(self, running: _Command) -> None:
+        self._running = running
+        self._master = running.terminal
         self._readable = asyncio.Event()
-        os.set_blocking(master, False)
-        asyncio.get_running_loop().add_reader(master, self._readable.set)
+        os.set_blocking(self._master, False)
+        asyncio.get_running_loop().add_reader(self._master, self._readable.set)
 
     @classmethod
     async def start(cls, inside: Inside, command: Sequence[str]) -> "_Terminal":
-        master, slave = os.openpty()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        running = _Command(inside)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *inside.arguments(command, tty=True),
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                env={"TERM": "xterm", **inside.environment()},
-            )
+            await running.start(command, [null, null, null], tty=True)
         except BaseException:
-            os.close(master)
+            if running.terminal >= 0:
+                os.close(running.terminal)
             raise
         finally:
-            os.close(slave)
-        return cls(process, master)
+            os.close(null)
+        return cls(running)
 
     async def read(self) -> tuple[int, bytes] | None:
         while self._master >= 0:
             self._readable.clear()
             try:
-                data = os.read(self._master, 32 << 10)
+                data = os.read(self._master, _PIECE_BYTES)
             except BlockingIOError:
                 await self._readable.wait()
                 continue
@@ -232,20 +315,23 @@ class _Terminal:
                 data = data[os.write(self._master, data) :]
             except BlockingIOError:
                 await asyncio.sleep(0.01)
+            except OSError:
+                return  # nobody reads any more
 
     def close_stdin(self) -> None:
         if self._master >= 0:
-            os.write(self._master, b"\x04")
+            with suppress(OSError):
+                os.write(self._master, b"\x04")
 
     def resize(self, *, columns: int, rows: int) -> None:
         if self._master >= 0:
             fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     async def wait(self) -> int:
-        return _code(await self._process.wait())
+        return await asyncio.shield(self._running.ended)
 
     def kill(self) -> None:
-        _kill(self._process)
+        self._running.kill()
         self._close()
 
     def _close(self) -> None:
@@ -256,5 +342,17 @@ class _Terminal:
             self._readable.set()
 
 
-def _code(returncode: int) -> int:
-    return 128 - returncode if returncode < 0 else returncode
+async def _writable(file: int) -> None:
+    """Wait until a pipe takes more, or its reader has gone."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def go_on() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(file, go_on)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(file)

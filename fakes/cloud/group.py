@@ -126,6 +126,7 @@ class Container:
     backoff_from: float = 0.0
     pull_backoff_s: float = 0.0
     timer: Timer | None = None
+    unhealthy: bool = False  # its liveness probe has failed
     replace: bool = False  # being stopped only to be started again with a new spec
 
     @property

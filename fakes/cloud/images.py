@@ -27,7 +27,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Image:
     size_bytes: int = 0
     fail: str = ""
     login: str = ""
+    lacks: str = ""  # what keeps this host from playing it; not of the file
 
     def host_paths(self) -> list[str]:
         """The host's paths the container must see beside its root: `binds`, and what its variables and words name."""
@@ -101,26 +102,44 @@ def find(images: Sequence[Image], reference: str) -> Image | None:
     return next((image for image in images if image.matches(reference)), None)
 
 
+# By program: the package of Debian and Ubuntu that has it.
+_PACKAGES = {"perl": "perl", "sh": "dash", "python3": "python3", "nginx": "nginx-light"}
+
+
 def built_in(own_programs: Path) -> list[Image]:
-    """The images this host can play: those whose programs it has. own_programs: a directory of ours, for `python`."""
-    found = []
-    if shutil.which("perl"):
-        found.append(Image("perl", command=("perl", "-de0"), size_bytes=336_000_000))
-    if shutil.which("sh"):
-        found.append(Image("busybox", command=("sh",), size_bytes=2_200_000))
-        found.append(Image("pause", command=("sh", "-c", "while :; do sleep 3600; done"), size_bytes=300_000))
+    """The images this host can play. own_programs: a directory of ours, for `python`.
+
+    One whose program this host lacks is known too, and says what it wants.
+    """
+    found = [
+        _of_program("perl", Image("perl", command=("perl", "-de0"), size_bytes=336_000_000)),
+        _of_program("sh", Image("busybox", command=("sh",), size_bytes=2_200_000)),
+        _of_program("sh", Image("pause", command=("sh", "-c", "while :; do sleep 3600; done"), size_bytes=300_000)),
+        _of_program("nginx", Image("nginx", command=("nginx", "-g", "daemon off;"), size_bytes=68_000_000)),
+    ]
     python = _python()
-    if python:
-        own_programs.mkdir(parents=True, exist_ok=True)
-        for name in ("python", "python3"):
-            (own_programs / name).unlink(missing_ok=True)
-            (own_programs / name).symlink_to(python)
-        path = f"{own_programs}:{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        binds = (str(own_programs), *((sys.base_prefix,) if python.is_relative_to(sys.base_prefix) else ()))
-        found.append(Image("python", command=("python3",), env={"PATH": path}, binds=binds, size_bytes=373_000_000))
-    if shutil.which("nginx"):
-        found.append(Image("nginx", command=("nginx", "-g", "daemon off;"), size_bytes=68_000_000))
-    return found
+    if python is None:
+        return [*found, _of_program("python3", Image("python", command=("python3",)))]
+    own_programs.mkdir(parents=True, exist_ok=True)
+    for name in ("python", "python3"):
+        (own_programs / name).unlink(missing_ok=True)
+        (own_programs / name).symlink_to(python)
+    path = f"{own_programs}:{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    binds = (str(own_programs), *((sys.base_prefix,) if python.is_relative_to(sys.base_prefix) else ()))
+    return [
+        *found,
+        Image("python", command=("python3",), env={"PATH": path}, binds=binds, size_bytes=373_000_000),
+    ]
+
+
+def _of_program(program: str, image: Image) -> Image:
+    if shutil.which(program):
+        return image
+    lacks = (
+        f"this machine has no {program}, which stands for the image {image.name} here "
+        f"(Debian, Ubuntu: apt-get install {_PACKAGES[program]})"
+    )
+    return replace(image, lacks=lacks)
 
 
 def _python() -> Path | None:
@@ -154,7 +173,7 @@ def _image(number: int, table: Mapping[str, Any]) -> Image:
         raise ImagesError(f"{label}: the key 'name' is missing")
     for key, value in table.items():
         if key not in _TYPES:
-            known = ", ".join(item.name for item in fields(Image))
+            known = ", ".join(item.name for item in fields(Image) if item.name in _TYPES)
             raise ImagesError(f"{label}: unknown key {key!r}; known are {known}")
         if not isinstance(value, _TYPES[key]):
             raise ImagesError(f"{label}: {key} has the wrong type")

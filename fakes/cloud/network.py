@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from fakes.cloud import netlink
@@ -46,24 +46,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Link:
     """One group's namespace and its way to the bridge. Once closed, it goes with the last process in it."""
 
-    def __init__(self, name: str, namespace: int, home: int) -> None:
+    def __init__(self, name: str, namespace: int) -> None:
         self.name = name  # of the end that this machine sees
-        self._namespace = namespace
-        self._home = home
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """This thread is inside meanwhile, and so is what it starts. Not to be awaited in."""
-        _enter(self._namespace)
-        try:
-            yield
-        finally:
-            _enter(self._home)
+        self.namespace = namespace  # open at it
 
     def close(self) -> None:
-        if self._namespace >= 0:
-            os.close(self._namespace)
-            self._namespace = -1
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
 
 
 class Network:
@@ -199,7 +189,7 @@ class Network:
             raise
         finally:
             inside.close()
-        link = Link(name, namespace, self._home)
+        link = Link(name, namespace)
         with self._guard:
             self._links.add(link)
         return link

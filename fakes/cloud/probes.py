@@ -108,6 +108,7 @@ class Probes:
             if kind == "Readiness":
                 self._ready(group, container, now, False)
             else:
+                container.unhealthy = True
                 message = f"Container {container.name} failed liveness probe, will be restarted"
                 self._unhealthy(group, container, now, message)
         return good, bad

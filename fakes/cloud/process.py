@@ -1,46 +1,71 @@
-"""One run of a container as processes of this machine: spawned, read, signalled, reaped; all from the event loop.
-
-No thread and no task belongs to a run, only three file descriptors: its output, the news that its sandbox stands,
-and a pidfd that says it has ended.
-"""
+"""One run of a container as processes of this machine: started, read, signalled, reaped; all from the event loop."""
 
 import asyncio
 import os
-import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.cloud.group import Exit
+from fakes.cloud.isolation import Isolation
+from fakes.cloud.launcher import FAILED, Failure, Launcher, Program
 from fakes.cloud.logs import RunLog
 from fakes.cloud.metrics import children, tree
 from fakes.cloud.network import Link
-from fakes.cloud.sandbox import Sandbox, become, bubblewrap_arguments, rewrite
+from fakes.cloud.sandbox import Sandbox
 
 _READ_BYTES = 64 << 10
-_RETRY_S = 0.05
-_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run and in which view.
 
-    bwrap: path of bubblewrap, or None for plain processes. link: the network to run in, or None for this machine's.
+    link: the network to run in, or None for this machine's. holder: whose PID namespace to be in, or None for an own
+    one. user: of plain processes. stdin: standard input is open, and stays so; else it is empty.
     """
 
     words: Sequence[str]
     box: Sandbox
-    bwrap: str | None
+    isolation: Isolation
     link: Link | None = None
+    holder: "Holder | None" = None
+    user: int | None = None
+    stdin: bool = False
+
+
+class Holder:
+    """Process 1 of what several containers of a group share."""
+
+    def __init__(self, launcher: Launcher, isolation: Isolation, on_settled: Callable[[], None]) -> None:
+        """on_settled: called when it can be entered, or never will. Raises OSError."""
+        self._program = Program(on_started=on_settled, on_exit=lambda _, __: on_settled())
+        request = isolation.hold()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            launcher.start({**request, "files": []}, isolation.flags(request), [null, null, null], self._program)
+        finally:
+            os.close(null)
+
+    @property
+    def pid(self) -> int:
+        return 0 if self._program.ended else self._program.pid
+
+    @property
+    def is_settled(self) -> bool:
+        return self._program.started or self._program.ended
+
+    def open_handle(self) -> int:
+        return self._program.open_handle()
+
+    def kill(self) -> None:
+        self._program.kill()
 
 
 class Process:
-    """A run. `on_started` is called when its command can run, `on_exit` once everything of it has ended."""
+    """A run. `on_started` is called when its command runs, `on_exit` once everything of it has ended."""
 
     def __init__(
         self,
@@ -54,53 +79,45 @@ class Process:
         self._command = command
         self._log = log
         self._now = now
-        self._on_started = on_started
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
-        self._popen: subprocess.Popen[bytes] | None = None
-        self._output = self._info = self._pidfd = -1
+        self._output = self._input = -1
         self._stop_timer: asyncio.TimerHandle | None = None
         self._killed_by = 0
-        self._news = b""
-        self._first_output = b""
-        self.pid = 0  # of the sandbox's first process, or of the supervisor
-        self.started = False
+        self._on_started = on_started
+        self._program = Program(on_started=self._started, on_exit=self._ended, on_terminal=self._read_from)
+        self.entered: set[Program] = set()  # further processes in it, which end with it
 
-    def spawn(self) -> None:
+    @property
+    def pid(self) -> int:
+        """Of the command, or of the process that stands over a plain one; 0 before it runs and after its end."""
+        return self._program.pid if self._program.started and not self._program.ended else 0
+
+    def spawn(self, launcher: Launcher) -> None:
         """Raises OSError when this machine can start no more."""
-        self._output, output = os.pipe2(os.O_CLOEXEC)
-        if os.geteuid() == 0:
-            os.fchown(output, self._command.box.uid, self._command.box.gid)  # for those who open /dev/stdout by name
-        self._info, info = os.pipe2(os.O_CLOEXEC)
-        words, passed = self._arguments(info)
+        command = self._command
+        request = command.isolation.run(
+            command.box, command.words, linked=command.link is not None, joins=command.holder is not None,
+            user=command.user,
+        )  # fmt: skip
+        more: dict[str, int] = {}
+        opened: list[int] = []
         try:
-            with self._command.link.entered() if self._command.link else nullcontext():
-                self._popen = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=dict(self._environment()),
-                    cwd="/" if self._command.bwrap else self._plain_workdir(),
-                    pass_fds=passed,
-                    start_new_session=True,
-                )
+            stdio = self._open_streams(opened, request["uid"])
+            if command.link is not None:
+                more["network"] = command.link.namespace
+            if command.holder is not None:
+                opened.append(command.holder.open_handle())
+                more["holder"] = opened[-1]
+            files = [*stdio, *more.values()]
+            launcher.start({**request, "files": list(more)}, command.isolation.flags(request), files, self._program)
+        except BaseException:
+            self._close("_output")
+            self._close("_input")
+            raise
         finally:
-            for file in {output, info, *passed}:
+            for file in opened:
                 os.close(file)
-        with suppress(OSError):  # it may be over already
-            os.setpriority(os.PRIO_PROCESS, self._popen.pid, 5)  # so that a burst does not starve the service itself
-        os.set_blocking(self._output, False)
-        self._pidfd = os.pidfd_open(self._popen.pid)
-        self._loop.add_reader(self._output, self._read)
-        self._loop.add_reader(self._pidfd, self._ended)
-        if self._command.bwrap:
-            self._loop.add_reader(self._info, self._learn_pid)
-        else:
-            os.close(self._info)
-            self._info = -1
-            self.pid = self._popen.pid
-            self._loop.call_soon(self._report_started)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM to the command now, SIGKILL to all after grace_s real seconds."""
@@ -110,128 +127,144 @@ class Process:
             self.kill()
             return
         self._stop_timer = self._loop.call_later(grace_s, self.kill)
-        self._terminate()
+        if not self._program.ended and self._killed_by != signal.SIGKILL:
+            self._killed_by = signal.SIGTERM
+            if self._program.started:
+                self._program.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL to everything of the run."""
-        if self._popen is None or self._pidfd < 0:
+        if self._program.ended:
             return
         self._killed_by = signal.SIGKILL
-        if self._command.bwrap is None:
-            os.kill(self._popen.pid, signal.SIGINT)
-        else:
-            # Its first process, since all others of the namespace die with it, and bubblewrap reports 137.
-            with suppress(ProcessLookupError):
-                os.kill(self.pid or self._popen.pid, signal.SIGKILL)
+        is_watched = self._program.started and not self._command.isolation.is_sandboxed
+        self._program.send_signal(signal.SIGINT if is_watched else signal.SIGKILL)
 
     def pids(self) -> list[int]:
         return list(tree(self.pid)) if self.pid else []
 
-    def _terminate(self) -> None:
-        if self._popen is None or self._pidfd < 0 or self._killed_by == signal.SIGKILL:
-            return
-        self._killed_by = signal.SIGTERM
-        main = [self._popen.pid] if self._command.bwrap is None else children(self.pid)[:1] if self.pid else []
-        if main:
-            with suppress(ProcessLookupError):  # ended this moment; its pidfd says so next
-                os.kill(main[0], signal.SIGTERM)
-        else:
-            self._loop.call_later(_RETRY_S, self._terminate)  # the sandbox stands before its command runs
+    def open_handle(self) -> int:
+        """A pidfd of its first process. Raises OSError when that has gone."""
+        return self._program.open_handle()
 
-    def _arguments(self, info: int) -> tuple[list[str], tuple[int, ...]]:
-        """The words to run on this machine, and the files to hand down."""
-        words, box = list(self._command.words), self._command.box
-        if not self._command.bwrap:
-            supervisor = str(Path(__file__).with_name("supervisor.py"))
-            return [sys.executable, "-I", "-S", supervisor, *(rewrite(word, box.mounts) for word in words)], ()
-        # In a file, since a deep mount point makes thousands of them, and the container can read its process 1's words.
-        options = os.memfd_create("bwrap-options")
-        os.write(options, b"".join(os.fsencode(word) + b"\0" for word in bubblewrap_arguments(box, info_fd=info)))
-        os.lseek(options, 0, os.SEEK_SET)
-        return [self._command.bwrap, "--args", str(options), "--", *become(box), *words], (info, options)
+    def _open_streams(self, opened: list[int], uid: int) -> list[int]:
+        """Standard input, output and error; what is opened for the process only is in `opened` too."""
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        opened.append(null)
+        if self._command.box.terminal:
+            return [null, null, null]  # it makes a terminal itself
+        reading, output = os.pipe2(os.O_CLOEXEC)
+        opened.append(output)
+        if os.geteuid() == 0:
+            os.fchown(output, uid, -1)  # for those who open /dev/stdout by name
+        self._read_from(reading)
+        if not self._command.stdin:
+            return [null, output, output]
+        source, self._input = os.pipe2(os.O_CLOEXEC)
+        opened.append(source)
+        return [source, output, output]
 
-    def _environment(self) -> Mapping[str, str]:
-        box = self._command.box
-        if self._command.bwrap:
-            return box.environment
-        return {name: rewrite(value, box.mounts) for name, value in box.environment.items()}
+    def _started(self) -> None:
+        if self._killed_by == signal.SIGTERM:  # asked to end before there was one who could
+            self._program.send_signal(signal.SIGTERM)
+        self._on_started()
 
-    def _plain_workdir(self) -> str:
-        folder = rewrite(self._command.box.workdir, self._command.box.mounts)
-        return folder if Path(folder).is_dir() else "/"
-
-    def _learn_pid(self) -> None:
-        """Read what bubblewrap writes as soon as the sandbox's first process exists, before its mounts are made."""
-        piece = os.read(self._info, _READ_BYTES)
-        self._news += piece
-        found = re.search(rb'"child-pid": (\d+)\D', self._news)
-        if not piece:
-            self._close("_info")  # not before, since bubblewrap writes more and would die of a closed pipe
-        if found and not self.pid:
-            self.pid = int(found[1])
-            self._look_for_command()
-
-    def _look_for_command(self) -> None:
-        """The command is the first child of the sandbox's first process, and is born when all mounts are made."""
-        if self.started or self._pidfd < 0:
-            return
-        if children(self.pid):
-            self._report_started()
-        else:
-            self._loop.call_later(_LOOK_S, self._look_for_command)
-
-    def _report_started(self) -> None:
-        if not self.started and self._pidfd >= 0:
-            self.started = True
-            self._on_started()
+    def _read_from(self, file: int) -> None:
+        self._output = file
+        os.set_blocking(file, False)
+        self._loop.add_reader(file, self._read)
 
     def _read(self) -> None:
         try:
             data = os.read(self._output, _READ_BYTES)
         except BlockingIOError:
             return
+        except OSError:
+            data = b""  # a terminal that nobody holds any more
         if data:
-            self._take(data)
+            self._log.feed(data, self._now())
         else:
             self._close("_output")
 
-    def _take(self, data: bytes) -> None:
-        if not self.started and not self._first_output:
-            self._first_output = data[:1000]
-        self._log.feed(data, self._now())
-
-    def _ended(self) -> None:
-        assert self._popen is not None
-        code = self._popen.wait()
-        self._drain()
-        self._log.close(self._now())
-        if self._stop_timer is not None:
-            self._stop_timer.cancel()
-        if not self.started and self._first_output.startswith(b"bwrap: "):
-            message = self._first_output.decode(errors="replace").strip()
-            end = Exit(128, reason="StartError", message=f"failed to create the sandbox: {message}")
-        else:
-            self._report_started()  # a very short run
-            code = 128 - code if code < 0 else code
-            end = Exit(code, signal=self._killed_by if code == 128 + self._killed_by else 0)
-        self._close("_info")
-        self._close("_pidfd")
-        self._on_exit(end)
-
-    def _drain(self) -> None:
+    def _ended(self, code: int, failure: Failure | None) -> None:
+        self._end_shared()
         while self._output >= 0:
             try:
                 data = os.read(self._output, _READ_BYTES)
-            except BlockingIOError:
-                break  # a process that got away still holds the pipe
+            except (BlockingIOError, OSError):
+                break  # a process that got away still holds the pipe; or a terminal without its other end
             if not data:
                 break
-            self._take(data)
+            self._log.feed(data, self._now())
+        self._log.close(self._now())
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
         self._close("_output")
+        self._close("_input")
+        if failure is not None:
+            self._on_exit(start_error(failure))
+            return
+        code = 128 - code if code < 0 else code
+        self._on_exit(Exit(code, signal=self._killed_by if code == 128 + self._killed_by else 0))
+
+    def _end_shared(self) -> None:
+        """End what entered it, and in a PID namespace with others what it leaves behind, known by its view of files."""
+        for program in self.entered:
+            end_all(program)
+        holder, view = self._command.holder, self._program.view
+        while holder is not None and view:
+            left = [pid for pid in tree(holder.pid) if _view(pid) == view]
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not left:
+                break
 
     def _close(self, name: str) -> None:
         file = getattr(self, name)
         if file >= 0:
-            self._loop.remove_reader(file)
+            if name == "_output":
+                self._loop.remove_reader(file)
             os.close(file)
             setattr(self, name, -1)
+
+
+def end_all(program: Program) -> None:
+    """Kill a program and all it started, which may have left its session.
+
+    Each is stopped before its children are read: of one that dies the kernel shows none, and they would live on.
+    """
+    if program.ended:
+        return
+    if not program.started:
+        program.kill()
+        return
+    found, waiting = [], [program.pid]
+    while waiting:
+        pid = waiting.pop()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            found.append(pid)
+            waiting += children(pid)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def start_error(failure: Failure) -> Exit:
+    """How a run ended that did not begin, in the words of containerd and runc."""
+    what = "unable to start container process: "
+    if failure.code == FAILED:
+        what += "error during container init: "
+    text = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        f"{what}{failure.message}: unknown"
+    )
+    return Exit(128, reason="StartError", message=text)
+
+
+def _view(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+    except OSError:
+        return ""

@@ -1,11 +1,11 @@
 # ruff: noqa: ARG002 - both runtimes have the methods that `runtime.Runtime` asks for, needed or not
 """A runtime that runs the containers' commands on this machine, each in its own sandbox.
 
-What it cannot give: limits of vCPU and memory, one view of the processes of several containers, kernel settings beyond
-those of the network, and a writable image (a container may write to its `/tmp`, `/run`, its volumes, and new top-level
-entries only). Without bubblewrap they are plain processes: mount paths in the words and variables are rewritten to
-where the files are, and nothing is hidden. Without a network of the groups' own their containers share this machine's:
-ports are this machine's, and a group's address is on paper only.
+What it cannot give: limits of vCPU, and a writable image (a container may write to its `/tmp`, `/run`, `/var`, its
+volumes, and new top-level entries only). Memory is limited by a control group where this user may make one, else by
+what a process may allocate. Where there are no namespaces (`isolation`) containers are plain processes: mount paths in
+the words and variables are rewritten to where the files are, and nothing is hidden. Without a network of the groups'
+own their containers share this machine's: ports are this machine's, and a group's address is on paper only.
 """
 
 import asyncio
@@ -22,12 +22,15 @@ from fakes.cloud.clock import Clock
 from fakes.cloud.errors import ApiError
 from fakes.cloud.group import CONTAINER_RUNNING, WAITING, Container, Exit, Group
 from fakes.cloud.images import HOST, Image
-from fakes.cloud.metrics import Sample, record, usage
+from fakes.cloud.isolation import Isolation
+from fakes.cloud.launcher import FAILED, Failure, Launcher
+from fakes.cloud.memory import Memory, MemoryGroup
+from fakes.cloud.metrics import GIB, Sample, record, usage
 from fakes.cloud.network import Link, Network, Traffic
 from fakes.cloud.parameters import Json
-from fakes.cloud.process import Command, Process
+from fakes.cloud.process import Command, Holder, Process, start_error
 from fakes.cloud.runtime import Checked, ExecProcess, ExecResult, Exited, LogQuery, Pull, Started
-from fakes.cloud.sandbox import DEFAULT_PATH, Sandbox, find_program
+from fakes.cloud.sandbox import DEFAULT_PATH, Sandbox
 from fakes.cloud.volumes import GroupFiles, hostname
 
 STARTING_AT_ONCE = 4
@@ -42,10 +45,13 @@ _LOOPBACK = "127.0.0.1"
 class _Place:
     """What the runtime keeps of a group."""
 
-    __slots__ = ("doomed", "files", "link", "processes", "samples")
+    __slots__ = ("doomed", "files", "holder", "link", "memory", "processes", "samples", "user")
 
-    def __init__(self, files: GroupFiles) -> None:
+    def __init__(self, files: GroupFiles, user: int | None) -> None:
         self.files = files
+        self.user = user  # of plain processes; None = ours
+        self.holder: Holder | None = None
+        self.memory: dict[str, MemoryGroup] = {}  # by container
         self.processes: dict[str, Process | None] = {}  # by container; None while it waits for its turn to start
         self.samples: deque[Json] = deque(maxlen=_SAMPLES_KEPT)
         self.doomed = False
@@ -53,16 +59,30 @@ class _Place:
 
 
 class ProcessRuntime:
-    """state_dir: where logs and volumes go. bwrap: None runs plain processes. network: None = this machine's."""
+    """state_dir: where logs and volumes go. network: None = this machine's. memory: None = no control groups.
+
+    The launcher becomes this one's, and is closed with it.
+    """
 
     def __init__(
-        self, clock: Clock, image_list: Sequence[Image], state_dir: Path, *, bwrap: str | None, network: Network | None
+        self,
+        clock: Clock,
+        image_list: Sequence[Image],
+        state_dir: Path,
+        *,
+        launcher: Launcher,
+        isolation: Isolation,
+        network: Network | None,
+        memory: Memory | None,
     ) -> None:
         self._clock = clock
         self._images = image_list
         self._state_dir = state_dir
-        self._bwrap = bwrap
+        self._launcher = launcher
+        self._isolation = isolation
         self._network = network
+        self._memory = memory
+        self._number = 0  # of groups so far
         self._queue: deque[tuple[Group, Container, Started, Exited]] = deque()
         self._starting = 0
         self._places: dict[str, _Place] = {}
@@ -77,7 +97,8 @@ class ProcessRuntime:
             reference = f"{path}:{tag}" if "/" in path else f"docker.io/library/{path}:{tag}"
             error = (
                 f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": '
-                f'failed to resolve reference "{reference}": {reference}: not found'
+                f'failed to resolve reference "{reference}": {reference}: not found '
+                f"(no registry was asked: this fake cloud plays {_names(self._images)}; --images adds others)"
             )
             return Pull(0.5, error)
         if image.login and not _has_login(group, container.image, image.login):
@@ -95,15 +116,19 @@ class ProcessRuntime:
 
     def prepare(self, group: Group) -> None:
         linked = self._network is not None
-        files = GroupFiles(self._state_dir / "groups" / group.id, self._state_dir / "shared", linked=linked)
+        user = self._isolation.user_of(self._number)
+        root, shared = self._state_dir / "groups" / group.id, self._state_dir / "shared"
+        files = GroupFiles(root, shared, linked=linked, owner=user)
         files.create(group)
-        group.runtime_data = self._places[group.id] = place = _Place(files)
+        self._number += 1
+        group.runtime_data = self._places[group.id] = place = _Place(files, user)
         self._connect(group, place)
 
     def start(self, group: Group, container: Container, now: float, *, started: Started, exited: Exited) -> None:
         place = self._place(group)
         place.processes[container.name] = None
         self._connect(group, place)
+        self._hold(group, place)
         self._queue.append((group, container, started, exited))
         self._start_next()
 
@@ -193,7 +218,12 @@ class ProcessRuntime:
                     await self._idle.wait()
         finally:
             for place in self._places.values():
+                if place.holder is not None:
+                    place.holder.kill()
                 self._sweeper.submit(place.files.remove)
+            self._launcher.close()
+            if self._memory is not None:
+                self._sweeper.submit(self._memory.close)
             self._sweeper.shutdown(wait=True)
 
     def _running(self) -> bool:
@@ -201,15 +231,26 @@ class ProcessRuntime:
 
     def _start_next(self) -> None:
         while self._starting < STARTING_AT_ONCE:
-            entry = next((entry for entry in self._queue if self._is_linked(entry[0])), None)
+            entry = next((entry for entry in self._queue if self._can_start(entry[0])), None)
             if entry is None:
                 break
             self._queue.remove(entry)
             self._spawn(*entry)
 
-    def _is_linked(self, group: Group) -> bool:
-        link = self._place(group).link
-        return link is None or link.done()
+    def _can_start(self, group: Group) -> bool:
+        place = self._place(group)
+        return (place.link is None or place.link.done()) and (place.holder is None or place.holder.is_settled)
+
+    def _hold(self, group: Group, place: _Place) -> None:
+        """Have a process 1 for containers that share theirs, again if it has ended."""
+        if self._shares(group) and (place.holder is None or not place.holder.pid):
+            try:
+                place.holder = Holder(self._launcher, self._isolation, self._start_next)
+            except OSError:
+                place.holder = None  # no container will start either
+
+    def _shares(self, group: Group) -> bool:
+        return self._isolation.is_sandboxed and bool(group.spec.get("ShareProcessNamespace"))
 
     def _connect(self, group: Group, place: _Place) -> None:
         """Ask for a group's network, again if it could not be made."""
@@ -227,29 +268,13 @@ class ProcessRuntime:
         place = self._place(group)
         image = images.find(self._images, container.image)
         if image is None:
-            self._over(group, container, exited, _start_error(f"image {container.image} is not known any more"))
-            return
-        words = _words(image, container)
-        if place.link and (broken := place.link.exception()):
-            self._over(group, container, exited, _start_error(f"failed to set up the network of the sandbox: {broken}"))
+            gone = Failure(f"image {container.image} is not known any more", FAILED)
+            self._over(group, container, exited, start_error(gone))
             return
         try:
-            box = self._box(place, group, container, image)
+            command = self._command(place, group, container, image)
         except OSError as error:
-            self._over(group, container, exited, _start_error(str(error)))
-            return
-        if not words:
-            self._over(group, container, exited, _start_error("no command specified"))
-            return
-        if self._bwrap and not find_program(box, words[0]):
-            message = f'exec: "{words[0]}": executable file not found in $PATH: unknown'
-            self._over(group, container, exited, _start_error(message))
-            return
-        link = place.link.result() if place.link else None
-        try:
-            _set_kernel(group, link)
-        except OSError as error:
-            self._over(group, container, exited, _start_error(f"failed to set kernel settings: {error}"))
+            self._over(group, container, exited, start_error(Failure(str(error), FAILED)))
             return
         self._starting += 1
         waiting = True
@@ -267,6 +292,8 @@ class ProcessRuntime:
 
         def on_exit(end: Exit) -> None:
             ready()
+            if place.memory.get(container.name) and place.memory[container.name].has_killed():
+                end = replace(end, reason="OOMKilled")
             if not end.message:
                 end = replace(end, message=_last_words(place.files, container, run, end.code))
             self._over(group, container, exited, end)
@@ -275,15 +302,38 @@ class ProcessRuntime:
         logs.remove(place.files.log(container, run - _RUNS_KEPT))
         log = logs.RunLog(place.files.log(container, run))
         place.files.last_words(container).write_bytes(b"")
-        process = Process(
-            Command(words, box, self._bwrap, link), log, now=self._clock.now, on_started=on_started, on_exit=on_exit
-        )
+        process = Process(command, log, now=self._clock.now, on_started=on_started, on_exit=on_exit)
         place.processes[container.name] = process
         try:
-            process.spawn()
+            process.spawn(self._launcher)
         except OSError as error:
             ready()
-            self._over(group, container, exited, _start_error(str(error)))
+            self._over(group, container, exited, start_error(Failure(str(error), FAILED)))
+
+    def _command(self, place: _Place, group: Group, container: Container, image: Image) -> Command:
+        """What to start for a container. Raises OSError."""
+        if place.link and (broken := place.link.exception()):
+            raise OSError(f"failed to set up the network of the sandbox: {broken}")
+        if image.lacks:
+            raise OSError(image.lacks)
+        if self._shares(group) and not (place.holder and place.holder.pid):
+            raise OSError("the namespace of processes that its containers share cannot be made")
+        words = _words(image, container)
+        if not words:
+            raise OSError("no command specified")
+        if self._memory is not None and container.name not in place.memory:
+            limit = container.spec.get("Memory") or group.memory_gib
+            place.memory[container.name] = self._memory.group(f"{group.id}.{container.name}", int(limit * GIB))
+        box = self._box(place, group, container, image)
+        return Command(
+            words,
+            box,
+            self._isolation,
+            link=place.link.result() if place.link else None,
+            holder=place.holder,
+            user=place.user,
+            stdin=bool(container.spec.get("Stdin")),
+        )
 
     def _box(self, place: _Place, group: Group, container: Container, image: Image) -> Sandbox:
         security = container.spec.get("SecurityContext", {})
@@ -301,6 +351,10 @@ class ProcessRuntime:
             read_only_root=security.get("ReadOnlyRootFilesystem", False),
             binds=image.host_paths(),
             capabilities=security.get("Capability", {}).get("Add", []),
+            kernel=_kernel_settings(group),
+            terminal=bool(container.spec.get("Tty")),
+            control_groups=memory.folders() if (memory := place.memory.get(container.name)) else [],
+            memory_bytes=0 if memory else int((container.spec.get("Memory") or group.memory_gib) * GIB),
         )
 
     def _over(self, group: Group, container: Container, exited: Exited, end: Exit) -> None:
@@ -314,6 +368,10 @@ class ProcessRuntime:
     def _sweep(self, group_id: str, place: _Place) -> None:
         """Remove a forgotten group's files once nothing of it runs."""
         if place.doomed and not place.processes:
+            if place.holder is not None:
+                place.holder.kill()
+            for memory in place.memory.values():
+                self._sweeper.submit(memory.remove)
             self._disconnect(place)
             self._places.pop(group_id, None)
             self._sweeper.submit(place.files.remove)
@@ -336,8 +394,17 @@ class ProcessRuntime:
         image = images.find(self._images, container.image)
         if process is None or image is None or not process.pid or container.state != CONTAINER_RUNNING:
             raise ApiError("IncorrectStatus", f"The container {container.name} is not running.")
-        box = self._box(self._place(group), group, container, image)
-        return execution.Inside(process.pid, box, sandboxed=self._bwrap is not None, linked=self._network is not None)
+        place = self._place(group)
+        box = self._box(place, group, container, image)
+        return execution.Inside(
+            self._launcher,
+            process,
+            box,
+            self._isolation,
+            link=place.link.result() if place.link else None,
+            holder=place.holder,
+            user=place.user,
+        )
 
     def _traffic(self, place: _Place) -> Traffic:
         if self._network is None or place.link is None or not place.link.done() or place.link.exception():
@@ -350,24 +417,19 @@ class ProcessRuntime:
         return place
 
 
-def _set_kernel(group: Group, link: Link | None) -> None:
-    """Kernel settings of a network namespace; others would be this machine's own and are only checked by name."""
-    settings = [
-        *group.spec.get("SecurityContext", {}).get("Sysctl", []),
-        *group.spec.get("HostSecurityContext", {}).get("Sysctl", []),
-    ]
-    if link is None or not settings:
-        return
-    with link.entered():
-        for item in settings:
-            if item["Name"].startswith("net."):
-                path = item["Name"].translate(str.maketrans("./", "/."))
-                Path("/proc/sys", path).write_text(item.get("Value", ""))
+def _kernel_settings(group: Group) -> list[tuple[str, str]]:
+    """Those asked for: of its network, and of its communication between processes."""
+    kinds = (group.spec.get(kind, {}).get("Sysctl", []) for kind in ("SecurityContext", "HostSecurityContext"))
+    return [(item["Name"], item.get("Value", "")) for items in kinds for item in items]
 
 
 def _user(image: Image, container: Container) -> int:
     uid, _, _ = image.user.partition(":")
     return int(container.spec.get("SecurityContext", {}).get("RunAsUser", int(uid or 0)))
+
+
+def _names(known: Sequence[Image]) -> str:
+    return ", ".join(sorted({image.name for image in known}))
 
 
 def _has_login(group: Group, reference: str, wanted: str) -> bool:
@@ -407,8 +469,3 @@ def _words(image: Image, container: Container) -> list[str]:
     if command:
         return [*command, *(arguments or ())]
     return [*image.entrypoint, *(arguments or image.command)]
-
-
-def _start_error(message: str) -> Exit:
-    text = f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {message}"
-    return Exit(128, reason="StartError", message=text)

@@ -1,42 +1,38 @@
-"""The view of the machine one container gets, as arguments for bubblewrap; and the same, poorer, without bubblewrap.
+"""The view of the machine one container gets, as steps for `mounts.View`; and the same, poorer, where there is none.
 
-bubblewrap cannot make a mount point inside a read-only root. So the root is not bound as a whole: its entries are,
-one by one, on an empty writable root, and where a mount point is missing the directories above it are laid out anew.
-The host's own `/tmp`, `/run` and `/var/tmp` are never seen.
+The root is made anew: the entries of the image's root are shown on an empty one, so that mount points can be made
+anywhere and a container may write new entries. Of this machine's own root only programs and their settings are shown,
+and of those what every user of the machine may read: no `/root`, no `/home`, no `/etc/shadow`, and its `/tmp`, `/run`
+and `/var` are fresh ones.
 """
 
 import os
-import shutil
-import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FRESH = ("/tmp", "/run", "/var/tmp")
-_SETPRIV = "/usr/bin/setpriv"
-_REPLACED = frozenset({"/tmp", "/run", "/proc", "/dev"})
-# What container runtimes leave to root inside a container.
-_CAPABILITIES = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "SETFCAP",
-]
+_REPLACED = frozenset({"/tmp", "/run", "/proc", "/dev", "/sys"})
+_SHOWN = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt", "nix", "gnu")
+_BARE = ("/boot", "/home", "/media", "/mnt", "/srv")  # directories that a root has, shown empty
+_VARIABLE = ("cache", "lib", "log", "spool")  # of /var: programs want their directories there, and get empty ones
+_PRIVATE_BELOW = {"/etc": 16, "/opt": 3, "/usr/local": 3}  # where private files are looked for, and how deep
+_PRIVATE_KEPT_S = 60.0
+Step = list[str | int | bool]
+_private: tuple[float, list[str]] = (-_PRIVATE_KEPT_S, [])
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
+    """within: what source must not lead out of, for something a container can write there; None = nothing."""
+
     source: Path
     target: str
     read_only: bool
+    within: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,58 +49,33 @@ class Sandbox:
     read_only_root: bool = False
     binds: Sequence[str] = ()
     capabilities: Sequence[str] = field(default_factory=tuple)
+    kernel: Sequence[tuple[str, str]] = ()  # settings of its own namespaces: names with dots, and values
+    terminal: bool = False
+    control_groups: Sequence[str] = ()  # directories of those that it is in
+    memory_bytes: int = 0  # where no control group limits it; 0 = no limit
 
 
-def working_bubblewrap() -> str | None:
-    """The path of bubblewrap, if it is there and this machine lets it make a container's view."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        return None
-    box = Sandbox(Path("/"), [], {"PATH": DEFAULT_PATH})
-    with Path(os.devnull).open("wb") as sink:
-        words = [bwrap, *bubblewrap_arguments(box, info_fd=sink.fileno()), "--", "true"]
-        files = (sink.fileno(),)
-        try:
-            tried = subprocess.run(
-                words, pass_fds=files, env=box.environment, capture_output=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-    return bwrap if tried.returncode == 0 else None
-
-
-def bubblewrap_arguments(box: Sandbox, *, info_fd: int) -> list[str]:
-    """Everything between `bwrap` and `--`. The namespaces end with the caller, whatever ends it."""
+def view(box: Sandbox) -> Iterator[Step]:
+    """The steps that make a container's root, outermost first."""
     targets = {resolve(box.root, mount.target): mount for mount in box.mounts}
     workdir = resolve(box.root, box.workdir)
-    return [
-        *("--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
-        *("--hostname", box.hostname, "--info-fd", str(info_fd)),
-        *_identity(box),
-        *_skeleton(box.root, "/", {target: mount.source for target, mount in targets.items()}, workdir),
-        *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run"),
-        *(("--perms", "1777", "--tmpfs", "/var/tmp") if Path(f"{box.root}/var/tmp").is_dir() else ()),
-        *(word for path in _hidden(box) for word in ("--ro-bind", path, path)),
-        *(word for folder in _parents(box.root, targets) for word in ("--perms", "0755", "--dir", folder)),
-        *(word for target in sorted(targets) for word in _bind(target, targets[target])),
-        *(() if os.path.lexists(f"{box.root}/{workdir}") else ("--dir", workdir)),
-        *(("--remount-ro", "/") if box.read_only_root else ()),
-        *("--chdir", box.workdir),
-    ]
-
-
-def become(box: Sandbox) -> list[str]:
-    """What goes before a command in the view, so that it runs as its user: with this user's own rights to files.
-
-    Where that cannot be had, the view has a user namespace, in which it is only called so.
-    """
-    if not _switches_user(box):
-        return []
-    return [_SETPRIV, "--reuid", str(box.uid), "--regid", str(box.gid), "--clear-groups", "--"]
-
-
-def _switches_user(box: Sandbox) -> bool:
-    return os.geteuid() == 0 and (box.uid, box.gid) != (0, 0) and Path(f"{box.root}{_SETPRIV}").is_file()
+    yield from _skeleton(box.root, "/", {target: mount.source for target, mount in targets.items()}, workdir)
+    if _is_host(box.root):
+        yield from _rest_of_host()
+    yield ["proc", "/proc"]
+    yield ["dev", "/dev"]
+    yield ["sys", "/sys"]
+    for path in FRESH:
+        if path != "/var/tmp" or _is_host(box.root) or Path(f"{box.root}{path}").is_dir():
+            yield ["tmpfs", path, 0o755 if path == "/run" else 0o1777]
+    for path in _hidden(box):
+        yield ["bind", path, path, True, ""]
+    for target in sorted(targets):
+        mount = targets[target]
+        yield ["bind", str(mount.source), target, mount.read_only, str(mount.within or "")]
+    yield ["dir", workdir, 0o755]
+    if box.read_only_root:
+        yield ["seal"]
 
 
 def resolve(root: Path, path: str) -> str:
@@ -129,49 +100,70 @@ def resolve(root: Path, path: str) -> str:
     return "/" + "/".join(done)
 
 
-def find_program(box: Sandbox, name: str) -> bool:
-    """Whether the container would find this program; a kubelet reports the lack of it before anything starts."""
-    if "/" in name:
-        paths = [os.path.join(box.workdir, name)]  # noqa: PTH118 - a path of the container, not of this machine
-    else:
-        paths = [f"{folder}/{name}" for folder in box.environment.get("PATH", DEFAULT_PATH).split(":")]
-    return any(_on_host(box, path).is_file() for path in paths)
+def _is_host(root: Path) -> bool:
+    return str(root) == "/"
 
 
-def _on_host(box: Sandbox, path: str) -> Path:
-    resolved = resolve(box.root, path)
-    for mount in sorted(box.mounts, key=lambda item: -len(item.target)):
-        target = resolve(box.root, mount.target)
-        if resolved == target or resolved.startswith(f"{target.rstrip('/')}/"):
-            return Path(f"{mount.source}/{resolved[len(target) :]}") if resolved != target else mount.source
-    return Path(f"{box.root}/{resolved}")
-
-
-def _identity(box: Sandbox) -> Iterator[str]:
-    if os.geteuid() == 0 and ((box.uid, box.gid) == (0, 0) or _switches_user(box)):
-        # True root, so that it may serve port 80; without what would let it out.
-        yield from ("--cap-drop", "ALL")
-        for name in (*_CAPABILITIES, *box.capabilities):
-            yield from ("--cap-add", f"CAP_{name}")
-    else:
-        yield from ("--unshare-user", "--uid", str(box.uid), "--gid", str(box.gid))
-
-
-def _skeleton(root: Path, folder: str, targets: Mapping[str, Path], workdir: str) -> Iterator[str]:
+def _skeleton(root: Path, folder: str, targets: Mapping[str, Path], workdir: str) -> Iterator[Step]:
     """Bind the entries of one directory of the root, going down only where a mount point has to be made."""
+    private = frozenset(private_files()) if _is_host(root) else frozenset()
     with os.scandir(f"{root}{folder}") as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         path = f"{folder.rstrip('/')}/{entry.name}"
-        if path in _REPLACED or path in targets:
+        if path in _REPLACED or path in targets or path in private:
+            continue
+        if folder == "/" and _is_host(root) and entry.name not in _SHOWN:
             continue
         if entry.is_symlink():
-            yield from ("--symlink", str(Path(entry.path).readlink()), path)
+            yield ["link", str(Path(entry.path).readlink()), path]
         elif entry.is_dir(follow_symlinks=False) and _must_open(root, path, targets, workdir):
-            yield from ("--dir", path)
+            yield ["dir", path, 0o755]
             yield from _skeleton(root, path, targets, workdir)
         else:
-            yield from ("--ro-bind", entry.path, path)
+            yield ["bind", entry.path, path, True, ""]
+            for hidden in sorted(each for each in private if each.startswith(f"{path}/")):
+                yield ["hide", hidden]
+
+
+def _rest_of_host() -> Iterator[Step]:
+    """What a root has beside programs, without what is in it."""
+    for path in _BARE:
+        yield ["dir", path, 0o755]
+    yield ["dir", "/root", 0o700]
+    for kind in _VARIABLE:
+        yield ["dir", f"/var/{kind}", 0o755]
+        with suppress(OSError), os.scandir(f"/var/{kind}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield ["dir", f"/var/{kind}/{entry.name}", 0o755]
+    yield ["link", "/run", "/var/run"]
+    yield ["link", "/run/lock", "/var/lock"]
+
+
+def private_files() -> Sequence[str]:
+    """Of this machine's settings and programs those that not every user may read; of a closed directory only itself."""
+    global _private
+    made, found = _private
+    if time.monotonic() - made > _PRIVATE_KEPT_S:
+        found = [path for folder, depth in _PRIVATE_BELOW.items() for path in _closed(folder, depth)]
+        _private = (time.monotonic(), found)
+    return found
+
+
+def _closed(folder: str, depth: int) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    continue
+                wanted = 0o005 if entry.is_dir() else 0o004
+                if entry.stat(follow_symlinks=False).st_mode & wanted != wanted:
+                    yield entry.path
+                elif depth > 1 and entry.is_dir():
+                    yield from _closed(entry.path, depth - 1)
+    except OSError:
+        return
 
 
 def _must_open(root: Path, path: str, targets: Mapping[str, Path], workdir: str) -> bool:
@@ -185,31 +177,16 @@ def _same_kind(place: Path, source: Path) -> bool:
 
 
 def _hidden(box: Sandbox) -> Iterator[str]:
-    """Host paths that an image needs and that a fresh directory would hide, or that its root does not have."""
+    """This machine's paths that an image needs and that its root does not have, or that would not be seen."""
     for path in box.binds:
-        is_hidden = any(path == fresh or path.startswith(f"{fresh}/") for fresh in FRESH)
-        if Path(path).exists() and (is_hidden or str(box.root) != "/"):
+        parts = Path(path).parts
+        is_seen = _is_host(box.root) and len(parts) > 1 and parts[1] in _SHOWN
+        if Path(path).exists() and not is_seen:
             yield path
 
 
-def _parents(root: Path, targets: Mapping[str, Mount]) -> list[str]:
-    """Directories above mount points that do not exist yet; bubblewrap alone would close them to other users."""
-    found = set()
-    for target in targets:
-        folder = target.rpartition("/")[0]
-        while folder:
-            if not Path(f"{root}{folder}").is_dir() or folder.startswith(FRESH):
-                found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return sorted(found - _REPLACED)
-
-
-def _bind(target: str, mount: Mount) -> tuple[str, str, str]:
-    return ("--ro-bind" if mount.read_only else "--bind", str(mount.source), target)
-
-
 def rewrite(text: str, mounts: Sequence[Mount]) -> str:
-    """Without bubblewrap: point a text at the files themselves instead of their mount paths."""
+    """Without a view: point a text at the files themselves instead of their mount paths."""
     for mount in sorted(mounts, key=lambda item: -len(item.target)):
         place = text.find(mount.target)
         while place >= 0:

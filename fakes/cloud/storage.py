@@ -16,8 +16,8 @@ DISK, NAS, OSS = "alicloud/disk", "alicloud/nas", "alicloud/oss"
 SMALLEST_DISK_GIB, LARGEST_DISK_GIB = 20, 32768
 
 
-def check(volume: Json, label: str) -> None:
-    """Raise the ApiError of the first fault in a volume of either type."""
+def check(volume: Json, label: str, *, role: str = "") -> None:
+    """Raise the ApiError of the first fault in a volume of either type. role: the group's, which opens buckets."""
     if volume["Type"] == "NFSVolume":
         for name in ("Server", "Path"):
             if not volume.get("NFSVolume", {}).get(name):
@@ -34,7 +34,7 @@ def check(volume: Json, label: str) -> None:
     for option in {NAS: ("server",), OSS: ("bucket", "url")}.get(driver, ()):
         if not options.get(option):
             raise missing(f"{name}.Options.{option}")
-    if driver == OSS and not options.get("ramRole") and not (options.get("akId") and options.get("akSecret")):
+    if driver == OSS and not (role or options.get("ramRole")) and not (options.get("akId") and options.get("akSecret")):
         raise missing(f"{name}.Options.akId")
 
 

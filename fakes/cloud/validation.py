@@ -16,7 +16,7 @@ from fakes.cloud.errors import ApiError, invalid, missing, out_of_range, too_lon
 from fakes.cloud.parameters import Json
 
 GROUP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,126}[a-z0-9])")
-ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # the vendor's examples have dots and dashes
 MODE = re.compile(r"0?[0-7]{3,4}")
 FILE_LIMIT_BYTES = 32 * 1024
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -201,15 +201,15 @@ def _check_volumes(group: Json) -> None:
             if not volume.get(name):
                 raise missing(f"{label}.{name}")
         _one_of(volume, "Type", VOLUME_TYPES, label)
-        _check_volume(volume, label)
+        _check_volume(volume, label, group.get("RamRoleName", ""))
     _unique((volume["Name"] for volume in volumes), "InvalidParameter.DuplicatedVolumeName", "volume name")
 
 
-def _check_volume(volume: Json, label: str) -> None:
+def _check_volume(volume: Json, label: str, role: str) -> None:
     if volume["Type"] == "HostPathVolume":
         raise ApiError("Forbidden.OnlyForInvitedTest", "HostPathVolume is open to invited users only.", 403)
     if volume["Type"] in ("NFSVolume", "FlexVolume"):
-        storage.check(volume, label)
+        storage.check(volume, label, role=role)
     if volume["Type"] == "ConfigFileVolume":
         _check_config_files(volume.get("ConfigFileVolume", {}), f"{label}.ConfigFileVolume")
 
@@ -295,7 +295,8 @@ def _check_ids(container: Json, label: str) -> None:
 def _check_environment(variables: list[Json], label: str) -> None:
     for number, variable in enumerate(variables, 1):
         if not ENVIRONMENT_NAME.fullmatch(variable.get("Key", "")):
-            raise invalid(f"{label}.EnvironmentVar.{number}.Key", "1 to 128 of A-Z, a-z, 0-9 and _, no digit first")
+            said = "1 to 128 of A-Z, a-z, 0-9, _, - and ., the first a letter or _"
+            raise invalid(f"{label}.EnvironmentVar.{number}.Key", said)
         if variable.get("FieldRef", {}).get("FieldPath", "status.podIP") != "status.podIP":
             raise invalid(f"{label}.EnvironmentVar.{number}.FieldRef.FieldPath", "only status.podIP")
 

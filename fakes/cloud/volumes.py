@@ -1,5 +1,6 @@
 """A group's files on this machine: one directory with its volumes, its own /etc files and its logs."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ class GroupFiles:
     """Lays out and finds the files of one group.
 
     shared: where file systems, buckets and disks live, beyond any group. linked: the group's address is real.
+    owner: the user whose processes read them as they lie, or None where they are mounted for them.
     """
 
-    def __init__(self, root: Path, shared: Path, *, linked: bool) -> None:
+    def __init__(self, root: Path, shared: Path, *, linked: bool, owner: int | None) -> None:
+        self._owner = owner
         self.root = root
         self._shared = shared
         self._linked = linked
@@ -28,7 +31,8 @@ class GroupFiles:
         for name in ("volumes", "etc", "logs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         for volume in group.spec.get("Volume", []):
-            _make(self._volume_path(volume))
+            # Where we write, and clear away what we wrote, nobody else may: his links would be followed.
+            _make(self._volume_path(volume), mode=0o755 if volume["Type"] == "ConfigFileVolume" else 0o777)
             scratch = volume.get("EmptyDirVolume", {})
             if scratch.get("Medium", "").lower() == "memory":
                 tmpfs.mount(self._volume_path(volume), scratch.get("SizeLimit", ""))
@@ -38,6 +42,24 @@ class GroupFiles:
         self.write_config_files(group)
         for name, text in _etc_files(group, self._linked).items():
             (self.root / "etc" / name).write_text(text)
+        if self._owner is not None:
+            self._give_to(group, self._owner)
+
+    def _give_to(self, group: Group, owner: int) -> None:
+        """Let this user, and none but him, come here: he has the scratch volumes, and may read the files.
+
+        All other directories stay ours, so that he puts nothing of his where we write.
+        """
+        os.chown(self.root, -1, owner)
+        self.root.chmod(0o710)
+        for volume in group.spec.get("Volume", []):
+            folder = self._volume_path(volume)
+            if volume["Type"] == "EmptyDirVolume":
+                os.chown(folder, owner, owner)
+            elif volume["Type"] == "ConfigFileVolume":
+                for path in folder.rglob("*"):
+                    if path.is_file() and not path.is_symlink():
+                        os.chown(path, owner, owner)
 
     def write_config_files(self, group: Group) -> None:
         """Bring every config file to what the group's spec says, a volume at a time and each as a whole."""
@@ -56,6 +78,8 @@ class GroupFiles:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o777)
+                if self._owner is not None:
+                    os.chown(folder, self._owner, self._owner)
 
     def remove(self) -> None:
         tmpfs.unmount_below(self.root)
@@ -83,20 +107,21 @@ class GroupFiles:
                 if not source.is_relative_to(whole.resolve()):
                     # A container may have left a link there.
                     raise OSError(f"failed to prepare subPath of volume {mount['Name']}: it leads out of the volume")
-            _make(source)
+            _make(source, mode=0o777)
+            within = None if volume["Type"] == "ConfigFileVolume" else whole.resolve()
             fixed = volume["Type"] == "ConfigFileVolume" or volume.get("NFSVolume", {}).get("ReadOnly", False)
-            yield Mount(source, mount["MountPath"], read_only=fixed or mount.get("ReadOnly", False))
+            yield Mount(source, mount["MountPath"], read_only=fixed or mount.get("ReadOnly", False), within=within)
 
     def _volume_path(self, volume: Json) -> Path:
         beyond = storage.place(volume)
         return self.root / "volumes" / str(volume["Name"]) if beyond is None else self._shared / beyond
 
 
-def _make(folder: Path) -> None:
-    """Open to all when it is new; later its rights are whose files they are."""
+def _make(folder: Path, *, mode: int) -> None:
+    """The mode is for a new one; later its rights are whose files they are."""
     if not folder.exists():
         folder.mkdir(parents=True)
-        folder.chmod(0o777)
+        folder.chmod(mode)
 
 
 _Files = dict[str, tuple[bytes, int]]  # path → content and mode
@@ -119,7 +144,7 @@ def _write_config(folder: Path, files: _Files, *, pinned: bool) -> None:
     whoever reads sees all of the old or all of the new. pinned: parts of the old are mounted by themselves, so keep it.
     """
     now = folder / _NOW
-    old = now.resolve() if now.exists() else None
+    old = folder / now.readlink().name if now.is_symlink() else None  # one of ours, wherever a link may lead
     if old is not None and _written(old) == files:
         return
     fresh = folder / f"..{1 + sum(1 for entry in folder.glob('..*') if entry.is_dir() and not entry.is_symlink())}"

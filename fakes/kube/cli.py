@@ -5,11 +5,13 @@ import asyncio
 import json
 import logging
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from fakes.kube.certificates import write_private
 from fakes.kube.cluster import Settings, running
 from fakes.kube.seed import VERSION
+from fakes.startup import port, told
 
 _BANNER = """Stand-in Kubernetes API ({version}), for local use only: one process, all in memory, gone when it ends.
 Serving at {server}
@@ -17,7 +19,7 @@ Serving at {server}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=0, help="port to serve on; 0 = any free one (default)")
+    parser.add_argument("--port", type=port, default=0, help="port to serve on; 0 = any free one (default)")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write an administrator's kubeconfig to")
     parser.add_argument(
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def serve(args: argparse.Namespace) -> None:
-    """Run until cancelled."""
+    """Run until cancelled. Raises SystemExit with a message when the port or a file cannot be had."""
     logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with tempfile.TemporaryDirectory(prefix="kube-standin-") as temporary:
         settings = Settings(
@@ -63,7 +65,11 @@ async def serve(args: argparse.Namespace) -> None:
             bookmark_s=args.bookmark_interval,
             static_tokens=dict(_token(text) for text in args.token_auth),
         )
-        async with running(settings) as cluster:
+        async with AsyncExitStack() as stack:
+            try:
+                cluster = await stack.enter_async_context(running(settings))
+            except OSError as error:
+                raise SystemExit(f"fakes kube: {told(error, host=args.host, port=args.port)}") from error
             print(_BANNER.format(version=VERSION, server=cluster.server, kubeconfig=cluster.kubeconfig), flush=True)
             if args.ready_file:
                 ready = {"server": cluster.server, "kubeconfig": str(cluster.kubeconfig)}

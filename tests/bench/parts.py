@@ -74,7 +74,7 @@ def _programs() -> Path | None:
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
         return build.programs()
-    return build._built()
+    return build.built()
 
 
 def own_network() -> str:

@@ -174,16 +174,18 @@ class EciServer:
         return {}
 
     def _UpdateContainerGroup(self, parameters: Json) -> Json:
-        """Takes the volumes' part, and says when there is nothing new in it."""
+        """Takes the parts of volumes and containers, and tags for the whole; says when there is nothing new in it."""
         group = self.groups.get(parameters["ContainerGroupId"])
         if group is None:
             raise Fault(404, "InvalidParameter.NotFound")
         if group["Status"] not in ("Pending", "Running"):
             raise Fault(400, "IncorrectStatus")
         volumes = {name: value for name, value in parameters.items() if name.startswith("Volume.")}
-        if group.get("volumes") == volumes:
+        told = {name: value for name, value in parameters.items() if name.startswith("Container.")}
+        tags = [{"Key": v, "Value": parameters[f"{n[:-4]}.Value"]} for n, v in parameters.items() if _is_tag_key(n)]
+        if (group.get("volumes", {}), group.get("told", {})) == (volumes, told) and tags in ([], group["Tags"]):
             raise Fault(400, "NoNeedUpdate")
-        group["volumes"] = volumes
+        group["volumes"], group["told"], group["Tags"] = volumes, told, tags or group["Tags"]
         return {}
 
     def _selected(self, parameters: Json) -> list[Json]:

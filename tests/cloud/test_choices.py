@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cloud.workloads import BARE, SETTINGS, owner
-from vk_provider.cloud.eci.choices import choices
+from vk_provider.cloud.eci.choices import choices, intent
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.workload import Container, Workload
 
+PREFIX = "k8s.aliyun.com/"
 SPECS = "k8s.aliyun.com/eci-use-specs"
 TYPE = "k8s.aliyun.com/eci-instance-type"
 GPU_TYPE = "ecs.gn6i-c4g1.xlarge"
@@ -84,3 +87,21 @@ def test_gpus_come_with_the_named_type_else_with_the_settings() -> None:
     named = wants(containers=(GPU,), annotations={SPECS: GPU_TYPE})
     assert [each.types for each in choices(named, settings)] == [(GPU_TYPE,)]
     assert [each.types for each in choices(wants(containers=(GPU,)), settings)] == [("ecs.gn7i-c8g1.2xlarge",)]
+
+
+@given(
+    specs=st.lists(st.sampled_from(["2-4Gi", "2.0-4Gi", "4-8Gi", "ecs.c6.large", "2-4.0Gi"]), max_size=5),
+    spot=st.sampled_from(["", "NoSpot", "SpotAsPriceGo"]),
+    by_default=st.sampled_from(["", "NoSpot", "SpotAsPriceGo"]),
+    fallback=st.sampled_from(["", "true", "false"]),
+)
+def test_who_decides_and_who_creates_count_the_same(
+    specs: list[str], spot: str, by_default: str, fallback: str
+) -> None:
+    said = {SPECS: ",".join(specs), f"{PREFIX}eci-spot-strategy": spot, f"{PREFIX}eci-spot-fallback": fallback}
+    annotations = {key: text for key, text in said.items() if text}
+    settings = replace(SETTINGS, spot_strategy=by_default)
+    pod = {"metadata": {"annotations": {**annotations, "x": None}}}
+    found = choices(wants(annotations=annotations), settings)
+    assert intent(pod, settings).candidates == len(found)
+    assert len(set(found)) == len(found)

@@ -106,7 +106,7 @@ async def test_a_temporary_key_sends_its_token(eci, make_client):
 
 @pytest.mark.parametrize(
     ("key", "secret", "advice"),
-    [("nobody", SECRET, "--access-key-id / ECI_ACCESS_KEY"), (KEY, "wrong", "ECI_SECRET_KEY")],
+    [("nobody", SECRET, "--eci-access-key / ECI_ACCESS_KEY"), (KEY, "wrong", "ECI_SECRET_KEY")],
 )
 async def test_wrong_keys_say_what_to_mend_and_are_not_tried_again(eci, make_client, key, secret, advice):
     with pytest.raises(CloudDenied, match=advice) as caught:

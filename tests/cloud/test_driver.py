@@ -34,6 +34,17 @@ async def test_create(eci, cloud):
     )
 
 
+async def test_what_a_create_leaves_out_is_told_with_its_answer(eci, cloud):
+    links = tuple((f"S{number}", "x") for number in range(250))
+    asked = replace(PI.containers[0], env=links, added_env=tuple(name for name, _ in links))
+    made = await cloud.create(replace(PI, containers=(asked,)))
+    (notice,) = made.notices
+    assert "S249" in notice.message
+    sent = eci.calls[-1][1].get
+    assert sent("Container.1.EnvironmentVar.240.Key") == "S239"
+    assert sent("Container.1.EnvironmentVar.241.Key") is None
+
+
 async def test_a_create_whose_answer_is_lost_makes_one_instance(eci, cloud):
     eci.hang_up("CreateContainerGroup", after_acting=True)
     first = await cloud.create(PI)

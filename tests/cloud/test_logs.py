@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.cloud import virtualtime
@@ -496,6 +496,7 @@ PIECES = st.lists(st.sampled_from(["a\n", "b", "\n", "a", "b\n", "\n\n", "a\na\n
 
 
 @settings(max_examples=150, deadline=None)
+@example(before=["b"], later=[["a\n", "b"]], tail=0, limit=None, unfinished=False, shows_open=True)
 @given(
     before=PIECES,
     later=st.lists(PIECES, max_size=4),

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cloud.workloads import BARE, CASES, EVERYTHING, NOTHING_ASKED, PI, SETTINGS, owner
+from vk_provider.cloud.base import Change
 from vk_provider.cloud.eci import identity, request, tags
+from vk_provider.cloud.eci.response import Words
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.probe import Exec, Probe
-from vk_provider.model.workload import Container, EmptyDir, File, Port, RegistryCredential, Volume, Workload
+from vk_provider.model.workload import Container, EmptyDir, File, FromPodIP, Port, RegistryCredential, Volume, Workload
 
 DATA = Path(__file__).parent.parent / "data" / "eci"
 
@@ -126,7 +128,7 @@ MANY = tuple(Container(f"c{number}", "busybox") for number in range(21))
             "21 items",
             id="command of a sidecar",
         ),
-        pytest.param(container(env=(("my.key", "1"),)), "spec.containers[0].env", "'my.key'", id="env key"),
+        pytest.param(container(env=(("my key", "1"),)), "spec.containers[0].env", "'my key'", id="env key"),
         pytest.param(container(env=(("1A", "1"),)), "spec.containers[0].env", "'1A'", id="env key digit"),
         pytest.param(
             container(env=tuple((f"K{number}", "") for number in range(241))), "spec.containers[0].env", "241", id="env"
@@ -152,7 +154,7 @@ def test_what_eci_cannot_hold_is_refused_by_name(workload, field, words):
 
 def test_every_fault_is_named_at_once():
     with pytest.raises(UnsupportedPod) as caught:
-        request.create(replace(container(env=(("a.b", ""),), command=("x",) * 21), cpu=99.0), BARE)
+        request.create(replace(container(env=(("a b", ""),), command=("x",) * 21), cpu=99.0), BARE)
     assert len(caught.value.refusals) == 3
 
 
@@ -327,3 +329,53 @@ def test_an_update_spells_its_volumes_as_the_create_did():
     created, _ = request.create(replace(NOTHING_ASKED, volumes=EVERYTHING.volumes), BARE)
     volumes_of = {name: value for name, value in created.body.items() if name.startswith("Volume.")}
     assert request.update_volumes("eci-1", EVERYTHING.volumes).body == volumes_of
+
+
+def test_an_update_says_again_what_is_not_to_change_and_carries_every_tag():
+    """What differs begins anew (eci.md 2.11), and a list may stand for the whole."""
+    made = replace(
+        NOTHING_ASKED,
+        containers=(
+            Container("web", "nginx:2", env=(("A", "new"),)),
+            Container("side", "envoy:2", env=(("A", "new"),), args=("new",)),
+        ),
+        registry_credentials=(RegistryCredential("r.example.com", "u", "p"),),
+        volumes=(Volume("v", files=(File("a", b"1"),)),),
+    )
+    there = {
+        "web": Words("nginx:1", (), (), (("A", "old"),)),
+        "side": Words("envoy:1", (), ("old",), (("A", "old"), ("IP", FromPodIP()))),
+    }
+
+    def asked(change):
+        return request.update(
+            "eci-1", made, change, settings=BARE, there=there, tag_values={"a": "b", "vk-images": "1x"}
+        )
+
+    one = asked(Change(frozenset({"web"})))
+    assert one.action == "UpdateContainerGroup"
+    assert one.query == {
+        "ContainerGroupId": "eci-1",
+        "UpdateType": "IncrementalUpdate",
+        "Tag.1.Key": "a",
+        "Tag.1.Value": "b",
+        "Tag.2.Key": "vk-images",
+        "Tag.2.Value": "1x",
+    }
+    words = {name: value for name, value in one.body.items() if "Image" in name or "Env" in name or "Arg" in name}
+    assert words == {
+        "Container.1.Image": "nginx:2",
+        "Container.1.EnvironmentVar.1.Key": "A",
+        "Container.1.EnvironmentVar.1.Value": "new",
+        "Container.2.Image": "envoy:1",
+        "Container.2.EnvironmentVar.1.Key": "A",
+        "Container.2.EnvironmentVar.1.Value": "old",
+        "Container.2.EnvironmentVar.2.Key": "IP",
+        "Container.2.EnvironmentVar.2.FieldRef.FieldPath": "status.podIP",
+        "Container.2.Arg.1": "old",
+    }
+    assert {name.partition(".")[0] for name in one.body} == {"Container"}
+    logins = asked(Change(logins=True))
+    assert {name.partition(".")[0] for name in logins.body} == {"ImageRegistryCredential"}
+    files = asked(Change(frozenset({"web"}), files=True))
+    assert {name.partition(".")[0] for name in files.body} == {"Container", "Volume"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tests.control.memory_cloud import MemoryCloud
+from vk_provider.cloud.base import Change
 from vk_provider.errors import CloudUnavailable, InstanceGone
 from vk_provider.model.instance import (
     CloudCondition,
@@ -20,7 +21,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
-from vk_provider.model.workload import Volume, Workload
+from vk_provider.model.workload import Container, Volume, Workload
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -53,7 +54,13 @@ class LivingCloud(MemoryCloud):
         self.shown: dict[str, dict[str, str]] = {}  # instance id → "volume/path" → text
         self.updates: list[tuple[str, float]] = []  # instance id, loop time
         self.update_s = 0.5
+        self.changes_made: list[tuple[str, Change]] = []  # instance id, what was asked for
+        self.bad_images: set[str] = set()  # cannot be pulled
+        self.needs_login: set[str] = set()  # can be pulled by whoever brings one
+        self.crashing: Callable[[Container], bool] = lambda container: False  # whether a start fails at once
         self._clock = clock
+        self._ran: set[str] = set()  # ids of instances of which a container has begun
+        self._placed: set[str] = set()  # ids of instances that found room
         self._specs: dict[str, tuple[Workload, Life]] = {}
 
     def life_of(self, name: str) -> Life:
@@ -61,6 +68,7 @@ class LivingCloud(MemoryCloud):
 
     async def create(self, workload: Workload) -> Instance:
         before = len(self.created)
+        made_of = workload.made_of
         try:
             await super().create(workload)
         except KeyError:
@@ -69,7 +77,61 @@ class LivingCloud(MemoryCloud):
             if len(self.created) > before:
                 self._born(f"eci-{len(self._tokens)}", workload)
         made = self._tokens[workload.owner.uid, workload.replaces, workload.attempt]
-        return Instance(made, workload.owner, InstanceStatus.SCHEDULING, cpu=2.0, memory_gib=4.0, proven=False)
+        told = self.instances[made].made_of if made in self.instances else made_of
+        return Instance(
+            made,
+            workload.owner,
+            InstanceStatus.SCHEDULING,
+            cpu=2.0,
+            memory_gib=4.0,
+            attempt=workload.attempt,
+            made_of=told,
+            proven=False,
+        )
+
+    async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
+        """Those of its containers that differ begin anew; tags go along."""
+        self._enter(f"update {instance_id}")
+        if instance_id not in self.instances:
+            raise InstanceGone(f"no {instance_id}")
+        if not self._is(instance_id, InstanceStatus.PENDING, InstanceStatus.RUNNING):
+            raise CloudUnavailable("IncorrectStatus")
+        before, life = self._specs[instance_id]
+        self.changes_made.append((instance_id, change))
+        if change.files:
+            self.volumes[instance_id], self.shown[instance_id] = workload.volumes, _texts(workload.volumes)
+        given = {each.name: each for each in workload.containers if each.name in change.containers}
+        after = replace(
+            before,
+            containers=tuple(given.get(each.name, each) for each in before.containers),
+            registry_credentials=workload.registry_credentials if change.logins else before.registry_credentials,
+        )
+        self._specs[instance_id] = (after, life)
+        was = self.instances[instance_id].status
+        self.set(instance_id, status=InstanceStatus.UPDATING, made_of=workload.made_of)
+        differing = {
+            one.name
+            for one, other in zip(before.containers, after.containers, strict=True)
+            if (one.image, one.env) != (other.image, other.env)
+        }
+        self._later(self.update_s, lambda: self._changed(instance_id, was, differing))
+
+    def _changed(self, instance_id: str, was: InstanceStatus, differing: Collection[str]) -> None:
+        if self._is(instance_id, InstanceStatus.UPDATING):
+            self.set(instance_id, status=was)
+            self._start_all(instance_id, differing)
+
+    def environment(self, instance_id: str) -> dict[str, object]:
+        """Of its first container, as it would be started with now."""
+        return dict(self._specs[instance_id][0].containers[0].env)
+
+    def has_run(self, instance_id: str) -> bool:
+        return instance_id in self._ran
+
+    def crash(self, instance_id: str) -> None:
+        """Every container that runs ends, and is begun again at once."""
+        self._terminated(instance_id, 1)
+        self._start_all(instance_id)
 
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
         self._enter(f"update {instance_id}")
@@ -132,9 +194,7 @@ class LivingCloud(MemoryCloud):
     def _begin_again(self, instance_id: str) -> None:
         if self._is(instance_id, InstanceStatus.RESTARTING):
             self._start_all(instance_id)
-            again = self.instances[instance_id].containers
-            counted = tuple(replace(each, restart_count=each.restart_count + 1) for each in again)
-            self.set(instance_id, status=InstanceStatus.RUNNING, containers=counted)
+            self.set(instance_id, status=InstanceStatus.RUNNING)
 
     def vanish(self, instance_id: str) -> None:
         self.instances.pop(instance_id, None)
@@ -157,13 +217,24 @@ class LivingCloud(MemoryCloud):
         self.volumes[instance_id], self.shown[instance_id] = workload.volumes, _texts(workload.volumes)
         self.created_at_s.append(asyncio.get_running_loop().time())
         names = [each.name for each in workload.containers]
-        waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING)) for name in names)
-        self.set(instance_id, created_at=self._clock().strftime(STAMP), containers=waiting, cpu=2.0, memory_gib=4.0)
+        images = {each.name: each.image for each in workload.containers}
+        waiting = tuple(ContainerReport(name, ContainerState(StateKind.WAITING), image=images[name]) for name in names)
+        self.set(
+            instance_id,
+            created_at=self._clock().strftime(STAMP),
+            containers=waiting,
+            cpu=2.0,
+            memory_gib=4.0,
+            made_of=workload.made_of,
+        )
         if self.unplaced[uid] < life.unplaced:
             self.unplaced[uid] += 1
             self._later(life.starts_s, lambda: self._no_room(instance_id))
             return
-        self.starts[uid] += 1
+        made_way = workload.replaces
+        if made_way not in self._placed or made_way in self.instances or made_way in self._ran:
+            self.starts[uid] += 1  # else nothing of that one ever ran, and it is gone: this one is instead of it
+        self._placed.add(instance_id)
         self._later(life.starts_s, lambda: self._run(instance_id))
         if life.runs_s is not None:
             self._later(life.starts_s + life.runs_s, lambda: self._end(instance_id, life.exit_code))
@@ -182,15 +253,57 @@ class LivingCloud(MemoryCloud):
 
     def _run(self, instance_id: str) -> None:
         if self._is(instance_id, InstanceStatus.SCHEDULING):
+            self.set(instance_id, status=InstanceStatus.PENDING, ip="10.0.9.9")
             self._start_all(instance_id)
-            self.set(instance_id, status=InstanceStatus.RUNNING, ip="10.0.9.9")
 
-    def _start_all(self, instance_id: str) -> None:
-        self._states(instance_id, lambda _: ContainerState(StateKind.RUNNING, started_at=self._stamp()))
-        for each in self.instances[instance_id].containers:
+    def _start_all(self, instance_id: str, only: Collection[str] | None = None) -> None:
+        """Each container, or these of them, begins (again), unless its image cannot be had."""
+        workload, _ = self._specs[instance_id]
+        specs = {each.name: each for each in workload.containers}
+        reports = self.instances[instance_id].containers
+        begun = tuple(
+            self._begun(specs[each.name], each, workload) if only is None or each.name in only else each
+            for each in reports
+        )
+        self.set(instance_id, containers=begun)
+        if all(each.state.kind is StateKind.WAITING and each.last_state is None for each in begun):
+            return
+        self._ran.add(instance_id)
+        if self._is(instance_id, InstanceStatus.PENDING):
+            self.set(instance_id, status=InstanceStatus.RUNNING)
+        for each in begun:
+            if each.state.kind is not StateKind.RUNNING:
+                continue
             told = f"{instance_id}.{each.name}-starts"
             count = 1 + sum(event.count for event in self.instances[instance_id].events if event.id == told)
             self.event(instance_id, told, count=count, reason="Started", message=f"Started container {each.name}")
+
+    def _begun(self, spec: Container, report: ContainerReport, workload: Workload) -> ContainerReport:
+        host = spec.image.partition("/")[0]
+        has_login = any(each.server == host for each in workload.registry_credentials)
+        if spec.image in self.bad_images or (spec.image in self.needs_login and not has_login):
+            message = f'Back-off pulling image "{spec.image}"'
+            waits = ContainerState(StateKind.WAITING, reason="ImagePullBackOff", message=message)
+            return replace(report, state=waits, image=spec.image)
+        ran = report.last_state is not None or report.state.kind is not StateKind.WAITING
+        last = report.state if report.state.kind is StateKind.TERMINATED else report.last_state
+        if report.state.kind is StateKind.RUNNING:
+            last = replace(
+                report.state, kind=StateKind.TERMINATED, reason="Error", exit_code=143, finished_at=self._stamp()
+            )
+        count = report.restart_count + ran
+        if self.crashing(spec):
+            end = ContainerState(
+                StateKind.TERMINATED,
+                reason="Error",
+                exit_code=1,
+                started_at=self._stamp(),
+                finished_at=self._stamp(),
+            )
+            waits = ContainerState(StateKind.WAITING, reason="CrashLoopBackOff")
+            return replace(report, state=waits, last_state=end, restart_count=count, image=spec.image)
+        runs = ContainerState(StateKind.RUNNING, started_at=self._stamp())
+        return replace(report, state=runs, last_state=last, restart_count=count, image=spec.image)
 
     def _end(self, instance_id: str, code: int) -> None:
         if self._is(instance_id, InstanceStatus.RUNNING, InstanceStatus.UPDATING):

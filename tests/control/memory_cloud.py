@@ -53,7 +53,13 @@ class MemoryCloud:
         if token not in self._tokens:
             self._tokens[token] = f"eci-{len(self._tokens) + 1}"
             owner = Owner("c", "vk", workload.owner.namespace, workload.owner.name, workload.owner.uid)
-            made = Instance(self._tokens[token], owner, InstanceStatus.SCHEDULING, created_at="2026-01-02T03:00:00Z")
+            made = Instance(
+                self._tokens[token],
+                owner,
+                InstanceStatus.SCHEDULING,
+                created_at="2026-01-02T03:00:00Z",
+                attempt=workload.attempt,
+            )
             self.instances[made.id] = made
             self.created.append(workload)
         if self.lose_next_answer:

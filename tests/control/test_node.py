@@ -12,6 +12,7 @@ from tests.control.memory_kube import MemoryKube
 from tests.control.pure_time import play
 from vk_provider.control.node import HEARTBEAT_S, NodeController
 from vk_provider.errors import ConfigError, Conflict, KubeUnavailable
+from vk_provider.health import Fault
 from vk_provider.kube.recorder import Recorder
 from vk_provider.translate.node import IDENTITY_ANNOTATION, CloudHealth, NodeSpec, Taint
 
@@ -259,3 +260,52 @@ async def test_a_ready_condition_that_a_controller_set_to_unknown_is_put_right_w
         world.kube.edit(NODE, silenced)
         await asyncio.sleep(11)
         assert (world.condition("Ready")["status"], world.condition("Ready")["reason"]) == ("True", "KubeletReady")
+
+
+@in_no_time
+async def test_what_is_wrong_with_ourselves_shows_on_the_node_which_stays_ready():
+    """The watch of pods is refused: whoever looks at the node sees it, and nothing is evicted for it."""
+    world = World()
+    trouble = []
+    world.controller.watch_own_health(lambda: trouble[0] if trouble else None)
+    async with world.running():
+        await asyncio.sleep(25)
+        assert world.condition("ProviderHealthy")["status"] == "True"
+        trouble.append(Fault("WatchFailing", "/api/v1/pods cannot be watched since 2026-01-02T03:00:00Z: 403", 60.0))
+        await asyncio.sleep(11)
+        own = world.condition("ProviderHealthy")
+        assert (own["status"], own["reason"], "403" in own["message"]) == ("False", "WatchFailing", True)
+        assert world.condition("Ready")["status"] == "True"
+        writes = len(world.writes())
+        await asyncio.sleep(250)
+        assert len(world.writes()) <= writes + 1, "told once, not in every round"
+        trouble.clear()
+        await asyncio.sleep(11)
+        assert world.condition("ProviderHealthy")["status"] == "True"
+    assert world.reasons() == ["Starting", "WatchFailing", "ProviderWorks"]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda node: node.update(status=[]),
+        lambda node: node["status"].update(conditions={"Ready": "True"}),
+        lambda node: node["status"].update(conditions=[None, "x", {"status": "True"}, {"type": 5}]),
+        lambda node: node["status"].update(capacity=[], allocatable="none", nodeInfo=7),
+        lambda node: node["status"].update(capacity={"cpu": "lots", "memory": None}),
+        lambda node: node["metadata"].update(uid=None),
+        lambda node: node["metadata"].update(annotations=[]),
+    ],
+)
+@in_no_time
+async def test_a_node_that_is_malformed_ends_nothing_and_is_put_right_when_it_can_be_read(harm):
+    world = World()
+    async with world.running():
+        await asyncio.sleep(25)
+        sound = copy.deepcopy(world.node)
+        harm(world.node)
+        await asyncio.sleep(60)
+        world.kube.objects[NODE] = sound
+        sound["status"]["conditions"] = []
+        await asyncio.sleep(20)
+        assert world.condition("Ready")["status"] == "True"

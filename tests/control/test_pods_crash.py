@@ -1,6 +1,7 @@
 """Killed at any await and started again, whatever was under way: every pod reaches its right end with one instance."""
 
 import asyncio
+import base64
 import itertools
 
 import pytest
@@ -102,7 +103,65 @@ async def token_renewed(world):
     await world.until(lambda: world.cloud.shown["eci-1"]["v/token"] != first)
 
 
+WRONG, RIGHT = "perl:wrong", "perl:right"
+LOGIN = "/api/v1/namespaces/web/secrets/login"
+
+
+async def image_mended(world):
+    """While it cannot be pulled: another instance takes the place."""
+    world.cloud.bad_images.add(WRONG)
+    world.kube.add_pod("web", policy="Always", spec={"containers": [{"name": "main", "image": WRONG}]})
+    await world.until(lambda: world.cloud.instances and world.cloud.instances["eci-1"].containers[0].state.reason)
+    await asyncio.sleep(3)
+    world.kube.edit("/api/v1/namespaces/web/pods/web", lambda pod: pod["spec"]["containers"][0].update(image=RIGHT))
+    await world.until(lambda: world.phase("web") == "Running")
+
+
+async def login_made_later(world):
+    world.cloud.needs_login.add("docker.io/library/perl")
+    spec = {
+        "containers": [{"name": "main", "image": "docker.io/library/perl"}],
+        "imagePullSecrets": [{"name": "login"}],
+    }
+    world.kube.add_pod("web", policy="Always", spec=spec)
+    await world.until(lambda: world.cloud.instances and world.cloud.instances["eci-1"].containers[0].state.reason)
+    await asyncio.sleep(3)
+    auths = base64.b64encode(b'{"auths":{"docker.io":{"username":"u","password":"p"}}}').decode()
+    data = {".dockerconfigjson": auths}
+    meta = {"namespace": "web", "name": "login"}
+    world.kube.add(LOGIN, {"metadata": meta, "type": "kubernetes.io/dockerconfigjson", "data": data})
+    await world.until(lambda: world.phase("web") == "Running")
+
+
+async def image_of_a_running_pod(world):
+    await served_now(world)
+    world.kube.edit("/api/v1/namespaces/web/pods/web", lambda pod: pod["spec"]["containers"][0].update(image=RIGHT))
+    await world.until(lambda: world.cloud.instances["eci-1"].containers[0].image == RIGHT)
+    await asyncio.sleep(30)
+    assert world.cloud.instances["eci-1"].containers[0].restart_count == 1
+
+
+async def served_now(world):
+    world.kube.add_pod("web", policy="Always")
+    await world.until(lambda: world.phase("web") == "Running")
+
+
+async def deleted_while_it_makes_way(world):
+    world.cloud.bad_images |= {WRONG, RIGHT}
+    world.kube.add_pod("web", policy="Always", spec={"containers": [{"name": "main", "image": WRONG}]})
+    await world.until(lambda: world.cloud.instances and world.cloud.instances["eci-1"].containers[0].state.reason)
+    await asyncio.sleep(3)
+    world.kube.edit("/api/v1/namespaces/web/pods/web", lambda pod: pod["spec"]["containers"][0].update(image=RIGHT))
+    await asyncio.sleep(4)
+    world.kube.delete_pod("web")
+    await world.until(lambda: world.phase("web") == "gone")
+
+
 STORIES = {
+    "its image is mended": (image_mended, {"web": "Running"}),
+    "its pull secret is made later": (login_made_later, {"web": "Running"}),
+    "its image is changed while it runs": (image_of_a_running_pod, {"web": "Running"}),
+    "deleted while it makes way": (deleted_while_it_makes_way, {"web": "gone"}),
     "its ConfigMap is edited": (edited, {"web": "Running"}),
     "its token is renewed": (token_renewed, {"web": "Running"}),
     "a Job's pod": (job, {"job": "Succeeded"}),

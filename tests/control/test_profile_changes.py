@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
+from tests.control.world import World
 from vk_provider.control.profile import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatch
 from vk_provider.errors import KubeUnavailable, NotFound, PodNotReady
 
@@ -215,3 +218,128 @@ async def test_a_profile_that_cannot_be_read_holds_pods_up_only_once():
     assert await scene.given() == {SWITCH: "vsw-a"}
     task.cancel()
     await asyncio.wait([task])
+
+
+class FixedAdmission:
+    """A profile that adds these annotations, once a fetch has been made."""
+
+    def __init__(self, **annotations: str) -> None:
+        self.annotations = {f"k8s.aliyun.com/{name.replace('_', '-')}": text for name, text in annotations.items()}
+        self.fetched = 0
+
+    def view(self, pod: Json) -> Json | None:
+        given = pod["metadata"].get("annotations") or {}
+        meta = {**pod["metadata"], "annotations": {**self.annotations, **given}}
+        return {**pod, "metadata": meta} if self.fetched else None
+
+    async def fetch(self, pod: Json) -> None:
+        self.fetched += 1
+
+    async def admit(self, pod: Json) -> Json:
+        labels = {"team": "blue", **(pod["metadata"].get("labels") or {})}
+        return {**pod, "metadata": {**pod["metadata"], "labels": labels}}
+
+
+@in_no_time
+async def test_files_that_change_still_show_the_labels_that_the_profile_gave() -> None:
+    world = World()
+    world.admission = FixedAdmission()
+    item = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+    volume = {"name": "l", "downwardAPI": {"items": [item]}}
+    mounted = {"name": "main", "image": "perl", "volumeMounts": [{"name": "l", "mountPath": "/l"}]}
+    path = "/api/v1/namespaces/web/pods/web"
+    async with world.running():
+        world.kube.add_pod("web", policy="Always", spec={"volumes": [volume], "containers": [mounted]})
+        await world.until(lambda: world.phase("web") == "Running")
+        world.kube.edit(path, lambda pod: pod["metadata"].update(labels={"x": "y"}))
+        await world.until(lambda: world.cloud.updates != [], within_s=60)
+        assert world.cloud.shown["eci-1"] == {"l/labels": 'team="blue"\nx="y"'}
+
+
+async def tried(*, on_pod: Mapping[str, str], by_profile: Mapping[str, str], minutes: float, **settings: str) -> World:
+    """What becomes of a pod for which there is never capacity: the cloud takes a create and reports it later."""
+    world = World(job=Life(unplaced=1000))
+    world.settings = replace(world.settings, **settings)
+    world.admission = FixedAdmission(**by_profile)
+    async with world.running():
+        given = {f"k8s.aliyun.com/{name.replace('_', '-')}": text for name, text in on_pod.items()}
+        world.kube.add_pod("job", annotations=given)
+        await asyncio.sleep(minutes * 60)
+    world.admission.fetched = 0
+    async with world.running():  # another life decides by the same view
+        await asyncio.sleep(minutes * 60)
+    return world
+
+
+@in_no_time
+@pytest.mark.parametrize("place", ["on_pod", "by_profile"])
+@pytest.mark.parametrize(
+    ("wish", "creates", "phase"),
+    [
+        ({"eci_fail_strategy": "fail-fast"}, [0], "Pending"),
+        ({"pod_fail_on_create_err": "true"}, [0], "Failed"),
+        ({"eci_fail_strategy": "fail-fast", "eci_use_specs": "2-4Gi,4-8Gi"}, [0, 1], "Pending"),
+        ({"eci_fail_strategy": "fail-fast", "eci_use_specs": "2-4Gi,2.0-4Gi,2-4Gi"}, [0], "Pending"),
+        ({"eci_fail_strategy": "fail-fast", "eci_spot_strategy": "SpotAsPriceGo"}, [0], "Pending"),
+        (
+            {"eci_fail_strategy": "fail-fast", "eci_spot_strategy": "SpotAsPriceGo", "eci_spot_fallback": "true"},
+            [0, 1],
+            "Pending",
+        ),
+    ],
+)
+async def test_a_wish_counts_the_same_from_the_profile_as_from_the_pod(
+    place: str, wish: Mapping[str, str], creates: list[int], phase: str
+) -> None:
+    given: dict[str, Any] = {"on_pod": {}, "by_profile": {}, place: wish}
+    world = await tried(minutes=10, **given)
+    assert [each.attempt for each in world.cloud.created] == creates
+    assert world.phase("job") == phase
+
+
+@in_no_time
+async def test_spot_from_settings_with_the_pods_fallback_is_two_ways_for_everybody() -> None:
+    wish = {"eci_spot_fallback": "true", "eci_fail_strategy": "fail-fast"}
+    world = await tried(on_pod=wish, by_profile={}, minutes=10, spot_strategy="SpotAsPriceGo")
+    assert [each.attempt for each in world.cloud.created] == [0, 1]
+
+
+@in_no_time
+async def test_a_namespace_that_cannot_be_read_keeps_the_pod_waiting_with_a_reason() -> None:
+    class Closed(FixedAdmission):
+        async def fetch(self, pod: Json) -> None:
+            self.fetched += world.time_s > 30
+            if not self.fetched:
+                raise PodNotReady(
+                    "cannot read", event_reason="FailedCreatePodSandBox", waiting_reason="ContainerCreating"
+                )
+
+    world = World(job=Life(runs_s=5))
+    world.admission = Closed()
+    async with world.running():
+        world.kube.add_pod("job")
+        await asyncio.sleep(20)
+        assert world.kube.events("FailedCreatePodSandBox")
+        assert world.cloud.created == []
+        await world.until(lambda: world.phase("job") == "Succeeded", within_s=120)
+
+
+@in_no_time
+async def test_a_pod_is_refused_once_for_all_that_is_wrong_even_while_something_is_missing() -> None:
+    world = World()
+    main = {
+        "name": "main",
+        "image": "perl",
+        "command": ["x"] * 21,
+        "envFrom": [{"configMapRef": {"name": "nowhere"}}],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    for name, spec in (("all", {"hostNetwork": True}), ("later", {})):
+        async with world.running():
+            world.kube.add_pod(name, spec={"containers": [main], **spec})
+            await world.until(lambda name=name: world.phase(name) == "Failed", within_s=60)  # type: ignore[misc]
+        told = world.kube.pod(name)["status"]["message"]
+        assert "spec.containers[0].command: 21 items" in told
+        assert "spec.containers[0].resources.limits[nvidia.com/gpu]" in told
+        assert ("spec.hostNetwork" in told) == (name == "all")
+    assert world.cloud.created == []

@@ -19,10 +19,12 @@ from fakes.cloud.scenario import Rule, Scenario
 from tests.control.pure_time import play
 from tests.control.world import BIRTH, Fate, World
 from tests.corpus.incloud import InProcessClient, StandIn
-from vk_provider import app, config
+from vk_provider import config
+from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.request import EciRequest
-from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.settings import EciSettings, eci_settings
 from vk_provider.model.pod import INSTANCE_ID_ANNOTATION as NOTED
+from vk_provider.translate.node import node_context
 
 ADDRESS = "10.0.0.1"
 SETTINGS = {"ECI_REGION": "cn-hangzhou", "VK_NODE_IP": ADDRESS, "VK_NODE_NAME": "vk"}
@@ -69,9 +71,9 @@ class Cluster(World):
     def __init__(self, who: str, uid: str, cloud: SharedCloud) -> None:
         super().__init__()
         self.who, self.shared = who, cloud
-        settings = app.eci_settings(CONFIG, uid)
-        self.cloud = app.EciCloud(settings, Client(who, settings, cloud, now=self.now, jitter=lambda: 0.0))
-        self.context = app.node_context(CONFIG, uid, ADDRESS)
+        settings = eci_settings(CONFIG, uid)
+        self.cloud = EciCloud(settings, Client(who, settings, cloud, now=self.now, jitter=lambda: 0.0))
+        self.context = node_context(CONFIG, uid, ADDRESS)
 
     async def lives(self, dice: random.Random) -> None:
         """Pods come, end and go, while the provider dies at random steps of its calls and comes again."""

@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.cloud.workloads import SETTINGS
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
+from vk_provider.cloud.eci.choices import intent
+from vk_provider.cloud.eci.request import refusals
 from vk_provider.control.asking import YES, Answer, Place
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.live import LiveConfiguration
@@ -143,6 +146,7 @@ class Process:
             warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
             clock=world.now,
             jitter=jitter,
+            admit=world.admission.admit if world.admission is not None else None,
         )
         self.controller = PodController(
             client=kube,
@@ -159,6 +163,9 @@ class Process:
             metrics=Registry(),
             jitter=jitter,
             ask=world.ask,
+            admission=world.admission,
+            intent_of=lambda pod: intent(pod, world.settings),
+            refusals_of=lambda workload: refusals(workload, world.settings),
             clock=world.now,
         )
         self.task = asyncio.create_task(self._run(workers))
@@ -188,6 +195,8 @@ class World:
         self.cloud: Any = LivingCloud(self.now, **lives)
         self.kube_latency_s, self.cloud_latency_s = kube_latency_s, cloud_latency_s
         self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
+        self.admission: Any = None
+        self.settings = SETTINGS
         self.health: list[Any] = []
         self.most_watches = 200
         self.asked: list[tuple[float, str]] = []

@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.corpus.life import CLUSTER, INSTANCE_ID, Story, story
 from tests.corpus.manifests import Case, Life, cases, default_life
-from vk_provider import show
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model import pod as pods
+from vk_provider.show.manifests import UID
 from vk_provider.translate.workload import references
 
 Json = dict[str, Any]
@@ -87,7 +87,7 @@ def _usual(meta: Json) -> Json:
         "vk-node": "vk",
         "vk-namespace": meta["namespace"],
         "vk-pod": meta["name"],
-        "vk-pod-uid": show.UID,
+        "vk-pod-uid": UID,
         "vk-cluster": "corpus",
     }
     searches = (f"{meta['namespace']}.svc.cluster.local", "svc.cluster.local", "cluster.local")

@@ -25,11 +25,16 @@ from tests.control.world import BIRTH, World
 from tests.corpus.incloud import InProcessClient, StandIn
 from tests.corpus.manifests import ROWS, Case, Life
 from tests.providerlog import ProviderLog
-from vk_provider import app, config, show
+from vk_provider import config
+from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.settings import eci_settings
+from vk_provider.show import surroundings
+from vk_provider.show.manifests import MAKERS, UID
+from vk_provider.translate.node import node_context
 
 Json = dict[str, Any]
 
-CLUSTER, HOST = show.UID, "10.0.0.1"
+CLUSTER, HOST = UID, "10.0.0.1"
 SETTINGS = {
     "ECI_REGION": "cn-hangzhou",
     "ECI_VSWITCH": "vsw-a,vsw-b",
@@ -92,7 +97,7 @@ class CorpusKube(MemoryKube):
         if path.endswith("/token"):
             lasts_s = body["spec"]["expirationSeconds"]
             expires = (self._clock() + timedelta(seconds=lasts_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            return {"status": {"token": show.STAND_IN, "expirationTimestamp": expires}}
+            return {"status": {"token": surroundings.STAND_IN, "expirationTimestamp": expires}}
         return answer
 
     async def patch(self, path: str, body: Any, **more: Any) -> Json:
@@ -109,9 +114,9 @@ class CorpusWorld(World):
         loop = asyncio.get_running_loop()
         self.stand_in = StandIn(Clock(loop.time, start=BIRTH.timestamp()), Scenario(rules))
         self.kube = CorpusKube(clock=self.now)
-        settings = app.eci_settings(CONFIG, CLUSTER)
-        self.cloud = app.EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
-        self.context = app.node_context(CONFIG, CLUSTER, HOST)
+        settings = eci_settings(CONFIG, CLUSTER)
+        self.cloud = EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
+        self.context = node_context(CONFIG, CLUSTER, HOST)
 
 
 def story(case: Case, pod: Json, life: Life) -> Story:
@@ -196,9 +201,9 @@ def _id(item: Json) -> str:
 
 
 def _put(kube: CorpusKube, item: Json) -> None:
-    if item["kind"] in ("Pod", *show.TEMPLATES):
+    if item["kind"] in MAKERS:
         return
-    stored = show._with_data(copy.deepcopy(item))
+    stored = surroundings.stored(copy.deepcopy(item))
     row = ROWS[item["kind"]]
     if row.namespaced:
         stored["metadata"].setdefault("namespace", "default")

@@ -13,7 +13,7 @@ import yaml
 
 from fakes.kube import defaults, podvalidation, strictness
 from fakes.kube.resources import RESOURCES
-from vk_provider import show
+from vk_provider.show.manifests import pod_of
 
 Json = dict[str, Any]
 
@@ -98,7 +98,7 @@ def default_life(pod: Json) -> Life:
 
 
 def _stored(document: Json) -> Json | None:
-    pod = show.pod_of(copy.deepcopy(document))
+    pod = pod_of(copy.deepcopy(document))
     if pod is not None:
         pod["spec"]["nodeName"] = NODE
         defaults.pod(pod)

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fakes.kube import defaults
-from vk_provider import show
+from vk_provider.show.manifests import pod_of
 
 Json = dict[str, Any]
 Pods = st.SearchStrategy[Json]
@@ -408,7 +408,7 @@ def pods(draw: Any) -> Json:
         )
     )
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    pod = show.pod_of(copy.deepcopy(document))
+    pod = pod_of(copy.deepcopy(document))
     assert pod is not None
     defaults.pod(pod)
     return pod

@@ -9,7 +9,8 @@ import yaml
 from tests.corpus import golden
 from tests.corpus.life import CONFIG
 from tests.corpus.manifests import ROOM, cases
-from vk_provider import show
+from vk_provider.show.manifests import Manifest
+from vk_provider.show.verdicts import judge
 
 CASES = cases()
 IDS = [case.name for case in CASES]
@@ -37,7 +38,9 @@ def test_show_prints_what_is_sent(case):
     goldens = json.loads(case.golden.read_text())
     kinds = {each["kind"] for each in case.objects}
     late = any(life.late for life in case.lives)
-    for told, shown in zip(goldens, show.shows(CONFIG, case.objects), strict=True):
+    findings = judge(CONFIG, [Manifest(each, case.name) for each in case.objects])
+    assert [other.why for other in findings.others if other.is_fault] == []
+    for told, shown in zip(goldens, findings.verdicts, strict=True):
         if "refused" in told:
             assert set(told["refused"]) >= set(shown.faults) != set(), "defaults may have added some"
         elif "request" in told and "Service" not in kinds and not late:

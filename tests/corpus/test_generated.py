@@ -18,16 +18,20 @@ from fakes.cloud.service import Service
 from fakes.kube import podvalidation
 from tests.corpus.life import CLUSTER, CONFIG, HOST
 from tests.corpus.strategies import OBJECTS, pods
-from vk_provider import app, show
 from vk_provider.cloud.eci import request
+from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
+from vk_provider.show.manifests import Found, Manifest
+from vk_provider.show.surroundings import Surroundings
+from vk_provider.translate.node import node_context
 from vk_provider.translate.workload import build
 
 Json = dict[str, Any]
 # The first hundreds take seconds; VK_CORPUS_EXAMPLES=5000 before a release.
 EXAMPLES = int(os.environ.get("VK_CORPUS_EXAMPLES", "100"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FOUND = show._Objects(OBJECTS)
+FOUND = Surroundings([Manifest(each, "") for each in OBJECTS])
+POD = Found(Manifest({}, ""), "Pod", "", "")
 
 
 @SETTINGS
@@ -47,8 +51,8 @@ def test_a_pod_is_taken_by_the_cloud_or_refused_at_a_field(pod):
 def outcome(pod: Json) -> tuple[Sequence[Refusal], str, str]:
     """What is refused, or why it waits, or what the cloud says."""
     try:
-        workload = build(pod, FOUND.of(pod), app.node_context(CONFIG, CLUSTER, HOST))
-        asked, _ = request.create(workload, app.eci_settings(CONFIG, CLUSTER))
+        workload = build(pod, FOUND.around(POD, pod).objects, node_context(CONFIG, CLUSTER, HOST))
+        asked, _ = request.create(workload, eci_settings(CONFIG, CLUSTER))
     except UnsupportedPod as error:
         return error.refusals, "", ""
     except PodNotReady as error:

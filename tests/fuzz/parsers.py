@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.fuzz import mutation
+from tests.fuzz import hostile_objects, mutation
 from vk_provider import jsontext
 from vk_provider.cloud.eci import loglines, response, usage
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, UnsupportedPod
@@ -36,13 +36,17 @@ PIECE = 700  # bytes come in pieces, as from a socket
 
 @dataclass(frozen=True)
 class Parser:
-    """feed: what a caller does with one input. may_raise: what it documents; anything else is a find."""
+    """feed: what a caller does with one input. may_raise: what it documents; anything else is a find.
+
+    costs: how many inputs of others take the time of one; it is given so many times fewer.
+    """
 
     name: str
     seeds: Sequence[Any]
     harm: Callable[[random.Random, Any], Any]
     feed: Callable[[Any], object]
     may_raise: tuple[type[Exception], ...] = ()
+    costs: int = 1
 
 
 def _frames(*frames: Any) -> bytes:
@@ -349,4 +353,5 @@ PARSERS: tuple[Parser, ...] = (
         quantity.parse,
         (ValueError,),
     ),
+    Parser("hostile objects", hostile_objects.SCENES, mutation.of_json, hostile_objects.feed, costs=200),
 )

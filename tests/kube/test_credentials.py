@@ -9,6 +9,7 @@ import json
 import ssl
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -315,3 +316,185 @@ async def test_nothing_secret_is_in_a_representation(tmp_path):
     await credentials.start()
     assert "hush" not in repr(await credentials.access())
     assert "hush" not in repr(read_target(written(tmp_path, config({"token": "hush"}))))
+
+
+# --- certificates that are replaced while we run
+
+
+class Moving:
+    """An API server that goes over to another CA at the same port, with everybody who trusted the old one."""
+
+    def __init__(self, tmp_path, *, wants_client=False):
+        self.directory, self.wants_client = tmp_path, wants_client
+        self.port = 0
+        self.runner = None
+        self.requests = []
+
+    async def start(self, authority, *, clients=None):
+        made = pem(certificate("server", issuer=authority, alternative=LOOPBACK))
+        for name, data in zip(("s.crt", "s.key"), made, strict=True):
+            (self.directory / name).write_bytes(data)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=pem(clients or authority)[0].decode())
+        context.load_cert_chain(self.directory / "s.crt", self.directory / "s.key")
+        context.verify_mode = ssl.CERT_REQUIRED if self.wants_client else ssl.CERT_NONE
+
+        async def answer(request):
+            self.requests.append(request.method)
+            return web.Response(text='{"kind": "Status", "status": "Success"}\n')
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port, ssl_context=context, reuse_address=True).start()
+        self.port = self.runner.addresses[0][1]
+
+    async def move(self, authority, **more):
+        await self.runner.cleanup()
+        await self.start(authority, **more)
+
+
+@pytest.mark.parametrize("with_client_certificate", [False, True], ids=["the CA", "the CA and our certificate"])
+@pytest.mark.parametrize("call", ["get", "post", "patch", "delete"])
+async def test_a_ca_file_that_is_replaced_is_followed_and_no_request_fails(tmp_path, call, with_client_certificate):
+    server = Moving(tmp_path, wants_client=with_client_certificate)
+    old, new = certificate("old"), certificate("new")
+
+    def write(authority):
+        (tmp_path / "ca.crt").write_bytes(pem(authority)[0])
+        chain, key = pem(certificate("admin", issuer=authority))
+        (tmp_path / "me.crt").write_bytes(chain)
+        (tmp_path / "me.key").write_bytes(key)
+
+    write(old)
+    await server.start(old)
+    cluster = {"server": f"https://127.0.0.1:{server.port}", "certificate-authority": "ca.crt"}
+    user = {"client-certificate": "me.crt", "client-key": "me.key"} if with_client_certificate else {"token": "t"}
+    client = await KubeClient.connect(kubeconfig=written(tmp_path, config(user, cluster)), user_agent="x")
+    try:
+        await client.get("/version")
+        write(new)
+        await server.move(new)
+        body = {} if call in ("post", "patch") else None
+        await (getattr(client, call)("/x") if body is None else getattr(client, call)("/x", body))
+        assert server.requests == ["GET", call.upper()]
+        async with client.stream("/watch", timeout_s=10) as lines:
+            assert len([line async for line in lines]) == 1
+    finally:
+        await client.close()
+        await server.runner.cleanup()
+
+
+async def test_a_client_certificate_that_the_server_takes_no_more_is_read_again(tmp_path):
+    """In TLS 1.3 the refusal comes after the handshake, and may look like a connection that broke: what was asked may
+    have been done then, so it fails once, and the files are read within the minute."""
+    server = Moving(tmp_path, wants_client=True)
+    authority, new = certificate("servers"), certificate("new clients")
+
+    def write(issuer):
+        chain, key = pem(certificate("admin", issuer=issuer))
+        (tmp_path / "me.crt").write_bytes(chain)
+        (tmp_path / "me.key").write_bytes(key)
+
+    (tmp_path / "ca.crt").write_bytes(pem(authority)[0])
+    write(authority)
+    await server.start(authority)
+    cluster = {"server": f"https://127.0.0.1:{server.port}", "certificate-authority": "ca.crt"}
+    user = {"client-certificate": "me.crt", "client-key": "me.key"}
+    credentials = KubeconfigCredentials(written(tmp_path, config(user, cluster)), None)
+    await credentials.start()
+    client = KubeClient(credentials, await credentials.access(), user_agent="x")
+    try:
+        await client.get("/version")
+        await server.move(authority, clients=new)
+        write(new)
+        with suppress(KubeUnavailable):
+            await client.get("/version")
+        server.requests[1:] = []
+        credentials._look_again_at = 0.0  # a minute later
+        await client.post("/x", {})
+        assert server.requests == ["GET", "POST"]
+    finally:
+        await client.close()
+        await server.runner.cleanup()
+
+
+async def test_a_ca_file_that_is_replaced_after_the_server_has_moved_is_followed_too(tmp_path):
+    server = Moving(tmp_path)
+    old, new = certificate("old"), certificate("new")
+    (tmp_path / "ca.crt").write_bytes(pem(old)[0])
+    await server.start(old)
+    cluster = {"server": f"https://127.0.0.1:{server.port}", "certificate-authority": "ca.crt"}
+    credentials = KubeconfigCredentials(written(tmp_path, config({"token": "t"}, cluster)), None)
+    await credentials.start()
+    client = KubeClient(credentials, await credentials.access(), user_agent="x")
+    try:
+        await client.get("/version")
+        await server.move(new)
+        for _ in range(2):
+            with pytest.raises(KubeUnavailable, match=r"certificate of 127.0.0.1:[0-9]+ is not trusted: .*certificate"):
+                await client.get("/version")
+        (tmp_path / "ca.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nhalf of i")
+        credentials._renewed_at = float("-inf")  # ten seconds later
+        with pytest.raises(KubeUnavailable):
+            await client.get("/version")
+        (tmp_path / "ca.crt").write_bytes(pem(new)[0])
+        credentials._renewed_at = float("-inf")
+        await client.get("/version")
+    finally:
+        await client.close()
+        await server.runner.cleanup()
+
+
+async def test_certificate_files_are_looked_at_again_every_minute(tmp_path):
+    """Before the old CA's last certificate ends, most replace the file: nothing need fail first."""
+    (tmp_path / "ca.crt").write_bytes(pem(certificate("old"))[0])
+    credentials = KubeconfigCredentials(written(tmp_path, config({}, {"certificate-authority": "ca.crt"})), None)
+    await credentials.start()
+    first = await credentials.access()
+    credentials._look_again_at = 0.0
+    assert (await credentials.access()).tls is first.tls, "the same certificate keeps the open connections"
+    (tmp_path / "ca.crt").write_bytes(pem(certificate("new"))[0])
+    assert (await credentials.access()).tls is first.tls
+    credentials._look_again_at = 0.0
+    assert (await credentials.access()).tls is not first.tls
+
+
+async def test_in_a_pod_the_ca_is_followed(tmp_path):
+    server = Moving(tmp_path)
+    old, new = certificate("old"), certificate("new")
+    (tmp_path / "ca.crt").write_bytes(pem(old)[0])
+    (tmp_path / "token").write_text("t")
+    await server.start(old)
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
+    credentials = InClusterCredentials(environ, tmp_path)
+    await credentials.start()
+    client = KubeClient(credentials, await credentials.access(), user_agent="x")
+    try:
+        await client.get("/version")
+        (tmp_path / "ca.crt").write_bytes(pem(new)[0])
+        await server.move(new)
+        await client.get("/version")
+    finally:
+        await client.close()
+        await server.runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        pytest.param("https://127.0.0.1:1", "cannot connect to 127.0.0.1:1: Connection refused", id="refused"),
+        pytest.param("https://no-such-host.invalid:6443", "no-such-host.invalid:6443: ", id="no such host"),
+    ],
+)
+async def test_no_answer_is_told_in_plain_words(tmp_path, server, words):
+    client = await KubeClient.connect(
+        kubeconfig=written(tmp_path, config({"token": "t"}, {"server": server})), user_agent="x"
+    )
+    try:
+        with pytest.raises(KubeUnavailable) as caught:
+            await client.get("/version")
+        assert words in str(caught.value)
+        assert "object at 0x" not in str(caught.value)
+    finally:
+        await client.close()

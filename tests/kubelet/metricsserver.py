@@ -1,6 +1,6 @@
 """A reader of `/metrics/resource` with metrics-server's rules: what it drops, and how it makes rates of counters.
 
-Source: kubelet-contract h.1, M1 to M3.
+Source: kubelet.md h.1, M1 to M3.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from fakes.processes import Child
 
 SAID = (
+    "how pods' commands run here: ",
     "Insufficient cpu",
     "bound to virtual-kubelet",
     "SuccessfulMountVolume",

@@ -125,7 +125,7 @@ def oracle(env: list[Json], sources: list[Json], objects: Mapping[str, Json | No
         kind = "configMapRef" if "configMapRef" in source else "secretRef"
         for key, text in (looked_up(kind, source[kind], objects) or {}).items():
             name = source.get("prefix", "") + key
-            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
                 made[name] = text
     for entry in env:
         name, source = entry["name"], entry.get("valueFrom")

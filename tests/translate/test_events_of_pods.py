@@ -1,4 +1,4 @@
-"""Events as `kubectl describe` shows them (kubelet-contract P48-P50, N29)."""
+"""Events as `kubectl describe` shows them (kubelet.md P48-P50, N29)."""
 
 from __future__ import annotations
 

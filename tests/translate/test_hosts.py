@@ -56,3 +56,25 @@ def test_host_aliases() -> None:
         HostAlias("10.0.0.1", ("a", "b")),
         HostAlias("10.0.0.1", ("c",)),
     )
+
+
+def test_the_full_name_is_told_where_the_cloud_cannot_write_it_and_written_where_it_can() -> None:
+    def told(workload: Workload) -> list[str]:
+        return [each.message for each in workload.notices if each.reason == "FullNameNotInHosts"]
+
+    (message,) = told(built(hostname="mpi-0", subdomain="workers"))
+    assert "mpi-0.workers.ns.svc.cluster.local" in message
+    assert told(built(hostname="mpi-0")) == []
+    assert told(built(**FULL)) == [], "its host name is the full one, and the cloud writes that"
+    pod = {
+        "metadata": {
+            "name": "p",
+            "namespace": "ns",
+            "annotations": {"k8s.aliyun.com/eci-private-ip-address": "10.0.0.7"},
+        },
+        "spec": {"containers": [{"name": "c", "image": "x"}], "hostname": "mpi-0", "subdomain": "workers"},
+    }
+    known = build(pod, Objects(), CONTEXT)
+    assert told(known) == []
+    alias = known.host_aliases[-1]
+    assert (alias.ip, alias.hostnames) == ("10.0.0.7", ("mpi-0.workers.ns.svc.cluster.local", "mpi-0"))

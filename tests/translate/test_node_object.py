@@ -1,4 +1,4 @@
-"""The Node as registered and kept (kubelet-contract a)."""
+"""The Node as registered and kept (kubelet.md a)."""
 
 from __future__ import annotations
 

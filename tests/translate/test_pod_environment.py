@@ -163,13 +163,14 @@ def test_s6_binary_data_is_for_volumes_only() -> None:
 
 
 def test_s7_keys_that_are_no_names_are_left_out_and_told() -> None:
-    objects = Objects(secrets={("ns", "m"): secret(**{"b c": b"1", "9": b"1", "app.ini": b"1", "_good1": b"1"})})
+    keys = {"b c": b"1", "9": b"1", "app.ini": b"1", "log-out": b"1", "_good1": b"1", "x" * 129: b"1"}
+    objects = Objects(secrets={("ns", "m"): secret(**keys)})
     workload = translated(pod_of(env_from=({"secretRef": {"name": "m"}},)), objects)
-    assert dict(workload.containers[0].env) == {"_good1": "1"}
+    assert dict(workload.containers[0].env) == {"_good1": "1", "app.ini": "1", "log-out": "1"}
     (notice,) = workload.notices
     assert (notice.reason, notice.container) == ("InvalidEnvironmentVariableNames", "c")
     assert notice.message == (
-        "Keys [9, app.ini, b c] from the EnvFrom secret ns/m were skipped since they are considered invalid "
+        f"Keys [9, b c, {'x' * 129}] from the EnvFrom secret ns/m were skipped since they are considered invalid "
         "environment variable names."
     )
 

@@ -78,6 +78,19 @@ def test_carried(pod: Json | None, container: Json | None, expected: Security) -
         pytest.param(pod_of(None, {"allowPrivilegeEscalation": True}), "", id="escalation allowed"),
         pytest.param(pod_of(None, {"capabilities": {"drop": ["ALL"]}}), "capabilities.drop", id="drop all"),
         pytest.param(pod_of(None, {"capabilities": {"drop": ["NET_RAW", "SYS_TIME"]}}), "", id="drop what none has"),
+        pytest.param(
+            pod_of(None, {"capabilities": {"add": ["SYS_PTRACE"]}}), "capabilities.add SYS_PTRACE", id="kubectl debug"
+        ),
+        pytest.param(
+            pod_of(None, {"capabilities": {"add": ["CAP_IPC_LOCK", "sys_nice", "NET_ADMIN"]}}),
+            "capabilities.add IPC_LOCK, capabilities.add SYS_NICE",
+            id="better service",
+        ),
+        pytest.param(
+            pod_of(None, {"capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}}),
+            "capabilities.add SYS_PTRACE, capabilities.drop",
+            id="added and dropped",
+        ),
         pytest.param(pod_of({"fsGroup": 0, "supplementalGroups": [5]}), "fsGroup, supplementalGroups", id="groups"),
         pytest.param(pod_of(hostUsers=False), "hostUsers", id="user namespace"),
         pytest.param(pod_of({"runAsGroup": 5}), "", id="group of a container"),
@@ -117,6 +130,7 @@ def test_the_old_annotation_of_apparmor() -> None:
         (pod_of(None, {"procMount": "Unmasked"}), f"{CONTAINER}.procMount"),
         (pod_of(None, {"capabilities": {"add": ["SYS_ADMIN"]}}), f"{CONTAINER}.capabilities.add[0]"),
         (pod_of(None, {"capabilities": {"add": ["NET_ADMIN", "ALL"]}}), f"{CONTAINER}.capabilities.add[1]"),
+        (pod_of(None, {"capabilities": {"add": ["SYS_PTRACE", "SYS_MODULE"]}}), f"{CONTAINER}.capabilities.add[1]"),
         (pod_of(None, {"seccompProfile": {"type": "Localhost"}}), f"{CONTAINER}.seccompProfile.type"),
         (pod_of(None, {"appArmorProfile": {"type": "Localhost"}}), f"{CONTAINER}.appArmorProfile.type"),
         (pod_of(None, {"runAsUser": -1}), f"{CONTAINER}.runAsUser"),

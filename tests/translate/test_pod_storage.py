@@ -300,3 +300,21 @@ def test_who_only_wants_to_read_only_reads(reader: str) -> None:
 def test_keys_are_never_shown() -> None:
     made = built(pod_of(CLAIMED), claim(), volume(csi=oss()), SECRET)
     assert "akSecret" not in repr(made)
+
+
+def test_the_pods_own_role_opens_a_bucket() -> None:
+    pod = pod_of({"flexVolume": {"driver": "alicloud/oss", "options": {"bucket": "b", "url": "u"}}})
+    with pytest.raises(UnsupportedPod, match="eci-ram-role-name"):
+        built(pod)
+    pod["metadata"]["annotations"] = {"k8s.aliyun.com/eci-ram-role-name": "reader"}
+    assert built(pod) == Volume("v", flex=Flex("alicloud/oss", "", {"bucket": "b", "url": "u"}), index=1)
+
+
+@pytest.mark.parametrize(("size", "sent"), [("100Gi", "100"), ("20", "20"), ("5Gi", ""), ("100GB", ""), ("1Ti", "")])
+def test_the_size_of_a_new_disk_with_and_without_its_unit(size: str, sent: str) -> None:
+    pod = pod_of({"flexVolume": {"driver": "alicloud/disk", "options": {"volumeSize": size}}})
+    if not sent:
+        with pytest.raises(UnsupportedPod, match="volumeSize"):
+            built(pod)
+        return
+    assert built(pod) == Volume("v", flex=Flex("alicloud/disk", "ext4", {"volumeSize": sent}), index=1)

@@ -1,4 +1,4 @@
-"""The rules of kubelet-contract b, one row per case."""
+"""The rules of kubelet.md b, one row per case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent of a status: only news, in a form that merges, few times in a pod's life (kubelet-contract b.7)."""
+"""What is sent of a status: only news, in a form that merges, few times in a pod's life (kubelet.md b.7)."""
 
 from __future__ import annotations
 

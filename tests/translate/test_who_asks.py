@@ -74,10 +74,10 @@ def test_liveness_begins_after_the_startup_window_where_the_cloud_asks_it():
 @pytest.mark.parametrize(
     ("pod", "refused"),
     [
-        (made(liveness=GRPC, others=("b",)), ["spec.containers[0].livenessProbe.grpc"]),
-        (made(liveness=HEADERS, volumes=SCRATCH), ["spec.containers[0].livenessProbe.httpGet.httpHeaders"]),
-        (made(liveness=GRPC, inits=[SIDE]), ["spec.containers[0].livenessProbe.grpc"]),
-        (made(startup=TCP, policy="Never", others=("b",)), ["spec.containers[0].startupProbe"]),
+        (made(liveness=GRPC, others=("b",)), []),
+        (made(liveness=HEADERS, volumes=SCRATCH), []),
+        (made(liveness=GRPC, inits=[SIDE]), []),
+        (made(startup=TCP, policy="Never", others=("b",)), []),
         (made(startup=TCP, policy="Never"), []),
         (made(startup=TCP, others=("b",)), []),
         (made(inits=[{**SIDE, "startupProbe": TCP}]), []),
@@ -93,15 +93,100 @@ def test_liveness_begins_after_the_startup_window_where_the_cloud_asks_it():
         (made(readiness={**TCP, **GET}), ["spec.containers[0].readinessProbe"]),
         (made(readiness={"tcpSocket": {"port": "web"}}), ["spec.containers[0].readinessProbe.tcpSocket.port"]),
         (made(readiness={"httpGet": {"port": 80, "host": "h"}}), ["spec.containers[0].readinessProbe.httpGet.host"]),
-        (
-            made(liveness={**TCP, "terminationGracePeriodSeconds": 1}),
-            ["spec.containers[0].livenessProbe.terminationGracePeriodSeconds"],
-        ),
+        (made(liveness={**TCP, "terminationGracePeriodSeconds": 1}), []),
         (made(liveness={**TCP, "terminationGracePeriodSeconds": 30}), []),
     ],
 )
 def test_refusals(pod, refused):
     assert fields(pod) == refused
+
+
+def told(pod):
+    return [(each.reason, each.container) for each in build(pod, Objects(), CONTEXT).notices]
+
+
+@pytest.mark.parametrize("kind", ["startup", "liveness"])
+@pytest.mark.parametrize("probe", [GRPC, HEADERS])
+@pytest.mark.parametrize(
+    ("policy", "what"), [("Always", "RestartsAll"), ("OnFailure", "RestartsAll"), ("Never", "EndsAll")]
+)
+@pytest.mark.parametrize("place", ["app", "sidecar"])
+def test_one_rule_for_every_probe_that_only_the_provider_can_ask_beside_other_containers(
+    kind, probe, policy, what, place
+):
+    name = f"{kind.capitalize()}Probe{what}"
+    if place == "app":
+        pod = made(policy=policy, others=("b",), **{kind: probe})
+        assert told(pod) == [(name, "main")]
+    else:
+        pod = made(policy=policy, inits=[{**SIDE, f"{kind}Probe": probe}])
+        assert (name, "side") in told(pod)
+    assert any(getattr(each, kind) for each in duties(pod).values())
+    assert fields(pod) == []
+
+
+def test_a_restart_that_loses_files_is_told_too_and_one_that_hits_nothing_else_is_not():
+    assert told(made(liveness=GRPC, volumes=SCRATCH)) == [("LivenessProbeRestartsAll", "main")]
+    assert told(made(liveness=GRPC)) == []
+    assert told(made(startup=TCP, policy="Never")) == []
+
+
+@pytest.mark.parametrize("kind", ["startup", "liveness"])
+def test_a_probes_own_grace_period_is_told_and_not_applied(kind):
+    pod = made(**{kind: {**TCP, "terminationGracePeriodSeconds": 1}})
+    assert told(pod) == [("ProbeGraceNotApplied", "main")]
+    pod["spec"]["terminationGracePeriodSeconds"] = 1
+    assert told(pod) == []
+
+
+RULES = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+
+
+@pytest.mark.parametrize(
+    ("pods", "own", "refused", "tells"),
+    [
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RULES}, False, True),
+        ("Never", {"restartPolicy": "OnFailure"}, False, True),
+        ("OnFailure", {"restartPolicy": "Always"}, False, True),
+        ("Always", {"restartPolicy": "Always"}, False, False),
+        ("Always", {"restartPolicy": "Never"}, True, False),
+        ("Always", {"restartPolicy": "Never", "restartPolicyRules": RULES}, True, False),
+        ("OnFailure", {"restartPolicy": "Never"}, True, False),
+    ],
+)
+def test_a_containers_own_restarts_beside_the_one_policy_of_an_instance(pods, own, refused, tells):
+    pod = made(policy=pods)
+    pod["spec"]["containers"][0] |= own
+    assert fields(pod) == (["spec.containers[0].restartPolicy"] if refused else [])
+    if not refused:
+        assert told(pod) == ([("RestartRulesNotApplied", "main")] if tells else [])
+        assert not build(pod, Objects(), CONTEXT).containers[0].sidecar
+
+
+@pytest.mark.parametrize(
+    ("pods", "own", "refused", "tells"),
+    [
+        ("Always", {"restartPolicy": "OnFailure"}, False, False),
+        ("Always", {"restartPolicy": "Never"}, True, False),
+        ("Never", {"restartPolicy": "OnFailure"}, False, True),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RULES}, False, True),
+    ],
+)
+def test_the_same_of_init_containers(pods, own, refused, tells):
+    pod = made(policy=pods, inits=[{"name": "first", "image": "i", **own}])
+    assert fields(pod) == (["spec.initContainers[0].restartPolicy"] if refused else [])
+    if not refused:
+        assert told(pod) == ([("RestartRulesNotApplied", "first")] if tells else [])
+
+
+def test_sidecars_in_front_of_an_init_container_start_late_where_the_pod_says_so():
+    pod = made(inits=[SIDE, {"name": "late", "image": "i"}])
+    pod["metadata"]["annotations"] = {"virtual-kubelet.io/sidecar-order": "relaxed"}
+    assert fields(pod) == []
+    assert told(pod) == [("SidecarsStartLate", "")]
+    made_of = build(pod, Objects(), CONTEXT)
+    assert [each.name for each in made_of.init_containers] == ["late"]
+    assert [each.name for each in made_of.containers] == ["side", "main"]
 
 
 def test_defaults_and_all_that_can_be_said():

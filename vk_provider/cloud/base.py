@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
-from vk_provider.model.workload import Volume, Workload
+from vk_provider.model.workload import Notice, Volume, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """What `kubectl logs` can ask of one container (kubelet-contract d.2).
+    """What `kubectl logs` can ask of one container (kubelet.md d.2).
 
     since: RFC 3339 instant, empty = from the start. tail: last so many lines, None = all. limit_bytes: over what is
     emitted, prefix included. Filters apply in this order: tail, since, timestamps, limit_bytes (H13). unfinished: with
@@ -49,6 +49,7 @@ class Draft:
     """The request a create would send. size: vCPU and GiB after rounding, 0 where only the cloud knows.
 
     price: None where only the cloud knows. choices: all that would be tried, in order, as `Instance.sku` names them.
+    notices: what of the workload would be left out.
     """
 
     request: Mapping[str, str]  # wire name → value
@@ -56,6 +57,7 @@ class Draft:
     memory_gib: float
     price: Price | None
     choices: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
 
 
 class Cloud(Protocol):
@@ -197,6 +199,16 @@ class Executes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What of an instance is to become as its workload has it. containers: names of those that get their image,
+    environment and arguments anew; files: all volumes; logins: for registries."""
+
+    containers: Set[str] = frozenset()
+    files: bool = False
+    logins: bool = False
+
+
 @runtime_checkable
 class Updates(Protocol):
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
@@ -205,6 +217,14 @@ class Updates(Protocol):
         volumes: every volume of the pod, in the order of its creation, so that the answer is the same whether a cloud
         takes the list for the whole or for a part. Raises UnsupportedPod for what it cannot hold, CloudUnavailable
         while another change of the instance is under way, InstanceGone; the files are then as they were.
+        """
+        ...
+
+    async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
+        """Give a running instance what its pod says now, as far as `change` says so, and keep `workload.made_of` with
+        it, in one call. That it has all of it already is success. Containers that differ begin anew, others run on.
+
+        Raises as `update_files` does, and CloudRefused; the instance is then as it was.
         """
         ...
 

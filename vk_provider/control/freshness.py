@@ -11,7 +11,7 @@
 | is not Pending or Running                    | nothing: the cloud takes no update now, a change of it says more |
 
 What an instance has is noted on the pod (`Content`), so that a restarted provider need not ask or guess.
-Source: kubelet-contract S21, S23.
+Source: kubelet.md S21, S23.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.control.looks import COUNT_REST_S, LookPace
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
-from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge, without_older
+from vk_provider.health import Pulse
+from vk_provider.model.instance import UNKNOWN_MAKE, Instance, InstanceReport, InstanceStatus, merge, without_older
+from vk_provider.retry_loop import retry_loop, told_elsewhere
 from vk_provider.translate import events, status
 from vk_provider.translate.node import CloudHealth
 
@@ -49,6 +51,7 @@ MOST_FOREIGN = 1000  # remembered
 PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
 _ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
+RETRY_RESTED = Backoff(first_s=2.0, most_s=15.0, spread=0.3)
 
 
 class InstanceStore:
@@ -157,6 +160,8 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
         kept["proven"] = True
     if newer.owner is not known.owner and newer.owner == known.owner:
         kept["owner"] = known.owner
+    if newer.made_of is not known.made_of and newer.made_of in (known.made_of, UNKNOWN_MAKE):
+        kept["made_of"] = known.made_of
     if newer.facts is not known.facts:
         joined = {**known.facts, **newer.facts}
         kept["facts"] = known.facts if joined == known.facts else joined
@@ -194,6 +199,13 @@ def _health_of(error: CloudError) -> CloudHealth:
     return CloudHealth(ok=False, reason=reason, message=str(error))
 
 
+class _Failed(CloudError):
+    """A step failed, and that has been told."""
+
+    def __init__(self) -> None:
+        super().__init__("the cloud failed")
+
+
 class InstancePoller:
     """Looks for changes, and counts everything, at the pace of `LookPace`.
 
@@ -218,6 +230,7 @@ class InstancePoller:
         self._troubles: dict[Step | None, CloudHealth] = {}  # by question, until that is answered; None: by any
         self._unanswered_at: float | None = None  # loop time since when no call of any kind has been answered
         self._health_changed = health_changed
+        self.pulse = Pulse()  # of the looks for changes
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
         self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
@@ -225,6 +238,7 @@ class InstancePoller:
         self._doubted: dict[str, None] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
         self._doubt = asyncio.Event()
         self._foreign: dict[str, None] = {}  # ids with which creates were answered, and which are not ours
+        self._asked: Sequence[str] = ()  # by name, the last time
         # Loop times at which the newest look that succeeded began, for changes and for events.
         self._good_at: float | None = None
         self._events_good_at: float | None = None
@@ -262,31 +276,43 @@ class InstancePoller:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            await self._forever(self._first_list, until=self.ready)
-            tasks.create_task(self._every(self._rest, self.poll), name="poll")
-            tasks.create_task(self._listen_for_ever(), name="events")
-            tasks.create_task(self._every(self._rest_from_counting, self.sweep), name="sweep")
-            tasks.create_task(self._see_off_for_ever(), name="departures")
-            tasks.create_task(self._ask_by_name_for_ever(), name="doubts")
+            await self._loop(self._first_list, until=self.ready.is_set)
+            tasks.create_task(self._loop(self.poll, rest=self._rest), name="poll")
+            tasks.create_task(self._listen(), name="events")
+            tasks.create_task(self._loop(self.sweep, rest=self._rest_from_counting), name="sweep")
+            tasks.create_task(self._loop(self._see_off_if_any, rest=self._rest_from_seeing_off), name="departures")
+            tasks.create_task(self._loop(self._ask_if_doubted, rest=self._rest_from_asking), name="doubts")
 
     async def _first_list(self) -> None:
         await self._list()
         self.ready.set()
         log.info("cloud listed instances=%d", len(self._store))
 
-    async def _forever(self, step: Step, *, until: asyncio.Event) -> None:
-        failures = 0
-        while not until.is_set():
-            if await self._guarded(step):
-                continue
-            await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()))
-            failures += 1
+    async def _loop(
+        self,
+        step: Step,
+        *,
+        rest: Step | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Step by step; a cloud that fails is shown on the node, and tried again, for ever."""
 
-    async def _every(self, rest: Callable[[], Awaitable[None]], step: Step) -> None:
-        failures = 0
-        while True:
-            await (asyncio.sleep(RETRY.delay(failures, jitter=self._jitter())) if failures else rest())
-            failures = 0 if await self._guarded(step) else failures + 1
+        async def guarded() -> None:
+            if not await self._guarded(step):
+                raise _Failed
+
+        await retry_loop(
+            guarded,
+            name=f"cloud {step.__name__.strip('_')}",
+            backoff=RETRY if rest is None else RETRY_RESTED,
+            jitter=self._jitter,
+            rest=rest,
+            rest_first=rest is not None,
+            pause=pause,
+            on_failure=told_elsewhere,
+            until=until,
+        )
 
     async def _rest(self) -> None:
         """Until the next look; cut short when something begins to move, or so many do that it pays to look oftener."""
@@ -302,27 +328,33 @@ class InstancePoller:
             except TimeoutError:
                 return
 
-    async def _listen_for_ever(self) -> None:
+    async def _listen(self) -> None:
         """Apart from the looks for changes, which need not wait for it; while those fail nothing else is tried."""
-        loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            again_s = RETRY.delay(failures - 1, jitter=self._jitter()) if failures else 0.0
-            await asyncio.sleep(max(self._pace.interval_s, again_s))
-            wanted = self._pace.wants_events(loop.time(), moving=self._store.moving > 0)
-            if wanted and self.poll not in self._troubles:
-                failures = 0 if await self._guarded(self.poll_events) else failures + 1
+
+        async def rest() -> None:
+            await asyncio.sleep(self._pace.interval_s)
+            now = asyncio.get_running_loop().time
+            # The pace goes by the clock, so there is no event to wait for.
+            while (  # noqa: ASYNC110
+                self.poll in self._troubles or not self._pace.wants_events(now(), moving=self._store.moving > 0)
+            ):
+                await asyncio.sleep(self._pace.interval_s)
+
+        await self._loop(
+            self.poll_events, rest=rest, pause=lambda seconds: asyncio.sleep(max(self._pace.interval_s, seconds))
+        )
 
     async def _rest_from_counting(self) -> None:
         await asyncio.sleep(self._pace.count_s(len(self._store)))
 
     async def _guarded(self, step: Step) -> bool:
-        """Run one step; a cloud that fails is shown on the node, and tried again, for ever."""
+        """Run one step; a cloud that fails is shown on the node."""
         known = self._troubles.get(step)
         try:
             await step()
         except CloudError as error:
             trouble = _health_of(error)
+            self._beat(step, trouble)
             if trouble != known:
                 log.warning("cloud trouble reason=%s: %s", trouble.reason, describe_error(error))
         except Exception as error:  # what nobody foresaw must not end the process, and with it all pods
@@ -331,14 +363,24 @@ class InstancePoller:
                 reason="CloudAnswerNotUnderstood",
                 message=f"an answer of the cloud could not be read ({type(error).__name__}); see the provider's log",
             )
+            self._beat(step, trouble)
             if trouble != known:
                 log.exception("cloud trouble reason=%s", trouble.reason)
         else:
+            self._beat(step, None)
             self._no_trouble(step)
             return True
         self._troubles[step] = trouble
         self._show(next(iter(self._troubles.values())))
         return False
+
+    def _beat(self, step: Step, trouble: CloudHealth | None) -> None:
+        if step not in (self.poll, self._first_list):
+            return
+        if trouble is None:
+            self.pulse.well()
+        else:
+            self.pulse.failed(trouble.message, trouble.reason)
 
     def _no_trouble(self, step: Step) -> None:
         """The cloud is well once every question that it failed at has been answered, or is no question any more."""
@@ -498,15 +540,13 @@ class InstancePoller:
         """Whether a create named it, and its tags somebody else."""
         return instance_id in self._foreign
 
-    async def _see_off_for_ever(self) -> None:
+    async def _rest_from_seeing_off(self) -> None:
         """Oftener than anything else is asked: the last states of a container can be seen for seconds only."""
-        failures = 0
-        while True:
-            await asyncio.sleep(DEPARTURE_S if not failures else RETRY.delay(failures, jitter=self._jitter()))
-            if self._leaving:
-                failures = 0 if await self._guarded(self.see_off) else failures + 1
-            else:
-                self._no_trouble(self.see_off)
+        await asyncio.sleep(DEPARTURE_S)
+
+    async def _see_off_if_any(self) -> None:
+        if self._leaving:
+            await self.see_off()
 
     async def see_off(self) -> None:
         """Ask about those whose deletion was accepted, in turns."""
@@ -518,18 +558,17 @@ class InstancePoller:
             self._leaving.pop(each, None)
         self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
 
-    async def _ask_by_name_for_ever(self) -> None:
+    async def _ask_if_doubted(self) -> None:
         """Apart from all looks, which must not wait for such calls: people want them too, and they are few a minute."""
-        failures = 0
-        while True:
-            self._doubt.clear()
-            if not self._doubted:
-                self._no_trouble(self.ask_by_name)
-                await self._doubt.wait()
-            asked = list(self._doubted)[:AT_ONCE]
-            failures = 0 if await self._guarded(self.ask_by_name) else failures + 1
-            rest_s = BY_NAME_S * sum(each in self._store for each in asked)
-            await asyncio.sleep(RETRY.delay(failures, jitter=self._jitter()) if failures else rest_s)
+        self._doubt.clear()
+        if not self._doubted:
+            self._no_trouble(self._ask_if_doubted)
+            await self._doubt.wait()
+        self._asked = list(self._doubted)[:AT_ONCE]
+        await self.ask_by_name()
+
+    async def _rest_from_asking(self) -> None:
+        await asyncio.sleep(BY_NAME_S * sum(each in self._store for each in self._asked))
 
     async def ask_by_name(self) -> None:
         """Have the cloud deny some of those that are only not to be seen."""

@@ -31,6 +31,7 @@ from vk_provider.errors import (
     Conflict,
     InstanceGone,
     KubeError,
+    KubeUnavailable,
     NotFound,
     PodNotReady,
     ProviderError,
@@ -40,6 +41,7 @@ from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.model.workload import Volume
+from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import live
 from vk_provider.translate.live import LiveSources
 from vk_provider.translate.objects import NodeContext, Objects
@@ -85,7 +87,10 @@ class LiveConfiguration:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         per_minute: int = PER_MINUTE,
+        admit: Callable[[Json], Awaitable[Json]] | None = None,
     ) -> None:
+        """admit: what was made of the pod before its instance was, for its files show that; None = nothing."""
+        self._admit = admit
         self._cloud = cloud
         self._references = references
         self._sources = sources
@@ -144,19 +149,19 @@ class LiveConfiguration:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sources.run(), name="sources")
             for number in range(WORKERS):
-                tasks.create_task(self._work(), name=f"live-worker-{number}")
+                worker = f"live-worker-{number}"
+                tasks.create_task(retry_loop(self._work, name=worker, jitter=self._jitter), name=worker)
 
     # --- one pod's turn
 
     async def _work(self) -> None:
-        while True:
-            uid = await self._queue.get()
-            try:
-                if self._due(uid) is not None:  # else nothing is taken from the others' share
-                    await self._pace.acquire()
-                    await self._turn(uid)
-            finally:
-                self._queue.done(uid)
+        uid = await self._queue.get()
+        try:
+            if self._due(uid) is not None:  # else nothing is taken from the others' share
+                await self._pace.acquire()
+                await self._turn(uid)
+        finally:
+            self._queue.done(uid)
 
     def _due(self, uid: str) -> tuple[Json, Instance, Freshness] | None:
         """The pod, if it still wants what it queued for: much may have happened since."""
@@ -196,11 +201,19 @@ class LiveConfiguration:
         began = asyncio.get_running_loop().time()
         asked_at = self._clock()
         objects = await self._references.read_content(pod)
-        volumes = await self._volumes(pod, instance, objects, lacks=freshness.is_token_due(known, asked_at))
+        shown = await self._as_created(pod)
+        volumes = await self._volumes(shown, instance, objects, lacks=freshness.is_token_due(known, asked_at))
         await self._cloud.update_files(instance.id, volumes)
         known.has = _made(pod, instance.id, known.sources, objects, asked_at)
         took_s = asyncio.get_running_loop().time() - began
         log.info("updated files pod=%s instance=%s took_s=%.2f", pods.key_of(pod), instance.id, took_s)
+
+    async def _as_created(self, pod: Json) -> Json:
+        """The pod as its instance was made from it. Raises KubeUnavailable when that cannot be told now."""
+        try:
+            return pod if self._admit is None else await self._admit(pod)
+        except PodNotReady as error:
+            raise KubeUnavailable(str(error)) from error
 
     async def _volumes(self, pod: Json, instance: Instance, objects: Objects, *, lacks: bool) -> Sequence[Volume]:
         """All of the pod's volumes, for a cloud may take the list for the whole: what is to stay is sent as it is

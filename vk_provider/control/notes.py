@@ -14,6 +14,9 @@ from vk_provider.model.instance import Instance
 from vk_provider.model.pod import Json
 from vk_provider.translate import annotations as keys
 
+# The instance that makes way for another, made of what the pod has become, and how many have done so by now. Written
+# before that one is deleted, so that its end is known for what it is.
+MADE_WAY = "virtual-kubelet.io/replaced-instance"
 ATTEMPT = keys.PREFIX + "eci-create-attempt"
 PRICE = keys.PREFIX + "eci-price"
 
@@ -57,6 +60,16 @@ def attempt_of(pod: Json, replaces: str, *, first: int) -> int:
     number, _, after = text.partition(" after ")
     fits = after == replaces and number.isascii() and number.isdecimal() and len(number) < 4
     return int(number) if fits else first
+
+
+def made_way(pod: Json) -> tuple[str, int]:
+    """The id of the last instance that was to make way, and how many were; empty and 0 without one."""
+    id_, _, number = str((pod["metadata"].get("annotations") or {}).get(MADE_WAY) or "").partition(" ")
+    return (id_, int(number)) if number.isascii() and number.isdecimal() and len(number) < 4 else ("", 0)
+
+
+def making_way(pod: Json, instance: Instance) -> dict[str, str]:
+    return {MADE_WAY: f"{instance.id} {made_way(pod)[1] + 1}"}
 
 
 def _text(attempt: int, replaces: str) -> str:

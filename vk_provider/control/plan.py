@@ -7,6 +7,7 @@ process may die on any line: the next look starts from the same two truths.
 |---------------------------|-------------------------|-------------------------------------------------------------|
 | none                      | none                    | nothing                                                     |
 | none                      | present                 | delete it, once it is proven that the pod is gone           |
+| live, its wishes unknown  | none, or never placed   | read what they depend on                                    |
 | live                      | none, never started     | create (or wait, or report why not)                         |
 | live                      | none, had one           | vanished: Failed; if it never was placed: create another    |
 | live                      | never placed            | create another in its place, note that, then delete it      |
@@ -15,6 +16,8 @@ process may die on any line: the next look starts from the same two truths.
 | live                      | present                 | patch if the status differs; else nothing until it changes  |
 | live, others wait         | has not started         | write nothing for a moment: the start will say it all       |
 | live                      | shows outdated files    | give it new ones (`freshness`)                              |
+| live, is another by now   | nothing of it ever ran  | note that it makes way, delete it, create another (`drift`) |
+| live, is another by now   | runs                    | update it, or say that this cannot be                       |
 | live                      | others than it notes    | ask about that one first: what is known may be old          |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
 | any                       | not shown with its tags | ask about it before it is deleted or restarted              |
@@ -38,14 +41,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vk_provider.control import drift as drifts
 from vk_provider.control import freshness, notes
 from vk_provider.control.moment import Now
 from vk_provider.control.record import Failure, PodRecord, Problem
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
-from vk_provider.model.workload import NoCapacity
-from vk_provider.translate import annotations as keys
-from vk_provider.translate import probes, status, terminal
+from vk_provider.model.workload import Intent, NoCapacity
+from vk_provider.translate import conditions, probes, status, terminal
 
 Json = dict[str, Any]
 
@@ -70,6 +73,7 @@ DAEMON_REFUSAL = Problem(
 )
 
 _UNTRIED = PodRecord()
+_PLAIN = Intent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Node:
     host_ip: str
     fail_daemon_pods: bool = False
     orphan_age_s: float = 60.0
+    updates: bool = True  # the cloud can change an instance that runs
 
 
 # --- what can be done ---
@@ -154,22 +159,69 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeWay:
+    """Delete it, if the cloud confirms that nothing of it has run: another comes in its place, as the pod notes."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Make of the instance what its pod has become."""
+
+    instance: Instance
+    change: drifts.Change
+
+
+@dataclass(frozen=True, slots=True)
 class Finalize:
     """Remove the pod object: grace 0, uid as precondition."""
 
 
-Action = Nothing | Wait | Create | DeleteInstance | Restart | DeleteOrphan | Patch | Look | Refresh | Finalize
+@dataclass(frozen=True, slots=True)
+class FetchIntent:
+    """What the pod wants is not known: read what it depends on, then decide again."""
 
 
-def plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, *, node: Node, now: Now) -> Action:
-    """What to do next. Both lists must be known complete (P4); the caller sees to that."""
-    action = _plan(pod, instances, record, node, now)
-    if isinstance(action, DeleteInstance | Restart) and not action.instance.proven:
+Action = (
+    FetchIntent
+    | Nothing
+    | Wait
+    | Create
+    | DeleteInstance
+    | Restart
+    | DeleteOrphan
+    | Patch
+    | Look
+    | Refresh
+    | MakeWay
+    | Update
+    | Finalize
+)
+
+
+def plan(
+    pod: Json | None,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    *,
+    node: Node,
+    now: Now,
+    intent: Intent | None = _PLAIN,
+) -> Action:
+    """What to do next. Both lists must be known complete (P4); the caller sees to that.
+
+    intent: of the pod as it is to be created, None = not known yet. Asked for only where `may_create` says so.
+    """
+    action = _plan(pod, instances, record, node, now, intent)
+    if isinstance(action, DeleteInstance | Restart | MakeWay | Update) and not action.instance.proven:
         return Look(action.instance.id)  # that it is this pod's is still to be shown
     return action
 
 
-def _plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now) -> Action:
+def _plan(
+    pod: Json | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now, intent: Intent | None
+) -> Action:
     if pod is None:
         return _orphans(instances, record, node, now)
     if pods.is_mirror(pod):
@@ -185,7 +237,13 @@ def _plan(pod: Json | None, instances: Sequence[Instance], record: PodRecord, no
         return _terminal(pod, instance, instances, record, now)
     if pods.is_deleting(pod):
         return _deleting(pod, instance, record, node, now)
-    return _live(pod, instance, instances, record, node, now)
+    return _live(pod, instance, instances, record, node, now, intent)
+
+
+def may_create(pod: Json, instance: Instance | None) -> bool:
+    """Whether `plan` may have to create an instance, and so has to know what the pod wants. instance: its own."""
+    lives = not pods.is_terminal(pod) and not pods.is_deleting(pod) and not pods.is_mirror(pod)
+    return lives and (instance is None or instance.status is NEVER_PLACED)
 
 
 def primary(
@@ -355,47 +413,131 @@ def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:
 
 
 def _live(
-    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now
+    pod: Json,
+    instance: Instance | None,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    node: Node,
+    now: Now,
+    intent: Intent | None,
 ) -> Action:
     if instance is None:
-        return _absent(pod, record, node, now)
+        return _absent(pod, record, node, now, intent)
     if instance.status is NEVER_PLACED:
-        body = status.patch(
-            pod,
-            status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(pod, instance)),
-            annotations=notes.memory(pod, instance, record),
-            along=notes.news(pod, instance, record),
-        )
-        if body is not None:
-            return Patch(body)  # its user sees why, before another is tried
-        if _gave_up(pod, record, instance):
-            return Nothing()
-        wait_s = record.retry_at_s - now.loop_s
-        if wait_s > 0:
-            return Wait(wait_s)
-        if any(each.status is not NEVER_PLACED for each in instances):
-            return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
-        return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_way(pod, instance)))
+        return _never_placed(pod, instance, instances, record, node, now, intent)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
     if record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S and not record.ended_again:
         return Look(instance.id)  # its exit codes may have come in an answer that never reached us
-    desired = status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, settled=record.ended_again)
-    body = status.patch(
-        pod, desired, annotations=notes.memory(pod, instance, record), along=notes.news(pod, instance, record)
+    if _makes_way(pod, instance, record):
+        return _make_way(pod, instance, record, node, now)
+    step = _step(pod, instance, record, node, now)
+    desired = status.mirrored(
+        pod,
+        instance,
+        now=now.stamp,
+        host_ip=node.host_ip,
+        settled=record.ended_again,
+        outdated=_outdated(pod, step),
     )
+    memory = notes.memory(pod, instance, record)
+    if isinstance(step, drifts.MakeWay):
+        memory |= notes.making_way(pod, instance)
+    body = status.patch(pod, desired, annotations=memory, along=notes.news(pod, instance, record))
     if body is not None:
         # In a burst one that starts at once gets one status, and the others their turn the sooner.
         early_s = _early_s(instance, record, now)
-        return Wait(early_s) if early_s > _INSTANT_S and status.says_nothing_yet(pod, desired) else Patch(body)
+        quiet = early_s > _INSTANT_S and status.says_nothing_yet(pod, desired)
+        return Wait(early_s) if quiet and not isinstance(step, drifts.MakeWay) else Patch(body)
+    if isinstance(step, drifts.Change) and record.alone_s is None:
+        return Update(instance, step)
     if record.failing is not None and record.failing.instance_id == instance.id:
         return _by(overdue_s, _failing(pod, instance, record.failing, record, now))
     if record.alone_s is not None:
         return _by(overdue_s, _alone(pod, instance, record, now))
     if instance.status.is_ended:
         return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
-    return _renewed(pod, instance, record, -overdue_s if overdue_s is not None else None, now)
+    left_s = [-overdue_s] if overdue_s is not None else []
+    left_s += [step.seconds] if isinstance(step, drifts.Later) else []
+    return _renewed(pod, instance, record, min(left_s, default=None), now)
+
+
+def _makes_way(pod: Json, instance: Instance, record: PodRecord) -> bool:
+    """What it was made of is not what its pod has become, and before anything of it ran that was noted. Should it run
+    all the same it stays, unless it is stopping for this already. The note alone is no reason: anybody may write one.
+    """
+    if not _is_to_make_way(pod, instance.id):
+        return False
+    return instance.status is InstanceStatus.TERMINATING or (bool(record.drift) and not drifts.has_run(instance))
+
+
+def _is_to_make_way(pod: Json, instance_id: str) -> bool:
+    """Whether that is noted. A pod that has run since has another instance, or kept this one."""
+    return notes.made_way(pod)[0] == instance_id == _had(pod) and not status.had_run(pod)
+
+
+def _make_way(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+    body = status.patch(pod, status.waiting(pod, now=now.stamp, host_ip=node.host_ip))
+    if body is not None:
+        return Patch(body)
+    return MakeWay(instance) if _deletable(instance, record, now) else Wait(DELETE_AGAIN_S)
+
+
+def _outdated(pod: Json, step: drifts.Step) -> str:
+    """Why the instance stays as it is. What the pod says of it already stays until another try has ended."""
+    match step:
+        case drifts.Cannot(message):
+            return message
+        case drifts.Later() | drifts.Change():
+            return str(conditions.of(pod).get(conditions.UP_TO_DATE, {}).get("message") or "")
+        case _:
+            return ""
+
+
+def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> drifts.Step:
+    if not record.drift:
+        return drifts.Same()
+    age_s = now.loop_s - record.made_s if record.made_s is not None else max(0.0, _age_s(instance, now))
+    tried = drifts.Attempts(
+        updates=node.updates,
+        replaced=notes.made_way(pod)[1],
+        age_s=age_s,
+        retry_at_s=record.update_at_s,
+        refused=record.not_taken,
+    )
+    return drifts.decide(pod, instance, record.drift, tried, now)
+
+
+def _never_placed(
+    pod: Json,
+    instance: Instance,
+    instances: Sequence[Instance],
+    record: PodRecord,
+    node: Node,
+    now: Now,
+    intent: Intent | None,
+) -> Action:
+    """Its instance never found a place."""
+    if intent is None:
+        wait_s = record.retry_at_s - now.loop_s
+        return Wait(wait_s) if wait_s > 0 else FetchIntent()
+    body = status.patch(
+        pod,
+        status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(intent, instance)),
+        annotations=notes.memory(pod, instance, record),
+        along=notes.news(pod, instance, record),
+    )
+    if body is not None:
+        return Patch(body)  # its user sees why, before another is tried
+    if _gave_up(pod, record, instance, intent):
+        return Nothing()
+    wait_s = record.retry_at_s - now.loop_s
+    if wait_s > 0:
+        return Wait(wait_s)
+    if any(each.status is not NEVER_PLACED for each in instances):
+        return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
+    return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_candidate(intent, instance)))
 
 
 def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
@@ -406,7 +548,7 @@ def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
 
 
 def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | None, now: Now) -> Action:
-    """What the files of a running instance want. left_s: until the pod's deadline, None = it has none."""
+    """What the files of a running instance want. left_s: until something else is due, None = nothing is."""
     waits = [left_s] if left_s is not None and left_s > 0 else []
     if record.live is not None:
         match freshness.decide(pods.uid_of(pod), instance, record.live, now):
@@ -461,7 +603,7 @@ def _overdue(pod: Json, instance: Instance, record: PodRecord, node: Node, now: 
     return Wait(DELETE_AGAIN_S)
 
 
-def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
+def _absent(pod: Json, record: PodRecord, node: Node, now: Now, intent: Intent | None) -> Action:
     """A live pod without an instance."""
     if pods.is_daemon(pod):
         return _refuse_daemon(pod, node, now)
@@ -474,44 +616,53 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now) -> Action:
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
         return Patch(body) if body is not None else Nothing()
-    replaces, first = "", 0
+    gave_up: bool | None = _gave_up(pod, record, None, intent)
+    replaces, unplaced, same_again = "", None, 0
     had = _had(pod) or _had_here(record)
-    if (had or status.had_run(pod)) and not _gave_up(pod, record, None):
+    if (had or status.had_run(pod)) and gave_up is False:
         last = record.last if record.last is not None and record.last.id == had else None
         never_ran = last is not None and last.status is NEVER_PLACED
         if last is not None and last.status.is_ended and not never_ran and (record.absent or _is_told(last)):
             return _ended_unseen(pod, last, record, node, now)
         if not record.absent:
             return Look(had)
-        if last is None or not never_ran:
+        if had and _is_to_make_way(pod, had):
+            replaces, same_again = had, last.attempt if last is not None else 0
+        elif last is None or not never_ran:
             return _vanished(pod, had, last, node, now)
-        replaces, first = had, _next_way(pod, last)
-    if _gave_up(pod, record, None):
-        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
+        else:
+            replaces, unplaced = had, last
     wait_s = record.retry_at_s - now.loop_s
+    if intent is None:
+        return (_report(pod, record.problem, node, now) or Wait(wait_s)) if wait_s > 0 else FetchIntent()
+    if gave_up:
+        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
     note = notes.attempt_note(pod, record, replaces)
     if wait_s > 0 or note:
         return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
+    first = _next_candidate(intent, unplaced) if unplaced is not None else same_again
     return Create(replaces, notes.attempt_of(pod, replaces, first=first))
 
 
-def _next_way(pod: Json, unplaced: Instance) -> int:
-    return (unplaced.attempt + 1) % keys.ways(pod["metadata"].get("annotations") or {})
+def _next_candidate(intent: Intent, unplaced: Instance) -> int:
+    return (unplaced.attempt + 1) % intent.candidates
 
 
-def _fails(pod: Json, unplaced: Instance) -> bool:
-    given = pod["metadata"].get("annotations") or {}
-    return keys.on_no_capacity(given) is NoCapacity.FAIL and unplaced.attempt + 1 >= keys.ways(given)
+def _fails(intent: Intent, unplaced: Instance) -> bool:
+    return intent.on_no_capacity is NoCapacity.FAIL and unplaced.attempt + 1 >= intent.candidates
 
 
-def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None) -> bool:
-    """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers."""
-    given = pod["metadata"].get("annotations") or {}
-    if keys.on_no_capacity(given) is not NoCapacity.STAY_PENDING:
+def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None, intent: Intent | None) -> bool | None:
+    """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers.
+
+    None: that cannot be told without the intent.
+    """
+    if unplaced is None and not record.gave_up and (pod.get("status") or {}).get("reason") != status.SCHEDULE_FAILED:
         return False
-    if unplaced is not None:
-        return unplaced.attempt + 1 >= keys.ways(given)
-    return record.gave_up or (pod.get("status") or {}).get("reason") == status.SCHEDULE_FAILED
+    if intent is None:
+        return None
+    wants_no_other = intent.on_no_capacity is NoCapacity.STAY_PENDING
+    return wants_no_other and (unplaced is None or unplaced.attempt + 1 >= intent.candidates)
 
 
 def _had(pod: Json) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from vk_provider.backoff import Backoff
-from vk_provider.cloud.base import Cloud, Restarts, describe_error
+from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
+from vk_provider.control import drift as drifts
 from vk_provider.control.cost import CostBook
 from vk_provider.control.instances import InstancePoller, InstanceStore
 from vk_provider.control.lastwords import with_last_words
@@ -22,19 +23,24 @@ from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.moment import Now
 from vk_provider.control.pace import RefusalPace
 from vk_provider.control.plan import (
+    NEVER_PLACED,
     UNPLACED,
     Create,
     DeleteInstance,
     DeleteOrphan,
+    FetchIntent,
     Finalize,
     Look,
+    MakeWay,
     Node,
     Nothing,
     Patch,
     Refresh,
     Restart,
+    Update,
     Wait,
     forerunners,
+    may_create,
     plan,
     primary,
 )
@@ -59,7 +65,7 @@ from vk_provider.errors import (
     Throttled,
     UnsupportedPod,
 )
-from vk_provider.kube import paths
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -67,6 +73,7 @@ from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import (
+    UNKNOWN_MAKE,
     CloudCondition,
     ContainerReport,
     ContainerState,
@@ -75,9 +82,12 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
-from vk_provider.model.workload import NoCapacity, Workload
-from vk_provider.translate import events, status
+from vk_provider.model.workload import Intent, NoCapacity, Workload
+from vk_provider.retry_loop import retry_loop
+from vk_provider.translate import digest, events, status
+from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.news import news
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.workload import NodeContext, awaited, put_together
 
 Json = dict[str, Any]
@@ -93,6 +103,9 @@ RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
 CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
 LOOK_AGAIN_S = 10.0
 LOOK_REST_S = 5.0
+UPDATE_RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
+UPDATE_REST_S = 10.0  # after an update, before the next of the same instance
+UPDATE_TOLD_AT = 3  # failures in a row after which the pod's user is told
 CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
 CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
 INVALID = 422
@@ -105,6 +118,18 @@ NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once,
 class Jitter(Protocol):
     def __call__(self) -> float:
         """A number in [0, 1)."""
+        ...
+
+
+class Admission(Protocol):
+    """What is made of pods before they are carried, such as annotations that an operator adds."""
+
+    def view(self, pod: Json) -> Json | None:
+        """The pod as it is to be carried; None: something has to be fetched first."""
+        ...
+
+    async def fetch(self, pod: Json) -> None:
+        """So that `view` can tell. Raises PodNotReady."""
         ...
 
 
@@ -129,12 +154,15 @@ class PodController:
         ask: Ask,
         live: LiveConfiguration | None = None,
         costs: CostBook | None = None,
-        admit: Callable[[Json], Awaitable[Json]] | None = None,
+        admission: Admission | None = None,
+        intent_of: Callable[[Json], Intent] = lambda _: Intent(),
+        refusals_of: OfCloud = lambda _: (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """live: None leaves the files of running instances as they are. costs: None tells nobody of them.
 
-        admit: what is made of a pod before it is carried; None = nothing. May raise PodNotReady.
+        admission: what is made of a pod before it is carried; None = nothing. intent_of: what a pod, so made, wants.
+        refusals_of: what the cloud cannot hold of a workload.
         """
         self._client = client
         self._cloud = cloud
@@ -149,14 +177,18 @@ class PodController:
         self._context = context
         self._live = live
         self._costs = costs
-        self._admit = admit
+        self._admission = admission
+        self._intent_of = intent_of
+        self._refusals_of = refusals_of
         self._jitter = jitter
         self._clock = clock
         self._records: dict[str, PodRecord] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
         self._creates, self._deletes = Turns(1, queue.call), Turns(1, queue.call)
         self._pace = RefusalPace()
-        self._waits = SourceWatcher(client, changed=self.reconsider, stale=references.forget, jitter=jitter)
+        self._waits = SourceWatcher(
+            client, changed=self.reconsider, stale=references.forget, jitter=jitter, with_contents=True
+        )
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
         self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
@@ -185,8 +217,8 @@ class PodController:
         await self._poller.ready.wait()
         try:
             await self._recorder.known_names("eci")
-        except KubeError as error:
-            log.warning("events mirrored before are not known, some may be sent again: %s", error)
+        except Exception as error:  # whatever events there are, pods do not wait for it
+            log.warning("events mirrored before are not known, some may be sent again: %r", error)
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
             self._queue.add(uid)
@@ -196,23 +228,25 @@ class PodController:
             tasks.create_task(self._prober.run(), name="prober")
             tasks.create_task(self._waits.run(), name="what pods wait for")
             for number in range(workers):
-                tasks.create_task(self._work(), name=f"pod-worker-{number}")
+                worker = f"pod-worker-{number}"
+                tasks.create_task(retry_loop(self._work, name=worker, jitter=self._jitter), name=worker)
 
     async def _work(self) -> None:
-        while True:
-            uid = await self._queue.get()
-            try:
-                await self._reconcile(uid)
-            except ProviderError as error:
-                self._failed(uid, error)
-            except Exception as error:
+        uid = await self._queue.get()
+        try:
+            await self._reconcile(uid)
+        except ProviderError as error:
+            self._failed(uid, error)
+        except Exception as error:
+            record = self._record(uid)
+            if record.failures in (0, 5) or record.failures % 60 == 0:  # the same traceback each time, for ever
                 log.exception("reconcile failed uid=%s", uid)
-                self._failed(uid, None)
-                self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
-            finally:
-                self._creates.leave(uid)
-                self._deletes.leave(uid)
-                self._queue.done(uid)
+            self._failed(uid, None)
+            self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
+        finally:
+            self._creates.leave(uid)
+            self._deletes.leave(uid)
+            self._queue.done(uid)
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
         record = self._record(uid)
@@ -270,9 +304,12 @@ class PodController:
         if pod is not None and self._live is not None:
             record.live = self._live.see(pod, primary(pod, instances, record)[0])
         own = primary(pod, instances, record)[0] if pod is not None else None
+        if pod is not None:
+            self._see_drift(pod, own, record)
         if self._costs is not None and own is not None and not record.price:
             record.price = self._costs.price_text(own)
-        action = plan(pod, instances, record, node=self._node, now=now)
+        admitted, intent = self._admitted(pod, own)
+        action = plan(pod, instances, record, node=self._node, now=now, intent=intent)
         self._actions.add(action=type(action).__name__)
         match action:
             case Nothing():
@@ -286,9 +323,11 @@ class PodController:
                 await self._delete_orphan(instance, record)
             case _ if pod is None:
                 raise AssertionError(f"{action} without a pod")
+            case FetchIntent():
+                await self._fetch_intent(pod, record)
             case Create():
-                if _has_turn(self._creates, uid, pod):
-                    await self._create(pod, record, action)
+                if admitted is not None and intent is not None and _has_turn(self._creates, uid, pod):
+                    await self._create(pod, admitted, intent, record, action)
             case DeleteInstance():
                 if _has_turn(self._deletes, uid, pod):
                     await self._delete_instance(pod, action, record)
@@ -305,6 +344,12 @@ class PodController:
                     self.warn(pod, problem.reason, problem.message)
             case Look(instance_id):
                 await self._look(pod, instance_id, record)
+            case MakeWay(instance):
+                if _has_turn(self._deletes, uid, pod):
+                    await self._make_way(pod, instance, record)
+            case Update(instance, change):
+                record.patches = 0
+                await self._update(pod, instance, change, record)
             case Refresh():
                 record.patches = 0
                 if self._live is not None:
@@ -313,28 +358,52 @@ class PodController:
                 await self._finalize(pod)
         record.failures = 0
 
-    async def _create(self, pod: Json, record: PodRecord, action: Create) -> None:
+    def _admitted(self, pod: Json | None, own: Instance | None) -> tuple[Json | None, Intent | None]:
+        """The one view of the pod by which this round decides and creates; None as long as it cannot be told, and where
+        nobody asks for it."""
+        if pod is None or not may_create(pod, own):
+            return None, None
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        return admitted, None if admitted is None else self._intent_of(admitted)
+
+    async def _as_created(self, pod: Json) -> Json:
+        """The pod as an instance of it is made. Raises PodNotReady."""
+        admitted = pod if self._admission is None else self._admission.view(pod)
+        if admitted is None and self._admission is not None:
+            await self._admission.fetch(pod)
+            admitted = self._admission.view(pod)
+        return pod if admitted is None else admitted
+
+    async def _fetch_intent(self, pod: Json, record: PodRecord) -> None:
+        if self._admission is not None:
+            try:
+                await self._admission.fetch(pod)
+            except PodNotReady as error:
+                self._postpone(pod, record, error)
+                return
+        self._queue.call(pods.uid_of(pod))  # before others, as long as what was read is fresh
+
+    async def _create(self, pod: Json, admitted: Json, intent: Intent, record: PodRecord, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
         uncertain, made = record.created, record.made
         asked_at = self._clock()
-        on_no_capacity = NoCapacity.TRY_AGAIN
+        objects: Objects | None = None
         try:
-            admitted = await self._admit(pod) if self._admit is not None else pod
             objects = await self._references.read(admitted)
             workload = replace(
                 put_together(admitted, objects, self._context),
+                made_of=digest.made_of(pod, objects),
                 replaces=action.replaces,
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,
             )
-            on_no_capacity = workload.on_no_capacity
             record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
             self._check_whose(instance, key)
         except UnsupportedPod as error:
-            self._refuse(pod, record, Problem(error.reason, str(error)))
+            await self._refuse_whole(pod, admitted, record, error, objects)
             return
         except CloudRefused as error:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
@@ -342,33 +411,44 @@ class PodController:
         except OutOfCapacity as error:
             record.created, record.made = uncertain, made
             self._inherited.discard(key.uid)
-            self._next_way(pod, record, action, error, on_no_capacity)
+            self._next_candidate(pod, record, action, error, intent)
             return
         except (PodNotReady, CloudError) as error:
             lost = isinstance(error, CloudUnavailable)
             record.created, record.made = uncertain or lost, "" if lost else made
+            if isinstance(error, PodNotReady) and objects is not None:
+                # Whoever brings what is missing shall not hear only then that it was in vain.
+                refused = judged(admitted, objects, self._context, self._refusals_of)
+                if refused:
+                    await self._refuse_whole(pod, admitted, record, UnsupportedPod(refused), objects)
+                    return
             self._postpone(pod, record, error)
             return
-        self._inherited.discard(key.uid)
-        self._waits.drop(key.uid)
+        self._take_created(pod, record, action, workload, instance)
+        if self._live is not None:
+            self._live.created(pod, instance, objects, asked_at)
+        told = instance if instance.proven else _untold(instance, workload)
+        self._instances.put(replace(told, created_at=told.created_at or self._stamp(), notices=()))
+        self._queue.add(key.uid)  # one that was known already is no news
+        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
+
+    def _take_created(
+        self, pod: Json, record: PodRecord, action: Create, workload: Workload, instance: Instance
+    ) -> None:
+        uid = pods.uid_of(pod)
+        self._inherited.discard(uid)
+        self._waits.drop(uid)
         record.made_s = asyncio.get_running_loop().time()
         record.started = record.started or self._stamp()  # however late that is told, no container began before
         record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
         record.made, record.awaits = instance.id, False
-        for notice in workload.notices:
+        for notice in (*workload.notices, *instance.notices):
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
         if action.replaces:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
-        if self._live is not None:
-            self._live.created(pod, instance, objects, asked_at)
-        if not instance.proven:
-            instance = _untold(instance, workload)
-        self._instances.put(instance if instance.created_at else replace(instance, created_at=self._stamp()))
-        self._queue.add(key.uid)  # one that was known already is no news
-        log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
     def _check_whose(self, made: Instance, key: pods.PodKey) -> None:
         """Raises CloudUnavailable when the cloud named an instance that is known to be another's.
@@ -380,18 +460,28 @@ class PodController:
             log.error("not created pod=%s: the answer names instance=%s, which is another's", key, made.id)
             raise CloudUnavailable("the cloud answered with an instance that is not this pod's; it will be asked again")
 
-    def _next_way(
-        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, on_no_capacity: NoCapacity
+    def _next_candidate(
+        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
     ) -> None:
         """Another way to carry the pod, if there is one; else what its owner wants to happen without capacity."""
         if error.next_attempt is not None:
             record.next_attempt = (action.replaces, error.next_attempt)
-        elif on_no_capacity is NoCapacity.FAIL:
+        elif intent.on_no_capacity is NoCapacity.FAIL:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
-        elif on_no_capacity is NoCapacity.STAY_PENDING:
+        elif intent.on_no_capacity is NoCapacity.STAY_PENDING:
             record.gave_up = True
         self._postpone(pod, record, error)
+
+    async def _refuse_whole(
+        self, pod: Json, admitted: Json, record: PodRecord, error: UnsupportedPod, objects: Objects | None
+    ) -> None:
+        """For all that speaks against it, not only for what came to light first."""
+        if objects is None:
+            objects = await self._references.read_to_judge(admitted)
+        found = judged(admitted, objects, self._context, self._refusals_of)
+        whole = UnsupportedPod([*found, *(one for one in error.refusals if one not in found)])
+        self._refuse(pod, record, Problem(whole.reason, str(whole)))
 
     def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
         record.created = False
@@ -462,6 +552,88 @@ class PodController:
             message += f" together with the {others} other{'s' if others > 1 else ''}: the cloud restarts all or none"
         self._record_event(pod, "Normal", "Killing", message, container=failure.container)
 
+    def _see_drift(self, pod: Json, instance: Instance | None, record: PodRecord) -> None:
+        """In what the pod is not what its instance was made of. What that is about is watched only while it matters."""
+        if instance is None or instance.status is NEVER_PLACED:
+            record.drift = None
+            return
+        if pods.is_deleting(pod) or pods.is_terminal(pod):
+            return
+        uid = pods.uid_of(pod)
+        sources = drifts.wanted(pod, instance, record.drift)
+        contents = None
+        if sources is not None:
+            self._waits.want(uid, sources)
+            contents = self._waits.contents(sources)
+        else:
+            self._waits.drop(uid)
+        record.drift = drifts.see(pod, instance, record.drift, contents, asyncio.get_running_loop().time())
+
+    async def _make_way(self, pod: Json, instance: Instance, record: PodRecord) -> None:
+        """Asks the cloud by id first: what is known of it may be some seconds old, and what ran is not thrown away."""
+        found = (await self._cloud.describe([instance.id])).get(instance.id)
+        if found is not None and found.status is not InstanceStatus.TERMINATING and drifts.has_run(found):
+            self._instances.put(found)
+            self._queue.add(pods.uid_of(pod))
+            return
+        told = drifts.describe_drift(record.drift) if record.drift else "what it was made of"
+        await self._delete_instance(pod, DeleteInstance(instance, f"{told} changed"), record)
+        message = f"{told} changed before anything of instance {instance.id} ran: another takes its place"
+        self._record_event(pod, "Normal", "InstanceReplaced", message)
+
+    async def _update(self, pod: Json, instance: Instance, change: drifts.Change, record: PodRecord) -> None:
+        if not isinstance(self._cloud, Updates):
+            raise CloudError("the cloud updates nothing")
+        told = drifts.describe(change)
+        wants = drifts.subject(change, record.drift.wants if record.drift else UNKNOWN_MAKE)
+        began = asyncio.get_running_loop().time()
+        try:
+            admitted = await self._as_created(pod)
+            objects = await self._references.read(admitted)
+            made_of = digest.updated(
+                instance.made_of,
+                digest.made_of(pod, objects),
+                pod,
+                images=change.images,
+                values=change.images | change.values,
+                logins=change.logins,
+            )
+            workload = replace(put_together(admitted, objects, self._context), made_of=made_of)
+            names = change.images | change.values
+            files = digest.shows_files(pod, names)
+            await self._cloud.update(instance.id, workload, Change(names, files=files, logins=change.logins))
+        except (UnsupportedPod, CloudRefused) as error:
+            record.not_taken = (wants, str(error))
+            self._queue.add(pods.uid_of(pod))  # the next look shows it
+            log.warning("not updated pod=%s instance=%s: %s", pods.key_of(pod), instance.id, describe_error(error))
+            return
+        except InstanceGone:
+            self._queue.add_after(pods.uid_of(pod), LOOK_AGAIN_S)  # the poller finds out
+            return
+        except (PodNotReady, CloudError) as error:
+            self._update_later(pod, told, error, record)
+            return
+        record.not_taken, record.updates_failed = None, 0
+        record.update_at_s = asyncio.get_running_loop().time() + UPDATE_REST_S
+        self._instances.put(replace(self._instances.get(instance.id) or instance, made_of=made_of))
+        for name in sorted(change.images):
+            message = f"Container {name} definition changed, will be restarted"
+            self._record_event(pod, "Normal", KILLING, message, container=name)
+        took_s = asyncio.get_running_loop().time() - began
+        log.info("updated pod=%s instance=%s took_s=%.2f: %s", pods.key_of(pod), instance.id, took_s, told)
+        self._queue.add(pods.uid_of(pod))
+
+    def _update_later(self, pod: Json, told: str, error: PodNotReady | CloudError, record: PodRecord) -> None:
+        delay_s = UPDATE_RETRY.delay(record.updates_failed, jitter=self._jitter())
+        if isinstance(error, Throttled):
+            delay_s = max(delay_s, error.retry_after_s or 0.0)
+        record.updates_failed += 1
+        record.update_at_s = asyncio.get_running_loop().time() + delay_s
+        log.warning("not updated pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
+        if isinstance(error, PodNotReady) or record.updates_failed == UPDATE_TOLD_AT:
+            self.warn(pod, "InstanceUpdateFailed", f"{told} changed, and the instance stays as it is for now: {error}")
+        self._queue.add(pods.uid_of(pod))
+
     def _with_answers(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> Sequence[Instance]:
         """The pod's own instance with what our probes know of its containers."""
         mine, _ = primary(pod, instances, record)
@@ -506,10 +678,12 @@ class PodController:
         """The pod as the API server has it this moment, or a namesake, or None."""
         if len(owner.name) >= CUT:
             params = {"fieldSelector": f"spec.nodeName={self._node.name}"}
-            listed = (await self._client.get(paths.pods(owner.namespace), params=params)).get("items") or ()
+            answer = await self._client.get(paths.pods(owner.namespace), params=params)
+            listed = [objects.checked_object(each, "pod") for each in objects.checked_items(answer, "pods")]
             return next((each for each in listed if pods.uid_of(each) == owner.uid), None)
         try:
-            return await self._client.get(paths.pod(owner.namespace, owner.name))
+            found = await self._client.get(paths.pod(owner.namespace, owner.name))
+            return objects.checked_object(found, f"pod {owner.namespace}/{owner.name}")
         except NotFound:
             return None
 
@@ -552,7 +726,8 @@ class PodController:
 
     async def _is_there(self, key: pods.PodKey) -> bool:
         try:
-            found = await self._client.get(paths.pod(key.namespace, key.name))
+            answer = await self._client.get(paths.pod(key.namespace, key.name))
+            found = objects.checked_object(answer, f"pod {key}")
         except NotFound:
             found = None
         if found is None or pods.uid_of(found) != key.uid:
@@ -683,7 +858,9 @@ def _is_same(held: Json | None, pod: Json) -> bool:
 
 def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
     """Who is refused is called when its turn has come, by being put into the queue."""
-    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=pod["spec"].get("priority") or 0)
+    priority = pod["spec"].get("priority")
+    # What it is compared with is other pods', so whatever else stands here must not reach them.
+    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=priority if type(priority) is int else 0)
 
 
 def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:

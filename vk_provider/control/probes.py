@@ -11,6 +11,7 @@ Source: kubernetes pkg/kubelet/prober/worker.go.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from vk_provider.model import pod as pods
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import Json
 from vk_provider.model.probe import Duties, Exec, Probe
+from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import probes
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,9 @@ class Prober:
         async with asyncio.TaskGroup() as tasks:
             for queue in (self._quick, self._long):
                 for number in range(WORKERS):
-                    tasks.create_task(self._work(queue), name=f"prober-{number}")
+                    worker = f"prober-{number}"
+                    step = functools.partial(self._work, queue)
+                    tasks.create_task(retry_loop(step, name=worker, jitter=self._jitter), name=worker)
 
     # --- what the reconcile loop asks ---
 
@@ -143,14 +147,13 @@ class Prober:
         queue.add_after(_key(run, kind), delay_s)
 
     async def _work(self, queue: KeyedQueue) -> None:
-        while True:
-            key = await queue.get()
-            try:
-                await self._turn(key)
-            except Exception:
-                log.exception("probe failed key=%s", key)
-            finally:
-                queue.done(key)
+        key = await queue.get()
+        try:
+            await self._turn(key)
+        except Exception:
+            log.exception("probe failed key=%s", key)
+        finally:
+            queue.done(key)
 
     async def _turn(self, key: str) -> None:
         run, kind, probe = self._find(key)

@@ -28,7 +28,7 @@ PATIENCE_S = 10.0  # how long pods wait for the first look at it; a profile that
 
 
 class ProfileWatch:
-    """Without the ConfigMap there is nothing to add. `admit` is what `PodController` takes."""
+    """Without the ConfigMap there is nothing to add. An `Admission`, as `PodController` takes one."""
 
     def __init__(self, client: KubeClient, namespace: str, name: str, *, tell: Tell) -> None:
         self._client = client
@@ -57,8 +57,25 @@ class ProfileWatch:
     async def run(self) -> None:
         await self._reflector.run()
 
-    async def admit(self, pod: Json) -> Json:
+    def view(self, pod: Json) -> Json | None:
+        """The pod as the profile wants it; None as long as the profile or the pod's namespace is not known."""
+        if not self._waited and not self._store.ready.is_set():
+            return None
+        if not self._profile.selectors and not self._profile.annotations:
+            return pod
+        if not self._profile.asks_for_namespaces:
+            return applied(self._profile, pod, {})
+        known = self._namespaces.get(str(pod["metadata"]["namespace"]))
+        if known is None or known[0] <= asyncio.get_running_loop().time():
+            return None
+        return applied(self._profile, pod, known[1])
+
+    async def fetch(self, pod: Json) -> None:
         """Raises PodNotReady when the pod's namespace has to be looked at and cannot be."""
+        await self.admit(pod)
+
+    async def admit(self, pod: Json) -> Json:
+        """What `view` gives, waiting for what it needs. Raises PodNotReady as `fetch`."""
         if not self._waited:
             try:
                 async with asyncio.timeout(PATIENCE_S):
@@ -76,7 +93,7 @@ class ProfileWatch:
     def _changed(self) -> None:
         found = self._store.get(self._key)
         try:
-            profile = parse((found or {}).get("data") or {})
+            profile = _parsed(found)
         except BadProfile as error:
             log.warning("profile %s is wrong, the last good one goes on: %s", self._name, error)
             self._tell("Warning", "ProfileRejected", f"ConfigMap {self._name}: {error}; the last good one goes on")
@@ -104,9 +121,20 @@ class ProfileWatch:
                 event_reason="FailedCreatePodSandBox",
                 waiting_reason="ContainerCreating",
             ) from error
-        labels = (found.get("metadata") or {}).get("labels") or {}
+        labels = (found.get("metadata") or {}).get("labels") or {}  # the client has seen to it that it is a map
         self._namespaces.pop(namespace, None)
         self._namespaces[namespace] = (now + FRESH_S, labels)
         while len(self._namespaces) > MOST_NAMESPACES:
             self._namespaces.popitem(last=False)
         return labels
+
+
+def _parsed(found: Json | None) -> Profile:
+    """Raises BadProfile, whatever it is that stands there."""
+    try:
+        return parse((found or {}).get("data") or {})
+    except BadProfile:
+        raise
+    except Exception as error:
+        log.exception("a profile that nobody foresaw")
+        raise BadProfile(f"it cannot be read ({type(error).__name__})") from error

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from vk_provider.control.drift import SpecDrift
 from vk_provider.control.freshness import Freshness
-from vk_provider.model.instance import CloudCondition, CloudEvent, Instance
+from vk_provider.model.instance import CloudCondition, CloudEvent, Instance, MadeOf
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -77,6 +78,10 @@ class PodRecord:
     leaving_s: float | None = None  # loop time at which the pod was first seen to be deleted
     forced: str = ""  # id of the instance that was deleted without grace
     live: Freshness | None = None  # of its files; None: nothing of them can change
+    drift: SpecDrift | None = None  # from what its instance was made of; None: that is not known
+    update_at_s: float = 0.0  # loop time before which its instance is not updated for that
+    updates_failed: int = 0  # in a row
+    not_taken: tuple[MadeOf, str] | None = None  # of what the cloud refused to make of the instance, and why
     # Few pods ever have something in these, so all share an empty one: they are replaced, never written to.
     # Ids of the instances that came before the one we asked for last, the oldest first → the cloud's time, if known.
     former: Mapping[str, str] = field(default_factory=_nothing)

@@ -12,6 +12,7 @@ from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady
 from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.translate.claims import secret_keys, volume_name
+from vk_provider.translate.judging import wanted
 from vk_provider.translate.objects import Objects, References, TokenRequest
 from vk_provider.translate.workload import content_references, references
 
@@ -26,7 +27,9 @@ CACHE_SIZE = 512
 class ReferenceReader:
     """Reads by name only, as R1 wants it. Concurrent readers of one object share one request."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, *, expands_pod_ip: bool = False) -> None:
+        """expands_pod_ip: as in `NodeContext`."""
+        self._expands_pod_ip = expands_pod_ip
         self._client = client
         self._cache: OrderedDict[str, tuple[float, asyncio.Task[Any]]] = OrderedDict()
 
@@ -35,11 +38,21 @@ class ReferenceReader:
 
         Raises UnsupportedPod before anything is fetched; PodNotReady when the API server cannot give it now.
         """
-        wanted = references(pod)
+        named = references(pod, expands_pod_ip=self._expands_pod_ip)
         try:
-            return await self._read(pod, wanted)
+            return await self._read(pod, named)
         except ExceptionGroup as failures:
             raise _not_ready(failures) from None
+
+    async def read_to_judge(self, pod: Json) -> Objects:
+        """What can be had now of what a refused pod refers to. Never raises for what cannot."""
+        try:
+            return await self._read(pod, wanted(pod))
+        except ExceptionGroup as failures:
+            _, others = failures.split(KubeError)
+            if others is not None:
+                raise others from None  # a bug
+        return Objects()
 
     async def read_content(self, pod: Json) -> Objects:
         """What the pod's volumes show, and new tokens. Raises KubeError; NotFound or Conflict: the pod is gone, or the
@@ -54,13 +67,13 @@ class ReferenceReader:
         """The object there has changed: who asks next is not told what it was before."""
         self._cache.pop(path, None)
 
-    async def _read(self, pod: Json, wanted: References) -> Objects:
+    async def _read(self, pod: Json, named: References) -> Objects:
         async with asyncio.TaskGroup() as tasks:
-            config_maps = {key: tasks.create_task(self._object(paths.config_map(*key))) for key in wanted.config_maps}
-            secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in wanted.secrets}
-            claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in wanted.claims}
-            services = [tasks.create_task(self._services(each)) for each in sorted(wanted.service_namespaces)]
-            tokens = {request: tasks.create_task(self._token(pod, request)) for request in wanted.tokens}
+            config_maps = {key: tasks.create_task(self._object(paths.config_map(*key))) for key in named.config_maps}
+            secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in named.secrets}
+            claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in named.claims}
+            services = [tasks.create_task(self._services(each)) for each in sorted(named.service_namespaces)]
+            tokens = {request: tasks.create_task(self._token(pod, request)) for request in named.tokens}
         found = Objects(
             config_maps={key: task.result() for key, task in config_maps.items()},
             secrets={key: task.result() for key, task in secrets.items()},
@@ -69,7 +82,7 @@ class ReferenceReader:
             tokens={request: task.result()[0] for request, task in tokens.items()},
             token_lives_s={request: task.result()[1] for request, task in tokens.items()},
         )
-        return await self._with_storage(found) if wanted.claims else found
+        return await self._with_storage(found) if named.claims else found
 
     async def _with_storage(self, found: Objects) -> Objects:
         """And what stands behind the claims, step by step: the volumes they are bound to, the Secrets those name."""

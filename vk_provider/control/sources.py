@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import KubeError, NotFound
-from vk_provider.kube import paths
+from vk_provider.errors import KubeError, KubeUnavailable, NotFound
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.store import is_older
+from vk_provider.retry_loop import retry_loop, told_elsewhere
+from vk_provider.translate.digest import content_of
 from vk_provider.translate.live import Source, version_of
 from vk_provider.translate.objects import Kind
 
@@ -39,6 +41,7 @@ _HEALTHY_S = 30.0  # a watch that lasted so long was a good one
 class _Entry:
     users: set[str] = field(default_factory=set)
     version: str = ""  # empty: not looked at yet
+    content: str = ""  # a digest of it, where that is wanted
     immutable: bool = False
     watch: asyncio.Task[None] | None = None
 
@@ -59,6 +62,7 @@ class SourceWatcher:
         jitter: Callable[[], float],
         watch_s: Callable[[], float] = lambda: random.uniform(300, 600),  # noqa: S311 (spreads load)
         most_watches: int = MOST_WATCHES,
+        with_contents: bool = False,
     ) -> None:
         self._client = client
         self._changed = changed
@@ -66,12 +70,12 @@ class SourceWatcher:
         self._jitter = jitter
         self._watch_s = watch_s
         self._most_watches = most_watches
+        self._with_contents = with_contents
         self._entries: dict[Source, _Entry] = {}
         self._wanted: dict[str, tuple[Source, ...]] = {}  # by pod uid
         self._turns: OrderedDict[Source, float] = OrderedDict()  # without a watch → loop time of their next look
         self._watches = 0
         self._may_watch = True
-        self._failures = 0
         self._news = asyncio.Event()
         self._few = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -79,19 +83,25 @@ class SourceWatcher:
     # --- for those who want to know
 
     def want(self, uid: str, sources: Iterable[Source]) -> None:
-        """Keep an eye on these for this pod, until `drop`. Once is enough."""
-        if uid in self._wanted:
+        """Keep an eye on these for this pod, and on no others, until `drop`. Once is enough."""
+        wanted = tuple(sources)
+        before = self._wanted.get(uid)
+        if before == wanted:
             return
-        self._wanted[uid] = tuple(sources)
-        for source in self._wanted[uid]:
+        self._wanted[uid] = wanted
+        for source in wanted:
             entry = self._entries.get(source)
             if entry is None:
                 entry = self._entries[source] = _Entry()
                 self._follow(source, entry)
             entry.users.add(uid)
+        self._release(uid, [source for source in before or () if source not in wanted])
 
     def drop(self, uid: str) -> None:
-        for source in self._wanted.pop(uid, ()):
+        self._release(uid, self._wanted.pop(uid, ()))
+
+    def _release(self, uid: str, sources: Iterable[Source]) -> None:
+        for source in sources:
             entry = self._entries[source]
             entry.users.discard(uid)
             if not entry.users:
@@ -108,14 +118,24 @@ class SourceWatcher:
         found = {source: self._entries[source].version for source in sources if source in self._entries}
         return found if all(found.values()) and all(source in found for source in sources) else None
 
+    def contents(self, sources: Iterable[Source]) -> Mapping[Source, str] | None:
+        """Digests of what they hold, as `digest.content_of`; None: not all of them have been looked at yet."""
+        found = {source: self._entries[source].content for source in sources if source in self._entries}
+        return found if all(found.values()) and all(source in found for source in sources) else None
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
                 for source, entry in self._entries.items():
                     self._follow(source, entry)
-                while True:
-                    await self._take_turn()
+                await retry_loop(
+                    self._take_turn,
+                    name="objects without a watch",
+                    backoff=RETRY,
+                    jitter=self._jitter,
+                    on_failure=told_elsewhere,
+                )
             finally:
                 self._tasks = None  # nothing new while all ends
 
@@ -135,16 +155,27 @@ class SourceWatcher:
 
     async def _watch(self, source: Source, entry: _Entry) -> None:
         """Until it is immutable, or nobody wants it, or watching is not allowed."""
-        failures = 0
+
+        async def watch() -> None:
+            began = _now()
+            await self._watch_once(source, entry)
+            if self._may_watch and not entry.immutable and _now() - began <= _HEALTHY_S:
+                raise KubeUnavailable("the watch ended early")
+
+        def failed(error: Exception, _: float) -> None:
+            if isinstance(error, KubeError):
+                self._failed(source, error)
+
         try:
-            while self._may_watch and not entry.immutable:
-                began = _now()
-                try:
-                    await self._watch_once(source, entry)
-                except KubeError as error:
-                    self._failed(source, error)
-                failures = 0 if _now() - began > _HEALTHY_S else failures + 1
-                await asyncio.sleep(RETRY.delay(failures - 1, jitter=self._jitter()) if failures else 0.0)
+            await retry_loop(
+                watch,
+                name="watch of a single object",
+                backoff=RETRY,
+                jitter=self._jitter,
+                calm_s=_HEALTHY_S,
+                on_failure=failed,
+                until=lambda: entry.immutable or not self._may_watch,
+            )
         finally:
             entry.watch = None
             self._watches -= 1
@@ -178,33 +209,40 @@ class SourceWatcher:
             async for line in lines:
                 if entry.immutable:
                     return
-                found = line.get("object") or {}
                 match line.get("type"):
                     case "ADDED" | "MODIFIED":
-                        self._note(source, entry, found)
+                        self._note(source, entry, line.get("object"))
                     case "DELETED":
                         self._note(source, entry, None)
                     case _:
                         return  # what was missed, the next look shows
 
     async def _look(self, source: Source, entry: _Entry) -> None:
+        before = entry.version
+        found: Json | None = None
         try:
             async with self._few:
                 found = await self._client.get(_path(source))
         except NotFound:
-            self._note(source, entry, None)
-        else:
-            self._note(source, entry, found)
+            pass
+        # Nothing came by the watch meanwhile, so this is newer than what is held, even if its version is lower: the
+        # server was restored from a backup then.
+        self._note(source, entry, found, is_newest=entry.version == before)
 
-    def _note(self, source: Source, entry: _Entry, found: Json | None) -> None:
+    def _note(self, source: Source, entry: _Entry, found: Any, *, is_newest: bool = False) -> None:
+        """Raises MalformedAnswer; what is known of it stays."""
+        if found is not None:
+            found = objects.checked_object(found, _path(source), needs=())
         held = entry.version.rpartition("/")[2]
-        if found is not None and is_older(str(found["metadata"].get("resourceVersion") or ""), held):
+        if found is not None and not is_newest and is_older(objects.text_of(found, "resourceVersion"), held):
             return  # a line of the time before our look
         entry.immutable = bool(found and found.get("immutable"))
         version = version_of(found)
         if entry.version == version:
             return
         entry.version = version
+        if self._with_contents:
+            entry.content = content_of(found)
         self._stale(_path(source))
         for uid in entry.users:
             self._changed(uid)
@@ -237,15 +275,14 @@ class SourceWatcher:
         entry = self._entries[source]
         try:
             await self._look(source, entry)
-            self._failures = 0
         except KubeError as error:
             self._failed(source, error)
-            await asyncio.sleep(RETRY.delay(self._failures, jitter=self._jitter()))  # not all of them in vain
-            self._failures += 1
-        if source in self._turns and self._entries[source] is entry:
-            del self._turns[source]
-            if not entry.immutable:
-                self._turns[source] = _now() + TURN_S
+            raise  # so that not all of them are asked for in vain
+        finally:
+            if source in self._turns and self._entries.get(source) is entry:
+                del self._turns[source]
+                if not entry.immutable:
+                    self._turns[source] = _now() + TURN_S
 
 
 _RESOURCES = {Kind.CONFIG_MAP: "configmaps", Kind.SECRET: "secrets", Kind.CLAIM: "persistentvolumeclaims"}

@@ -20,6 +20,7 @@ from vk_provider.control.instances import InstanceStore
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.usage import InstanceUsage
+from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)
 
@@ -96,19 +97,21 @@ class UsageLoop:
                     await self._looked.wait()
 
     async def run(self) -> None:
-        while True:
-            if asyncio.get_running_loop().time() >= self._wanted_until:
-                self._wanted.clear()
-                await self._wanted.wait()
-            self._woken.clear()  # before looking, so that no change falls between
-            chosen = self._choose()
-            if chosen:
-                await asyncio.sleep(await self._guarded(chosen))
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._idle_s()):
-                        await self._woken.wait()
-                await asyncio.sleep(GATHER_S)
+        await retry_loop(self._turn_or_wait, name="usage", backoff=RETRY, jitter=self._jitter)
+
+    async def _turn_or_wait(self) -> None:
+        if asyncio.get_running_loop().time() >= self._wanted_until:
+            self._wanted.clear()
+            await self._wanted.wait()
+        self._woken.clear()  # before looking, so that no change falls between
+        chosen = self._choose()
+        if chosen:
+            await asyncio.sleep(await self._guarded(chosen))
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_s()):
+                    await self._woken.wait()
+            await asyncio.sleep(GATHER_S)
 
     async def _guarded(self, chosen: Sequence[Instance]) -> float:
         """One look; the seconds until the next may come. A cloud that fails is told once, and tried again for ever."""

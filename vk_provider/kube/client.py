@@ -1,13 +1,15 @@
 """The API server over raw JSON: one call is one request, and every failure is one class of `errors`.
 
-Nothing is retried here but once after a 401, with credentials read anew: whoever calls knows when it is worth
-trying again. No body and no header is ever logged.
+Nothing is retried here but once with credentials read anew, after a 401 or a TLS handshake that failed: whoever calls
+knows when it is worth trying again. No body and no header is ever logged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +20,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from vk_provider import jsontext
-from vk_provider.errors import KubeError, KubeUnavailable
+from vk_provider.errors import MALFORMED, KubeError, KubeUnavailable, MalformedAnswer
+from vk_provider.kube import objects
 from vk_provider.kube.answers import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
 from vk_provider.kube.lanes import AT_ONCE, Lane, kind_of, lane_of
@@ -166,7 +169,10 @@ class KubeClient:
             async with asyncio.timeout(timeout_s), self._lanes[lane]:
                 response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
                 async with response:
-                    return _decoded(await _checked(response, call), call)
+                    answer = _decoded(await _checked(response, call), call)
+        if fault := objects.fault_of_answer(answer):
+            raise MalformedAnswer(f"{call}: the answer is malformed: {fault}")
+        return answer
 
     async def _admitted(
         self,
@@ -177,10 +183,21 @@ class KubeClient:
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """The answer; after a 401, the one to the same request with credentials read anew, if they are new."""
+        """The answer; after a 401 or without TLS, the one to the same request with credentials read anew, if they are
+        new."""
         data = None if body is None else jsontext.dumps(body)
         access = await self._credentials.access()
-        response = await self._send(access, method, path, params, data, content_type)
+        try:
+            response = await self._send(access, method, path, params, data, content_type)
+        except (aiohttp.ClientError, OSError) as error:
+            if access.tls is None or not _is_of_tls(error):
+                raise
+            # The server has moved to another CA, or ours took our certificate away: no request was heard.
+            renewed = await self._credentials.renew(access)
+            if renewed.tls is access.tls:
+                raise
+            access = renewed
+            response = await self._send(access, method, path, params, data, content_type)
         if response.status == 401:
             try:
                 renewed = await self._credentials.renew(access)
@@ -258,9 +275,9 @@ def _decoded(body: bytes, call: str) -> Json:
     try:
         value = jsontext.loads(body)
     except ValueError as error:
-        raise KubeUnavailable(f"{call}: the answer is not JSON") from error
+        raise KubeUnavailable(f"{call}: the answer is not JSON", reason=MALFORMED) from error
     if not isinstance(value, dict):
-        raise KubeUnavailable(f"{call}: the answer is no object")
+        raise KubeUnavailable(f"{call}: the answer is no object", reason=MALFORMED)
     return value
 
 
@@ -274,7 +291,42 @@ def _mapped(call: str) -> Iterator[None]:
     except TimeoutError as error:
         raise KubeUnavailable(f"{call}: no answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise KubeUnavailable(f"{call}: {error or type(error).__name__}") from error
+        raise KubeUnavailable(f"{call}: {_plain_words(error)}") from error
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """Whether the two sides could not agree whom to trust, at the handshake or, as TLS 1.3 tells of a refused client
+    certificate, at the first read."""
+    kinds = (aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
+    return isinstance(error, kinds) or isinstance(error.__cause__, kinds)
+
+
+def _plain_words(error: BaseException) -> str:
+    """Why there was no answer, for people: aiohttp's own words hold the names of Python objects."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        told = getattr(cause, "verify_message", "") or str(cause)
+        return f"the certificate of {error.host}:{error.port} is not trusted: {told}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        what = "cannot connect to"
+        if isinstance(error.os_error, socket.gaierror):
+            what = "the host name cannot be resolved of"
+        elif isinstance(error.os_error, ssl.SSLError):
+            what = "no TLS with"
+        return f"{what} {error.host}:{error.port}: {_system_words(error.os_error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    if isinstance(error, OSError):
+        return _system_words(error)
+    return str(error) or type(error).__name__
+
+
+def _system_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 def _probe(response: aiohttp.ClientResponse) -> None:

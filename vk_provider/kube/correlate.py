@@ -4,7 +4,7 @@ Three rules, in this order, and all memory bounded:
   the same event again only raises the count of the first;
   more than ten that differ in their message alone, within ten minutes, become one "combined" event;
   one source may speak of one object 25 times at once, and then once in five minutes.
-Source: kubelet-contract P48; client-go tools/record/events_cache.go.
+Source: kubelet.md P48; client-go tools/record/events_cache.go.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Correlator:
 
 
 def count_of(event: Json) -> int:
-    return int(event.get("count") or 1)
+    count = event.get("count")
+    return count if isinstance(count, int) and count > 0 else 1
 
 
 def _group(event: Json) -> Hashable:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_CHECK_S = 60.0  # how old a token from a file or a plugin may be before it is looked at again
-_RENEW_AT_MOST_S = 10.0  # a 401 that stays must not start a plugin for every request
+_CHECK_S = 60.0  # how old what a file or a plugin gave may be before it is looked at again
+_RENEW_AT_MOST_S = 10.0  # a refusal that stays must not start a plugin for every request
 _PLUGIN_S = 60.0
 
 
@@ -49,7 +49,8 @@ class Credentials(Protocol):
         ...
 
     async def renew(self, refused: Access) -> Access:
-        """Read everything anew, because the server said 401 to this one; the same object if there is nothing newer."""
+        """Read everything anew, because the server said 401 to this one, or one side would not have the other's
+        certificate; the same object if there is nothing newer."""
         ...
 
 
@@ -131,10 +132,12 @@ class KubeconfigCredentials(_Renewing):
         self._plugin: PluginUser | None = None
 
     async def _load(self, *, anew: bool) -> Access:
-        if anew or self._target is None:
-            self._target = await asyncio.to_thread(read_target, self._paths, self._context_name)
-            self._plugin = _plugin(self._target)
         target = self._target
+        if anew or target is None or target.names_files:
+            found = await asyncio.to_thread(read_target, self._paths, self._context_name)
+            if anew or target is None or found.user != target.user:
+                self._plugin = _plugin(found)
+            self._target = target = found
         authorization, pair = await self._authenticate(target)
         self._look_again_at = _now() + _CHECK_S if self._may_change(target) else float("inf")
         return Access(
@@ -157,7 +160,8 @@ class KubeconfigCredentials(_Renewing):
             raise ConfigError([f"kubeconfig {target.source}: the user cannot be authenticated: {told}"]) from error
 
     def _may_change(self, target: Target) -> bool:
-        return "tokenFile" in target.user if self._plugin is None else self._plugin.may_change
+        user_may = "tokenFile" in target.user if self._plugin is None else self._plugin.may_change
+        return user_may or target.names_files
 
     def _tls_for(self, target: Target, pair: tuple[bytes, bytes] | None) -> ssl.SSLContext:
         """pair: the certificate and key that an exec plugin gave."""

@@ -28,6 +28,7 @@ class Target:
     """One context of a kubeconfig, resolved. `user` has absolute paths and no TLS fields: those are in `tls`.
 
     source: the file or files, for messages. impersonate: header pairs that the user asks for.
+    names_files: certificates or the key stand in files of their own, which somebody may replace.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Target:
     server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
     impersonate: tuple[tuple[str, str], ...] = ()
+    names_files: bool = False
 
 
 def read_target(paths: str, context: str | None = None) -> Target:
@@ -68,6 +70,11 @@ def read_target(paths: str, context: str | None = None) -> Target:
         server_name=cluster.get("tls-server-name") or None,
         proxy=cluster.get("proxy-url") or None,
         impersonate=_impersonation(user),
+        names_files=any(
+            holder.get(name) and not holder.get(f"{name}-data")
+            for holder, names in ((cluster, ("certificate-authority",)), (user, _TLS_FIELDS))
+            for name in names
+        ),
     )
 
 

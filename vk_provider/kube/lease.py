@@ -2,7 +2,7 @@
 
 Runs as its own task with a KubeClient of its own, so that no flood of other requests can delay a beat. Nothing of
 the cloud, the pods or the Node's conditions stops it: a node that stops beating gets all its pods evicted (N24).
-Source: kubelet-contract N21-N24.
+Source: kubelet.md N21-N24.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import Conflict, KubeError, NotFound
-from vk_provider.kube import paths
+from vk_provider.errors import Conflict, KubeError, MalformedAnswer, NotFound
+from vk_provider.health import Pulse
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import Json, KubeClient
+from vk_provider.retry_loop import retry_loop
+from vk_provider.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ _TRIES = 5
 _TIMEOUT_S = 10.0  # so that one hung connection and a second try still fit into a lease of 40 s
 _SPREAD = 0.04
 _CREATING = Backoff(first_s=0.1, most_s=7.0, spread=0.0)
+_FAILED = Backoff(first_s=1.0, most_s=7.0, spread=0.0)
 
 
 def micro_time(moment: datetime) -> str:
@@ -75,7 +79,13 @@ class NodeLease:
         self._jitter = jitter
         self._lease: Json | None = None
         self._beat_now = asyncio.Event()
-        self.renewed_at: float | None = None  # loop time of the last beat that the server took
+        self._log = ThrottledLog(log)
+        self.pulse = Pulse()  # well: the server took a beat
+
+    @property
+    def renewed_at(self) -> float | None:
+        """Loop time of the last beat that the server took."""
+        return self.pulse.well_s
 
     def owner_changed(self) -> None:
         """The Node has a (new) uid: beat now, so that the garbage collector finds the lease owned by a living Node."""
@@ -83,12 +93,19 @@ class NodeLease:
 
     async def run(self) -> None:
         """Beat until cancelled. The lease stays when we stop: who runs out of beats is dead, who restarts is not."""
-        loop = asyncio.get_running_loop()
-        while True:
+        loop, started = asyncio.get_running_loop(), 0.0
+
+        async def beat() -> None:
+            nonlocal started
             started = loop.time()
+            self.pulse.tried()
             await self.beat()
+
+        async def rest() -> None:
             interval_s = self._duration_s / 4 * (1 + _SPREAD * (2 * self._jitter() - 1))
             await self._pause(started + interval_s - loop.time())
+
+        await retry_loop(beat, name="lease", backoff=_FAILED, jitter=self._jitter, rest=rest, pause=self._pause)
 
     async def beat(self) -> bool:
         """Renew once, or create. False when neither worked; the next beat tries again."""
@@ -105,7 +122,7 @@ class NodeLease:
                 if await self._create():
                     return True
             except KubeError as error:
-                log.warning("lease not renewed: %s", error)
+                self._complain(error, "lease not renewed: %s", error)
                 await asyncio.sleep(min(error.retry_after_s or 0.0, _TIMEOUT_S))
             else:
                 return True
@@ -114,9 +131,11 @@ class NodeLease:
     async def _renew(self) -> None:
         path = paths.lease(NAMESPACE, self._node)
         if self._lease is None:
-            self._lease = await self._client.get(path, timeout_s=_TIMEOUT_S)
-        self._lease = await self._client.put(path, self._written(self._lease, self._owner_uid()), timeout_s=_TIMEOUT_S)
-        self.renewed_at = asyncio.get_running_loop().time()
+            self._lease = _checked(await self._client.get(path, timeout_s=_TIMEOUT_S))
+        self._lease = _checked(
+            await self._client.put(path, self._written(self._lease, self._owner_uid()), timeout_s=_TIMEOUT_S)
+        )
+        self.pulse.well()
 
     async def _create(self) -> bool:
         """Create the lease, for as long as it takes: the namespace itself may be yet to come.
@@ -131,21 +150,24 @@ class NodeLease:
                 "metadata": {"name": self._node, "namespace": NAMESPACE},
             }
             try:
-                self._lease = await self._client.post(
-                    paths.leases(NAMESPACE), self._written(blank, uid), timeout_s=_TIMEOUT_S
-                )
+                body = self._written(blank, uid)
+                self._lease = _checked(await self._client.post(paths.leases(NAMESPACE), body, timeout_s=_TIMEOUT_S))
             except Conflict:
                 return False
             except KubeError as error:
                 delay_s = max(_CREATING.delay(failures), error.retry_after_s or 0.0)
                 failures += 1
-                log.warning("lease not created, trying again in_s=%.1f: %s", delay_s, error)
+                self._complain(error, "lease not created, trying again in_s=%.1f: %s", delay_s, error)
                 await asyncio.sleep(delay_s)
             else:
-                self.renewed_at = asyncio.get_running_loop().time()
+                self.pulse.well()
                 log.info("created lease=%s/%s", NAMESPACE, self._node)
                 return True
         return False
+
+    def _complain(self, error: KubeError, message: str, *args: object) -> None:
+        self.pulse.failed(str(error), (type(error), error.status))
+        self._log.warning((message, type(error), error.status), message, *args)
 
     def _written(self, lease: Json, uid: str) -> Json:
         return renewed(lease, node=self._node, owner_uid=uid, duration_s=self._duration_s, now=self._clock())
@@ -156,3 +178,11 @@ class NodeLease:
                 await self._beat_now.wait()
         except TimeoutError:
             return
+
+
+def _checked(lease: Json) -> Json:
+    """The lease, which is to be written back; nothing can be made of a malformed one, so it is read again."""
+    fault = objects.fault_of_answer(lease) if "metadata" in lease else "it has no metadata"
+    if fault:
+        raise MalformedAnswer(f"the lease that the API server gives is malformed: {fault}")
+    return lease

@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 
 from vk_provider.backoff import Backoff
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
-from vk_provider.kube import paths
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.correlate import Correlator, Lru, Series, count_of
 from vk_provider.kube.rate import TokenBucket
+from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)
 
@@ -155,11 +156,12 @@ class Recorder:
         params = {"fieldSelector": "source=kubelet", "limit": str(_PAGE)}
         while True:
             answer = await self._client.get(paths.events(), params=params)
-            for event in answer.get("items") or ():
-                if (event.get("source") or {}).get("host") == host:
-                    names.add(event["metadata"]["name"])
-                    self._mirrored.put(hash(_name(event)), count_of(event))
-            token = (answer.get("metadata") or {}).get("continue")
+            for event in objects.checked_items(answer, "events"):
+                name, source = objects.text_of(event, "name"), event.get("source") if isinstance(event, dict) else None
+                if name and isinstance(source, dict) and source.get("host") == host:
+                    names.add(name)
+                    self._mirrored.put(hash(f"{objects.text_of(event, 'namespace')}/{name}"), count_of(event))
+            token = answer["metadata"].get("continue")
             if not token:
                 return names
             params["continue"] = str(token)
@@ -169,7 +171,7 @@ class Recorder:
         rate = TokenBucket(burst=self._burst, per_s=self._per_s, now=_now())
         async with asyncio.TaskGroup() as group:
             for _ in range(self._workers):
-                group.create_task(self._send_for_ever(rate))
+                group.create_task(retry_loop(lambda: self._send_next(rate), name="events", jitter=self._jitter))
 
     async def flush(self, deadline_s: float) -> bool:
         """Wait until all is sent; False when the deadline came first. `run` must be running."""
@@ -226,17 +228,20 @@ class Recorder:
 
     # --- out of the line
 
-    async def _send_for_ever(self, rate: TokenBucket) -> None:
-        while True:
-            series = await self._next()
-            series.in_flight = True
-            self._in_flight += 1
-            try:
-                await asyncio.sleep(rate.reserve(_now(), _YIELDING if self._yields(series) else 1.0))
-                again = await self._deliver(series)
-            finally:
-                series.in_flight = False
-                self._in_flight -= 1
+    async def _send_next(self, rate: TokenBucket) -> None:
+        series = await self._next()
+        series.in_flight = True
+        self._in_flight += 1
+        again = False
+        try:
+            await asyncio.sleep(rate.reserve(_now(), _YIELDING if self._yields(series) else 1.0))
+            again = await self._deliver(series)
+        except Exception:
+            self._drop(series, "failed")
+            raise
+        finally:
+            series.in_flight = False
+            self._in_flight -= 1
             if again:
                 self._enqueue(series)
             if not len(self):

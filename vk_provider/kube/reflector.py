@@ -6,7 +6,19 @@ Three states, and every way from one to the next stands in `_step` and `after_fa
       ▲               ▲                        │
       └──── 410 ──────┴──── stream ends ───────┘
 
-Everything that fails waits before it is tried again, longer each time. Source: kubelet-contract W1-W6.
+Everything that fails waits before it is tried again, longer each time.
+
+Nothing that a server sends ends this. An item that is no proper object is left out, counted, and asked for again by a
+later list; what is known of its pod stays. A line that is not even that ends the stream, and a list takes its place.
+
+Where versions go back, the server was restored from a backup, or a member of it lags behind and answers from the past.
+To begin with both look alike, so the list is asked for again: a member that lags catches up, and then nothing has
+happened. A list that is still behind after BEHIND_S, at the BEHIND_TIMES-th time at least, is the truth, whole: objects
+that it lacks are removed, others taken as they are there, whatever was known of newer versions. Should a member lag for
+longer than that, its past is taken for the present until it catches up, for from there on the watch tells everything
+that came after. Versions that are no numbers cannot be compared: there each list is the truth at once.
+
+Source: kubelet.md W1-W6.
 """
 
 from __future__ import annotations
@@ -16,14 +28,19 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import Gone, KubeError, KubeUnavailable
+from vk_provider.errors import MALFORMED, Gone, KubeError, KubeUnavailable, MalformedAnswer, VersionsWentBack
+from vk_provider.health import Fault, Pulse
+from vk_provider.kube import objects
 from vk_provider.kube.answers import from_status
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.packing import Packed, Packer, unpack
-from vk_provider.kube.store import Store
+from vk_provider.kube.store import Store, is_older
+from vk_provider.retry_loop import retry_loop
+from vk_provider.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +51,11 @@ _BACKOFF = Backoff(first_s=0.8, most_s=8.0, spread=0.2)  # one cheap call; while
 _HEALTHY_S = 120.0  # a failure this long after the last one starts from the shortest delay again
 _SLACK_S = 30.0  # how much later than its own time-out a watch may end before it counts as dead
 _SHORT_S = 1.0  # a watch that ends sooner, with nothing in it, is a failure although nobody says so
-_MOST_WAIT_S = 300.0
+_SOUND_S = 5.0
+_DEAF_S = 180.0  # the client opens a watch anew that has been silent for 100 s
+BEHIND_S, BEHIND_TIMES = 10.0, 3
+FRUITLESS = 3  # watches in a row that the server refused or ended without a line: then a list tells what they do not
+_RELIST = Backoff(first_s=10.0, most_s=300.0, spread=0.2)  # while there are items that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +88,42 @@ State = Empty | Listed | Watching
 
 def after_failure(state: State, error: KubeError) -> State:
     """Where to go on: what can be resumed is resumed, what the server has forgotten is listed."""
+    went_back = isinstance(error, VersionsWentBack)
     too_new = error.reason == "ResourceVersionTooLarge"
     match state:
         case Empty(list_from=since) if since == NEWEST and isinstance(error, Gone):
             return Empty(NEWEST, page=0)  # the pages expired on the way: all at once
         case Empty() if too_new or isinstance(error, Gone):
             return Empty(NEWEST)
-        case Empty():
-            return state
+        case Empty(page=page):
+            return Empty(NEWEST, page) if went_back else state
         case Listed(resource_version=version) | Watching(resource_version=version):
-            if too_new:
+            if too_new or went_back or error.reason == MALFORMED:
                 return Empty(NEWEST)
             return Empty(version) if isinstance(error, Gone) else Listed(version)
+
+
+@dataclass(slots=True)
+class _Unread:
+    """Items of a list that are no proper objects. uids, names: of those that say so much of themselves."""
+
+    count: int = 0
+    uids: set[str] = field(default_factory=set)
+    names: set[tuple[str, str]] = field(default_factory=set)  # namespace and name
+    is_any: bool = False  # some of them say nothing: they may be any object that the list seems to lack
+
+    def add(self, item: object) -> None:
+        self.count += 1
+        uid, name = objects.text_of(item, "uid"), objects.text_of(item, "name")
+        if uid:
+            self.uids.add(uid)
+        if name:
+            self.names.add((objects.text_of(item, "namespace"), name))
+        self.is_any = self.is_any or not (uid or name)
+
+    def may_be(self, key: str, item: Json) -> bool:
+        name = (objects.text_of(item, "namespace"), objects.text_of(item, "name"))
+        return self.is_any or key in self.uids or name in self.names
 
 
 class Reflector:
@@ -88,6 +133,7 @@ class Reflector:
     slim: drops what nobody reads, to save memory; may change the object it is given. managedFields go anyway.
     watch_s: how long the next watch is to last; random, so that not all watches of a node end together.
     jitter: in [0, 1).
+    malformed: how many items and lines were no proper objects, for metrics.
     """
 
     def __init__(
@@ -103,6 +149,7 @@ class Reflector:
         list_timeout_s: float = 60.0,
     ) -> None:
         self.store = store
+        self.malformed = 0
         self._client = client
         self._path = path
         self._params = dict(params or {})
@@ -113,29 +160,78 @@ class Reflector:
         # Not what the server has at hand: that may lag behind what an earlier life of ours wrote, and who works from it
         # writes over ends that are final.
         self._state: State = Empty(NEWEST)
-        self._failures = 0
-        self._failed_at = float("-inf")
+        self._log = ThrottledLog(log)
+        self._newest = ""  # the version of the newest list or line
+        self._behind: list[float] = []  # loop times of the lists in a row that were behind it
+        self._fruitless = 0
+        self._unread_lists = 0  # in a row, with items that cannot be read
+        self._relist_at = float("inf")
+        self._pulse = Pulse()
+        self._heard_at = float("-inf")
 
     @property
     def state(self) -> State:
         return self._state
 
     def take(self, item: Json) -> bool:
-        """Put the server's answer to our own write into the store, unless the watch was faster (W8)."""
+        """Put the server's answer to our own write into the store, unless the watch was faster (W8).
+
+        Raises MalformedAnswer.
+        """
+        if fault := self._fault_of(item):
+            raise MalformedAnswer(f"{self._path}: the API server answered with a malformed object: {fault}")
         return self.store.apply(self._slimmed(item))
+
+    def fault(self) -> Fault | None:
+        """What keeps us from knowing the objects as they are; None while a watch tells."""
+        now = _now()
+        if _is_sound(self._state):
+            if now - self._heard_at < _DEAF_S:
+                return None
+            words = f"the watch of {self._path} has been silent for more than {_DEAF_S:.0f} s"
+            return Fault("WatchSilent", words, now - self._heard_at)
+        if self._pulse.failing_s is None:
+            return None if self.store.ready.is_set() else Fault("NotListedYet", f"{self._path} is not listed yet")
+        told = f"{self._path} cannot be watched since {self._pulse.failing_since}: {self._pulse.message}"
+        return Fault("WatchFailing", told, now - self._pulse.failing_s)
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         async with AsyncExitStack() as stream:
-            while True:
-                try:
-                    self._state = await self._step(self._state, stream)
-                except KubeError as error:
-                    await stream.aclose()
-                    self._state, before = after_failure(self._state, error), self._state
-                    delay_s = self._delay(error)
-                    log.warning("%s: %s, trying again in_s=%.1f: %s", self._path, _name(before), delay_s, error)
-                    await asyncio.sleep(delay_s)
+
+            async def step() -> None:
+                if self._pulse.failing_s is not None and _is_sound(self._state):
+                    self._pulse.well()
+                self._state = await self._step(self._state, stream)
+                self._heard_at = _now()
+
+            async def pause(delay_s: float) -> None:
+                await stream.aclose()
+                await asyncio.sleep(delay_s)
+
+            await retry_loop(
+                step,
+                name=f"watch of {self._path}",
+                backoff=_BACKOFF,
+                jitter=self._jitter,
+                calm_s=_HEALTHY_S,
+                pause=pause,
+                on_failure=self._failed,
+            )
+
+    def _failed(self, error: Exception, delay_s: float) -> None:
+        """Where to go on. What nobody foresaw came from what the server sent, so it is asked for all of it anew."""
+        known = error if isinstance(error, KubeError) else MalformedAnswer(f"{self._path}: {error!r}")
+        before, self._state = self._state, after_failure(self._state, known)
+        if isinstance(before, Listed) or (isinstance(before, Watching) and not before.count):
+            self._fruitless += not known.unanswered
+        if self._fruitless >= FRUITLESS and not isinstance(self._state, Empty):
+            self._fruitless, self._state = 0, Empty(NEWEST)
+        if _is_sound(before):
+            self._pulse.well()  # until now
+        self._pulse.failed(str(known), (type(known), known.status))
+        key = (_name(before), type(known), known.status, known.reason)
+        self._log.warning(key, "%s: %s, trying again in_s=%.1f: %s", self._path, _name(before), delay_s, known)
 
     async def _step(self, state: State, stream: AsyncExitStack) -> State:
         match state:
@@ -144,13 +240,31 @@ class Reflector:
             case Listed(resource_version=version):
                 return Watching(version, await self._open(version, stream), _now())
             case Watching(resource_version=version):
-                line = await anext(state.lines, None)
+                try:
+                    async with asyncio.timeout_at(self._relist_at if self._relist_at != float("inf") else None):
+                        line = await anext(state.lines, None)
+                except TimeoutError:
+                    await stream.aclose()
+                    return Empty(NEWEST)
                 if line is not None:
-                    return replace(state, resource_version=self._read(line) or version, count=state.count + 1)
+                    version, self._fruitless = self._read(line, version), 0
+                    return replace(state, resource_version=version, count=state.count + 1)
                 await stream.aclose()
-                if not state.count and _now() - state.opened_at < _SHORT_S:
-                    raise KubeUnavailable("the watch ended as soon as it began")
+                if not state.count:
+                    await self._check_silence(state)
                 return Listed(version)
+
+    async def _check_silence(self, state: Watching) -> None:
+        """Not even a bookmark came: the server may have none, or it is behind what we ask it to go on from, and would
+        then be silent until it is there. Raises VersionsWentBack in that case."""
+        if _now() - state.opened_at < _SHORT_S:
+            raise KubeUnavailable("the watch ended as soon as it began")
+        params = {**self._params, "resourceVersion": NEWEST, "limit": "1"}
+        answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
+        objects.checked_items(answer, self._path)
+        version = str(answer["metadata"].get("resourceVersion") or "")
+        if is_older(version, state.resource_version):
+            raise VersionsWentBack(f"the server is at version {version}, and was at {state.resource_version} before")
 
     async def _list(self, state: Empty) -> str:
         """Read all pages, then swap the store's content. Returns the list's version.
@@ -161,19 +275,60 @@ class Reflector:
         if state.list_from == NEWEST and state.page:
             params["limit"] = str(state.page)  # with another version a limit would mean exactly that version
         waiting: list[Packed | Json] = []
-        packer = Packer()
+        versions: dict[str, str] = {}
+        unread, packer = _Unread(), Packer()
+        self.store.begin_list(is_newest=state.list_from == NEWEST)
         while True:
             answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
-            waiting += [packer.pack(item) or item for item in map(self._slimmed, answer.get("items") or ())]
-            meta = answer.get("metadata") or {}
+            for item in objects.checked_items(answer, self._path):
+                if fault := self._fault_of(item):
+                    self._leave_out(item, fault)
+                    unread.add(item)
+                    continue
+                slimmed = self._slimmed(item)
+                versions[self.store.key(slimmed)] = objects.text_of(slimmed, "resourceVersion")
+                waiting.append(packer.pack(slimmed) or slimmed)
+            meta = answer["metadata"]
             version = str(meta.get("resourceVersion") or "")
             if not meta.get("continue"):
                 break
             params = {**self._params, "limit": str(state.page or PAGE), "continue": str(meta["continue"])}
+        self._refuse_what_is_behind(version, versions)
         items = (unpack(each) if isinstance(each, Packed) else each for each in waiting)
-        self.store.replace(items, resource_version=version)
+        self.store.replace(items, resource_version=version, keep=self._kept(unread, versions))
+        self._newest = version
+        self._plan_relist(unread)
         log.info("%s: listed objects=%d version=%s", self._path, len(waiting), version)
         return version
+
+    def _refuse_what_is_behind(self, version: str, versions: Mapping[str, str]) -> None:
+        """Raises VersionsWentBack for a list from the past, until it is the truth (see above)."""
+        if not is_older(version, self._newest) and not self.store.contradicts(versions, resource_version=version):
+            self._behind = []
+            return
+        self._behind.append(_now())
+        told = f"the list is of version {version or '?'}, and version {self._newest or '?'} was seen before"
+        if len(self._behind) < BEHIND_TIMES or self._behind[-1] - self._behind[0] < BEHIND_S:
+            raise VersionsWentBack(f"{told}; a server that lags behind catches up, one that was restored does not")
+        self._behind = []
+        log.warning("%s: %s: the server was restored, what it has now is taken whole", self._path, told)
+
+    def _kept(self, unread: _Unread, listed: Mapping[str, str]) -> set[str]:
+        """Keys of known objects that the list lacks only because it cannot be read where they stand."""
+        if not unread.count:
+            return set()
+        missing = self.store.keys() - listed.keys()
+        return {key for key in missing if (item := self.store.get(key)) is not None and unread.may_be(key, item)}
+
+    def _plan_relist(self, unread: _Unread) -> None:
+        self._unread_lists = self._unread_lists + 1 if unread.count else 0
+        if unread.count:
+            self._ask_again()
+        else:
+            self._relist_at = float("inf")
+
+    def _ask_again(self) -> None:
+        self._relist_at = _now() + _RELIST.delay(max(0, self._unread_lists - 1), jitter=self._jitter())
 
     async def _open(self, version: str, stream: AsyncExitStack) -> AsyncIterator[Json]:
         watch_s = self._watch_s()
@@ -188,36 +343,65 @@ class Reflector:
             self._client.stream(self._path, params=params, timeout_s=watch_s + _SLACK_S)
         )
 
-    def _read(self, line: Json) -> str:
-        """Do what one line says. Returns its version; raises what an ERROR line means."""
-        kind, item = line.get("type"), line.get("object")
-        if kind == "ERROR" or not isinstance(item, dict) or "metadata" not in item:
-            raise from_status(item, call=f"watch {self._path}")
-        version = str(item["metadata"].get("resourceVersion") or "")
+    def _read(self, line: Json, before: str) -> str:
+        """Do what one line says, and return the version as of which the store is complete.
+
+        Raises what an ERROR line means.
+
+        before: the version until now, which no line of a sound server goes back behind.
+        """
+        kind: Any = line.get("type")
+        item: Any = line.get("object")
+        if kind == "ERROR":
+            error = from_status(item, call=f"watch {self._path}")
+            raise error if error.status else MalformedAnswer(str(error))
+        version = objects.text_of(item, "resourceVersion")
         match kind:
-            case "ADDED" | "MODIFIED":
-                self.store.apply(self._slimmed(item))
-            case "DELETED":
-                self.store.remove(self.store.key(item), resource_version=version)
             case "BOOKMARK":
-                pass
+                self._must_go_on(version, before)
+            case "DELETED" if uid := self._key_of(item):
+                self.store.remove(uid, resource_version=version)
+            case "ADDED" | "MODIFIED" | "DELETED":
+                if fault := self._fault_of(item):
+                    self._leave_out(item, fault)
+                    self._relist_at = min(self._relist_at, _now() + _RELIST.first_s)
+                else:
+                    self._must_go_on(version, before)
+                    self.store.apply(self._slimmed(item))
             case _:
-                raise KubeUnavailable(f"watch {self._path}: a line of unknown type {kind!r}")
-        return version
+                raise MalformedAnswer(f"watch {self._path}: a line of unknown type {kind!s:.40}")
+        self._newest = before if is_older(version, before) or not version else version
+        return self._newest
+
+    def _must_go_on(self, version: str, before: str) -> None:
+        if is_older(version, before):
+            raise VersionsWentBack(f"watch {self._path}: a line of version {version} after version {before}")
+
+    def _key_of(self, item: Any) -> str:
+        """The key of what may be malformed; empty where it cannot be told."""
+        try:
+            key = self.store.key(item)
+        except (LookupError, TypeError, AttributeError):
+            return ""
+        return key if isinstance(key, str) else ""
+
+    def _fault_of(self, item: Any) -> str:
+        return objects.fault_of_object(item) or self.store.fault_of(item)
+
+    def _leave_out(self, item: object, fault: str) -> None:
+        self.malformed += 1
+        name = "/".join(filter(None, (objects.text_of(item, "namespace"), objects.text_of(item, "name"))))
+        words = "%s: left out object=%r, for %s; malformed=%d so far"
+        self._log.warning("malformed", words, self._path, name[:200] or "?", fault, self.malformed)
 
     def _slimmed(self, item: Json) -> Json:
         item["metadata"].pop("managedFields", None)
-        return self._slim(item)
+        return self._slim(objects.without_nulls(item))
 
-    def _delay(self, error: KubeError) -> float:
-        now = _now()
-        if now - self._failed_at > _HEALTHY_S:
-            self._failures = 0
-        delay_s = max(_BACKOFF.delay(self._failures, jitter=self._jitter()), error.retry_after_s or 0.0)
-        delay_s = min(delay_s, _MOST_WAIT_S)
-        self._failures += 1
-        self._failed_at = now + delay_s
-        return delay_s
+
+def _is_sound(state: State) -> bool:
+    """A watch that has told something, or has not been refused for a while."""
+    return isinstance(state, Watching) and (state.count > 0 or _now() - state.opened_at > _SOUND_S)
 
 
 def _name(state: State) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vk_provider.kube.packing import Packed, Packer, unpack
 
@@ -44,6 +44,9 @@ class _Held(Generic[T]):
 class Store(Generic[T]):
     """A key is there in its newest seen version only, and a removed key stays removed against late, older answers.
 
+    Only a complete list overrules that, for what was known before it was asked for (`begin_list`): after the server was
+    restored from a backup its versions are lower, and what it has then is the truth.
+
     key: names one life of one object (a uid).
     version: its resourceVersion; None for objects that have none, which then count as changed when they are unequal.
     index: a second way in, not unique, as namespace/name.
@@ -71,6 +74,7 @@ class Store(Generic[T]):
         self._by_index: dict[Hashable, tuple[str, ...]] = {}
         self._tombstones: OrderedDict[str, str] = OrderedDict()
         self._listeners: list[Callable[[str], object]] = []
+        self._since_list: set[str] | None = None  # keys that changed since a list was asked for
 
     # --- for readers
 
@@ -108,16 +112,52 @@ class Store(Generic[T]):
 
     # --- for the writer
 
-    def replace(self, items: Iterable[T], *, resource_version: str = "") -> None:
-        """Hold what a complete list holds. Keys that it lacks are removed; objects that we know newer stay as known.
+    def fault_of(self, item: T) -> str:
+        """Why this object cannot be held, or empty: what says where it belongs is not there or of another type."""
+        ways: Mapping[str, Callable[[T], Any] | None] = {
+            "key": self.key,
+            "version": self._version,
+            "index": self._index,
+            "family": self._family,
+        }
+        for name, way in ways.items():
+            try:
+                found = hash(value := way(item)) if way is not None else None
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                return f"its {name} cannot be told ({error!r})"
+            if name in ("key", "version") and found is not None and not isinstance(value, str):
+                return f"its {name} is no text"
+        return "" if self.key(item) else "its key is empty"
 
+    def begin_list(self, *, is_newest: bool = True) -> None:
+        """A complete list is about to be asked for. is_newest: of this moment, so it knows better than all that is held
+        now; a list that is only not older than some version knows no better than what is held of newer ones."""
+        self._since_list = set() if is_newest else None
+
+    def contradicts(self, versions: Mapping[str, str], *, resource_version: str) -> bool:
+        """Whether a list shows objects older than it must know them, or ones that were gone by then.
+
+        versions: of its objects, by key; resource_version: its own. A server whose history goes one way only cannot
+        answer so.
+        """
+        return any(
+            is_older(version, self._version_of(key)) and self._is_settled_by(key, resource_version)
+            for key, version in versions.items()
+        )
+
+    def replace(self, items: Iterable[T], *, resource_version: str = "", keep: Collection[str] = ()) -> None:
+        """Hold what a complete list holds. Keys that it lacks are removed, but for those to `keep`.
+
+        Objects that we know newer stay as known, unless the list is the newer word on them all the same.
         resource_version: the list's, so that older answers about removed keys are refused later.
         """
         listed: dict[str, bool] = {}  # key → whether it was news
         for item in items:  # one by one: they may be made only as they are taken
             key = self.key(item)
-            listed[key] = self._put(key, item) or listed.get(key, False)
-        gone = [key for key in self._objects if key not in listed]
+            is_truth = key not in listed and self._is_settled_by(key, resource_version)
+            listed[key] = self._put(key, item, is_truth=is_truth) or listed.get(key, False)
+        self._since_list = None
+        gone = [key for key in self._objects if key not in listed and key not in keep]
         changed = [key for key, is_news in listed.items() if is_news]
         for key in gone:
             self._drop(key, resource_version)
@@ -141,11 +181,29 @@ class Store(Generic[T]):
             self._notify([key])
         return known
 
-    def _put(self, key: str, item: T) -> bool:
+    def _version_of(self, key: str) -> str:
+        """The newest that is known of it, or of its removal."""
+        known = self._objects.get(key)
+        return known.version if known is not None else self._tombstones.get(key, "")
+
+    def _is_settled_by(self, key: str, resource_version: str) -> bool:
+        """Whether a list of this version knows all that is known of the key: it was asked for afterwards, or is of a
+        version that is no lower."""
+        if self._since_list is not None and key not in self._since_list:
+            return True
+        known = self._version_of(key)
+        return bool(resource_version and known) and not is_older(resource_version, known)
+
+    def _put(self, key: str, item: T, *, is_truth: bool = False) -> bool:
         known = self._objects.get(key)
         version = self._version(item) if self._version is not None else ""
-        if not self._is_news(key, item, version, known):
+        if is_truth and self._version is not None:
+            if known is not None and version and version == known.version:
+                return False
+        elif not self._is_news(key, item, version, known):
             return False
+        if self._since_list is not None:
+            self._since_list.add(key)
         if known is not None:
             self._unindex(key, known)
         index = self._index(item) if self._index is not None else None
@@ -169,6 +227,8 @@ class Store(Generic[T]):
     def _drop(self, key: str, resource_version: str) -> None:
         known = self._objects.pop(key, None)
         self._awake.pop(key, None)
+        if self._since_list is not None:
+            self._since_list.add(key)
         if known is not None:
             self._unindex(key, known)
         if self._version is None:

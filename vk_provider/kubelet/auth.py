@@ -1,7 +1,7 @@
 """Who calls the kubelet API, and whether they may. Nothing is served without both answers.
 
 A caller is known by a client certificate that TLS has verified, else by a bearer token that the API server reviews.
-What they may do is always the API server's decision (kubelet-contract e, A1 to A6). Neither tokens nor the text of a
+What they may do is always the API server's decision (kubelet.md e, A1 to A6). Neither tokens nor the text of a
 review ever reach a log.
 """
 

@@ -1,4 +1,4 @@
-"""`/metrics/cadvisor`: the figures under the names that dashboards ask for (kubelet-contract M10).
+"""`/metrics/cadvisor`: the figures under the names that dashboards ask for (kubelet.md M10).
 
 A series with an empty container is the whole pod, and CPU time has the label `cpu="total"`: dashboards ask for both.
 Nothing is told of file systems, of which no figures are read.

@@ -24,6 +24,7 @@ from OpenSSL import SSL
 from vk_provider.errors import ConfigError, ProviderError
 from vk_provider.kubelet.handshake import ServerConnection, server_context
 from vk_provider.kubelet.signing_request import general_name, key_pem, new_key
+from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)
 
@@ -206,12 +207,18 @@ class ServingTls:
 
     async def run(self, interval_s: float = REFRESH_S) -> None:
         """Refresh for ever."""
-        while True:
+
+        async def rest() -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._look_now.wait()
+
+        async def refresh() -> None:
             self._look_now.clear()  # before looking, so that no change falls between
             await self.refresh()
+
+        await rest()
+        await retry_loop(refresh, name="certificates", rest=rest)
 
     async def _client_ca(self, before: str) -> str:
         try:

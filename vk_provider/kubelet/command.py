@@ -1,6 +1,6 @@
 """One command's session: between a client, over SPDY or WebSocket, and what runs in the cloud.
 
-The order of an end is fixed (kubelet-contract X8): all output, then the ends of stdout and stderr, then how it ended,
+The order of an end is fixed (kubelet.md X8): all output, then the ends of stdout and stderr, then how it ended,
 then goodbye. Every task of a session is in one TaskGroup; much input that the command does not take holds up reading
 from the client, output that the client does not take holds up reading from the cloud.
 """

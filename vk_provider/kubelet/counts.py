@@ -1,4 +1,4 @@
-"""The counts that alert rules and dashboards look for under a kubelet's names, at `/metrics` (kubelet-contract M11)."""
+"""The counts that alert rules and dashboards look for under a kubelet's names, at `/metrics` (kubelet.md M11)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What pods and the node use, as last measured: the book from which every scrape reads, and no scrape asks a cloud.
 
 CPU is told as a counter, for that is what its readers take differences of: it never goes back within one run of a
-container, and moves only when a newer measure moves it (kubelet-contract M1, M2, M4). Figures that have not been
+container, and moves only when a newer measure moves it (kubelet.md M1, M2, M4). Figures that have not been
 renewed for long are no longer told.
 """
 

@@ -1,4 +1,4 @@
-"""A connection that has left HTTP: bytes or messages, with back-pressure both ways (kubelet-contract X6, X25, j).
+"""A connection that has left HTTP: bytes or messages, with back-pressure both ways (kubelet.md X6, X25, j).
 
 aiohttp's own parser would take the first frames after a 101 for a next request. So the transport is given a protocol
 of ours, which for SPDY keeps what comes, and for WebSocket hands it on to aiohttp's. In both cases it keeps to itself

@@ -1,4 +1,4 @@
-"""`kubectl logs`: what its query means, and the stream that answers it (kubelet-contract d.2)."""
+"""`kubectl logs`: what its query means, and the stream that answers it (kubelet.md d.2)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What this API answers instead of doing what was asked: a status and one plain line.
 
 The API server shows the text of a 400 or a 500 to the user and replaces that of any other code by words of its own
-(kubelet-contract H2). So whatever a person must read is one of those two, also where another code would fit better.
+(kubelet.md H2). So whatever a person must read is one of those two, also where another code would fit better.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`/metrics/resource`: what metrics-server reads, and through it `kubectl top` and autoscalers (kubelet-contract h.1).
+"""`/metrics/resource`: what metrics-server reads, and through it `kubectl top` and autoscalers (kubelet.md h.1).
 
 The pod is the second label of every sample, where a well-known test suite looks for it.
 """

@@ -1,4 +1,4 @@
-"""`/run`: a command without streams; its output is the answer, unless it failed (kubelet-contract d.1)."""
+"""`/run`: a command without streams; its output is the answer, unless it failed (kubelet.md d.1)."""
 
 from __future__ import annotations
 

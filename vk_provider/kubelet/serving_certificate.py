@@ -2,7 +2,7 @@
 
 There is something to serve with at every moment: a self-signed stand-in until the first certificate is issued, then
 the newest that was. Keys are made here, one for each request, and never leave the memory.
-Source: kubelet-contract A8, A9.
+Source: kubelet.md A8, A9.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from vk_provider.backoff import Backoff
-from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
-from vk_provider.kube import paths
+from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound, ProviderError
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kubelet import signing_request
 from vk_provider.kubelet.certificates import KeyPair, KeyPairSource
 from vk_provider.kubelet.signing_request import Outcome, Verdict
+from vk_provider.retry_loop import retry_loop
+from vk_provider.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ REFUSED_LOOK_S = 60.0  # nothing changes but that somebody deletes the request
 RETRY = Backoff(first_s=1.0, most_s=300.0)
 LOOK_AT_CLOCK_S = 60.0  # the wall clock may be set, and a machine may sleep
 LEAST_REST_S = 30.0  # even if a certificate has ended when it comes, as a wrong clock makes it look
+_IDENTITY = ("uid", "resourceVersion")
 _REFUSED = (Verdict.DENIED, Verdict.FAILED)
 EARLIEST, LATEST = 0.7, 0.9  # of its life; between them at random, so that nodes made together do not renew together
 
@@ -49,6 +52,10 @@ class Issued:
     since: datetime
     until: datetime
     addresses: tuple[str, ...]
+
+
+class _NotIssued(ProviderError):
+    """Asked for anew. Without a message: not signed in time, or the request was removed."""
 
 
 class ServingCertificate:
@@ -80,6 +87,7 @@ class ServingCertificate:
         self._clock = clock
         self._issued: Issued | None = None
         self._told = ""
+        self._log = ThrottledLog(log)
 
     def current(self) -> KeyPair:
         return self._issued.pair if self._issued is not None else self._stand_in()
@@ -87,28 +95,37 @@ class ServingCertificate:
     async def run(self, *, changed: Callable[[], None], tell: Tell) -> None:
         """Get one and renew it, for ever. changed: called when `current` is another."""
         attempts = 0  # since the last one that was issued
-        while True:
-            issued, asked_s = None, 0.0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            patience_s, attempts = PATIENCE.delay(attempts), attempts + 1
             try:
-                issued = await self._attempt(PATIENCE.delay(attempts), tell)
-            except KubeUnavailable as error:
-                asked_s = error.retry_after_s or 0.0
-                log.warning("cannot ask for a serving certificate now: %s", error)
-            except (KubeError, ValueError) as error:
-                self._complain(tell, f"cannot get a serving certificate: {error}")
-            if issued is not None:
-                attempts = 0
-                self._take(issued, tell)
-                changed()
-                await self._until_due(issued)
+                issued = await self._attempt(patience_s, tell)
+            except ValueError as error:
+                raise _NotIssued(f"cannot get a serving certificate: {error}") from error
+            if issued is None:
+                raise _NotIssued
+            attempts = 0
+            self._take(issued, tell)
+            changed()
+            await self._until_due(issued)
+
+        def failed(error: Exception, _: float) -> None:
+            if isinstance(error, KubeUnavailable):
+                self._log.warning(type(error).__name__, "cannot ask for a serving certificate now: %s", error)
+            elif isinstance(error, _NotIssued):
+                if str(error):
+                    self._complain(tell, str(error))
             else:
-                await asyncio.sleep(max(RETRY.delay(attempts, jitter=self._jitter()), asked_s))
-                attempts += 1
+                self._complain(tell, f"cannot get a serving certificate: {error or type(error).__name__}")
+
+        await retry_loop(attempt, name="serving certificate", backoff=RETRY, jitter=self._jitter, on_failure=failed)
 
     async def _attempt(self, patience_s: float, tell: Tell) -> Issued | None:
         """Ask, and wait. None: not signed in time, or the request was removed. Raises KubeError, ValueError."""
         key, addresses = signing_request.new_key(), tuple(self._addresses())
-        request = await self._create(signing_request.body(self._node, addresses, key))
+        created = await self._create(signing_request.body(self._node, addresses, key))
+        request = objects.checked_object(created, f"request {self._name}")
         log.info("asked for a serving certificate request=%s addresses=%s", self._name, ",".join(addresses))
         if self._approve_own:
             await self._approve(request, tell)
@@ -125,8 +142,9 @@ class ServingCertificate:
     async def _remove_older(self) -> None:
         path = paths.certificate_signing_request(self._name)
         try:
-            meta = (await self._client.get(path))["metadata"]
-            same = {key: meta[key] for key in ("uid", "resourceVersion")}  # not one that was approved this moment
+            found = objects.checked_object(await self._client.get(path), f"request {self._name}", needs=_IDENTITY)
+            meta = found["metadata"]
+            same = {key: meta[key] for key in _IDENTITY}  # not one that was approved this moment
             await self._client.delete(path, body={"preconditions": same})
         except NotFound:
             return
@@ -171,7 +189,8 @@ class ServingCertificate:
 
     async def _look(self, request: Json) -> Outcome:
         try:
-            found = await self._client.get(paths.certificate_signing_request(self._name))
+            answer = await self._client.get(paths.certificate_signing_request(self._name))
+            found = objects.checked_object(answer, f"request {self._name}")
         except NotFound:
             return Outcome(Verdict.REMOVED)
         if found["metadata"]["uid"] != request["metadata"]["uid"]:

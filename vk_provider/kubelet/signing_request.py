@@ -2,7 +2,7 @@
 
 The controller manager signs for kubernetes.io/kubelet-serving what somebody has approved, and nothing that differs in
 any part from the shape made here. Nothing here awaits; the key stays with the caller.
-Source: kubernetes pkg/apis/certificates/helpers.go (ValidateKubeletServingCSR), kubelet-contract A8.
+Source: kubernetes pkg/apis/certificates/helpers.go (ValidateKubeletServingCSR), kubelet.md A8.
 """
 
 from __future__ import annotations

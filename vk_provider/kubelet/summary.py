@@ -1,4 +1,4 @@
-"""`/stats/summary`: what old metrics-servers, dashboards and test suites read (kubelet-contract h.2). Pure.
+"""`/stats/summary`: what old metrics-servers, dashboards and test suites read (kubelet.md h.2). Pure.
 
 Every pod that runs stands in it, with whatever is known of it: an unknown figure is left out and never 0 (M8).
 """

@@ -1,4 +1,4 @@
-"""Leaving HTTP: agreeing on what is spoken next, and the 101 (kubelet-contract X2, X3)."""
+"""Leaving HTTP: agreeing on what is spoken next, and the 101 (kubelet.md X2, X3)."""
 
 from __future__ import annotations
 

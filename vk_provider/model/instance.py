@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from vk_provider.model.notice import Notice
+
 
 class InstanceStatus(StrEnum):
     """Where an instance is in its life. UNKNOWN stands for any word a cloud adds later: keep what was known before."""
@@ -115,6 +117,17 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What an instance was made of, in digests: see `translate.digest`. Empty: not known."""
+
+    images: str = ""
+    values: str = ""
+
+
+UNKNOWN_MAKE = MadeOf()
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size.
 
@@ -140,6 +153,8 @@ class Instance:
     placed_at: str = ""  # since when it is billed; empty = not yet, or not known
     facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
     proven: bool = True
+    made_of: MadeOf = UNKNOWN_MAKE
+    notices: Sequence[Notice] = ()  # of the answer to a create only: what of the workload was left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ SIDECAR_VARIABLE = "ECI_CONTAINER_TYPE"
 # What the files in its instance were made of: our memory of it across restarts, and nobody else's business.
 LIVE_CONTENT_ANNOTATION = "virtual-kubelet.io/live-content"
 LIVE_SWITCH_ANNOTATION = "virtual-kubelet.io/live-configuration"  # "false": leave this pod's files as they are
+SIDECAR_ORDER_ANNOTATION = "virtual-kubelet.io/sidecar-order"  # "relaxed": sidecars may start after init containers
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -106,6 +107,17 @@ def init_containers_of(pod: Mapping[str, Any]) -> Sequence[Json]:
 def is_sidecar(container: Json) -> bool:
     """Of an init container: it keeps running beside the others."""
     return container.get("restartPolicy") == "Always"
+
+
+def has_relaxed_order(pod: Mapping[str, Any]) -> bool:
+    return (pod["metadata"].get("annotations") or {}).get(SIDECAR_ORDER_ANNOTATION) == "relaxed"
+
+
+def late_sidecars(pod: Mapping[str, Any]) -> Sequence[tuple[int, Json]]:
+    """The sidecars in front of an init container, each with its index: a kubelet would have them run beside it."""
+    inits = init_containers_of(pod)
+    last = max((index for index, each in enumerate(inits) if not is_sidecar(each)), default=-1)
+    return [(index, each) for index, each in enumerate(inits[: last + 1]) if is_sidecar(each)]
 
 
 def is_marked_sidecar(container: Json) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vk_provider.model.instance import Owner
+from vk_provider.model.instance import UNKNOWN_MAKE, MadeOf, Owner
+from vk_provider.model.notice import Notice as Notice
 from vk_provider.model.probe import Handler, Probe
 from vk_provider.model.security import Security
 
@@ -57,7 +58,8 @@ class Flex:
 class Volume:
     """One volume with all its content: just one of the four. `files` for configMap, secret, projected and downwardAPI.
 
-    index: its place in the pod's list, where those that nobody mounts stand too.
+    index: its place in the pod's list, where those that nobody mounts stand too. added: the cluster put it there, not
+    the pod's owner, so a driver that has no room for it leaves it out and tells so (`Instance.notices`).
     """
 
     name: str
@@ -66,6 +68,7 @@ class Volume:
     nfs: Nfs | None = None
     flex: Flex | None = None
     index: int = 0
+    added: bool = False
 
     @property
     def is_read_only(self) -> bool:
@@ -97,6 +100,8 @@ class Container:
     """One container, its words already expanded. cpu in vCPU and memory_gib in GiB; None = the pod does not say.
 
     sidecar: it does not keep the others from being all there is to do. liveness, readiness: what the cloud asks.
+    added_env: the names in `env` that the pod's owner did not ask for, the most useful first: a driver that has no room
+    for all leaves out the last ones and tells so (`Instance.notices`).
     """
 
     name: str
@@ -104,6 +109,7 @@ class Container:
     command: Sequence[str] = ()
     args: Sequence[str] = ()
     env: Sequence[tuple[str, str | FromPodIP]] = ()
+    added_env: Sequence[str] = ()
     cpu: float | None = None
     memory_gib: float | None = None
     gpus: int = 0
@@ -126,10 +132,11 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class HostAlias:
-    """One line of /etc/hosts."""
+    """One line of /etc/hosts. added: as of a `Volume`."""
 
     ip: str
     hostnames: Sequence[str]
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +148,23 @@ class RegistryCredential:
     password: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the pod's owner should hear of although the pod runs: a Warning event on the pod.
-
-    container: the container it concerns, empty for the pod as a whole.
-    """
-
-    reason: str
-    message: str
-    container: str = ""
-
-
 class NoCapacity(StrEnum):
     """What to do when no way to carry a pod has capacity just now."""
 
     TRY_AGAIN = "try again"
     STAY_PENDING = "stay pending"  # say so, and try no more
     FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a pod wants of its instance's making, worked out once for whoever decides and whoever creates.
+
+    candidates: how many ways there are to carry it; `Workload.attempt` counts along them.
+    """
+
+    candidates: int = 1
+    on_no_capacity: NoCapacity = NoCapacity.TRY_AGAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,6 @@ class Workload:
     architecture: str = ""
     attempt: int = 0
     in_doubt: bool = False
-    on_no_capacity: NoCapacity = NoCapacity.TRY_AGAIN
     restart_policy: str = "Always"
     termination_grace_s: int = 30
     active_deadline_s: int | None = None
@@ -194,6 +199,7 @@ class Workload:
     sysctls: Sequence[tuple[str, str]] = ()  # name and value
     dns: Dns | None = None
     registry_credentials: Sequence[RegistryCredential] = ()
+    made_of: MadeOf = UNKNOWN_MAKE  # to be kept with the instance, and given back with it
     annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
 
@@ -209,8 +215,14 @@ def with_paths(workload: Workload) -> Iterator[tuple[str, Container]]:
 
 @dataclass(frozen=True, slots=True)
 class Dns:
-    """Resolver settings to write into the instance; absent = the cloud's own resolver."""
+    """Resolver settings to write into the instance; absent = the cloud's own resolver.
+
+    added_searches, added_options: what of them the cluster adds and the pod does not name, the most useful first; see
+    `Container.added_env`.
+    """
 
     nameservers: Sequence[str] = ()
     searches: Sequence[str] = ()
     options: Sequence[tuple[str, str]] = ()
+    added_searches: Sequence[str] = field(default=(), compare=False)
+    added_options: Sequence[str] = field(default=(), compare=False)

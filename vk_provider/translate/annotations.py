@@ -24,7 +24,7 @@ from vk_provider.model.quantity import GIB, ceil_div, parse
 from vk_provider.model.workload import NoCapacity, Notice
 from vk_provider.translate import annotation_values as values
 from vk_provider.translate.annotation_values import Check, Wire
-from vk_provider.translate.rules import EMPTY, Entries, Refused, Rule, Type, Value
+from vk_provider.translate.rules import EMPTY, Entries, Refused, Rule, Type, Value, walk
 
 PREFIX = "k8s.aliyun.com/"
 SPECS, TYPE, OLD_TYPE = PREFIX + "eci-use-specs", PREFIX + "eci-instance-type", PREFIX + "eci-gpu-type"
@@ -288,20 +288,19 @@ def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     }
 
 
+def valid_for_driver(annotations: object) -> Mapping[str, str]:
+    """As `for_driver`, without those that are refused."""
+    if not isinstance(annotations, Mapping):
+        return {}
+    given = {key: text for key, text in annotations.items() if isinstance(text, str)}
+    return {key: text for key, text in for_driver(given).items() if not walk(_RULES[key], text, key)}
+
+
 def on_no_capacity(annotations: Mapping[str, str | None]) -> NoCapacity:
     if values.is_on(annotations.get(FAIL_ON_ERROR) or ""):
         return NoCapacity.FAIL
     fast = (annotations.get(FAIL_STRATEGY) or "").strip() == "fail-fast"
     return NoCapacity.STAY_PENDING if fast else NoCapacity.TRY_AGAIN
-
-
-def ways(annotations: Mapping[str, str | None]) -> int:
-    """How many ways to carry the pod its annotations name."""
-    specs = len(values.parts(annotations.get(SPECS) or "")) or 1
-    falls_back = annotations.get(SPOT) not in (None, "", "NoSpot") and values.is_on(
-        annotations.get(SPOT_FALLBACK) or ""
-    )
-    return specs * (2 if falls_back else 1)
 
 
 def storage_gib(annotations: Mapping[str, str]) -> int:

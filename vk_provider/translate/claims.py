@@ -44,7 +44,7 @@ def secret_keys(objects: Objects) -> Iterator[ObjectKey]:
             yield key
 
 
-def resolve(volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: str) -> Nfs | Flex:
+def resolve(volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: str, *, has_role: bool) -> Nfs | Flex:
     """What to mount for a volume whose claim is `key`. field: the volume's path in the pod.
 
     Raises PodNotReady while the claim leads nowhere, UnsupportedPod when it leads to what cannot be mounted.
@@ -61,7 +61,9 @@ def resolve(volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: st
         raise _not_ready(volume, key, f"PV {name} is bound to another claim")
     source = "persistentVolumeClaim" if volume.get("persistentVolumeClaim") is not None else "ephemeral"
     read_only = bool((volume[source] or {}).get("readOnly"))
-    return storage.of_persistent_volume(volume, found, objects, f"{field}.{source}", read_only=read_only)
+    return storage.of_persistent_volume(
+        volume, found, objects, f"{field}.{source}", read_only=read_only, has_role=has_role
+    )
 
 
 def _claim_fault(volume: Json, pod: Json, key: ObjectKey, claim: Json | None) -> str:

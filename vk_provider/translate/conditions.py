@@ -26,6 +26,7 @@ OWNED_TYPES = frozenset(
 )
 INSTANCE_CREATED = "ContainerInstanceCreated"
 RESIZE_PENDING = "PodResizePending"
+UP_TO_DATE = "InstanceUpToDate"  # ours; there is none but to say no
 DISRUPTION_TARGET = "DisruptionTarget"
 _UNDER_WAY = "Creating"  # the cloud's reason while nothing is wrong
 
@@ -91,6 +92,10 @@ def not_created(reason: str, message: str) -> Json:
 
 def unresized(message: str) -> Json:
     return _condition(RESIZE_PENDING, True, "Infeasible", message)
+
+
+def outdated(message: str) -> Json:
+    return _condition(UP_TO_DATE, False, "SpecChangeNotApplied", message)
 
 
 def created(pod: Json) -> list[Json]:

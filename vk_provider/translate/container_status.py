@@ -52,7 +52,8 @@ class Scene:
     """What all containers of one look have in common.
 
     status: the instance's. final: nothing of it starts any more, so a wait between two runs is the end.
-    stopping: it is being stopped; nothing counts as ready. ended_at: when it ended, or empty.
+    stopping: it is being stopped; nothing counts as ready. ended_at: when it ended, or empty. outdated: names of the
+    containers that have another image in the pod by now than in the instance.
     """
 
     pod: Json
@@ -63,6 +64,7 @@ class Scene:
     stopping: bool = False
     ended_at: str = ""
     events: Sequence[CloudEvent] = ()
+    outdated: frozenset[str] = frozenset()
 
 
 # --- named reads ----------------------------------------------------------------------------------------------------
@@ -126,6 +128,9 @@ def reported(container: Json, report: ContainerReport | None, previous: Json | N
 
     A container that one answer leaves out is not thereby gone: only `unlocated` says so, once the instance has ended.
     """
+    if container["name"] in scene.outdated:
+        had = (report.image if report is not None else "") or (previous or {}).get("image")
+        container = {**container, "image": had or container.get("image", "")}
     if report is None or (previous and _is_of_an_earlier_run(report, previous)):
         entry = previous or waiting(container, reason=default_wait(scene.pod))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
@@ -23,7 +24,7 @@ def resolver(pod: Json, namespace: str, context: NodeContext) -> tuple[Dns | Non
     if policy == "None":
         return _limited(_merged(Dns(), config))
     if context.cluster_dns:
-        return _limited(_merged(_cluster_first(namespace, context), config))
+        return _limited(_added(_merged(_cluster_first(namespace, context), config), namespace, context, config))
     if any(config.values()):
         raise UnsupportedPod(
             [Refusal("spec.dnsConfig", "nothing can be added to the cloud's own resolver; use dnsPolicy None")]
@@ -35,6 +36,17 @@ def _cluster_first(namespace: str, context: NodeContext) -> Dns:
     domain = context.cluster_domain
     searches = (f"{namespace}.svc.{domain}", f"svc.{domain}", domain)
     return Dns(tuple(context.cluster_dns), searches, (("ndots", "5"),))
+
+
+def _added(dns: Dns, namespace: str, context: NodeContext, config: Json) -> Dns:
+    """With what of it is only there because the pod is on this cluster."""
+    ours = _cluster_first(namespace, context)
+    named = {item["name"] for item in config.get("options") or ()}
+    return replace(
+        dns,
+        added_searches=tuple(each for each in ours.searches if each not in (config.get("searches") or ())),
+        added_options=tuple(name for name, _ in ours.options if name not in named),
+    )
 
 
 def _merged(base: Dns, config: Json) -> Dns:
@@ -54,7 +66,7 @@ def _limited(dns: Dns) -> tuple[Dns, Sequence[Notice]]:
         notices.append(_omitted("Nameserver limits were exceeded, some nameservers", "nameserver", nameservers))
     if searches != dns.searches:
         notices.append(_omitted("Search Line limits were exceeded, some search paths", "search", searches))
-    return Dns(nameservers, searches, dns.options), notices
+    return replace(dns, nameservers=nameservers, searches=searches), notices
 
 
 def _fitting(searches: Sequence[str]) -> Sequence[str]:

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import FromPodIP, Notice
-from vk_provider.translate.expansion import expand
+from vk_provider.translate.expansion import escaped, expand, expand_partly, names_in
 from vk_provider.translate.fieldrefs import environment_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects
 from vk_provider.translate.resources import resource_value
+from vk_provider.translate.services import by_use
 
 Value = str | FromPodIP
 
-# What clouds and shells take. Kubelets take dots and dashes too, so a ConfigMap of files may stand in an envFrom: its
-# keys are skipped and told, as kubelets up to 1.29 do with what they do not take, rather than the whole pod refused.
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What the cloud takes. ECI documents letters, digits and `_` alone, but the vendor's own examples have dashes
+# (`aliyun_logs_log-stdout`) and dots (`discovery.type`), as kubelets up to 1.29 have; so those are passed on, and the
+# cloud decides. What is no such name either is refused where the pod says it, and skipped and told in an envFrom.
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _ENV_FROM_KINDS = (("configMapRef", Kind.CONFIG_MAP), ("secretRef", Kind.SECRET))
 _KEY_KINDS = (("configMapKeyRef", Kind.CONFIG_MAP), ("secretKeyRef", Kind.SECRET))
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """variables: in the order in which they were first set; notices: what was left out, and why."""
+    """variables: in the order in which they were first set; notices: what was left out, and why.
+
+    added: the names of those that nobody asked for, the most useful first. late: the names of those that the cloud
+    completes, for they hold the pod's address or are made of it.
+    """
 
     variables: Mapping[str, Value]
     notices: tuple[Notice, ...] = ()
+    added: tuple[str, ...] = ()
+    late: frozenset[str] = frozenset()
 
     @property
     def texts(self) -> Mapping[str, str]:
         """Those variables whose value is known by now."""
-        return {name: value for name, value in self.variables.items() if isinstance(value, str)}
+        known = self.variables.items()
+        return {name: value for name, value in known if isinstance(value, str) and name not in self.late}
+
+    def for_expansion(self) -> Iterator[tuple[str, Value]]:
+        """The variables for a cloud that expands the values of them all."""
+        for name, value in self.variables.items():
+            is_plain = isinstance(value, str) and name not in self.late and "$" in value
+            yield name, escaped(value) if is_plain and isinstance(value, str) else value
 
 
 def object_keys(container: Json, namespace: str) -> Iterator[tuple[Kind, ObjectKey]]:
@@ -67,16 +82,27 @@ class EnvironmentBuilder:
         """
         variables: dict[str, Value] = {}
         notices: list[Notice] = []
+        late: set[str] = set()
         for source in container.get("envFrom") or ():
             for field, kind in _ENV_FROM_KINDS:
                 if source.get(field):
                     skipped = self._add_all(variables, source.get("prefix") or "", kind, source[field], container)
                     notices.extend(skipped)
         for variable in container.get("env") or ():
-            value = self._value(variable, variables, container)
+            value = self._value(variable, variables, container, late)
             if value is not None:
                 variables[variable["name"]] = value
-        return Environment({**variables, **_missing(self.services, variables)}, tuple(notices))
+                self._follow(variable, value, late)
+        added = _missing(self.services, variables)
+        return Environment({**variables, **added}, tuple(notices), by_use(added, _texts_of(container)), frozenset(late))
+
+    def _follow(self, variable: Json, value: Value, late: set[str]) -> None:
+        """Keep track of what the cloud completes."""
+        text = variable.get("value") or ""
+        if isinstance(value, FromPodIP) or any(name in late for name in names_in(text)):
+            late.add(variable["name"])
+        else:
+            late.discard(variable["name"])
 
     def _add_all(
         self, variables: dict[str, Value], prefix: str, kind: Kind, reference: Json, container: Json
@@ -90,17 +116,21 @@ class EnvironmentBuilder:
         skipped = []
         for entry in sorted(data):
             name = prefix + entry
-            if _VARIABLE_NAME.fullmatch(name):
+            if VARIABLE_NAME.fullmatch(name):
                 variables[name] = _text(data[entry], kind, key, entry, container)
             else:
                 skipped.append(entry)
         if skipped:
             yield _skipped(skipped, kind, key, container)
 
-    def _value(self, variable: Json, so_far: Mapping[str, Value], container: Json) -> Value | None:
+    def _value(
+        self, variable: Json, so_far: Mapping[str, Value], container: Json, late: Collection[str]
+    ) -> Value | None:
         """One entry of `env`; None = an optional source is missing, so that an earlier value stays."""
         if variable.get("value"):
             known = {**self.services, **{name: text for name, text in so_far.items() if isinstance(text, str)}}
+            if any(name in late for name in names_in(variable["value"])):
+                return expand_partly(variable["value"], {key: known[key] for key in known if key not in late}, late)
             return expand(variable["value"], known)
         source = variable.get("valueFrom") or {}
         for field, kind in _KEY_KINDS:
@@ -126,6 +156,17 @@ class EnvironmentBuilder:
 
 def _missing(services: Mapping[str, str], variables: Mapping[str, Value]) -> Mapping[str, str]:
     return {name: text for name, text in services.items() if name not in variables}
+
+
+def _texts_of(container: Json) -> Iterator[str]:
+    """Where a container may name a variable: its words, its values, and the commands of its probes and hooks."""
+    yield from container.get("command") or ()
+    yield from container.get("args") or ()
+    yield from (variable.get("value") or "" for variable in container.get("env") or ())
+    hooks = container.get("lifecycle") or {}
+    probes = (container.get(f"{kind}Probe") for kind in ("startup", "liveness", "readiness"))
+    for asked in (*probes, hooks.get("postStart"), hooks.get("preStop")):
+        yield from ((asked or {}).get("exec") or {}).get("command") or ()
 
 
 def _text(content: bytes, kind: Kind, key: ObjectKey, entry: str, container: Json) -> str:

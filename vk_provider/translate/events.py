@@ -3,7 +3,7 @@
 A name is worked out from what the event says, so that the same event, told again or by the next process, meets itself
 (409 on create) and is counted up rather than doubled. A container's stop, of which the cloud may tell as well as we,
 has one name whoever tells: a kubelet writes it once (P49), and nobody need remember whether it was written.
-Source: kubernetes staging/src/k8s.io/client-go/tools/record, kubelet-contract b.11.
+Source: kubernetes staging/src/k8s.io/client-go/tools/record, kubelet.md b.11.
 """
 
 from __future__ import annotations

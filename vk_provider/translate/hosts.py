@@ -4,8 +4,8 @@ One line of a kubelet's /etc/hosts is missing: the pod's address with its full n
 cloud writes the address with the hostname alone, takes further lines only with the request that creates the instance
 (HostAliase, eci.md 2.1), and the address is not known before. To give the full name to 127.0.0.1 instead would be worse
 than nothing: what binds to its own full name, as many members of a StatefulSet do, would be reached by nobody. The
-cluster's resolver knows the name as soon as the headless Service does, so this is told here and not by an event, which
-every pod of every StatefulSet would have.
+cluster's resolver knows the name as soon as the headless Service does, and a notice on the pod says so. Only with an
+address of the pod's own choice (`eci-private-ip-address`) is the line known before, and then written.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
-from vk_provider.model.workload import HostAlias
+from vk_provider.model.workload import HostAlias, Notice
 
+OWN_ADDRESS = "k8s.aliyun.com/eci-private-ip-address"
 MAX_LABEL = 63
 MAX_HOSTNAME = 64  # bytes that a kernel takes
 
@@ -41,6 +42,36 @@ def hostname(pod: Json, namespace: str, domain: str) -> str:
             waiting_reason="ContainerCreating",
         )
     return full
+
+
+def full_name(pod: Json, namespace: str, domain: str) -> str:
+    """What a kubelet's /etc/hosts calls the pod's address beside its short name; empty without a subdomain."""
+    spec = pod["spec"]
+    if not spec.get("subdomain") or spec.get("hostnameOverride"):
+        return ""
+    short = str(spec.get("hostname") or pod["metadata"]["name"])[:MAX_LABEL].rstrip("-.")
+    return f"{short}.{spec['subdomain']}.{namespace}.svc.{domain}"
+
+
+def notices(pod: Json, namespace: str, domain: str) -> Sequence[Notice]:
+    full = full_name(pod, namespace, domain)
+    if not full or pod["spec"].get("setHostnameAsFQDN") or _own_address(pod):
+        return ()
+    message = (
+        f"/etc/hosts of the instance does not have {full}: the cloud writes the short name alone, and the address is"
+        f" not known before. The cluster's resolver knows it by the headless Service {pod['spec']['subdomain']}"
+    )
+    return (Notice("FullNameNotInHosts", message),)
+
+
+def own_alias(pod: Json, namespace: str, domain: str) -> Sequence[HostAlias]:
+    """The line with the pod's full name, where its address is known before."""
+    full, address = full_name(pod, namespace, domain), _own_address(pod)
+    return (HostAlias(address, (full, full.partition(".")[0]), added=True),) if full and address else ()
+
+
+def _own_address(pod: Json) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(OWN_ADDRESS) or "").strip()
 
 
 def host_aliases(pod: Json) -> Sequence[HostAlias]:

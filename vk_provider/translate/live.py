@@ -75,12 +75,12 @@ def versions(sources: LiveSources, objects: Objects) -> Mapping[Source, str]:
 def fingerprint(pod: Json, sources: LiveSources, known: Mapping[Source, str]) -> str:
     """Of what the files come from, tokens apart. known: the version of each object among the sources."""
     parts = [[kind.noun, *key, known[kind, key]] for kind, key in sources.objects]
-    quiet = _without_notes(pod)
+    quiet = without_notes(pod)
     parts += [[path, volume_value(quiet if path == ANNOTATIONS else pod, path)] for path in sources.fields]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
 
 
-def _without_notes(pod: Json) -> Json:
+def without_notes(pod: Json) -> Json:
     """Without what a node has written on it: else every pod that shows its annotations would be given files anew right
     after its start, for nothing but its own instance's name. They come along with the next change of anything else."""
     given = pod["metadata"].get("annotations") or {}

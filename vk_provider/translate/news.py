@@ -13,7 +13,11 @@ from vk_provider.translate.container_status import by_name
 def news(pod: Json, body: Json) -> Sequence[Notice]:
     """body: the patch that has just been written over `pod`."""
     status = body.get("status") or {}
-    return (*_ephemeral(pod, status), *_resize(pod, status))
+    return (
+        *_ephemeral(pod, status),
+        *_condition(pod, status, conditions.RESIZE_PENDING, "ResizeInfeasible"),
+        *_condition(pod, status, conditions.UP_TO_DATE, "SpecChangeNotApplied"),
+    )
 
 
 def _ephemeral(pod: Json, status: Json) -> list[Notice]:
@@ -26,10 +30,11 @@ def _ephemeral(pod: Json, status: Json) -> list[Notice]:
     return [Notice(end["reason"], f"container {name}: {end['message']}") for name, end in ends.items()]
 
 
-def _resize(pod: Json, status: Json) -> list[Notice]:
-    told = conditions.of(pod).get(conditions.RESIZE_PENDING, {}).get("message")
+def _condition(pod: Json, status: Json, type_: str, reason: str) -> list[Notice]:
+    """The event of a condition that was not there, or had another message."""
+    told = conditions.of(pod).get(type_, {}).get("message")
     return [
-        Notice("ResizeInfeasible", each["message"])
+        Notice(reason, each["message"])
         for each in status.get("conditions") or ()
-        if each.get("type") == conditions.RESIZE_PENDING and each.get("message") not in (None, told)
+        if each.get("type") == type_ and each.get("message") not in (None, told)
     ]

@@ -2,7 +2,7 @@
 
 Only what is ours is ever written: taints and extra labels once, at creation; default labels at each start; our
 resources, conditions, addresses and node info with every status. What controllers and people add stays.
-Source: kubernetes pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go, kubelet-contract a.
+Source: kubernetes pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go, kubelet.md a.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from vk_provider.config import Config
 from vk_provider.model.pod import Json
 from vk_provider.model.quantity import parse
+from vk_provider.translate.objects import NodeContext
 from vk_provider.translate.strategic import canonical
 
 IDENTITY_ANNOTATION = "vk-provider.io/identity"
 RESOURCES_ANNOTATION = "vk-provider.io/resources"  # which capacities we wrote, so that one of ours can be taken back
 CLOUD_CONDITION = "CloudAPIAvailable"
+OWN_CONDITION = "ProviderHealthy"
 EXCLUDE_FROM_BALANCERS = "node.kubernetes.io/exclude-from-external-load-balancers"
 INSTANCE_TYPE = "virtual-kubelet"
 RUNTIME_VERSION = "eci://1.0.0"
@@ -49,6 +53,15 @@ class CloudHealth:
     """Whether the cloud's API can be used; reason and message say why not. ok None: not tried yet."""
 
     ok: bool | None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnHealth:
+    """Whether the provider itself does its work; reason and message say what it does not."""
+
+    ok: bool
     reason: str = ""
     message: str = ""
 
@@ -85,7 +98,14 @@ class NodeSpec:
 # --- the whole object -----------------------------------------------------------------------------------------------
 
 
-def node_object(spec: NodeSpec, *, now: str, cloud: CloudHealth | None = None, faults: Sequence[str] = ()) -> Json:
+def node_object(
+    spec: NodeSpec,
+    *,
+    now: str,
+    cloud: CloudHealth | None = None,
+    faults: Sequence[str] = (),
+    own: OwnHealth | None = None,
+) -> Json:
     """The body of the POST that registers the node (N1)."""
     return {
         "apiVersion": "v1",
@@ -96,7 +116,7 @@ def node_object(spec: NodeSpec, *, now: str, cloud: CloudHealth | None = None, f
             "annotations": {**spec.annotations, **_marks(spec)},
         },
         "spec": {"taints": [_taint(taint) for taint in spec.taints]} if spec.taints else {},
-        "status": node_status(spec, previous=None, now=now, cloud=cloud or CloudHealth(None), faults=faults),
+        "status": node_status(spec, previous=None, now=now, cloud=cloud or CloudHealth(None), faults=faults, own=own),
     }
 
 
@@ -116,18 +136,25 @@ def default_labels(spec: NodeSpec) -> dict[str, str]:
 
 
 def node_status(
-    spec: NodeSpec, *, previous: Json | None, now: str, cloud: CloudHealth, faults: Sequence[str] = ()
+    spec: NodeSpec,
+    *,
+    previous: Json | None,
+    now: str,
+    cloud: CloudHealth,
+    faults: Sequence[str] = (),
+    own: OwnHealth | None = None,
 ) -> Json:
     """All that we write of `node.status`.
 
     previous: the Node as the API server has it now, whose transition times go on; None before it exists.
     faults: why the process cannot do its job at all; anything here makes the node NotReady, and its pods are evicted
-    after minutes, so an unreachable cloud is not one (N24).
+    after minutes, so an unreachable cloud is not one (N24), nor is what `own` tells, which may be mended meanwhile.
+    own: None leaves the condition ProviderHealthy out.
     """
     return {
         "capacity": dict(spec.capacity),
         "allocatable": {**spec.capacity, **spec.allocatable},
-        "conditions": _conditions(previous, now, cloud, faults),
+        "conditions": _conditions(previous, now, cloud, faults, own),
         "addresses": _addresses(spec),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": spec.kubelet_port}},
         "nodeInfo": _node_info(spec),
@@ -181,7 +208,9 @@ def _node_info(spec: NodeSpec) -> Json:
 # --- conditions -----------------------------------------------------------------------------------------------------
 
 
-def _conditions(previous: Json | None, now: str, cloud: CloudHealth, faults: Sequence[str]) -> list[Json]:
+def _conditions(
+    previous: Json | None, now: str, cloud: CloudHealth, faults: Sequence[str], own: OwnHealth | None
+) -> list[Json]:
     ready = (
         ("Ready", "False", "KubeletNotReady", "; ".join(faults))
         if faults
@@ -189,7 +218,8 @@ def _conditions(previous: Json | None, now: str, cloud: CloudHealth, faults: Seq
     )
     known = _known_conditions(previous)
     told = _cloud_condition(cloud, known.get(CLOUD_CONDITION, {}))
-    wanted = [*((type_, "False", reason, text) for type_, reason, text in _HEALTHY), told, ready]
+    mine = [(OWN_CONDITION, str(own.ok), own.reason, own.message)] if own is not None else []
+    wanted = [*((type_, "False", reason, text) for type_, reason, text in _HEALTHY), told, *mine, ready]
     return [
         {
             "type": type_,
@@ -220,7 +250,13 @@ def _since(condition: Json, status: str) -> str:
 
 def _known_conditions(node: Json | None) -> dict[str, Json]:
     status = (node or {}).get("status") or {}
-    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+    found = status.get("conditions")
+    conditions = found if isinstance(found, list) else ()
+    return {
+        condition["type"]: condition
+        for condition in conditions
+        if isinstance(condition, dict) and isinstance(condition.get("type"), str)
+    }
 
 
 # --- patches --------------------------------------------------------------------------------------------------------
@@ -274,13 +310,13 @@ def _changes(node: Json, desired: Json) -> Json:
     changes: Json = {}
     retired = _retired(node, desired)
     for name in ("capacity", "allocatable"):
-        present = status.get(name) or {}
+        present = _map(status.get(name))
         changed: Json = {key: value for key, value in desired[name].items() if not _same(present.get(key), value)}
         changed |= {key: None for key in retired if key in present}
         if changed:
             changes[name] = changed
     for name in ("daemonEndpoints", "nodeInfo"):
-        present = status.get(name) or {}
+        present = _map(status.get(name))
         if any(present.get(key) != value for key, value in canonical(desired[name]).items()):
             changes[name] = desired[name]
     present_addresses = status.get("addresses") or []
@@ -302,8 +338,15 @@ def _resources_mark(node: Json, desired: Json) -> dict[str, str]:
     return _missing(node["metadata"].get("annotations") or {}, mark)
 
 
-def _same(present: str | None, wanted: str) -> bool:
-    return present is not None and parse(present) == parse(wanted)
+def _same(present: Any, wanted: str) -> bool:
+    try:
+        return present is not None and parse(present) == parse(wanted)
+    except ValueError:
+        return False
+
+
+def _map(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _changed_conditions(node: Json, desired: Json) -> list[Json]:
@@ -321,3 +364,33 @@ def _over(present: Json, wanted: Json) -> Json:
     """The condition as sent, its transition time kept while the status is the one the API has."""
     since = _since(present, wanted["status"])
     return {**wanted, "lastTransitionTime": since} if since else wanted
+
+
+# --- what the settings say of it ---
+
+
+def node_context(config: Config, cluster: str, address: str) -> NodeContext:
+    """cluster: its uid."""
+    return NodeContext(
+        cluster=cluster,
+        node_name=config.node_name,
+        node_ip=address,
+        cluster_dns=config.cluster_dns,
+        cluster_domain=config.cluster_domain,
+        service_host=config.kubernetes_service_host,
+        service_port=str(config.kubernetes_service_port or ""),
+        allocatable=capacity(config),
+        role=config.eci_ram_role,
+        expands_pod_ip=config.cloud_expands_pod_ip,
+    )
+
+
+def capacity(config: Config) -> dict[str, str]:
+    """What the node offers: quotas, for there is no machine."""
+    return {
+        "cpu": config.quota_cpu,
+        "memory": config.quota_memory,
+        "pods": str(config.quota_pods),
+        **({"nvidia.com/gpu": str(config.quota_gpus)} if config.quota_gpus else {}),
+        "ephemeral-storage": f"{config.quota_pods * 30}Gi",  # each instance brings 30 GiB of its own
+    }

@@ -117,6 +117,8 @@ class NodeContext:
     cluster: the uid that tags instances. cluster_dns: addresses of the cluster's resolver; none = the cloud's is used.
     service_host, service_port: what KUBERNETES_SERVICE_HOST and _PORT say instead of the Service `kubernetes`, whose
     cluster address an instance may be unable to reach; empty = no override. allocatable: the node's, as quantities.
+    role: that instances have in the cloud where the pod names none. expands_pod_ip: the cloud itself replaces `$(NAME)`
+    of a variable that holds the pod's address.
     """
 
     cluster: str
@@ -127,6 +129,8 @@ class NodeContext:
     service_host: str = ""
     service_port: str = ""
     allocatable: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
+    expands_pod_ip: bool = False
 
 
 def _decoded(content: str | None) -> bytes:

@@ -149,45 +149,36 @@ _MOUNT = Object(
     },
     required=("name", "mountPath"),
 )
-_ONE_POLICY = "an instance has one restart policy for all its containers"
-
-
-def _container(restart_policy: Rule) -> Object:
-    return Object(
-        {
-            "name": TEXT,
-            "image": TEXT,
-            "command": TEXTS,
-            "args": TEXTS,
-            "workingDir": TEXT,
-            "ports": Each(_PORT),
-            "envFrom": Each(_ENV_FROM),
-            "env": Each(_ENV),
-            "resources": _RESOURCES,
-            "resizePolicy": Harmless("acts on a resize only, and the virtual node offers none"),
-            "restartPolicy": restart_policy,
-            "restartPolicyRules": _never(_ONE_POLICY, "use the restartPolicy of the pod"),
-            "volumeMounts": Each(_MOUNT),
-            "volumeDevices": _not_yet("block devices are", "mount a volume"),
-            "livenessProbe": PROBE,
-            "readinessProbe": PROBE,
-            "startupProbe": PROBE,
-            "lifecycle": LIFECYCLE,
-            "terminationMessagePath": TEXT,
-            "terminationMessagePolicy": Value(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
-            "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
-            "securityContext": CONTAINER_SECURITY,
-            "stdin": FLAG,
-            "stdinOnce": FLAG,
-            "tty": FLAG,
-        },
-        required=("name", "image"),
-    )
-
-
-_APP_CONTAINER = _container(_never(_ONE_POLICY, "use the restartPolicy of the pod"))
-_INIT_CONTAINER = _container(
-    Value(Type.TEXT, one_of("Always", instead="without it the pod's own policy holds"))  # which makes it a sidecar
+_CONTAINER = Object(
+    {
+        "name": TEXT,
+        "image": TEXT,
+        "command": TEXTS,
+        "args": TEXTS,
+        "workingDir": TEXT,
+        "ports": Each(_PORT),
+        "envFrom": Each(_ENV_FROM),
+        "env": Each(_ENV),
+        "resources": _RESOURCES,
+        "resizePolicy": Harmless("acts on a resize only, and the virtual node offers none"),
+        # Beside the pod's it is judged by `refusals`; Always makes an init container a sidecar.
+        "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+        "restartPolicyRules": Harmless("they ask for more restarts than the policy gives; a notice tells of them"),
+        "volumeMounts": Each(_MOUNT),
+        "volumeDevices": _never("no container can be given a block device", "mount a volume"),
+        "livenessProbe": PROBE,
+        "readinessProbe": PROBE,
+        "startupProbe": PROBE,
+        "lifecycle": LIFECYCLE,
+        "terminationMessagePath": TEXT,
+        "terminationMessagePolicy": Value(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
+        "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
+        "securityContext": CONTAINER_SECURITY,
+        "stdin": FLAG,
+        "stdinOnce": FLAG,
+        "tty": FLAG,
+    },
+    required=("name", "image"),
 )
 
 # --- volumes --------------------------------------------------------------------------------------------------------
@@ -279,7 +270,7 @@ _VOLUME = Object(
             "there is no host whose files could be shown; use emptyDir, a ConfigMap or a Secret", unless=()
         ),
         "gitRepo": Refused("clone the repository in an init container into an emptyDir instead", unless=()),
-        "image": Refused("image volumes are not carried yet; copy the files in an init container", unless=()),
+        "image": Refused("the cloud mounts no images; copy the files in an init container", unless=()),
         "persistentVolumeClaim": _CLAIM,
         "ephemeral": _EPHEMERAL,
         "nfs": _NFS,
@@ -320,8 +311,8 @@ _HOST_SHARING = _never("an instance shares no host with other pods", "leave it o
 
 _SPEC = Object(
     {
-        "containers": Each(_APP_CONTAINER),
-        "initContainers": Each(_INIT_CONTAINER),
+        "containers": Each(_CONTAINER),
+        "initContainers": Each(_CONTAINER),
         "ephemeralContainers": Harmless("each gets a status that says why it does not start; the others go on"),
         "volumes": Each(_VOLUME),
         "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vk_provider.errors import Refusal
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
+from vk_provider.model.pod import (
+    SIDECAR_ORDER_ANNOTATION,
+    Json,
+    containers_of,
+    has_relaxed_order,
+    init_containers_of,
+    is_sidecar,
+    late_sidecars,
+    named_port,
+)
 from vk_provider.translate import probes
 from vk_provider.translate.rules import Each, Object, Refused, Rule, Type, Value, one_of
 
@@ -78,7 +87,7 @@ def health_refusals(pod: Json) -> Iterator[Refusal]:
         for kind in ("liveness", "readiness", "startup"):
             stated = container.get(f"{kind}Probe")
             if stated is not None:
-                yield from _of_probe(pod, container, kind, f"{path}.{kind}Probe")
+                yield from _of_handlers(container, stated, f"{path}.{kind}Probe")
         for name, stated in (container.get("lifecycle") or {}).items():
             if name in ("postStart", "preStop") and stated:
                 yield from _of_handlers(container, stated, f"{path}.lifecycle.{name}")
@@ -91,36 +100,21 @@ def _with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _sidecars_out_of_turn(pod: Json) -> Iterator[Refusal]:
-    inits = init_containers_of(pod)
-    last = max((index for index, each in enumerate(inits) if not is_sidecar(each)), default=-1)
-    for index, each in enumerate(inits[: last + 1]):
-        if is_sidecar(each):
-            yield Refusal(
-                f"spec.initContainers[{index}].restartPolicy",
-                "the cloud starts sidecars together with the containers, so none runs while init container"
-                f" {inits[last]['name']} does; put the sidecars last",
-            )
+    late = () if has_relaxed_order(pod) else late_sidecars(pod)
+    behind = [each["name"] for each in init_containers_of(pod) if not is_sidecar(each)]
+    for index, _ in late:
+        yield Refusal(
+            f"spec.initContainers[{index}].restartPolicy",
+            "the cloud starts sidecars together with the containers, so none runs while init container"
+            f" {behind[-1]} does; put the sidecars last, or, where something else puts them first and init container"
+            f" {behind[-1]} does without them, annotate the pod with {SIDECAR_ORDER_ANNOTATION}=relaxed",
+        )
 
 
 def _of_an_init(container: Json, path: str) -> Iterator[Refusal]:
     for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
         if container.get(field) is not None:
             yield Refusal(f"{path}.{field}", NO_INIT_PROBE.reason)
-
-
-def _of_probe(pod: Json, container: Json, kind: str, path: str) -> Iterator[Refusal]:
-    stated = container[f"{kind}Probe"]
-    faults = list(_of_handlers(container, stated, path))
-    yield from faults
-    grace_s = stated.get("terminationGracePeriodSeconds")
-    if grace_s is not None and grace_s != pod["spec"].get("terminationGracePeriodSeconds", 30):
-        yield Refusal(
-            f"{path}.terminationGracePeriodSeconds", "an instance has one grace period, that of the pod; leave it out"
-        )
-    if kind == "startup":
-        yield from _of_startup(pod, container, path)
-    if kind == "liveness" and not faults and not probes.restarts_alone(pod):
-        yield from _of_liveness(container, path)
 
 
 def _of_handlers(container: Json, stated: Json, path: str) -> Iterator[Refusal]:
@@ -132,25 +126,3 @@ def _of_handlers(container: Json, stated: Json, path: str) -> Iterator[Refusal]:
         port = stated[handlers[0]]["port"]
         if named_port(container, port) is None:
             yield Refusal(f"{path}.{handlers[0]}.port", f"the container has no port {port}")
-
-
-def _of_startup(pod: Json, container: Json, path: str) -> Iterator[Refusal]:
-    if is_sidecar(container):
-        return  # nothing waits for it, of which a notice tells; and what a failure ends, a kubelet would not have begun
-    if pod["spec"].get("restartPolicy") == "Never" and not probes.restarts_alone(pod):
-        yield Refusal(
-            path,
-            "the cloud cannot end one container of several that nobody restarts; leave it out, or use one container",
-        )
-
-
-def _of_liveness(container: Json, path: str) -> Iterator[Refusal]:
-    asked = probes.probe(container, "livenessProbe")
-    if asked is None or probes.is_clouds(asked.handler):
-        return
-    field = "grpc" if container["livenessProbe"].get("grpc") else "httpGet.httpHeaders"
-    yield Refusal(
-        f"{path}.{field}",
-        "the cloud cannot ask this, and the provider, which could, restarts only whole instances: that would take other"
-        " containers or emptyDir volumes along; use exec, tcpSocket, or httpGet without headers",
-    )

@@ -9,21 +9,25 @@ that fails. It has no startup probe, no gRPC and no HTTP headers (eci.md 2.1). S
 | startup                                   | the provider; readiness counts only once it has succeeded. Of a sidecar |
 |                                           | too, though the cloud starts the containers without waiting for it      |
 | liveness                                  | the cloud                                                               |
-| liveness by gRPC, with headers            | the provider where a restart hits that container alone, else refused    |
-| liveness beside a startup probe           | the same, else the cloud, from the end of the whole startup window on   |
+| liveness by gRPC, with headers            | the provider                                                            |
+| liveness beside a startup probe           | the provider where a restart hits that container alone, else the cloud, |
+|                                           | from the end of the whole startup window on                             |
 
-A restart that the provider has to cause is one of the whole instance: every container and every emptyDir begins anew.
+A restart that the provider has to cause is one of the whole instance: every container and every emptyDir begins anew;
+where nothing is to be restarted, the whole instance ends. Where that is more than the container, a notice says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from vk_provider.model.notice import Notice
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
 from vk_provider.model.probe import Duties, Exec, Grpc, Handler, HttpGet, Probe, TcpSocket
 
 NOTHING = Duties()
+_KINDS = ("startup", "liveness", "readiness")
 HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 
 
@@ -67,7 +71,7 @@ def has_probes(container: Json) -> bool:
 
 
 def _is_our_liveness(pod: Json, startup: Probe | None, liveness: Probe) -> bool:
-    return restarts_alone(pod) and (startup is not None or not is_clouds(liveness.handler))
+    return not is_clouds(liveness.handler) or (startup is not None and restarts_alone(pod))
 
 
 def restarts_alone(pod: Json) -> bool:
@@ -87,6 +91,61 @@ def is_clouds(handler: Handler) -> bool:
 def window_s(startup: Probe) -> int:
     """How long a container may take to start, by its startup probe."""
     return startup.initial_delay_s + startup.period_s * startup.failure_threshold + startup.timeout_s
+
+
+def notices(pod: Json, container: Json, found: Health) -> Iterator[Notice]:
+    """Where a probe of one container is carried in another way than a kubelet's."""
+    name = container["name"]
+    if found.delayed and found.liveness is not None:
+        yield Notice(
+            "LivenessProbeDelayed",
+            f"Liveness probe begins {found.liveness.initial_delay_s}s after the start, which is when the time that"
+            " startupProbe allows has passed: the cloud knows no startup probe",
+            name,
+        )
+    if found.duties.startup is not None and any(container is each for each in init_containers_of(pod)):
+        yield Notice(
+            "SidecarNotAwaited",
+            "the containers start together with this sidecar and do not wait for its startupProbe: the cloud cannot"
+            " hold them back",
+            name,
+        )
+    if not restarts_alone(pod):
+        for kind in ("startup", "liveness"):
+            if getattr(found.duties, kind) is not None:
+                yield _of_failure(pod, kind, name)
+    yield from _own_graces(pod, container)
+
+
+def _of_failure(pod: Json, kind: str, name: str) -> Notice:
+    """What else comes to an end with a container that fails a probe of ours."""
+    if pod["spec"].get("restartPolicy") == "Never":
+        return Notice(
+            f"{kind.capitalize()}ProbeEndsAll",
+            f"should {kind}Probe fail for good, the whole pod ends: the cloud restarts no single container, and the"
+            " pod's others are not to be restarted",
+            name,
+        )
+    return Notice(
+        f"{kind.capitalize()}ProbeRestartsAll",
+        f"should {kind}Probe fail for good, the whole instance is restarted, with all containers and emptyDir"
+        " volumes anew: the cloud restarts no single container on request",
+        name,
+    )
+
+
+def _own_graces(pod: Json, container: Json) -> Iterator[Notice]:
+    pods = pod["spec"].get("terminationGracePeriodSeconds")
+    pods = 30 if pods is None else pods
+    stated = {kind: (container.get(f"{kind}Probe") or {}).get("terminationGracePeriodSeconds") for kind in _KINDS}
+    own = [f"{kind}Probe" for kind, grace_s in stated.items() if grace_s not in (None, pods)]
+    if own:
+        yield Notice(
+            "ProbeGraceNotApplied",
+            f"terminationGracePeriodSeconds of {' and '.join(own)} not applied: an instance has one grace period, that"
+            f" of the pod, {pods}s",
+            container["name"],
+        )
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import parse
+from vk_provider.translate import restart
 from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
@@ -20,19 +21,32 @@ from vk_provider.translate.resources import GPU, architecture
 from vk_provider.translate.rules import walk
 
 
-def refusals(pod: Json) -> Sequence[Refusal]:
+def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:
     """All of them, each with the path of the field it is about; in the pod's own order, and the crosswise ones last.
 
+    expands_pod_ip: as in `NodeContext`.
     Never raises, whatever the pod looks like.
     """
     metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     findings = walk(pod_rule(annotation_rule(annotations)), pod, "")
     found = [finding.refusal for finding in findings]
+    rules = [*_CROSSWISE, _paths_of_the_address if expands_pod_ip else _uses_of_the_address]
     if not any(finding.malformed for finding in findings):
-        for rule in _CROSSWISE:
+        for rule in rules:
             found.extend(rule(pod))
-    return tuple(found)
+        return tuple(found)
+    for rule in rules:
+        found.extend(_as_far_as_it_reads(rule, pod))
+    return tuple(dict.fromkeys(found))
+
+
+def _as_far_as_it_reads(rule: Callable[[Json], Iterator[Refusal]], pod: Json) -> Iterator[Refusal]:
+    """Of a pod in which something is not even of its type; a walk through the fields has told of that."""
+    try:
+        yield from rule(pod)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return
 
 
 def containers_with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
@@ -98,18 +112,26 @@ def _items(path: str, downward: Json | None) -> Iterator[tuple[str, Json]]:
         yield f"{path}.items[{index}]", item
 
 
+def _paths_of_the_address(pod: Json) -> Iterator[Refusal]:
+    """What no cloud can do, even one that writes the address into texts."""
+    return (one for one in _uses_of_the_address(pod) if one.field.endswith(".subPathExpr"))
+
+
 def _uses_of_the_address(pod: Json) -> Iterator[Refusal]:
     """Words made of the pod's address: the cloud can hand it over as a variable, but cannot write it into a text."""
     for path, container in containers_with_paths(pod):
         late: set[str] = set()
         for index, variable in enumerate(container.get("env") or ()):
-            yield from _late_names(f"{path}.env[{index}].value", variable.get("value"), late)
+            text = variable.get("value") or ""
+            yield from _late_names(f"{path}.env[{index}].value", text, late, _IN_A_VARIABLE)
             _follow(variable, late)
         for field in ("command", "args"):
             for index, word in enumerate(container.get(field) or ()):
-                yield from _late_names(f"{path}.{field}[{index}]", word, late)
+                yield from _late_names(f"{path}.{field}[{index}]", word, late, _IN_A_COMMAND)
         for index, mount in enumerate(container.get("volumeMounts") or ()):
-            yield from _late_names(f"{path}.volumeMounts[{index}].subPathExpr", mount.get("subPathExpr"), late)
+            yield from _late_names(
+                f"{path}.volumeMounts[{index}].subPathExpr", mount.get("subPathExpr"), late, _IN_A_PATH
+            )
 
 
 def _follow(variable: Json, late: set[str]) -> None:
@@ -121,11 +143,22 @@ def _follow(variable: Json, late: set[str]) -> None:
         late.discard(variable["name"])
 
 
-def _late_names(path: str, text: str | None, late: set[str]) -> Iterator[Refusal]:
+_IN_A_COMMAND = (
+    "let a shell put it in, which has the variable: command [sh, -c, 'exec PROGRAM --flag=\"${name}\"']; or, where the"
+    " cloud is known to replace it itself, let the operator set --cloud-expands-pod-ip"
+)
+_IN_A_VARIABLE = (
+    "let a shell make it, which has the variable: command [sh, -c, 'export OTHER=\"${name}:80\"; exec PROGRAM']; or,"
+    " where the cloud is known to replace it itself, let the operator set --cloud-expands-pod-ip"
+)
+_IN_A_PATH = "use metadata.name or metadata.uid, which are known before"
+
+
+def _late_names(path: str, text: str | None, late: set[str], advice: str) -> Iterator[Refusal]:
     for name in names_in(text or ""):
         if name in late:
             reason = f"$({name}) is the pod's address, which does not exist before it runs; "
-            yield Refusal(path, reason + f"read the variable {name} in the container, for example by a shell")
+            yield Refusal(path, reason + advice.replace("${name}", f"${name}"))
             return
 
 
@@ -147,6 +180,18 @@ def _architectures(pod: Json) -> Iterator[Refusal]:
         )
 
 
+def _restart_policies(pod: Json) -> Iterator[Refusal]:
+    """An instance has one policy. A container that wants more restarts than that runs as well; one that wants fewer
+    must not be begun again."""
+    for path, container in containers_with_paths(pod):
+        if restart.is_less(pod, container, is_init=path.startswith("spec.initContainers")):
+            yield Refusal(
+                f"{path}.restartPolicy",
+                f"an instance has one restart policy for all its containers, and the pod's would begin this one again"
+                f" where {container['restartPolicy']} does not; give the pod that restartPolicy, or make two pods",
+            )
+
+
 def _contradicting_annotations(pod: Json) -> Iterator[Refusal]:
     return contradictions(pod["metadata"].get("annotations") or {})
 
@@ -165,10 +210,10 @@ _CROSSWISE: Sequence[Callable[[Json], Iterator[Refusal]]] = (
     _mounts_of_nothing,
     _two_sub_paths,
     _fields_of_unknown_containers,
-    _uses_of_the_address,
     _gpus,
     _architectures,
     _contradicting_annotations,
+    _restart_policies,
     _resolver_settings,
     health_refusals,
 )

@@ -15,7 +15,12 @@ from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.security import Security
 from vk_provider.model.workload import File, Notice, Volume
-from vk_provider.translate.security_fields import ADDABLE_CAPABILITIES, GIVEN_CAPABILITIES, capability
+from vk_provider.translate.security_fields import (
+    ADDABLE_CAPABILITIES,
+    GIVEN_CAPABILITIES,
+    OPTIONAL_CAPABILITIES,
+    capability,
+)
 
 NOT_APPLIED = "SecurityNotApplied"
 _ALL_MAY_READ = 0o444
@@ -103,6 +108,9 @@ def _hardening(pod: Json, container: Json) -> Iterator[str]:
     own = _own(container)
     if own.get("allowPrivilegeEscalation") is False:
         yield "allowPrivilegeEscalation: false"
+    for name in (own.get("capabilities") or {}).get("add") or ():
+        if capability(name) in OPTIONAL_CAPABILITIES:
+            yield f"capabilities.add {capability(name)}"
     dropped = {capability(name) for name in (own.get("capabilities") or {}).get("drop") or ()}
     if dropped & {"ALL", *GIVEN_CAPABILITIES}:
         yield "capabilities.drop"

@@ -4,6 +4,19 @@ Every instance is a virtual machine of one pod, so nothing inside it stands betw
 what asks for more rights than an instance gives is refused, for the pod would not work; what takes rights away inside
 the instance, and cannot be taken, lets the pod run and is told by one event (`security.notices`): nearly every modern
 chart sets these, and the machine's own wall stands instead.
+
+Of capabilities to be added there are three kinds:
+
+| kind     | which                                   | why                                                           |
+|----------|-----------------------------------------|---------------------------------------------------------------|
+| given    | what runtimes give, NET_ADMIN, NET_RAW  | ECI has a parameter for the last two                          |
+| optional | SYS_PTRACE, SYSLOG, PERFMON, AUDIT_READ | they only let somebody look on: `kubectl debug` adds one      |
+|          | IPC_LOCK, SYS_NICE, SYS_RESOURCE,       | programs ask for better service of the kernel: memory that is |
+|          | WAKE_ALARM, BLOCK_SUSPEND, LEASE        | not swapped, priority, higher limits; without they go on, or  |
+|          |                                         | say themselves which setting does without (`disable_mlock`)   |
+| refused  | all others, as SYS_ADMIN, SYS_TIME, BPF | to change the machine is what such a pod is for               |
+
+An optional one lets the pod run without, and the same event names it.
 """
 
 from __future__ import annotations
@@ -31,6 +44,20 @@ GIVEN_CAPABILITIES = frozenset(
     }
 )
 ADDABLE_CAPABILITIES = frozenset({"NET_ADMIN", "NET_RAW"})
+OPTIONAL_CAPABILITIES = frozenset(
+    {
+        "AUDIT_READ",
+        "BLOCK_SUSPEND",
+        "IPC_LOCK",
+        "LEASE",
+        "PERFMON",
+        "SYSLOG",
+        "SYS_NICE",
+        "SYS_PTRACE",
+        "SYS_RESOURCE",
+        "WAKE_ALARM",
+    }
+)
 _MAX_ID = 2**31 - 1
 
 _FLAG = Value(Type.FLAG)
@@ -43,7 +70,7 @@ def capability(name: str) -> str:
 
 
 def _can_be_added(value: object) -> str:
-    if capability(str(value)) in GIVEN_CAPABILITIES | ADDABLE_CAPABILITIES:
+    if capability(str(value)) in GIVEN_CAPABILITIES | ADDABLE_CAPABILITIES | OPTIONAL_CAPABILITIES:
         return ""
     return f"{value} cannot be had, only {', '.join(sorted(ADDABLE_CAPABILITIES))} beside the usual ones; leave it out"
 

@@ -5,13 +5,17 @@ Source: kubernetes pkg/kubelet/envvars/envvars.go and pkg/kubelet/kubelet_pods.g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vk_provider.model.pod import Json
 from vk_provider.translate.objects import NodeContext
 
 MASTER_NAMESPACE, MASTER_NAME = "default", "kubernetes"
 _MASTER_KEY = (MASTER_NAMESPACE, MASTER_NAME)
+_MASTER_VARIABLES = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_READ = 64 * 1024  # characters of a container's words that are searched for names of variables
 
 
 def service_variables(
@@ -31,6 +35,38 @@ def service_variables(
         if links and meta["namespace"] == namespace and not is_master:
             told[meta["name"]] = service
     return {key: text for name in sorted(told) for key, text in _variables(name, told[name].get("spec") or {})}
+
+
+def by_use(names: Iterable[str], texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of such variables, the most useful first, for a container with these texts.
+
+    Where the API server is; what the texts name, be it as `$(X)` or in a script as `$X`; each Service's host and port;
+    its ports by name; and what only Docker's links used to have.
+    """
+    known = list(names)
+    named = _named(set(known), texts) if known else frozenset()
+
+    def rank(name: str) -> int:
+        if name in _MASTER_VARIABLES:
+            return 0
+        if name in named:
+            return 1
+        if name.endswith(("_SERVICE_HOST", "_SERVICE_PORT")):
+            return 2
+        return 3 if "_SERVICE_PORT_" in name else 4
+
+    return tuple(sorted(known, key=rank))
+
+
+def _named(names: set[str], texts: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    left = _MOST_READ
+    for text in texts:
+        found.update(word[0] for word in _WORD.finditer(text, 0, left) if word[0] in names)
+        left -= len(text)
+        if left <= 0:
+            break
+    return found
 
 
 def _master(services: Sequence[Json], context: NodeContext) -> Json | None:

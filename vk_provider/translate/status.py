@@ -24,7 +24,7 @@ from vk_provider.model.pod import (
     is_sidecar,
     phase_of,
 )
-from vk_provider.translate import conditions, container_lists, container_status, resize
+from vk_provider.translate import conditions, container_lists, container_status, digest, resize
 from vk_provider.translate.container_status import Scene, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
 from vk_provider.translate.strategic import patch
@@ -189,11 +189,19 @@ def waiting(
 
 
 def mirrored(
-    pod: Json, instance: Instance, *, now: str, host_ip: str, give_up: bool = False, settled: bool = False
+    pod: Json,
+    instance: Instance,
+    *,
+    now: str,
+    host_ip: str,
+    give_up: bool = False,
+    settled: bool = False,
+    outdated: str = "",
 ) -> Json:
     """What the cloud reports, in the pod's words.
 
     give_up: an instance that could not be placed makes the pod Failed; otherwise it waits for another attempt.
+    outdated: why the instance does not follow what its pod has become.
     settled: the caller has looked again. Without it an ended instance whose containers are still reported as running
     keeps the pod's phase, since a pod's end cannot be taken back; by no clock, for the cloud's and ours may differ.
     """
@@ -219,6 +227,7 @@ def mirrored(
             derived = _live_phase(pod)
     quiet = _is_quiet(pod, inits, apps)
     extra += _cloud_conditions(pod, instance, quiet=quiet)
+    extra += [conditions.outdated(outdated)] if outdated and derived in (PENDING, RUNNING) else []
     return _status(
         pod,
         phase=derived,
@@ -326,6 +335,7 @@ def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
         stopping=is_stopping(pod, instance),
         ended_at=instance.ended_at,
         events=instance.events,
+        outdated=digest.other_images(pod, instance.made_of),
     )
 
 

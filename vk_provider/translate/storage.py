@@ -21,6 +21,7 @@ DISK, NAS, OSS = "alicloud/disk", "alicloud/nas", "alicloud/oss"
 DRIVERS = (DISK, NAS, OSS)
 DISK_CSI, NAS_CSI, OSS_CSI = (f"{name}plugin.csi.alibabacloud.com" for name in ("disk", "nas", "oss"))
 CSI_DRIVERS = (DISK_CSI, NAS_CSI, OSS_CSI)
+ROLE = "k8s.aliyun.com/eci-ram-role-name"
 DISK_SIZES_GIB = (20, 32768)
 
 _SOURCES = ("csi", "nfs", "flexVolume")
@@ -75,6 +76,11 @@ def secret_of_inline(volume: Json, namespace: str) -> ObjectKey | None:
     return None
 
 
+def has_role(pod: Json, by_default: str) -> bool:
+    """Whether the pod's instance has a RAM role: by the pod's annotation, or by the node's settings."""
+    return bool(by_default or ((pod["metadata"].get("annotations") or {}).get(ROLE) or "").strip())
+
+
 def is_inline(volume: Json) -> bool:
     return any(volume.get(source) is not None for source in _SOURCES)
 
@@ -82,7 +88,9 @@ def is_inline(volume: Json) -> bool:
 # --- what is mounted --------------------------------------------------------------------------------------------------
 
 
-def of_persistent_volume(volume: Json, found: Json, objects: Objects, field: str, *, read_only: bool) -> Nfs | Flex:
+def of_persistent_volume(
+    volume: Json, found: Json, objects: Objects, field: str, *, read_only: bool, has_role: bool
+) -> Nfs | Flex:
     """What a bound persistent volume is. field: where the pod names it. Raises UnsupportedPod and PodNotReady."""
     spec, name = found["spec"], found["metadata"]["name"]
     if (spec.get("volumeMode") or "Filesystem") != "Filesystem":
@@ -95,20 +103,24 @@ def of_persistent_volume(volume: Json, found: Json, objects: Objects, field: str
         raise _refusal(field, f"its volume {name} is of kind {kind}, which the cloud cannot mount; {_advice()}")
     options = _mount_options(found)
     secret = secret_of_volume(found)
-    made = _Source(volume, objects, field, f"its volume {name}", secret, options).mounted(source, spec[source], name)
+    read = _Source(volume, objects, field, f"its volume {name}", secret, options, has_role=has_role)
+    made = read.mounted(source, spec[source], name)
     return replace(made, read_only=made.read_only or read_only or "ro" in options or _only_reads(spec))
 
 
-def inline(volume: Json, objects: Objects, field: str, namespace: str) -> Nfs | Flex:
+def inline(volume: Json, objects: Objects, field: str, namespace: str, *, has_role: bool) -> Nfs | Flex:
     """What a volume that the pod itself describes is. Raises UnsupportedPod and PodNotReady."""
     source = next(each for each in _SOURCES if volume.get(each) is not None)
     secret = secret_of_inline(volume, namespace)
-    made = _Source(volume, objects, f"{field}.{source}", "it", secret, ())
+    made = _Source(volume, objects, f"{field}.{source}", "it", secret, (), has_role=has_role)
     return made.mounted(source, volume[source], "")
 
 
 class _Source:
-    """One source being read: where it stands, how to speak of it, and what it logs in with."""
+    """One source being read: where it stands, how to speak of it, and what it logs in with.
+
+    has_role: the instance has a RAM role, with which it may log in where nothing else is named.
+    """
 
     def __init__(
         self,
@@ -118,7 +130,10 @@ class _Source:
         what: str,
         secret: ObjectKey | None,
         mount_options: Sequence[str],
+        *,
+        has_role: bool,
     ) -> None:
+        self._has_role = has_role
         self._volume = volume
         self._objects = objects
         self._field = field
@@ -167,11 +182,12 @@ class _Source:
             )
         if not options.get("volumeId") and not options.get("volumeSize"):
             raise self._refused("names neither a disk (volumeId) nor the size of a new one (volumeSize)")
-        if not options.get("volumeId") and not _is_disk_size(str(options["volumeSize"])):
-            least, most = DISK_SIZES_GIB
-            raise self._refused(
-                f"has volumeSize {options['volumeSize']}; a new disk has {least} to {most} GiB, a number without a unit"
-            )
+        if not options.get("volumeId"):
+            size = str(options["volumeSize"]).removesuffix("Gi")  # ECI takes the number, pods of the vendor's have it
+            if not _is_disk_size(size):
+                least, most = DISK_SIZES_GIB
+                raise self._refused(f"has volumeSize {options['volumeSize']}; a new disk has {least} to {most} GiB")
+            options = {**options, "volumeSize": size}
         return Flex(DISK, fs_type or "ext4", _texts(options))
 
     def _nas(self, attributes: Mapping[str, Any]) -> Nfs | Flex:
@@ -202,9 +218,10 @@ class _Source:
         for name in ("bucket", "url"):
             if not options[name]:
                 raise self._refused(f"names no {name}")
-        if not options["ramRole"] and not all(options[name] for name in _SECRET_OPTIONS):
+        if not (options["ramRole"] or self._has_role or all(options[name] for name in _SECRET_OPTIONS)):
             raise self._refused(
-                "names no Secret with akId and akSecret (nodePublishSecretRef), nor a RAM role (ramRole)"
+                "names no Secret with akId and akSecret (nodePublishSecretRef), nor a RAM role (ramRole), and the pod"
+                f" has none ({ROLE})"
             )
         return Flex(OSS, "", _texts(options))
 

@@ -2,7 +2,7 @@
 
 Rules of the merge that matter here: conditions merge by `type`, podIPs and hostIPs by `ip`, container lists are
 replaced as a whole, null removes. Fields of others are never in the patch.
-Source: kubernetes staging/src/k8s.io/api/core/v1/types.go (patchStrategy tags), kubelet-contract b.7.
+Source: kubernetes staging/src/k8s.io/api/core/v1/types.go (patchStrategy tags), kubelet.md b.7.
 """
 
 from __future__ import annotations
@@ -142,8 +142,9 @@ def changed_conditions(pod: Json, desired: Json, *, with_generation: bool) -> li
     known = conditions.of(pod)
     compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
     changed: list[Json] = []
-    if conditions.RESIZE_PENDING in known.keys() - {each["type"] for each in desired.get("conditions") or ()}:
-        changed.append({"type": conditions.RESIZE_PENDING, "$patch": "delete"})
+    told = {each["type"] for each in desired.get("conditions") or ()}
+    passing = (conditions.RESIZE_PENDING, conditions.UP_TO_DATE)
+    changed += [{"type": type_, "$patch": "delete"} for type_ in passing if type_ in known and type_ not in told]
     for wanted in desired.get("conditions") or ():
         present = known.get(wanted["type"])
         if present is None:

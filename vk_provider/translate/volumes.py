@@ -5,6 +5,7 @@ Only volumes that some container mounts are looked at: a kubelet sets up no othe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,12 @@ DEFAULT_TOKEN_LIFE_S = 3600
 _KINDS = (("configMap", Kind.CONFIG_MAP), ("secret", Kind.SECRET))
 _FILE_SOURCES = ("configMap", "secret", "downwardAPI", "projected")
 _MIB = parse("1Mi")
+# The volume that the admission controller ServiceAccount adds to each pod: since Kubernetes 1.22, and before.
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 (a path)
+_TOKEN_VOLUMES = {
+    "projected": re.compile(r"kube-api-access-[a-z0-9]{5}"),
+    "secret": re.compile(r"[a-z0-9.-]+-token-[a-z0-9]{5}"),
+}
 
 
 def mounted_volumes(pod: Json) -> Sequence[Json]:
@@ -29,6 +36,19 @@ def mounted_volumes(pod: Json) -> Sequence[Json]:
     containers = [*init_containers_of(pod), *containers_of(pod)]
     used = {mount["name"] for container in containers for mount in container.get("volumeMounts") or ()}
     return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in used]
+
+
+def is_added(volume: Json, pod: Json) -> bool:
+    """Whether the cluster gave the volume to the pod, whose owner never asked for it."""
+    names = [pattern for source, pattern in _TOKEN_VOLUMES.items() if volume.get(source) is not None]
+    if not any(pattern.fullmatch(volume["name"]) for pattern in names):
+        return False
+    return all(
+        mount["mountPath"] == TOKEN_PATH
+        for container in (*init_containers_of(pod), *containers_of(pod))
+        for mount in container.get("volumeMounts") or ()
+        if mount["name"] == volume["name"]
+    )
 
 
 def holds_files(volume: Json) -> bool:
@@ -92,7 +112,7 @@ class VolumeBuilder:
         """The volume. Raises PodNotReady, naming everything in it that is missing, and UnsupportedPod."""
         name, index = volume["name"], self.pod["spec"]["volumes"].index(volume)
         if holds_files(volume):
-            return Volume(name, files=self.files(volume), index=index)
+            return Volume(name, files=self.files(volume), index=index, added=is_added(volume, self.pod))
         try:
             return self._unshown(volume, name, index)
         except (PodNotReady, UnsupportedPod):
@@ -103,11 +123,12 @@ class VolumeBuilder:
     def _unshown(self, volume: Json, name: str, index: int) -> Volume:
         """A volume of other things than objects of the API."""
         field = f"spec.volumes[{index}]"
+        role = storage.has_role(self.pod, self.context.role)
         claim = claims.claim_of(volume, self.pod["metadata"]["name"], self.namespace)
         if claim is not None:
-            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field), index)
+            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field, has_role=role), index)
         if storage.is_inline(volume):
-            return _stored(name, storage.inline(volume, self.objects, field, self.namespace), index)
+            return _stored(name, storage.inline(volume, self.objects, field, self.namespace, has_role=role), index)
         return Volume(name, empty_dir=_empty_dir(volume.get("emptyDir") or {}), index=index)
 
     def files(self, volume: Json) -> Sequence[File]:

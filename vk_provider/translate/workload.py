@@ -6,18 +6,28 @@ with all of it named at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
-from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
-from vk_provider.model.workload import Container, Notice, Port, Volume, Workload
+from vk_provider.model.pod import (
+    SIDECAR_ORDER_ANNOTATION,
+    Json,
+    containers_of,
+    init_containers_of,
+    is_sidecar,
+    late_sidecars,
+)
+from vk_provider.model.security import Security
+from vk_provider.model.workload import Container, Dns, Notice, Port, RegistryCredential, Volume, Workload
 from vk_provider.translate import annotations as keys
-from vk_provider.translate import claims, environment, images, probes, registries, security, volumes
+from vk_provider.translate import claims, environment, hosts, images, probes, registries, restart, security, volumes
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
-from vk_provider.translate.expansion import expand
+from vk_provider.translate.expansion import expand, expand_partly
 from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, References, TokenRequest
@@ -48,14 +58,24 @@ __all__ = [
     "references",
 ]
 
+T = TypeVar("T")
+
 DEFAULT_GRACE_S = 30
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 LEAST_AFTER_HOOK_S = 2  # what a kubelet leaves a container after its hook, however long that took
 
 
-def references(pod: Json) -> References:
-    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry."""
-    _refuse(pod)
+def references(pod: Json, *, expands_pod_ip: bool = False) -> References:
+    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry.
+
+    expands_pod_ip: as in `NodeContext`.
+    """
+    _refuse(pod, expands_pod_ip=expands_pod_ip)
+    return needed(pod)
+
+
+def needed(pod: Json) -> References:
+    """As `references`, and judges nothing."""
     namespace = _namespace(pod)
     shown = content_references(pod)
     keys = {key for container in _containers(pod) for key in environment.object_keys(container, namespace)}
@@ -70,7 +90,7 @@ def references(pod: Json) -> References:
 
 def awaited(pod: Json) -> Sequence[tuple[Kind, ObjectKey]]:
     """All objects that the pod names, which it may have to wait for."""
-    wanted = references(pod)
+    wanted = needed(pod)
     return [
         *((Kind.CONFIG_MAP, key) for key in sorted(wanted.config_maps)),
         *((Kind.SECRET, key) for key in sorted(wanted.secrets)),
@@ -101,15 +121,7 @@ def content(pod: Json, objects: Objects, context: NodeContext, kept: Kept = NOTH
 
     Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused.
     """
-    by_name = {container["name"]: container for container in _containers(pod)}
-    builder = VolumeBuilder(
-        pod=pod,
-        namespace=_namespace(pod),
-        containers=by_name,
-        objects=objects,
-        context=context,
-        kept=kept,
-    )
+    builder = _builder(pod, objects, context, kept)
     built: list[Volume] = []
     found: list[Refusal] = []
     for volume in volumes.mounted_volumes(pod):
@@ -122,13 +134,24 @@ def content(pod: Json, objects: Objects, context: NodeContext, kept: Kept = NOTH
     return tuple(built)
 
 
+def _builder(pod: Json, objects: Objects, context: NodeContext, kept: Kept) -> VolumeBuilder:
+    return VolumeBuilder(
+        pod=pod,
+        namespace=_namespace(pod),
+        containers={container["name"]: container for container in _containers(pod)},
+        objects=objects,
+        context=context,
+        kept=kept,
+    )
+
+
 def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     """The pod with everything in it, ready for a cloud.
 
     Raises UnsupportedPod as `references` does, and PodNotReady for the first thing that is missing, volumes before
     environments and both in the pod's order, as a kubelet would come upon them.
     """
-    _refuse(pod)
+    _refuse(pod, expands_pod_ip=context.expands_pod_ip)
     return put_together(pod, objects, context)
 
 
@@ -137,10 +160,31 @@ def put_together(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     return _Assembly(pod, objects, context).workload()
 
 
-class _Assembly:
-    """One pod being put together: what all its parts need, gathered once."""
+def as_far_as_possible(pod: Json, objects: Objects, context: NodeContext) -> tuple[Workload | None, Sequence[Refusal]]:
+    """What can be put together of a pod that may say anything and miss anything, and what is refused on the way.
 
-    def __init__(self, pod: Json, objects: Objects, context: NodeContext) -> None:
+    Parts that cannot be had are empty; None where not even containers and volumes can be told.
+    """
+    found: list[Refusal] = []
+    try:
+        return _Assembly(pod, objects, context, found).workload(), found
+    except UnsupportedPod as error:
+        return None, [*found, *error.refusals]
+    except (PodNotReady, *UNREADABLE):
+        return None, found
+
+
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # by what a malformed pod shows itself
+
+
+class _Assembly:
+    """One pod being put together: what all its parts need, gathered once.
+
+    refused: where to put what is refused, to go on without it; None: the first thing that is wrong is raised.
+    """
+
+    def __init__(self, pod: Json, objects: Objects, context: NodeContext, refused: list[Refusal] | None = None) -> None:
+        self._refused = refused
         self._pod = pod
         self._spec: Json = pod["spec"]
         self._namespace = _namespace(pod)
@@ -159,44 +203,76 @@ class _Assembly:
             services=services,
         )
         self._notices: list[Notice] = []
+        self._named = (pod, self._namespace, context.cluster_domain)
 
     def workload(self) -> Workload:
         given = self._pod["metadata"].get("annotations") or {}
-        dns, dns_notices = resolver(self._pod, self._namespace, self._context)
-        built = content(self._pod, self._objects, self._context)
+        nothing: tuple[Dns | None, Sequence[Notice]] = (None, ())
+        dns, dns_notices = self._part(lambda: resolver(self._pod, self._namespace, self._context), nothing)
+        built = self._volumes()
         read_only = {volume.name for volume in built if volume.is_read_only}
         inits = tuple((item, self._container(item, read_only)) for item in init_containers_of(self._pod))
         containers = tuple(self._container(item, read_only) for item in containers_of(self._pod))
-        credentials, registry_notices = registries.credentials(self._pod, self._namespace, self._objects)
+        no_logins: tuple[Sequence[RegistryCredential], Sequence[Notice]] = ((), ())
+        credentials, registry_notices = self._part(
+            lambda: registries.credentials(self._pod, self._namespace, self._objects), no_logins
+        )
         return Workload(
             owner=self._owner(),
             containers=(*(made for item, made in inits if is_sidecar(item)), *containers),
             init_containers=tuple(made for item, made in inits if not is_sidecar(item)),
             volumes=built,
-            cpu=pod_cpu(self._pod),
-            memory_gib=pod_memory_gib(self._pod),
-            cpu_open=is_cpu_open(self._pod),
-            memory_open=is_memory_open(self._pod),
-            storage_gib=pod_storage_gib(self._pod),
-            architecture=architecture(self._pod),
+            cpu=self._part(lambda: pod_cpu(self._pod), None),
+            memory_gib=self._part(lambda: pod_memory_gib(self._pod), None),
+            cpu_open=self._part(lambda: is_cpu_open(self._pod), False),
+            memory_open=self._part(lambda: is_memory_open(self._pod), False),
+            storage_gib=self._part(lambda: pod_storage_gib(self._pod), None),
+            architecture=self._part(lambda: architecture(self._pod), ""),
             restart_policy=self._spec.get("restartPolicy") or "Always",
-            termination_grace_s=_grace_s(self._pod),
+            termination_grace_s=self._part(lambda: _grace_s(self._pod), DEFAULT_GRACE_S),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
-            hostname=hostname(self._pod, self._namespace, self._context.cluster_domain),
-            host_aliases=host_aliases(self._pod),
+            hostname=self._part(lambda: hostname(self._pod, self._namespace, self._context.cluster_domain), ""),
+            host_aliases=self._part(lambda: (*host_aliases(self._pod), *hosts.own_alias(*self._named)), ()),
             share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
-            sysctls=security.sysctls(self._pod),
+            sysctls=self._part(lambda: security.sysctls(self._pod), ()),
             dns=dns,
             registry_credentials=credentials,
-            annotations=keys.for_driver(given),
-            on_no_capacity=keys.on_no_capacity(given),
-            notices=(
-                *dns_notices,
-                *registry_notices,
-                *self._notices,
-                *security.notices(self._pod),
-                *keys.notices(given),
+            annotations=keys.for_driver(given) if self._refused is None else keys.valid_for_driver(given),
+            notices=self._part(
+                lambda: (
+                    *dns_notices,
+                    *registry_notices,
+                    *self._notices,
+                    *restart.notices(self._pod),
+                    *_order_notices(self._pod),
+                    *hosts.notices(*self._named),
+                    *security.notices(self._pod),
+                    *keys.notices(given),
+                ),
+                (),
             ),
+        )
+
+    def _part(self, make: Callable[[], T], otherwise: T) -> T:
+        """What `make` gives. Where what is wrong is gathered: `otherwise`, if it cannot be had."""
+        if self._refused is None:
+            return make()
+        try:
+            return make()
+        except UnsupportedPod as error:
+            self._refused.extend(error.refusals)
+        except (PodNotReady, *UNREADABLE):
+            pass  # a walk through the fields tells of it, or it may come yet
+        return otherwise
+
+    def _volumes(self) -> Sequence[Volume]:
+        if self._refused is None:
+            return content(self._pod, self._objects, self._context)
+        builder = _builder(self._pod, self._objects, self._context, NOTHING_KEPT)
+        listed = list(self._spec.get("volumes") or ())
+        return tuple(
+            self._part(partial(builder.build, each), Volume(str(each["name"]), index=listed.index(each)))
+            for each in volumes.mounted_volumes(self._pod)
         )
 
     def _owner(self) -> Owner:
@@ -210,42 +286,58 @@ class _Assembly:
         )
 
     def _container(self, container: Json, read_only: set[str]) -> Container:
-        images.check(container)
-        variables = self._environments.build(container)
+        self._part(lambda: images.check(container), None)
+        variables = self._part(lambda: self._environments.build(container), _named_only(container))
         self._notices.extend(variables.notices)
-        health = probes.health(self._pod, container)
-        self._notices.extend(_health_notices(self._pod, container, health))
+        health = self._part(lambda: probes.health(self._pod, container), probes.Health())
+        self._notices.extend(self._part(lambda: [*probes.notices(self._pod, container, health)], []))
         return Container(
             name=container["name"],
             image=container["image"],
-            command=_expanded(container.get("command"), variables),
-            args=_expanded(container.get("args"), variables),
-            env=tuple(variables.variables.items()),
-            cpu=container_cpu(container),
-            memory_gib=container_memory_gib(container),
-            gpus=container_gpus(container),
-            mounts=tuple(mounts(container, variables.texts, read_only)),
-            ports=tuple(
-                Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ()
-            ),
+            command=self._part(lambda: self._expanded(container.get("command"), variables), ()),
+            args=self._part(lambda: self._expanded(container.get("args"), variables), ()),
+            env=tuple(variables.for_expansion() if self._context.expands_pod_ip else variables.variables.items()),
+            added_env=variables.added,
+            cpu=self._part(lambda: container_cpu(container), None),
+            memory_gib=self._part(lambda: container_memory_gib(container), None),
+            gpus=self._part(lambda: container_gpus(container), 0),
+            mounts=self._part(lambda: tuple(mounts(container, variables.texts, read_only)), ()),
+            ports=self._part(lambda: _ports(container), ()),
             working_dir=container.get("workingDir") or "",
             image_pull_policy=container.get("imagePullPolicy") or "",
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),
-            security=security.of_container(self._pod, container),
+            security=self._part(lambda: security.of_container(self._pod, container), Security()),
             termination_path=_unless(container.get("terminationMessagePath"), DEFAULT_TERMINATION_PATH),
             termination_policy=_unless(container.get("terminationMessagePolicy"), "File"),
-            sidecar=is_sidecar(container),
+            sidecar=is_sidecar(container) and any(container is each for each in init_containers_of(self._pod)),
             liveness=health.liveness,
             readiness=health.readiness,
-            post_start=probes.hook(container, "postStart"),
-            pre_stop=probes.hook(container, "preStop"),
+            post_start=self._part(lambda: probes.hook(container, "postStart"), None),
+            pre_stop=self._part(lambda: probes.hook(container, "preStop"), None),
         )
 
+    def _expanded(self, words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
+        known = variables.texts
+        if self._context.expands_pod_ip:
+            return tuple(expand_partly(word, known, variables.late) for word in words or ())
+        return tuple(expand(word, known) for word in words or ())
 
-def _refuse(pod: Json) -> None:
-    found = refusals(pod)
+
+def _named_only(container: Json) -> Environment:
+    """The names of the variables that the container itself lists."""
+    listed = container.get("env")
+    names = [each.get("name") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    return Environment({name: "" for name in names if isinstance(name, str)})
+
+
+def _ports(container: Json) -> Sequence[Port]:
+    return tuple(Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ())
+
+
+def _refuse(pod: Json, *, expands_pod_ip: bool) -> None:
+    found = refusals(pod, expands_pod_ip=expands_pod_ip)
     if found:
         raise UnsupportedPod(found)
 
@@ -262,11 +354,6 @@ def _wants_links(pod: Json) -> bool:
     return pod["spec"].get("enableServiceLinks") is not False
 
 
-def _expanded(words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
-    known: Mapping[str, str] = variables.texts
-    return tuple(expand(word, known) for word in words or ())
-
-
 def _grace_s(pod: Json) -> int:
     """What is left of the grace period for the cloud once the provider has slept for the pod's hook."""
     stated = pod["spec"].get("terminationGracePeriodSeconds")
@@ -277,35 +364,13 @@ def _grace_s(pod: Json) -> int:
     return max(grace_s - slept_s, min(grace_s, LEAST_AFTER_HOOK_S)) if slept_s else grace_s
 
 
-def _health_notices(pod: Json, container: Json, health: probes.Health) -> Iterator[Notice]:
-    """Where a probe is carried in another way than a kubelet's."""
-    if health.delayed and health.liveness is not None:
+def _order_notices(pod: Json) -> Iterator[Notice]:
+    late = [each["name"] for _, each in late_sidecars(pod)]
+    if late:
         yield Notice(
-            "LivenessProbeDelayed",
-            f"Liveness probe begins {health.liveness.initial_delay_s}s after the start, which is when the time that"
-            " startupProbe allows has passed: the cloud knows no startup probe",
-            container["name"],
-        )
-    if health.duties.startup is not None and is_sidecar(container):
-        yield Notice(
-            "SidecarNotAwaited",
-            "the containers start together with this sidecar and do not wait for its startupProbe: the cloud cannot"
-            " hold them back",
-            container["name"],
-        )
-    if health.duties.startup is not None and pod["spec"].get("restartPolicy") == "Never" and is_sidecar(container):
-        yield Notice(
-            "StartupProbeEndsAll",
-            "should startupProbe fail for good, the whole pod ends: the cloud restarts no single container, and the"
-            " pod's others are not to be restarted",
-            container["name"],
-        )
-    elif health.duties.startup is not None and not probes.restarts_alone(pod):
-        yield Notice(
-            "StartupProbeRestartsAll",
-            "should startupProbe fail for good, the whole instance is restarted, with all containers and emptyDir"
-            " volumes anew: the cloud restarts no single container on request",
-            container["name"],
+            "SidecarsStartLate",
+            f"{', '.join(late)} start together with the containers, after all init containers:"
+            f" {SIDECAR_ORDER_ANNOTATION} says that those do without",
         )
 
 

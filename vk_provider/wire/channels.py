@@ -1,7 +1,7 @@
 """The streams of one command (exec, attach) by name, over SPDY: which must be there, and what comes in by them.
 
 A command is ready when every stream that its request promised is open. The other side opens all of them; one of an
-unknown type, or a second of its kind, is reset and the command goes on (kubelet-contract X4 to X8).
+unknown type, or a second of its kind, is reset and the command goes on (kubelet.md X4 to X8).
 """
 
 from __future__ import annotations

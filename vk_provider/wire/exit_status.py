@@ -1,4 +1,4 @@
-"""How a command ended, as the text that clients read from the error stream (kubelet-contract X7).
+"""How a command ended, as the text that clients read from the error stream (kubelet.md X7).
 
 An exit code that is not known, or that a process cannot have, is told as a failure and never as 0: scripts go on
 after a 0.

@@ -1,7 +1,7 @@
 """Port-forwarding: one TCP connection is a pair of streams, one for its bytes and one for an error's text.
 
 Over SPDY (`portforward.k8s.io`) a client opens a pair per connection and names both by one `requestid`; over WebSocket
-each port of the query is one pair of channels, for the life of the session (kubelet-contract X11, X12). Both speak in
+each port of the query is one pair of channels, for the life of the session (kubelet.md X11, X12). Both speak in
 the events below; a pair is known by its key.
 """
 

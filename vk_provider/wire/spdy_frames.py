@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames as bytes and as dataclasses, and the compression of their headers (kubelet-contract d.4).
+"""SPDY/3.1 frames as bytes and as dataclasses, and the compression of their headers (kubelet.md d.4).
 
 Two rules. Every header block that comes is decompressed, whatever becomes of its frame, since one zlib stream runs
 through all blocks of a direction (X22). And nothing is held back that need not be: a DATA frame is handed on in the

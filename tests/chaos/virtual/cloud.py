@@ -253,6 +253,7 @@ class WitnessedCloud(LivingCloud):
             created_at=self._stamp(),
             containers=tuple(ContainerReport(each.name, waits) for each in workload.containers),
             init_containers=tuple(ContainerReport(each.name, waits) for each in workload.init_containers),
+            made_of=workload.made_of,
             cpu=2.0,
             memory_gib=4.0,
         )

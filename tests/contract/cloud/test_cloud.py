@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from vk_provider.cloud.base import Cloud, LogOptions, Updates
+from vk_provider.cloud.base import Change, Cloud, LogOptions, Updates
 from vk_provider.errors import CloudDenied, InstanceGone, UnsupportedPod
-from vk_provider.model.instance import Instance, InstanceStatus, Owner, StateKind, merge
+from vk_provider.model.instance import Instance, InstanceStatus, MadeOf, Owner, StateKind, merge
 from vk_provider.model.workload import Container, File, Volume, Workload
 
 
@@ -180,3 +180,31 @@ async def test_the_files_of_a_running_instance_can_be_changed_and_said_again(clo
     await until(runs)
     with pytest.raises(InstanceGone):
         await cloud.update_files("eci-0000000000000000none", volumes(b"3"))
+
+
+async def test_a_running_instance_is_changed_and_its_tags_say_so_with_it(cloud):
+    def made(text: str, made_of: MadeOf) -> Workload:
+        container = replace(wanted.containers[0], env=(("A", text),))
+        return replace(wanted, containers=(container,), made_of=made_of)
+
+    async def look() -> Instance:
+        return (await cloud.describe([created.id]))[created.id]
+
+    async def runs() -> bool:
+        return (await look()).status is InstanceStatus.RUNNING
+
+    wanted = workload(restart_policy="Always")
+    before, after = (made(text, MadeOf("1aaaaaa", f"1bbbbbb{text}")) for text in ("1", "2"))
+    created = await cloud.create(before)
+    assert created.made_of == before.made_of
+    await until(runs)
+    assert (await look()).made_of == before.made_of
+    assert isinstance(cloud, Updates)
+    await cloud.update(created.id, after, Change(frozenset({"main"})))
+    assert (await look()).made_of == after.made_of, "in one call: nobody may see the one without the other"
+    assert (await look()).owner == wanted.owner
+    await until(runs)
+    await cloud.update(created.id, after, Change(frozenset({"main"})))
+    other = replace(after, owner=workload().owner)
+    with pytest.raises(InstanceGone):
+        await cloud.update(created.id, other, Change(frozenset({"main"})))

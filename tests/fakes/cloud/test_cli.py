@@ -14,7 +14,7 @@ import pytest
 
 from fakes.cloud import cli, images, scenario
 from tests.fakes.cloud.sdk import Acs, eventually
-from tests.fakes.cloud.test_process import create, needs_bwrap, shell
+from tests.fakes.cloud.test_process import create, needs_sandbox, shell
 
 BANNER = "fake ECI cloud (stand-in for local use) listening on "
 
@@ -62,7 +62,7 @@ async def running_group(acs, marker):
     return group_id
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.parametrize(
     ("number", "sandbox"),
     [
@@ -85,7 +85,7 @@ async def test_nothing_survives_the_end(number, sandbox, tmp_path):
         await none_left(marker)
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_a_deleted_group_leaves_no_process_and_no_file(tmp_path):
     marker = f"98766{os.getpid()}"
     async with program("--runtime", "process", "--start-delay", "0", "--state-dir", str(tmp_path)) as (_, endpoint):

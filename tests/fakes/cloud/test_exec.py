@@ -8,9 +8,9 @@ import pytest
 from aliyunsdkcore.acs_exception.exceptions import ServerException
 
 from tests.fakes.cloud.sdk import Acs, eventually
-from tests.fakes.cloud.test_process import IMAGES, create, needs_bwrap, shell
+from tests.fakes.cloud.test_process import IMAGES, create, needs_sandbox, shell
 
-pytestmark = needs_bwrap
+pytestmark = needs_sandbox
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_sync(start, tmp_path, user):
         Container__1__WorkingDir="/usr",
     )
     await acs.until_log(group_id, "up")
-    script = "pwd; cat /tmp/x; echo $A; id -u; echo oops >&2; tr '\\0' ' ' < /proc/2/cmdline"
+    script = "pwd; cat /tmp/x; echo $A; id -u; echo oops >&2; tr '\\0' ' ' < /proc/1/cmdline"
     answer = await command((acs, group_id), ["sh", "-c", script], Sync=True, Stdin=False)
     assert answer["SyncResponse"] == f"/usr\nmine\nb c\n{user or 0}\noops\nsleep 1000 "
 

@@ -304,6 +304,24 @@ def test_probes_answer_as_the_scenario_has_it():
     assert any(event.message == "Container web failed liveness probe, will be restarted" for event in group.events)
 
 
+def test_a_failed_liveness_probe_restarts_twice_at_once_and_then_after_a_back_off():
+    """As a kubelet does: it restarts what it kills in one go, and counts only the runs before that."""
+    world = World("[[rule]]\nsick_after_s = 0.5\nduration_s = 1e9")
+    probe = {"TcpSocket__Port": "80", "PeriodSeconds": "1", "FailureThreshold": "1"}
+    more = {f"Container__1__LivenessProbe__{name}": value for name, value in probe.items()}
+    group = world.create(RestartPolicy="Always", **more, TerminationGracePeriodSeconds="1")
+    container = group.containers[0]
+    ended, begun = {}, {}
+    for _ in range(600):
+        world.run(0.1)
+        if container.last and container.last.finished_at not in ended.values():
+            ended[len(ended)] = container.last.finished_at
+        if container.started_at and container.started_at not in begun.values():
+            begun[len(begun)] = container.started_at
+    pauses = [round(begun[number + 1] - ended[number]) for number in range(4)]
+    assert pauses == [0, 0, 10, 20]
+
+
 def test_spot_reclaim():
     world = World(FOREVER.format(stop=1))
     group = world.create(SpotStrategy="SpotAsPriceGo")

@@ -24,7 +24,7 @@ from fakes.cloud.lifecycle import Settings
 from fakes.cloud.network import Network
 from tests.fakes.cloud.sdk import Acs, eventually
 from tests.fakes.cloud.test_cli import none_left, program
-from tests.fakes.cloud.test_process import command_probe, create, needs_bwrap, shell
+from tests.fakes.cloud.test_process import command_probe, create, needs_sandbox, shell
 
 
 def may():
@@ -138,7 +138,7 @@ while True:
     await acs.until_log(group_id, "heard pair", container="other")
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_a_group_s_own_name_leads_to_itself(acs):
     more = {"HostName": "box", "HostAliase__1__Ip": "10.1.2.3", "HostAliase__1__Hostname__1": "db"}
     script = "hostname; cat /etc/hostname; cat /etc/hosts; getent ahostsv4 box | head -1"

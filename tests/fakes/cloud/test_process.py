@@ -7,11 +7,14 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 from aliyunsdkcore.acs_exception.exceptions import ServerException
 
+from fakes.cloud import isolation
+from fakes.cloud.launcher import Launcher
 from tests.fakes.cloud.sdk import Acs, eventually
 
 IMAGES = """
@@ -43,8 +46,28 @@ name = "private"
 fail = "401 Unauthorized"
 pull_s = 0
 """
-HAS_BWRAP = shutil.which("bwrap") is not None
-needs_bwrap = pytest.mark.skipif(not HAS_BWRAP, reason="bubblewrap is not installed; plain processes are tested")
+
+
+async def chosen(folder, **options):
+    launcher = Launcher()
+    try:
+        return await isolation.choose(launcher, Path(folder), **{"sandbox": True, **options})
+    finally:
+        launcher.close()
+
+
+def _trial():
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(chosen(folder))
+
+
+HERE = _trial()
+HAS_SANDBOX = HERE.is_sandboxed
+needs_sandbox = pytest.mark.skipif(
+    not HAS_SANDBOX,
+    reason=f"{HERE.why_plain}; run as root, or let users have user namespaces: sysctl user.max_user_namespaces=10000 "
+    "kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0, those that there are",
+)
 
 
 @pytest.fixture
@@ -93,7 +116,7 @@ def config_files(path, **files):
 
 @pytest.mark.parametrize(
     ("script", "code", "status"),
-    [("exit 0", 0, "Succeeded"), ("exit 42", 42, "Failed"), ("kill -SEGV $$", 139, "Failed")],
+    [("exit 0", 0, "Succeeded"), ("exit 42", 42, "Failed"), ("sh -c 'kill -SEGV $$'; exit $?", 139, "Failed")],
 )
 async def test_exit_codes(acs, script, code, status):
     group, _ = await finish(acs, **shell(script))
@@ -148,10 +171,11 @@ async def test_the_environment_is_the_container_s_and_the_image_s_only(acs):
     assert found["BOTH"] == "container"
     assert found["IP"] == group["IntranetIp"]
     assert found["HOSTNAME"] == "default-job"
-    assert set(found) == {"PATH", "HOSTNAME", "FROM_IMAGE", "BOTH", "IP", "EMPTY", "PWD"}
+    assert set(found) == {"PATH", "HOSTNAME", "FROM_IMAGE", "BOTH", "IP", "EMPTY", "PWD", "HOME"}
+    assert found["HOME"] == "/root"
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.parametrize("path", ["/var/run/secrets/kubernetes.io/serviceaccount", "/etc/new/deep", "/opt", "/tmp/x"])
 async def test_files_are_at_their_mount_paths_and_the_rest_is_still_there(acs, path):
     script = f"cat {path}/a {path}/sub/b; ls /etc/passwd /usr/bin/env; touch {path}/c || echo read-only"
@@ -167,7 +191,7 @@ async def test_files_are_at_their_mount_paths_and_the_rest_is_still_there(acs, p
     assert not exists("/etc/new")
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_one_file_by_sub_path_over_a_file_of_the_root(acs):
     parameters = config_files("/etc/passwd", a="mine\n", b="other\n")
     parameters["Container__1__VolumeMount__1__SubPath"] = "a"
@@ -175,7 +199,7 @@ async def test_one_file_by_sub_path_over_a_file_of_the_root(acs):
     assert log == "mine\n/etc/group\n"
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_modes_of_files(acs):
     parameters = config_files("/cfg", a="A", b="B")
     parameters["Volume__1__ConfigFileVolume__DefaultMode"] = "0640"
@@ -184,7 +208,7 @@ async def test_modes_of_files(acs):
     assert log == "640\n755\n"
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_an_empty_dir_is_shared_and_init_containers_come_first(acs):
     volume = {"Volume__1__Name": "s", "Volume__1__Type": "EmptyDirVolume"}
     init = {"InitContainer__1__Name": "init", "InitContainer__1__Image": "sh"}
@@ -197,7 +221,7 @@ async def test_an_empty_dir_is_shared_and_init_containers_come_first(acs):
     assert group["InitContainers"][0]["CurrentState"]["ExitCode"] == 0
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_own_processes_tmp_host_name_and_directory(acs):
     script = "echo $$; ls /proc | grep -c '^[0-9]'; ls -A /tmp; hostname; pwd; touch /top && echo writable"
     more = {"Container__1__WorkingDir": "/work/dir", "HostName": "box"}
@@ -208,7 +232,7 @@ async def test_own_processes_tmp_host_name_and_directory(acs):
     assert rest == ["box", "/work/dir", "writable"]
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_user_hosts_and_resolver(acs):
     more = {
         "Container__1__SecurityContext__RunAsUser": "1000",
@@ -224,7 +248,7 @@ async def test_user_hosts_and_resolver(acs):
     assert log == "1000\n10.1.2.3\tdb\nnameserver 10.96.0.10\nsearch svc.local\noptions ndots:5\n"
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_a_read_only_root(acs):
     more = {"Container__1__SecurityContext__ReadOnlyRootFilesystem": "true"}
     _, log = await finish(acs, **shell("touch /x || echo refused; touch /tmp/x && echo tmp"), **more)
@@ -243,7 +267,7 @@ def copy_shell(root):
         shutil.copy(source, root / source[1:])
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_an_image_with_its_own_root(acs, tmp_path):
     copy_shell(tmp_path)
     hello = tmp_path / "bin" / "hello"
@@ -257,7 +281,7 @@ async def test_a_program_that_is_not_there_never_starts(acs):
     group, _ = await finish(acs, Container__1__Command__1="no-such-program")
     ended = state(group)
     assert group["Status"] == "Failed"
-    if HAS_BWRAP:
+    if HAS_SANDBOX:
         assert (ended["ExitCode"], ended["Reason"], ended["StartTime"]) == (128, "StartError", "")
         assert 'exec: "no-such-program"' in ended["Message"]
         assert "Started" not in [event["Reason"] for event in group["Events"]]
@@ -275,7 +299,7 @@ async def test_an_image_that_cannot_be_pulled(acs, image, text):
 @pytest.mark.parametrize(
     ("script", "code"),
     [
-        pytest.param("exec sleep 1000", 143, id="no handler"),
+        pytest.param("exec sleep 1000", 137, id="no handler, which a process 1 is not ended without"),
         pytest.param("trap 'echo asked; exit 5' TERM; echo up; while :; do sleep 0.05; done", 5, id="handler"),
         pytest.param("trap '' TERM; echo up; while :; do sleep 0.05; done", 137, id="deaf"),
     ],
@@ -342,7 +366,7 @@ async def test_update_of_config_files_reaches_the_running_container(acs):
     assert (await acs.until(group_id, "Running"))["Containers"][0]["RestartCount"] == 0
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_an_update_changes_whole_volumes_and_leaves_single_files_mounted_alone(acs):
     script = "while ! test -e /cfg/c; do sleep 0.05; done; echo $(ls /cfg) $(cat /cfg/a) $(cat /one); exec sleep 100"
     single = {"Name": "cfg", "MountPath": "/one", "SubPath": "a"}
@@ -359,7 +383,12 @@ async def test_restart_clears_the_empty_dir(acs):
     volume = {"Volume__1__Name": "s", "Volume__1__Type": "EmptyDirVolume"}
     mount = {"Container__1__VolumeMount__1__Name": "s", "Container__1__VolumeMount__1__MountPath": "/s"}
     group_id = await create(
-        acs, policy="Always", **shell("ls /s; touch /s/x; echo up; exec sleep 100"), **volume, **mount
+        acs,
+        policy="Always",
+        **shell("ls /s; touch /s/x; echo up; exec sleep 100"),
+        **volume,
+        **mount,
+        TerminationGracePeriodSeconds=1,
     )
     await acs.until_log(group_id, "up")
     await acs.action("RestartContainerGroup", ContainerGroupId=group_id)
@@ -370,7 +399,7 @@ async def test_restart_clears_the_empty_dir(acs):
     await eventually(restarted)
     group = await acs.until(group_id, "Running")
     assert await acs.until_log(group_id, "up") == "up\n"
-    assert group["Containers"][0]["PreviousState"]["ExitCode"] == 143
+    assert group["Containers"][0]["PreviousState"]["ExitCode"] == 137
 
 
 async def test_real_figures(acs):
@@ -420,7 +449,7 @@ async def ready(acs, group_id):
     return (await acs.group(group_id))["Containers"][0]["Ready"]
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_readiness_by_command(acs):
     group_id = await create(
         acs, **shell("sleep 1; touch /tmp/ready; exec sleep 100"), **command_probe("Readiness", "test -e /tmp/ready")
@@ -431,16 +460,17 @@ async def test_readiness_by_command(acs):
     assert "Unhealthy" in [event["Reason"] for event in (await acs.group(group_id))["Events"]]
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_liveness_restarts(acs):
     more = command_probe("Liveness", "test ! -e /tmp/sick", FailureThreshold=1)
-    group_id = await create(acs, policy="Always", **shell("sleep 0.5; touch /tmp/sick; exec sleep 100"), **more)
+    script = "trap 'exit 7' TERM; sleep 0.5; touch /tmp/sick; while :; do sleep 0.05; done"
+    group_id = await create(acs, policy="Always", **shell(script), **more)
 
     async def restarted():
         return (await acs.group(group_id))["Containers"][0]["RestartCount"] > 0
 
     await eventually(restarted)
-    assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["ExitCode"] == 143
+    assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["ExitCode"] == 7
 
 
 @pytest.mark.parametrize("kind", ["TcpSocket__Port", "HttpGet__Port"])
@@ -460,7 +490,7 @@ def unused_tcp_port_of_nobody():
         return probe.getsockname()[1]
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_hooks(acs):
     hooks = {}
     for name, script in (("PostStart", "echo begun > /tmp/x"), ("PreStop", "echo bye >> /tmp/x")):
@@ -494,7 +524,7 @@ async def test_hooks_by_http_and_port(acs, unused_tcp_port_of_nobody):
     }
     words = {f"Container__1__Command__{n}": word for n, word in enumerate(["python3", "-c", listen], 1)}
     probe = {"Container__1__ReadinessProbe__TcpSocket__Port": port, "Container__1__ReadinessProbe__PeriodSeconds": 1}
-    group_id = await create(acs, image="python:3.11", **words, **hooks, **probe)
+    group_id = await create(acs, image="python:3.11", **words, **hooks, **probe, TerminationGracePeriodSeconds=2)
     await eventually(lambda: ready(acs, group_id), within=20)
     await acs.action("DeleteContainerGroup", ContainerGroupId=group_id)
     await acs.until_container(group_id, State="Terminated")
@@ -516,7 +546,7 @@ async def test_a_hook_that_says_nothing_clear_is_refused(acs, hook):
         await create(acs, **{f"Container__1__{name}": value for name, value in hook.items()})
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_the_python_image_has_both_names(acs):
     words = {
         "Container__1__Command__1": "python",
@@ -526,13 +556,13 @@ async def test_the_python_image_has_both_names(acs):
     assert (await finish(acs, image="python", **words))[1] == "42\n"
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_no_file_of_the_runtime_is_open_inside(acs):
     _, log = await finish(acs, **shell("ls /proc/self/fd | tr '\\n' ' '"))
     assert log == "0 1 2 3 "
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_what_an_image_s_variables_name_is_seen_even_below_tmp(acs, tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "module").write_text("here\n")
@@ -546,14 +576,14 @@ def mounts_below(folder):
     return [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {folder}/" in line]
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make file systems")
 async def test_a_volume_in_memory_has_its_size_and_survives_no_end(acs, tmp_path):
     volume = {"Volume__1__Name": "m", "Volume__1__Type": "EmptyDirVolume"}
     volume |= {"Volume__1__EmptyDirVolume__Medium": "Memory", "Volume__1__EmptyDirVolume__SizeLimit": "8Mi"}
     mount = {"Container__1__VolumeMount__1__Name": "m", "Container__1__VolumeMount__1__MountPath": "/m"}
     script = "stat -f -c '%T %b %S' /m; stat -c %a /m; touch /m/x; exec sleep 100"
-    group_id = await create(acs, **shell(script), **volume, **mount)
+    group_id = await create(acs, **shell(script), **volume, **mount, TerminationGracePeriodSeconds=1)
 
     kind, mode = (await acs.until_log(group_id, "777\n")).splitlines()
     assert mounts_below(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.cloud.sdk import Acs, eventually
 from tests.fakes.cloud.test_network import MAY
-from tests.fakes.cloud.test_process import config_files, create, finish, needs_bwrap, shell, state
+from tests.fakes.cloud.test_process import config_files, create, finish, needs_sandbox, shell, state
 
 IMAGES = """
 [[image]]
@@ -33,7 +33,7 @@ async def acs(start, tmp_path):
     return client
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.parametrize(
     ("image", "parameters", "expected"),
     [
@@ -55,7 +55,7 @@ async def test_users_and_groups(acs, image, parameters, expected):
     assert log == f"{expected}\nok\n"
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.skipif(not IS_ROOT, reason="files of another owner need root to be made")
 async def test_files_are_read_with_the_user_s_own_rights(acs):
     files = config_files("/cfg", open="seen\n", closed="hidden\n")
@@ -68,7 +68,7 @@ async def test_files_are_read_with_the_user_s_own_rights(acs):
     assert (await finish(acs, **shell(script), **files, **scratch, **mount))[1] == "seen\nhidden\nmine\n"
 
 
-@needs_bwrap
+@needs_sandbox
 @pytest.mark.skipif(not IS_ROOT, reason="rights of root are root's to give")
 @pytest.mark.parametrize("added", [False, True])
 async def test_capabilities(acs, added):
@@ -129,7 +129,7 @@ async def test_root_where_there_must_be_none(acs):
     assert (await finish(acs, name="other", **shell("true"), **user))[0]["Status"] == "Succeeded"
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_kernel_settings_of_the_network(acs):
     settings = {
         "HostSecurityContext__Sysctl__1__Name": "net.core.somaxconn",
@@ -143,7 +143,7 @@ async def test_kernel_settings_of_the_network(acs):
     assert (log == "777\n50\n") == acs.linked  # on this machine's own network nothing is changed
 
 
-@needs_bwrap
+@needs_sandbox
 async def test_a_command_in_a_container_is_its_user(acs):
     user = {f"{SECURITY}RunAsUser": "1000", "Container__1__SecurityContextRunAsGroup": "2000"}
     group_id = await create(acs, **shell("echo up; exec sleep 1000"), **user)

@@ -1,13 +1,13 @@
 """Storage beyond a group: what is taken, who may hold a disk, and that files stay (eci.md 2.1)."""
 
 import json
-import shutil
 
 import pytest
 
 from fakes.cloud import images
 from fakes.cloud.errors import ApiError
 from tests.fakes.cloud.sdk import Acs
+from tests.fakes.cloud.test_process import needs_sandbox
 from tests.fakes.cloud.world import World, reasons
 
 
@@ -140,10 +140,7 @@ async def ended(acs, script, volume, **mount):
     return (await acs.until(group_id, "Succeeded", "Failed"))["Status"], await acs.log(group_id)
 
 
-needs_views = pytest.mark.skipif(shutil.which("bwrap") is None, reason="mount paths are paths only in a view")
-
-
-@needs_views
+@needs_sandbox
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -159,7 +156,7 @@ async def test_files_outlive_their_group(acs, first, second):
     assert (status, log.split()) == ("Succeeded", ["700", "kept"])
 
 
-@needs_views
+@needs_sandbox
 @pytest.mark.parametrize(
     "volume", [flex("disk", volumeSize="20"), flex("disk", volumeId="d-2"), nfs(Server="t", Path="/a")]
 )
@@ -170,7 +167,7 @@ async def test_other_storage_has_other_files(acs, volume):
     assert await ended(acs, "ls /data", changed) == ("Succeeded", "")
 
 
-@needs_views
+@needs_sandbox
 async def test_a_link_does_not_lead_out_of_its_volume(acs):
     volume = nfs(Server="s", Path="/a")
     assert (await ended(acs, "ln -s / /data/out", volume))[0] == "Succeeded"

@@ -16,7 +16,8 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.skus import NO_SPOT
 from vk_provider.errors import Refusal, UnsupportedPod
-from vk_provider.model.workload import Workload, with_paths
+from vk_provider.model.pod import Json
+from vk_provider.model.workload import Intent, Workload, with_paths
 from vk_provider.translate import annotations as keys
 from vk_provider.translate.annotation_values import SIZE_SPEC, is_on, parts
 
@@ -45,11 +46,26 @@ class Choice:
 
 
 def choices(workload: Workload, settings: EciSettings) -> Sequence[Choice]:
-    """At least one. Raises UnsupportedPod, naming what of the pod no instance can have."""
-    storage_gib = _extra_storage_gib(workload)
-    spots = _spots(workload, settings)
-    found = [one for spot in spots for one in _of_strategy(workload, settings, spot, storage_gib)]
-    return tuple(dict.fromkeys(found))
+    """At least one. Raises UnsupportedPod, naming all of the pod that no instance can have."""
+    found, refusals = examined(workload, settings)
+    if refusals:
+        raise UnsupportedPod(refusals)
+    return found
+
+
+def examined(workload: Workload, settings: EciSettings) -> tuple[Sequence[Choice], Sequence[Refusal]]:
+    """One choice for each candidate of `intent`, and what speaks against them; complete only without any of that."""
+    refusals: list[Refusal] = []
+    found: list[Choice] = []
+    storage_gib = _extra_storage_gib(workload, refusals)
+    for spot, spec in _candidates(workload.annotations, settings):
+        try:
+            found.append(_of_candidate(workload, settings, spot, spec, storage_gib))
+        except UnsupportedPod as error:
+            refusals += error.refusals
+    if _gpus(workload) and not _may_have_gpus(workload.annotations, settings):
+        refusals += [Refusal(path, _GPU_ADVICE) for path in _gpu_fields(workload)]
+    return tuple(found), tuple(dict.fromkeys(refusals))
 
 
 def chosen(workload: Workload, settings: EciSettings) -> Choice:
@@ -58,32 +74,46 @@ def chosen(workload: Workload, settings: EciSettings) -> Choice:
     return found[workload.attempt % len(found)]
 
 
-def _spots(workload: Workload, settings: EciSettings) -> Sequence[str]:
-    strategy = workload.annotations.get(keys.SPOT, "").strip() or settings.spot_strategy or NO_SPOT
-    if strategy == NO_SPOT:
-        return (NO_SPOT,)
-    return (strategy, NO_SPOT) if is_on(workload.annotations.get(keys.SPOT_FALLBACK, "")) else (strategy,)
+def intent(pod: Json, settings: EciSettings) -> Intent:
+    """What a pod wants, by its annotations and our settings; never raises, whatever they hold."""
+    given = {key: str(text) for key, text in (pod["metadata"].get("annotations") or {}).items() if text}
+    return Intent(len(_candidates(given, settings)), keys.on_no_capacity(given))
 
 
-def _of_strategy(workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Iterator[Choice]:
+def _candidates(given: Mapping[str, str], settings: EciSettings) -> Sequence[tuple[str, str]]:
+    """Spot strategy and spec of each way, no way twice; an empty spec where none is named in `eci-use-specs`."""
+    strategy = given.get(keys.SPOT, "").strip() or settings.spot_strategy or NO_SPOT
+    spots = [strategy, NO_SPOT] if is_on(given.get(keys.SPOT_FALLBACK, "")) else [strategy]
+    specs: dict[str, str] = {}
+    for text in parts(given.get(keys.SPECS, "")):
+        specs.setdefault(_same(text), text)
+    return [(spot, spec) for spot in dict.fromkeys(spots) for spec in specs.values() or ("",)]
+
+
+def _same(spec: str) -> str:
+    """One text for all spellings of a spec."""
+    match = SIZE_SPEC.fullmatch(spec)
+    return f"{float(match[1])}-{float(match[2])}" if match else spec
+
+
+def _of_candidate(workload: Workload, settings: EciSettings, spot: str, spec: str, storage_gib: int) -> Choice:
     given = workload.annotations
-    gpus = sum(one.gpus for one in workload.containers) or max(
+    if spec:
+        return _of_spec(spec, workload, settings, spot, storage_gib)
+    if types := given.get(keys.TYPE) or given.get(keys.OLD_TYPE):
+        key = keys.TYPE if given.get(keys.TYPE) else keys.OLD_TYPE
+        return _of_types(parts(types), workload, spot, storage_gib, field=_annotation(key))
+    if _gpus(workload) and settings.gpu_instance_types:
+        return _of_types(settings.gpu_instance_types, workload, spot, storage_gib, field="--eci-gpu-instance-type")
+    cpu, memory_gib = _need(workload)
+    size = sizes.fit(cpu, memory_gib, settings.region, standard_only=spot != NO_SPOT)
+    return Choice(size, spot=spot, storage_gib=storage_gib)
+
+
+def _gpus(workload: Workload) -> int:
+    return sum(one.gpus for one in workload.containers) or max(
         (one.gpus for one in workload.init_containers), default=0
     )
-    if given.get(keys.SPECS):
-        for text in parts(given[keys.SPECS]):
-            yield _of_spec(text, workload, settings, spot, storage_gib)
-    elif types := given.get(keys.TYPE) or given.get(keys.OLD_TYPE):
-        key = keys.TYPE if given.get(keys.TYPE) else keys.OLD_TYPE
-        yield _of_types(parts(types), workload, spot, storage_gib, field=_annotation(key))
-    elif gpus and settings.gpu_instance_types:
-        yield _of_types(settings.gpu_instance_types, workload, spot, storage_gib, field="--eci-gpu-instance-type")
-    else:
-        cpu, memory_gib = _need(workload)
-        size = sizes.fit(cpu, memory_gib, settings.region, standard_only=spot != NO_SPOT)
-        yield Choice(size, spot=spot, storage_gib=storage_gib)
-    if gpus and not _may_have_gpus(given, settings):
-        raise UnsupportedPod([Refusal(path, _GPU_ADVICE) for path in _gpu_fields(workload)])
 
 
 def _need(workload: Workload) -> tuple[float | None, float | None]:
@@ -160,19 +190,17 @@ def _gpu_fields(workload: Workload) -> Iterator[str]:
             yield f"{path}.resources.limits[nvidia.com/gpu]"
 
 
-def _extra_storage_gib(workload: Workload) -> int:
+def _extra_storage_gib(workload: Workload, refusals: list[Refusal]) -> int:
     """What has to be bought: the annotation's amount, or what the pod requests beyond the free part if that is more."""
     asked = keys.storage_gib(workload.annotations)
     needed = max(0, math.ceil((workload.storage_gib or 0) - FREE_STORAGE_GIB))
     if needed > keys.MOST_STORAGE_GIB:
-        raise UnsupportedPod(
-            [
-                Refusal(
-                    "spec.containers[*].resources.requests[ephemeral-storage]",
-                    f"the pod requests {workload.storage_gib:g} GiB; an instance has at most "
-                    f"{FREE_STORAGE_GIB + keys.MOST_STORAGE_GIB} GiB: request less",
-                )
-            ]
+        refusals.append(
+            Refusal(
+                "spec.containers[*].resources.requests[ephemeral-storage]",
+                f"the pod requests {workload.storage_gib:g} GiB; an instance has at most "
+                f"{FREE_STORAGE_GIB + keys.MOST_STORAGE_GIB} GiB: request less",
+            )
         )
     return max(asked, needed)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vk_provider.config import flag_of, named
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -101,12 +102,12 @@ _BY_ACTION: Mapping[tuple[str, str], ErrorClass] = {
 _HINTS: Sequence[tuple[str, str]] = (
     (
         "InvalidAccessKeyId.NotFound",
-        "the access key id is unknown to the cloud: check --access-key-id / ECI_ACCESS_KEY, and --eci-endpoint",
+        f"the access key id is unknown to the cloud: check {named('eci_access_key')}, and {flag_of('eci_endpoint')}",
     ),
-    ("InvalidAccessKeyId", "the access key is not active: enable it or set another with --access-key-id"),
+    ("InvalidAccessKeyId", f"the access key is not active: enable it or set another with {flag_of('eci_access_key')}"),
     (
         "SignatureDoesNotMatch",
-        "the access key's secret is wrong: check ECI_SECRET_KEY; it must belong to the id in ECI_ACCESS_KEY",
+        f"the access key's secret is wrong: check {named('eci_secret_key')}; it must belong to the access key id",
     ),
     ("IncompleteSignature", "the cloud could not read our signature: check --eci-endpoint"),
     ("InvalidTimeStamp", "this machine's clock is off by more than 15 minutes: set it right (NTP)"),

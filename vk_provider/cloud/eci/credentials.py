@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from vk_provider.config import named
 from vk_provider.errors import CloudDenied
 
 
@@ -84,7 +85,7 @@ class ChainCredentials:
 
 def _none_found(cause: str) -> CloudDenied:
     return CloudDenied(
-        f"no credentials found ({cause}): set --access-key-id / ECI_ACCESS_KEY and ECI_SECRET_KEY, or "
+        f"no credentials found ({cause}): set {named('eci_access_key')} and {named('eci_secret_key')}, or "
         "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or give the pod or the machine a RAM role"
     )
 

@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
-from vk_provider.cloud.base import ExecSession, LogOptions, Price
+from vk_provider.cloud.base import Change, ExecSession, LogOptions, Price
 from vk_provider.cloud.eci import codes, request, response, tags, usage
 from vk_provider.cloud.eci.choices import Choice, choices
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.details import Details
 from vk_provider.cloud.eci.exec import Terminals
+from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.prices import PriceBook
@@ -88,8 +89,10 @@ class EciCloud:
             memory_gib=size.memory_gib,
             sku=choice.sku,
             attempt=workload.attempt,
+            made_of=workload.made_of,
             facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
             proven=False,
+            notices=fitted(workload)[1],
         )
 
     async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
@@ -159,6 +162,27 @@ class EciCloud:
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
         try:
             await self._client.call(request.update_volumes(instance_id, volumes))
+        except CloudRefused as error:
+            if error.code != codes.NO_NEED:
+                raise
+
+    async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
+        page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
+        uid = tags.value_of(workload.owner.uid)
+        ours = (each for each in map(response.item, page.items) if self._instances([each]))
+        found = next((each for each in ours if response.tags_of(each).get(tags.UID) == uid), None)
+        if found is None:
+            raise InstanceGone(f"UpdateContainerGroup: there is no instance {instance_id} of ours")
+        asked = request.update(
+            instance_id,
+            workload,
+            change,
+            settings=self._settings,
+            there=response.words(found),
+            tag_values={**response.tags_of(found), **tags.of_make(workload.made_of)},
+        )
+        try:
+            await self._client.call(asked)
         except CloudRefused as error:
             if error.code != codes.NO_NEED:
                 raise

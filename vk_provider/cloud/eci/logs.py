@@ -310,6 +310,10 @@ class _Printer:
         return self._left is not None and self._left <= 0
 
     def print(self, lines: Sequence[Line]) -> bytes:
+        if lines:
+            self._is_old = (
+                ""  # that line is complete, so what is unfinished from here on is another, even if it reads alike
+            )
         wanted = [line for line in lines if line.at_ns >= self._since_ns]
         if self._left is not None:
             self._ours += [line for line in wanted if line.is_ours]

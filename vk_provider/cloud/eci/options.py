@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from vk_provider.cloud.eci.choices import Choice
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import NO_SPOT
-from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.errors import Refusal
 from vk_provider.model.workload import Workload
+from vk_provider.translate import annotation_values as values
 from vk_provider.translate import annotations as keys
 from vk_provider.translate.annotations import PREFIX, Carried
 
 MAX_TAGS = 20
+_TAGS = f"{PREFIX}eci-custom-tags"
 # Lists to which an annotation adds, after what the request has already.
 _GROWING = ("HostAliase", "Tag")
 _LIST = re.compile(r"DnsConfig\.[A-Za-z]+\.")
@@ -59,8 +61,28 @@ def hardware(workload: Workload, choice: Choice, settings: EciSettings) -> dict[
     return named
 
 
+def refusals(workload: Workload, *, tags: int) -> Iterator[Refusal]:
+    """What annotations say that is right by itself and not beside the rest of the pod. tags: how many are ours."""
+    given = workload.annotations
+    if given.get(keys.RESOLVER):
+        names = values.as_resolver(given[keys.RESOLVER])
+        servers = workload.dns.nameservers if workload.dns is not None else ()
+        if not servers and not any(name.startswith("DnsConfig.NameServer.") for name in names):
+            reason = "the pod has the cloud's resolver, to which nothing can be added; give nameservers too"
+            yield Refusal(f"metadata.annotations[{keys.RESOLVER}]", reason)
+    if text := given.get(keys.DISK, "").strip():
+        name = text.partition(":")[0]
+        if not any(one.name == name and one.empty_dir for one in workload.volumes):
+            reason = f"the pod mounts no emptyDir volume {name!r}; name one that it mounts"
+            yield Refusal(f"metadata.annotations[{keys.DISK}]", reason)
+    count = tags + len(values.parts(given.get(_TAGS, "")))
+    if count > MAX_TAGS:
+        reason = f"{count} tags with our own; ECI takes at most {MAX_TAGS}"
+        yield Refusal(f"metadata.annotations[{_TAGS}]", reason)
+
+
 def with_annotations(parameters: Mapping[str, str], workload: Workload) -> dict[str, str]:
-    """The parameters together with what the pod's annotations say. Raises UnsupportedPod."""
+    """The parameters together with what the pod's annotations say, of a workload without `refusals`."""
     done = dict(parameters)
     for key, text in workload.annotations.items():
         row = keys.TABLE.get(key)
@@ -71,7 +93,6 @@ def with_annotations(parameters: Mapping[str, str], workload: Workload) -> dict[
     _mend_zone(done, workload)
     _mend_resolver(done, workload)
     _put_disk(done, workload)
-    _count_tags(done)
     return done
 
 
@@ -104,9 +125,6 @@ def _mend_resolver(done: dict[str, str], workload: Workload) -> None:
     if not workload.annotations.get(keys.RESOLVER):
         return
     done["DnsPolicy"] = "None"
-    if not any(name.startswith("DnsConfig.NameServer.") for name in done):
-        reason = "the pod has the cloud's resolver, to which nothing can be added; give nameservers too"
-        raise UnsupportedPod([Refusal(f"metadata.annotations[{keys.RESOLVER}]", reason)])
 
 
 def _put_disk(done: dict[str, str], workload: Workload) -> None:
@@ -115,10 +133,7 @@ def _put_disk(done: dict[str, str], workload: Workload) -> None:
     if not text:
         return
     name, file_system, size = text.split(":")
-    number = next((n for n, one in enumerate(workload.volumes, 1) if one.name == name and one.empty_dir), 0)
-    if not number:
-        field = f"metadata.annotations[{keys.DISK}]"
-        raise UnsupportedPod([Refusal(field, f"the pod mounts no emptyDir volume {name!r}; name one that it mounts")])
+    number = next(n for n, one in enumerate(workload.volumes, 1) if one.name == name and one.empty_dir)
     for each in [each for each in done if each.startswith(f"Volume.{number}.EmptyDirVolume.")]:
         del done[each]
     options = {"volumeSize": size.removesuffix("Gi"), "deleteWithInstance": "true"}
@@ -128,10 +143,3 @@ def _put_disk(done: dict[str, str], workload: Workload) -> None:
         f"Volume.{number}.FlexVolume.FsType": file_system,
         f"Volume.{number}.FlexVolume.Options": json.dumps(options, sort_keys=True),
     }
-
-
-def _count_tags(done: Mapping[str, str]) -> None:
-    count = _length("Tag", done)
-    if count > MAX_TAGS:
-        field = f"metadata.annotations[{PREFIX}eci-custom-tags]"
-        raise UnsupportedPod([Refusal(field, f"{count} tags with our own; ECI takes at most {MAX_TAGS}")])

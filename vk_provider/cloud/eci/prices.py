@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from vk_provider.cloud.base import Price
@@ -16,6 +17,7 @@ from vk_provider.cloud.eci import request, response, skus
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudError
+from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +51,16 @@ class PriceBook:
 
     async def run(self) -> None:
         """Ask for what is wanted and due, until cancelled."""
-        while True:
-            self._wanted.clear()  # before looking, so that nothing wanted meanwhile is left lying
-            for sku in [sku for sku, due_s in self._due.items() if due_s <= _now()]:
-                await self._ask(sku)
-            wait_s = min((due_s - _now() for due_s in self._due.values()), default=REFRESH_S)
-            try:
-                async with asyncio.timeout(max(GATHER_S, wait_s)):
-                    await self._wanted.wait()
-            except TimeoutError:
-                continue
+        await retry_loop(self._round, name="prices")
+
+    async def _round(self) -> None:
+        self._wanted.clear()  # before looking, so that nothing wanted meanwhile is left lying
+        for sku in [sku for sku, due_s in self._due.items() if due_s <= _now()]:
+            await self._ask(sku)
+        wait_s = min((due_s - _now() for due_s in self._due.values()), default=REFRESH_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(GATHER_S, wait_s)):
+                await self._wanted.wait()
 
     async def _ask(self, sku: str) -> None:
         known = skus.parse(sku)
@@ -70,7 +72,7 @@ class PriceBook:
             log.warning("price of %s is not known, the list's serves: %s", sku, error)
             self._due[sku] = _now() + AGAIN_S
             return
-        self._due[sku] = _now() + REFRESH_S
+        self._due[sku] = _now() + REFRESH_S  # before it is read: whatever the answer is, the others get their turn
         said = response.price(answer)
         if said is not None:
             self._known[sku] = said

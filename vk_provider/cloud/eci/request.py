@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aliyunsdkcore.request import RpcRequest
@@ -31,14 +31,23 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartContainerGroupRequest
 
-from vk_provider.cloud.base import Draft
+from vk_provider.cloud.base import Change, Draft
 from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
-from vk_provider.cloud.eci.choices import Choice, choices, chosen
+from vk_provider.cloud.eci.choices import Choice, choices, chosen, examined
+from vk_provider.cloud.eci.fitting import (
+    MAX_ENV,
+    MAX_FILE_BYTES,
+    MAX_VOLUMES,
+    fitted,
+    fitted_volumes,
+    variables,
+)
+from vk_provider.cloud.eci.response import Words
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
-from vk_provider.model.pod import SIDECAR_VARIABLE
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
+from vk_provider.translate.environment import VARIABLE_NAME
 
 Json = dict[str, Any]
 
@@ -48,16 +57,12 @@ IDS_PER_CALL = 20
 MIN_SINCE_S, MAX_SINCE_S = 60, 3600
 
 MAX_CONTAINERS = 20
-MAX_VOLUMES = 20
 MAX_FILES = 90
-MAX_FILE_BYTES = 32 * 1024
 MAX_COMMAND_ITEMS = 20
 MAX_EXEC_WORD = 256  # characters
 MAX_EXEC_BYTES = 2048  # of the whole command as JSON; not documented, seen by a public client (eci.md 2.8)
-MAX_ENV = 240
 MAX_CREDENTIALS = 10
 MAX_IMAGE = 255
-_ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 # The provider ends an overdue pod by itself and with the right reason; should it be down, the cloud ends it this much
 # later, so that nobody pays for ever.
@@ -95,13 +100,12 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     The same workload gives the same request, so that a repeated call is answered with the first one's instance.
     Raises UnsupportedPod naming everything in the pod that ECI cannot hold.
     """
-    refusals = list(_refusals(workload))
-    try:
-        choice = chosen(workload, settings)
-    except UnsupportedPod as error:
-        raise UnsupportedPod([*error.refusals, *refusals]) from None
-    if refusals:
-        raise UnsupportedPod(refusals)
+    workload, _ = fitted(workload)
+    if found := refusals(workload, settings):
+        raise UnsupportedPod(found)
+    if not workload.containers and not workload.init_containers:
+        raise UnsupportedPod([Refusal("spec.containers", "there is no container to run")])
+    choice = chosen(workload, settings)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
     _set_identity(request, workload, settings)
@@ -128,6 +132,7 @@ def draft(workload: Workload, settings: EciSettings) -> Draft:
         memory_gib=size.memory_gib,
         price=list_price(choice.sku, settings.region),
         choices=tuple(one.sku for one in choices(workload, settings)),
+        notices=fitted(workload)[1],
     )
 
 
@@ -135,8 +140,16 @@ def _set_identity(request: Any, workload: Workload, settings: EciSettings) -> No
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
     request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
-    of_cluster, of_attempt = tags.of_cluster_name(settings.cluster_name), tags.of_attempt(workload.attempt)
-    _set_tags(request, {**tags.of_owner(owner), **of_cluster, **of_attempt})
+    _set_tags(request, _tags(workload, settings))
+
+
+def _tags(workload: Workload, settings: EciSettings) -> Mapping[str, str]:
+    return {
+        **tags.of_owner(workload.owner),
+        **tags.of_cluster_name(settings.cluster_name),
+        **tags.of_attempt(workload.attempt),
+        **tags.of_make(workload.made_of),
+    }
 
 
 def _set_life(request: Any, workload: Workload) -> None:
@@ -167,7 +180,7 @@ def _container(container: Container) -> Json:
         "ImagePullPolicy": container.image_pull_policy or None,
         "EnvironmentVars": [
             {"Key": key, "Value": None if isinstance(value, FromPodIP) else value}
-            for key, value in _variables(container)
+            for key, value in variables(container)
         ],
         "Ports": [{"Protocol": port.protocol, "Port": port.number} for port in container.ports],
         "VolumeMounts": [
@@ -182,13 +195,6 @@ def _container(container: Container) -> Json:
     }
 
 
-def _variables(container: Container) -> Sequence[tuple[str, str | FromPodIP]]:
-    """A sidecar says so in its environment: it then ends with the others (eci.md 5.2)."""
-    if not container.sidecar:
-        return container.env
-    return (*(each for each in container.env if each[0] != SIDECAR_VARIABLE), (SIDECAR_VARIABLE, "sidecar"))
-
-
 def _console(container: Container) -> Json:
     return {
         "Stdin": container.stdin or None,
@@ -199,7 +205,7 @@ def _console(container: Container) -> Json:
 
 def _add_environment_references(request: Any, kind: str, containers: Sequence[Container]) -> None:
     for number, container in enumerate(containers, 1):
-        for position, (_, value) in enumerate(_variables(container), 1):
+        for position, (_, value) in enumerate(variables(container), 1):
             if isinstance(value, FromPodIP):
                 name = f"{kind}.{number}.EnvironmentVar.{position}.FieldRef.FieldPath"
                 request.add_query_param(name, "status.podIP")
@@ -260,9 +266,15 @@ def _volume(volume: Volume) -> Json:
 # --- what ECI cannot hold ---------------------------------------------------------------------------------------------
 
 
-def _refusals(workload: Workload) -> Iterator[Refusal]:
+def refusals(workload: Workload, settings: EciSettings) -> Sequence[Refusal]:
+    """All that ECI cannot hold of a workload, be it whole or as far as it could be put together."""
+    workload, _ = fitted(workload)
+    _, found = examined(workload, settings)
+    return [*found, *_limits(workload), *options.refusals(workload, tags=len(_tags(workload, settings)))]
+
+
+def _limits(workload: Workload) -> Iterator[Refusal]:
     """Hard limits only: where the docs leave open whether a limit is enforced, the cloud decides (eci.md 9)."""
-    total = len(workload.containers) + len(workload.init_containers)
     for containers, path in (
         (workload.containers, "spec.containers"),
         (workload.init_containers, "spec.initContainers"),
@@ -271,8 +283,6 @@ def _refusals(workload: Workload) -> Iterator[Refusal]:
             yield Refusal(path, f"{len(containers)} containers; an instance holds at most {MAX_CONTAINERS}")
     for place, container in with_paths(workload):
         yield from _container_refusals(container, place)
-    if total == 0:
-        yield Refusal("spec.containers", "there is no container to run")
     if len(workload.volumes) > MAX_VOLUMES:
         yield Refusal("spec.volumes", f"{len(workload.volumes)} volumes; an instance holds at most {MAX_VOLUMES}")
     if len(workload.registry_credentials) > MAX_CREDENTIALS:
@@ -292,15 +302,15 @@ def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
             f"{path}.command",
             f"{len(container.command)} items; ECI takes at most {MAX_COMMAND_ITEMS}: put them into one `sh -c` text",
         )
-    count = len(_variables(container))
+    count = len(variables(container))
     if count > MAX_ENV:
         yield Refusal(f"{path}.env", f"{count} variables; ECI takes at most {MAX_ENV}")
     yield from health.refusals(container, path)
     for key, _ in container.env:
-        if not _ENV_KEY.fullmatch(key):
+        if not VARIABLE_NAME.fullmatch(key):
             yield Refusal(
                 f"{path}.env",
-                f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ and no digit first: rename it",
+                f"variable {key!r}: ECI takes 1 to 128 of A-Z a-z 0-9 _ - . and none of 0-9 - . first: rename it",
             )
     for port in container.ports:
         if port.protocol not in ("TCP", "UDP"):
@@ -335,13 +345,14 @@ def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
     IncrementalUpdate leaves alone what is not given; whether a list that is given stands for the whole one or is
     merged by name is not documented, so all volumes are sent. Raises UnsupportedPod naming what ECI cannot hold.
     """
-    refusals = [
+    volumes = fitted_volumes(volumes)
+    found = [
         refusal
         for index, volume in enumerate(volumes)
         for refusal in _volume_refusals(volume, f"spec.volumes[{index}]")
     ]
-    if refusals:
-        raise UnsupportedPod(refusals)
+    if found:
+        raise UnsupportedPod(found)
     # A create's volumes are spelt the same, and the vendor's class for updates lacks some of their kinds.
     spelling = CreateContainerGroupRequest()
     _set_volumes(spelling, volumes)
@@ -350,6 +361,51 @@ def update_volumes(group_id: str, volumes: Sequence[Volume]) -> EciRequest:
         method="POST",
         query={"ContainerGroupId": group_id, "UpdateType": "IncrementalUpdate"},
         body=_finished(spelling).body,
+    )
+
+
+def update(
+    group_id: str,
+    workload: Workload,
+    change: Change,
+    *,
+    settings: EciSettings,
+    there: Mapping[str, Words],
+    tag_values: Mapping[str, str],
+) -> EciRequest:
+    """UpdateContainerGroup that gives some of a group's containers what the workload says, and leaves the others as
+    they are.
+
+    As with files, whole lists are sent, spelt as a create spells them, for a list may stand for the whole or be merged
+    by name. there: what the containers have now, by name: of those that are not to change it is said again, since the
+    cloud begins anew what differs (eci.md 2.11). tag_values: all of the group's, for an update takes them for the
+    whole. Raises UnsupportedPod.
+    """
+
+    def settled(container: Container) -> Container:
+        words = there.get(container.name)
+        if words is None or container.name in change.containers:
+            return container
+        return replace(container, image=words.image, env=words.env, command=words.command, args=words.args)
+
+    kept = replace(
+        workload,
+        containers=tuple(map(settled, workload.containers)),
+        init_containers=tuple(map(settled, workload.init_containers)),
+    )
+    lists = [
+        *(["Container"] if any(each.name in change.containers for each in workload.containers) else ()),
+        *(["InitContainer"] if any(each.name in change.containers for each in workload.init_containers) else ()),
+        *(["Volume"] if change.files else ()),
+        *(["ImageRegistryCredential"] if change.logins and workload.registry_credentials else ()),
+    ]
+    tagged = CreateContainerGroupRequest()
+    _set_tags(tagged, tag_values)
+    return EciRequest(
+        action="UpdateContainerGroup",
+        method="POST",
+        query={"ContainerGroupId": group_id, "UpdateType": "IncrementalUpdate", **_finished(tagged).query},
+        body={name: text for name, text in create(kept, settings)[0].body.items() if name.partition(".")[0] in lists},
     )
 
 

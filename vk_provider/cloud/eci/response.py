@@ -33,7 +33,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
-from vk_provider.model.workload import File, Flex, Nfs, Volume
+from vk_provider.model.workload import File, Flex, FromPodIP, Nfs, Volume
 from vk_provider.translate.annotations import PREFIX
 
 Json = dict[str, Any]
@@ -50,6 +50,16 @@ _STATUSES: Mapping[str, InstanceStatus] = {
 _DERIVED_CONDITIONS = frozenset(
     {"PodScheduled", "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a container that is there was told: see `model.workload.Container`."""
+
+    image: str
+    command: Sequence[str]
+    args: Sequence[str]
+    env: Sequence[tuple[str, str | FromPodIP]]
 
 
 class Folded(dict[str, Any]):
@@ -125,9 +135,10 @@ def item(unread: Item) -> Json:
 def instance(group: Any) -> Instance:
     """One item of DescribeContainerGroups; `id` is empty when the item is none."""
     item = _fold_map(group)
+    written = tags_of(item)
     return Instance(
         id=_text(item.get("containergroupid")),
-        owner=tags.to_owner(tags_of(item)),
+        owner=tags.to_owner(written),
         status=status(item.get("status")) or InstanceStatus.UNKNOWN,
         ip=_text(item.get("intranetip")),
         zone=_shared(item.get("zoneid")),
@@ -140,8 +151,9 @@ def instance(group: Any) -> Instance:
         conditions=_conditions(item.get("conditions")),
         events=tuple(event(one) for one in _maps(item.get("events"))),
         sku=_sku(item),
-        attempt=tags.attempt_of(tags_of(item)),
+        attempt=tags.attempt_of(written),
         facts=facts(item),
+        made_of=tags.make_of(written),
     )
 
 
@@ -215,6 +227,29 @@ def _volume(name: str, item: Json) -> Volume | None:
     return Volume(
         name, flex=Flex(_text(item["flexvolumedriver"]), _text(item.get("flexvolumefstype")), options=options)
     )
+
+
+def words(group: Any) -> Mapping[str, Words]:
+    """What each container of a group was told, by name. A container's `Commands` is an init container's `Command`."""
+    item = _fold_map(group)
+    return {
+        _text(each.get("name")): Words(
+            image=_text(each.get("image")),
+            command=_texts(each.get("commands") or each.get("command")),
+            args=_texts(each.get("args")),
+            env=tuple((_text(one.get("key")), _env_value(one)) for one in _maps(each.get("environmentvars"))),
+        )
+        for each in (*_maps(item.get("initcontainers")), *_maps(item.get("containers")))
+    }
+
+
+def _env_value(variable: Json) -> str | FromPodIP:
+    reference = _map(_map(variable.get("valuefrom")).get("fieldref"))
+    return FromPodIP() if _text(reference.get("fieldpath")) else _text(variable.get("value"))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else ()
 
 
 def tags_of(group: Any) -> dict[str, str]:

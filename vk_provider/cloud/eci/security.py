@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from vk_provider.cloud.eci.fitting import MAX_ALIASES, MAX_DNS_ITEMS, MAX_NAMES_OF_ALIAS
 from vk_provider.errors import Refusal
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Container, HostAlias, Workload
@@ -18,8 +19,6 @@ SAFE_SYSCTLS = frozenset({"net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged
 # What is set for the machine as a whole, which has but this pod. The exceptions under `net.` are not published (?), so
 # the cloud decides about those.
 _HOST_SYSCTL = re.compile(r"kernel\.(shm(?!_rmid_forced$)|msg)\w+|kernel\.sem|fs\.mqueue\.\w+|net\.[\w.\-/]+")
-MAX_ALIASES, MAX_NAMES_OF_ALIAS = 100, 50
-MAX_DNS_ITEMS = 20
 
 
 def parameters(workload: Workload) -> Iterator[Parameter]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from vk_provider.config import Config, named
 from vk_provider.errors import ConfigError
 
 
@@ -70,12 +71,32 @@ class EciSettings:
 
 MAX_VSWITCHES = 10
 _REQUIRED = (
-    ("region", "set --region / ECI_REGION, for example cn-hangzhou"),
+    ("region", f"set {named('eci_region')}, for example cn-hangzhou"),
     ("cluster", "the uid of the namespace kube-system, by which the cluster's instances are known"),
-    ("node", "set --node-name"),
+    ("node", f"set {named('node_name')}"),
 )
 
 
 def _is_http_url(text: str) -> bool:
     parts = urlsplit(text)
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def eci_settings(config: Config, cluster: str) -> EciSettings:
+    """cluster: its uid."""
+    return EciSettings(
+        region=config.eci_region,
+        endpoint=config.eci_endpoint,
+        cluster=cluster,
+        cluster_name=config.cluster_name,
+        node=config.node_name,
+        vswitch_ids=config.eci_vswitch,
+        security_group_id=config.eci_security_group,
+        zone_id=config.eci_zone,
+        resource_group_id=config.eci_resource_group,
+        ram_role_name=config.eci_ram_role,
+        spot_strategy=config.eci_spot_strategy,
+        gpu_instance_types=config.eci_gpu_instance_type,
+        cpu_architecture=config.eci_cpu_architecture,
+        per_minute=config.eci_calls_per_minute,
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from vk_provider.model.instance import Owner
+from vk_provider.model.instance import UNKNOWN_MAKE, MadeOf, Owner
 
 CLUSTER = "vk-cluster-uid"
 CLUSTER_NAME = "vk-cluster"  # for people: proves nothing, and nothing is looked up by it
@@ -20,6 +20,7 @@ NAMESPACE = "vk-namespace"
 POD = "vk-pod"
 UID = "vk-pod-uid"
 ATTEMPT = "vk-attempt"
+IMAGES, VALUES = "vk-images", "vk-values"  # what it was made of: `translate.digest`
 
 MAX_VALUE = 128
 _FORBIDDEN_STARTS = ("aliyun", "acs:", "_")
@@ -62,6 +63,15 @@ def of_attempt(attempt: int) -> dict[str, str]:
 def attempt_of(tags: Mapping[str, str]) -> int:
     text = tags.get(ATTEMPT, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else 0
+
+
+def of_make(made: MadeOf) -> dict[str, str]:
+    return {key: text for key, text in ((IMAGES, made.images), (VALUES, made.values)) if text}
+
+
+def make_of(tags: Mapping[str, str]) -> MadeOf:
+    images, values = tags.get(IMAGES, ""), tags.get(VALUES, "")
+    return MadeOf(images, values) if images or values else UNKNOWN_MAKE
 
 
 def to_owner(tags: Mapping[str, str]) -> Owner:

@@ -1,0 +1,89 @@
+"""Every loop of the product is a `retry_loop`, or stands here with the reason why it ends by itself.
+
+A loop without end that is written by hand ends with the first thing that nobody foresaw, and with it the process.
+"""
+
+import ast
+from pathlib import Path
+
+import vk_provider
+
+ROOT = Path(vk_provider.__file__).parent
+
+# Those that await and yet are no background work: each belongs to one request or call, and ends with it.
+BOUNDED = {
+    "retry_loop.retry_loop": "the loop itself",
+    "cloud.eci.driver._pages": "the pages of one answer",
+    "cloud.eci.exec.output": "one session's output",
+    "cloud.eci.exec._receive": "one session",
+    "cloud.eci.exec._tend": "one session",
+    "cloud.eci.logs._looks": "one client's log",
+    "cloud.eci.logs.rest": "one client's log",
+    "cloud.limits.acquire": "until one call may go",
+    "control.asking._grpc": "one question, with a deadline",
+    "cloud.eci.logs._follow": "one client's log",
+    "control.instances._rest": "one rest, which fails within its retry_loop",
+    "control.instances.rest": "one rest, which fails within its retry_loop",
+    "control.queue.get": "until there is a key",
+    "control.usage.settle": "with a deadline, for one request",
+    "kube.client._lines": "one watch",
+    "kube.lease._create": "within the lease's retry_loop, until there is a lease",
+    "kube.recorder._next": "until there is an event, within the sender's retry_loop",
+    "kube.recorder.known_names": "the pages of one answer",
+    "kube.reflector._list": "the pages of one answer",
+    "kubelet.command._feed": "one session",
+    "kubelet.command._listen": "one session",
+    "kubelet.command.get": "one session",
+    "kubelet.command.put": "one session",
+    "kubelet.link._next": "one connection",
+    "kubelet.link.close": "one connection, with a deadline",
+    "kubelet.link.guard": "one connection",
+    "kubelet.link.read": "one connection",
+    "kubelet.portforward._carry": "one connection",
+    "kubelet.portforward._pump_up": "one connection",
+    "kubelet.portforward.get": "one connection",
+    "kubelet.portforward._listen": "one session",
+    "kubelet.portforward.wait_for_room": "one connection",
+    "kubelet.serving_certificate._answer": "with a deadline, within the certificate's retry_loop",
+    "kubelet.serving_certificate._until_due": "until a certificate is due, within the certificate's retry_loop",
+    "kubelet.reviews.get": "one question",
+}
+
+
+def loops() -> dict[str, ast.AST]:
+    """Every `while` that awaits something, as room.module.function → where."""
+    found = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for function in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(function, ast.AsyncFunctionDef):
+                continue
+            for node in _own(function):
+                if isinstance(node, ast.While) and any(isinstance(each, ast.Await) for each in ast.walk(node)):
+                    found[f"{module}.{function.name}"] = node
+    return found
+
+
+def _own(function):
+    """What stands in the function itself, and not in another within it."""
+    pending = list(ast.iter_child_nodes(function))
+    while pending:
+        node = pending.pop()
+        yield node
+        if not isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+
+
+def test_a_loop_that_is_no_retry_loop_says_here_why_it_ends():
+    unknown = sorted(loops().keys() - BOUNDED.keys())
+    assert unknown == [], "make it a step of vk_provider.retry_loop"
+
+
+def test_nobody_stands_here_who_has_no_loop():
+    assert sorted(BOUNDED.keys() - loops().keys()) == []
+
+
+def test_a_loop_written_by_hand_is_found():
+    code = "async def poll():\n    while True:\n        await ask()\n"
+    [function] = ast.parse(code).body
+    assert any(isinstance(each, ast.While) for each in _own(function))
