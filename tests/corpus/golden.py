@@ -27,6 +27,7 @@ _OF_THE_CALL = {
     *("Action", "Version", "Format", "RegionId", "Timestamp", "AccessKeyId", "SecurityToken"),
     *("Signature", "SignatureMethod", "SignatureNonce", "SignatureType", "SignatureVersion"),
 }
+_DIGESTS = {"vk-images", "vk-values"}  # tags over all that is shown anyhow
 _REFUSED = Life("is refused", until_s=15.0)
 
 
@@ -77,7 +78,28 @@ def _refusals(pod: Json) -> list[str]:
 
 
 def _shown(parameters: Mapping[str, str]) -> Json:
-    return {name: _readable(name, value) for name, value in parameters.items() if name not in _OF_THE_CALL}
+    shown = _without_digests(parameters)
+    return {name: _readable(name, value) for name, value in shown.items() if name not in _OF_THE_CALL}
+
+
+def _without_digests(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """As a request without those tags, whose numbers close up."""
+    tags = {
+        name.split(".")[1]: value
+        for name, value in parameters.items()
+        if name.startswith("Tag.") and name.endswith(".Key")
+    }
+    kept = [number for number in sorted(tags, key=int) if tags[number] not in _DIGESTS]
+    places = {number: str(place) for place, number in enumerate(kept, 1)}
+    found: dict[str, str] = {}
+    for name, value in parameters.items():
+        _, _, rest = name.partition("Tag.")
+        number, _, part = rest.partition(".")
+        if not name.startswith("Tag."):
+            found[name] = value
+        elif number in places:
+            found[f"Tag.{places[number]}.{part}"] = value
+    return found
 
 
 def _usual(meta: Json) -> Json:

@@ -21,6 +21,7 @@ from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.correlate import Correlator, Lru, Series, count_of
 from vk_provider.kube.rate import TokenBucket
 from vk_provider.retry_loop import retry_loop
+from vk_provider.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._failures = 0
+        self._log = ThrottledLog(log)
         self._open_at = float("-inf")
 
     def __len__(self) -> int:
@@ -295,7 +297,7 @@ class Recorder:
         pause_s = max(_BACKOFF.delay(self._failures, jitter=self._jitter()), error.retry_after_s or 0.0)
         self._failures += 1
         self._open_at = max(self._open_at, _now() + pause_s)
-        log.warning("events wait for_s=%.1f: %s", pause_s, error)
+        self._log.warning((type(error), error.status), "events wait for_s=%.1f: %s", pause_s, error)
         series.tries += 0 if error.unanswered else 1
         if series.tries < _TRIES:
             return True
