@@ -96,6 +96,15 @@ async def _containers(endpoint: str) -> str:
         return str((await answer.json())["containers"])
 
 
+async def start_cluster(stack: AsyncExitStack, settings: Settings, beside: Local) -> Local:
+    """Another cluster, whose provider uses the same cloud and account as that of `beside`. Raises ChildFailed."""
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    kube = await _child(stack, "kube", _kube_arguments(settings), settings.directory)
+    server = str((await kube.ready(settings.directory / "kube.ready", within_s=30))["server"])
+    provider = await start_provider(stack, settings, beside.endpoint)
+    return Local(settings, beside.cloud, kube, provider, beside.endpoint, server, beside.containers)
+
+
 async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: str) -> Child:
     arguments = [
         "vk_provider",

@@ -38,7 +38,7 @@ from vk_provider.control.sources import SourceWatcher
 from vk_provider.control.usage import UsageLoop
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
 from vk_provider.health import Check as HealthCheck
-from vk_provider.health import Health, LoopLag
+from vk_provider.health import Fault, Health, LoopLag
 from vk_provider.health_server import HealthServer
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
@@ -65,6 +65,8 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = f"vk-provider/{__version__}"
 FLUSH_S = 5.0  # how long the last events may hold up an orderly end
+SYSTEM_NAMESPACE = "kube-system"
+REFUSED_S = 20.0  # after which a right that is missing counts as never given
 STILL_S = 300.0  # after which a loop that does something every few seconds will not go on by itself
 WAITING = Backoff(first_s=2.0, most_s=2.0, spread=0.0)
 CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "client-ca-file")
@@ -77,8 +79,17 @@ async def run(config: Config) -> None:
     """
     raise_descriptor_limit()
     async with AsyncExitStack() as stack:
+        health = Health()
+        if config.health_address:
+            door = HealthServer(health, config.health_address)
+            await door.start()
+            stack.push_async_callback(door.stop)
         clients = [await _client(stack, config) for _ in range(3)]  # pods, events, and the heart that must not wait
-        provider = Provider(config, *clients)
+        credentials = _credentials(config)
+        await _prove_credentials(credentials)
+        address = config.node_ip or _own_address(clients[0].server)
+        cluster = await _known_to(health, clients[0])
+        provider = Provider(config, *clients, cluster=cluster, credentials=credentials, address=address, health=health)
         stack.push_async_callback(provider.close)
         await provider.run()
 
@@ -91,19 +102,92 @@ async def _client(stack: AsyncExitStack, config: Config) -> KubeClient:
     return client
 
 
-class Provider:
-    """Everything that runs, put together."""
+async def cluster_uid(client: KubeClient) -> str:
+    """By which the cluster's instances are known: the uid of its namespace kube-system, which no other cluster has.
 
-    def __init__(self, config: Config, client: KubeClient, events_client: KubeClient, lease_client: KubeClient) -> None:
+    Waits for it as long as it takes, for without it nothing in the cloud can be told to be ours. Raises ConfigError
+    where the API server does not let us read it; one that has just started may refuse at first what it allows later.
+    """
+    loop, told, found = asyncio.get_running_loop(), ThrottledLog(log), []
+    began = loop.time()
+
+    async def ask() -> None:
+        try:
+            answer = await client.get(paths.namespace(SYSTEM_NAMESPACE))
+        except KubeError as error:
+            if error.status == 401:
+                raise _unknown_to(client, error) from error
+            if error.status == 403 and loop.time() - began >= REFUSED_S:
+                raise ConfigError(
+                    [f"the ServiceAccount or user may not get the namespace {SYSTEM_NAMESPACE}: {error}; allow it"]
+                ) from error
+            raise
+        meta = answer.get("metadata")
+        uid = meta.get("uid") if isinstance(meta, dict) else None
+        if not isinstance(uid, str) or not uid:
+            raise KubeError(f"the namespace {SYSTEM_NAMESPACE} has no uid")
+        found.append(uid)
+
+    def failed(error: Exception, _: float) -> None:
+        told.warning((type(error), getattr(error, "status", 0)), _NO_API_SERVER, client.server, error)
+
+    await retry_loop(ask, name="cluster", backoff=WAITING, on_failure=failed, until=lambda: bool(found))
+    log.info("cluster uid=%s", found[0])
+    return str(found[0])
+
+
+async def _known_to(health: Health, client: KubeClient) -> str:
+    """The cluster's uid; as long as it is not known, that is why we are not ready."""
+    began = asyncio.get_running_loop().time()
+    known: list[str] = []
+
+    def check() -> Fault | None:
+        waited_s = asyncio.get_running_loop().time() - began
+        return None if known else Fault("ClusterUnknown", "the API server has not named its cluster yet", waited_s)
+
+    health.add("cluster", check)
+    known.append(await cluster_uid(client))
+    return known[0]
+
+
+def _unknown_to(client: KubeClient, error: KubeError) -> ConfigError:
+    return ConfigError([f"the API server at {client.server} does not know us: {error}; check the kubeconfig"])
+
+
+async def _prove_credentials(credentials: CredentialSource) -> None:
+    """Without any credentials nothing can ever work; wrong ones are the cloud's to say, and show on the node."""
+    try:
+        await credentials.get()
+    except CloudDenied as error:
+        raise ConfigError([str(error)]) from error
+
+
+class Provider:
+    """Everything that runs, put together. cluster: its uid. address: the node's."""
+
+    def __init__(
+        self,
+        config: Config,
+        client: KubeClient,
+        events_client: KubeClient,
+        lease_client: KubeClient,
+        *,
+        cluster: str,
+        credentials: CredentialSource,
+        address: str,
+        health: Health,
+    ) -> None:
         self._config = config
+        self._cluster = cluster
         self._client = client
         self._lease_client = lease_client
         self._registry = Registry()
-        self._health, self._lag = Health(), LoopLag()
+        self._health, self._lag = health, LoopLag()
         self._checks: dict[str, Check] = {"ping": _well, "log": _well}  # of the kubelet API's /healthz
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
-        self._credentials = _credentials(config)
+        self._credentials = credentials
+        self._heard: Callable[[bool, float], None] | None = None
         self._cloud = self._eci()
         self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
@@ -117,22 +201,13 @@ class Provider:
         self._costs = CostBook(self._cloud, self._instances, self._registry)
         self._figures = FigureBook(clock=time.monotonic, wall=time.time)
         self._usage = self._usage_loop()
-        self._address = config.node_ip or _own_address(client.server)
+        self._address = address
         self._certificate = self._signed_certificate()
         self._add_check("syncloop", self._reflector.fault)
         self._add_check("event-loop", self._lag.fault)
         self._add_health_metrics()
 
     async def run(self) -> None:
-        async with AsyncExitStack() as stack:
-            if self._config.health_address:
-                door = HealthServer(self._health, self._config.health_address)
-                await door.start()
-                stack.push_async_callback(door.stop)
-            await self._run()
-
-    async def _run(self) -> None:
-        await self._prove_credentials()
         tls = self._tls()
         kubelet = self._kubelet(tls)
         await kubelet.start()
@@ -163,8 +238,9 @@ class Provider:
             jitter=random.random,
         )
         references = ReferenceReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
+        self._heard = poller.heard
         profile = self._profile(self._tell_node(node))
-        live = self._live(references, profile, lambda: controller)
+        live = self._live(references, poller, profile, lambda: controller)
         controller = self._controller(poller, references, live, profile)
         node.watch_health(lambda: poller.health)
         node.watch_own_health(self._health.for_node)
@@ -255,8 +331,13 @@ class Provider:
             calls.add(action=action, code=code)
             seconds.observe(took_s, action=action)
 
-        settings = eci_settings(self._config)
-        return EciCloud(settings, EciClient(settings, self._credentials, observe=observe))
+        settings = eci_settings(self._config, self._cluster)
+
+        def heard(answered: bool, took_s: float) -> None:
+            if self._heard is not None:
+                self._heard(answered, took_s)
+
+        return EciCloud(settings, EciClient(settings, self._credentials, observe=observe, heard=heard))
 
     def _usage_loop(self) -> UsageLoop | None:
         """None: this cloud does not measure."""
@@ -276,7 +357,11 @@ class Provider:
             self._usage.wake()
 
     def _live(
-        self, references: ReferenceReader, profile: ProfileWatch | None, controller: Callable[[], PodController]
+        self,
+        references: ReferenceReader,
+        poller: InstancePoller,
+        profile: ProfileWatch | None,
+        controller: Callable[[], PodController],
     ) -> LiveConfiguration | None:
         """None: it is switched off, or this cloud cannot do it."""
         if not self._config.live_configuration or not isinstance(self._cloud, Updates):
@@ -286,12 +371,13 @@ class Provider:
             cloud=self._cloud,
             references=references,
             sources=SourceWatcher(self._client, changed=self._queue.add, stale=references.forget, jitter=random.random),
-            context=node_context(self._config, self._address),
+            context=node_context(self._config, self._cluster, self._address),
             metrics=self._registry,
             pod_of=self._pods.get,
             instance_of=lambda pod: primary(pod, self._instances.of(pods.uid_of(pod)))[0],
             look=self._queue.add,
             doubt=lambda pod: controller().confirm(pod),
+            gone=poller.denied,
             warn=lambda pod, reason, message: controller().warn(pod, reason, message),
             clock=lambda: datetime.now(UTC),
             jitter=random.random,
@@ -306,7 +392,7 @@ class Provider:
         live: LiveConfiguration | None,
         profile: ProfileWatch | None,
     ) -> PodController:
-        config, settings = self._config, eci_settings(self._config)
+        config, settings = self._config, eci_settings(self._config, self._cluster)
         return PodController(
             client=self._client,
             cloud=self._cloud,
@@ -328,7 +414,7 @@ class Provider:
                 orphan_age_s=config.orphan_age_s,
                 updates=isinstance(self._cloud, Updates),
             ),
-            context=node_context(config, self._address),
+            context=node_context(config, self._cluster, self._address),
             metrics=self._registry,
             jitter=random.random,
             ask=self._asker.ask,
@@ -343,7 +429,7 @@ class Provider:
         config = self._config
         spec = NodeSpec(
             name=config.node_name,
-            identity=f"{config.cluster_name}/{config.node_name}",
+            identity=f"{self._cluster}/{config.node_name}",
             addresses=[self._address],
             kubelet_port=port,
             server_version=server_version,
@@ -455,13 +541,6 @@ class Provider:
         found = await self._client.get(paths.config_map(namespace, name))
         return str((found.get("data") or {}).get(key) or "")
 
-    async def _prove_credentials(self) -> None:
-        """Without any credentials nothing can ever work; wrong ones are the cloud's to say, and show on the node."""
-        try:
-            await self._credentials.get()
-        except CloudDenied as error:
-            raise ConfigError([str(error)]) from error
-
     async def _server_version(self) -> str:
         """The API server's version; waits for it as long as it takes."""
         found: list[str] = []
@@ -472,9 +551,7 @@ class Provider:
                 found.append(str((await self._client.get(paths.VERSION)).get("gitVersion") or ""))
             except KubeError as error:
                 if error.status in (401, 403):
-                    raise ConfigError(
-                        [f"the API server at {self._client.server} does not know us: {error}; check the kubeconfig"]
-                    ) from error
+                    raise _unknown_to(self._client, error) from error
                 raise
 
         def failed(error: Exception, _: float) -> None:
@@ -491,7 +568,8 @@ class Provider:
         return found[-1] if found else None
 
     def _instance_of(self, uid: str) -> Instance | None:
-        mine = self._instances.of(uid)
+        """None but what the cloud has shown to be this pod's."""
+        mine = [each for each in self._instances.of(uid) if each.proven]
         if len(mine) < 2:
             return mine[0] if mine else None
         pod = self._pods.get(uid)

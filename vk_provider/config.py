@@ -274,8 +274,8 @@ class Config:
     cluster_name: str = setting(
         "default",
         _tag,
-        "tags our instances, so that clusters sharing an account never touch each other's; must be unique among them",
-        short="tags our instances; must be unique in the account",
+        "what people call the cluster: shown as a tag of its instances, which are known by the cluster's own uid",
+        short="what people call the cluster; a tag of its instances",
         env=("ECI_CLUSTER_NAME", "ALIYUN_CLUSTERID"),
         metavar="NAME",
     )

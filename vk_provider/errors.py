@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class ProviderError(Exception):
-    """Root of the tree. `retryable` says whether the same call may succeed later without anybody changing anything."""
+    """Root of the tree.
 
-    retryable: bool = False
+    retryable: whether the very same call may be sent again in a moment, since what was wrong passes by itself.
+    again_s: how long whoever has to keep at it all the same waits before looking again, in seconds: after the first
+    failure, and at the most.
+    """
+
+    retryable: ClassVar[bool] = False
+    again_s: ClassVar[tuple[float, float]] = (0.5, 60.0)
 
 
 class ConfigError(ProviderError):
@@ -162,13 +169,13 @@ class Throttled(CloudError):
 
 
 class OutOfCapacity(CloudError):
-    """No stock, quota used up, no address left: tried again slowly, shown on the pod meanwhile.
+    """No stock, quota used up, no address left: looked at again slowly, shown on the pod meanwhile.
 
     next_attempt: another way to carry the pod that is worth trying at once; None = none is. retry_after_s: how long
     asking again makes no sense. is_known: nobody was asked, for the answer was heard a moment ago.
     """
 
-    retryable = True
+    again_s = (2.0, 120.0)
 
     def __init__(
         self,
@@ -189,12 +196,19 @@ class OutOfCapacity(CloudError):
 class CloudDenied(CloudError):
     """Credentials or permissions are wrong: nothing works until somebody mends them. Shown on the node and the pod."""
 
-    retryable = True  # a person may mend it while we run; slowly
+    again_s = (2.0, 120.0)  # a person may mend it while we run
 
 
 class CloudRefused(CloudError):
-    """Our request is wrong for this cloud: the same request is never sent again, the pod ends Failed."""
+    """Our request is wrong for this cloud, or for the state in which an instance is.
+
+    A create is never sent again: the pod ends Failed. What cannot be given up, as a deletion, is tried again, but
+    slowly, and the pod's owner is told.
+    """
+
+    again_s = (10.0, 300.0)
 
 
 class InstanceGone(CloudError):
-    """The instance is not there (any more). For a delete this is success."""
+    """The instance is not there (any more), by an answer about its very id. For a delete this is success; whatever else
+    was to be done with it is not tried again."""

@@ -32,7 +32,7 @@ async def make_client(eci):
     """Builds clients whose back-off is as short as its rules allow; closes them at the end."""
     made = []
 
-    def make(*, credentials=None, observe=None, **settings):
+    def make(*, credentials=None, observe=None, heard=None, **settings):
         made.append(
             EciClient(
                 EciSettings(
@@ -48,6 +48,7 @@ async def make_client(eci):
                 jitter=lambda: 0.0,
                 first_pause_s=0.01,
                 **({} if observe is None else {"observe": observe}),
+                **({} if heard is None else {"heard": heard}),
             )
         )
         return made[-1]

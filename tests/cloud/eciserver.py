@@ -51,6 +51,9 @@ class EciServer:
     def hang_up(self, action: str, times: int = 1, *, after_acting: bool = False) -> None:
         self.faults[action].extend(["hang up after acting" if after_acting else "hang up"] * times)
 
+    def be_silent(self, action: str, times: int = 1, *, trickle: bool = False) -> None:
+        self.faults[action].extend(["trickle" if trickle else "silence"] * times)
+
     def count(self, action: str) -> int:
         return Counter(action for action, _ in self.calls)[action]
 
@@ -76,7 +79,7 @@ class EciServer:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def _serve(self, http: web.Request) -> web.Response:
+    async def _serve(self, http: web.Request) -> web.StreamResponse:
         query = dict(parse_qsl(http.rel_url.raw_query_string, keep_blank_values=True))
         body = dict(parse_qsl((await http.read()).decode(), keep_blank_values=True))
         parameters = {**query, **body}
@@ -87,6 +90,10 @@ class EciServer:
             fault = self.faults[action].popleft() if self.faults[action] else None
             if isinstance(fault, Fault):
                 raise fault
+            if fault == "silence":
+                await asyncio.sleep(3600)
+            if fault == "trickle":
+                return await self._trickle(http)
             if fault == "hang up":
                 return await self._hang_up(http)
             answer = getattr(self, f"_{action}")(parameters)
@@ -98,6 +105,13 @@ class EciServer:
             )
             return web.Response(status=fault_.status, text=body_, headers=fault_.headers)
         return web.json_response({"RequestId": "req-ok", **answer})
+
+    async def _trickle(self, http: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(http)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
 
     async def _hang_up(self, http: web.Request) -> web.Response:
         assert http.transport is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
+import re
 
 import pytest
 import tenacity
@@ -74,6 +76,8 @@ ACTION = "DescribeContainerGroups"
         ("DeleteContainerGroup", "IncorrectStatus", 400, CloudUnavailable),
         ("DeleteContainerGroup", "OperationConflict", 400, CloudUnavailable),
         ("DescribeContainerLog", "InvalidParameter.NotFound", 404, InstanceGone),
+        ("RestartContainerGroup", "IncorrectStatus", 400, CloudRefused),
+        ("RestartContainerGroup", "OperationConflict", 400, CloudUnavailable),
     ],
 )
 def test_error_classes(action, code, status, expected):
@@ -124,6 +128,54 @@ async def test_failures_of_the_cloud_are_tried_again_with_a_new_nonce_and_the_sa
     assert len({one["ClientToken"] for one in tries}) == 1
     assert len(eci.groups) == 1
     assert [code for _, code in observed] == ["InternalError", "Throttling.User", "CloudUnavailable", "OK"]
+
+
+CALLS = {
+    "CreateContainerGroup": CloudRefused,
+    "DeleteContainerGroup": InstanceGone,
+    "UpdateContainerGroup": InstanceGone,
+    "RestartContainerGroup": InstanceGone,
+    "ExecContainerCommand": InstanceGone,
+    "DescribeContainerLog": InstanceGone,
+    "DescribeContainerGroups": CloudRefused,
+    "DescribeContainerGroupStatus": CloudRefused,
+    "DescribeContainerGroupEvents": CloudRefused,
+    "DescribeContainerGroupPrice": CloudRefused,
+    "DescribeMultiContainerGroupMetric": CloudRefused,
+}
+
+
+@pytest.mark.parametrize("action", CALLS)
+@pytest.mark.parametrize("code", ["InvalidParameter.NotFound", "InvalidContainerGroupId.NotFound"])
+def test_of_which_calls_not_found_means_that_the_instance_is_gone(action, code):
+    assert codes.error_class(action, code, 404) is CALLS[action]
+
+
+def test_every_call_that_is_made_stands_in_the_table():
+    source = inspect.getsource(request)
+    made = set(re.findall(r"= (\w+)Request\(\)", source)) | set(re.findall(r'action="(\w+)"', source))
+    assert made == CALLS.keys() == codes.CALLS.keys()
+
+
+@pytest.mark.parametrize("trickle", [False, True], ids=["nothing comes", "an answer that never ends"])
+async def test_a_cloud_that_takes_calls_and_is_silent_is_heard_of_at_the_first_try(eci, make_client, trickle):
+    eci.be_silent(ACTION, trickle=trickle)
+    heard = []
+    client = make_client(
+        heard=lambda answered, took_s: heard.append((answered, took_s >= 0.1)), read_timeout_s=0.1, answer_timeout_s=0.1
+    )
+    await client.call(LIST)
+    assert heard[0] == (False, True)
+    assert [answered for answered, _ in heard] == [False, True]
+
+
+async def test_an_error_is_an_answer(eci, make_client):
+    eci.fail("CreateContainerGroup", 500, "InternalError")
+    eci.hang_up("CreateContainerGroup")
+    heard = []
+    client = make_client(heard=lambda answered, took_s: heard.append(answered))
+    await client.call(request.create(EVERYTHING, client.settings)[0])
+    assert heard == [True, False, True]
 
 
 async def test_tries_are_bounded(eci, make_client):

@@ -10,6 +10,7 @@ import pytest
 from tests.cloud.eciserver import EciServer, Fault
 from tests.cloud.workloads import EVERYTHING, PI, owner
 from vk_provider.cloud.eci import tags
+from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus
 from vk_provider.model.workload import File, Volume
@@ -29,6 +30,7 @@ async def test_create(eci, cloud):
         memory_gib=32,
         sku="16.0-32.0Gi",
         facts={"k8s.aliyun.com/eci-request-id": "req-ok"},
+        proven=False,
     )
 
 
@@ -284,6 +286,37 @@ async def test_find(eci, cloud):
         add(eci, number)
     assert [one.id for one in await cloud.find("uid-2")] == ["eci-0002"]
     assert await cloud.find("uid-3") == ()
+
+
+async def test_what_exists_and_is_anothers_is_told_apart_from_what_is_ours_and_what_is_not_shown(eci, cloud):
+    add(eci, 1)
+    add(eci, 2, node="other-node")
+    eci.add_group("eci-0003", {})
+    whose = replace(owner(uid="uid-4"), cluster="another cluster's uid")
+    eci.add_group("eci-0004", {**tags.of_owner(whose), **tags.of_cluster_name("test-cluster")})
+    asked = ["eci-0001", "eci-0002", "eci-0003", "eci-0004", "eci-0005"]
+    assert await cloud.foreign(asked) == {"eci-0002", "eci-0003", "eci-0004"}
+    assert list(await cloud.describe(asked)) == ["eci-0001"]
+
+
+async def test_no_volumes_are_taken_from_what_is_anothers(eci, cloud):
+    volume = {"Name": "v", "Type": "NFSVolume", "NFSVolumeServer": "nas", "NFSVolumePath": "/"}
+    add(eci, 1, Volumes=[volume])
+    add(eci, 2, node="other-node", Volumes=[volume])
+    assert list(await cloud.volumes_of("eci-0001")) == ["v"]
+    assert await cloud.volumes_of("eci-0002") == {}
+
+
+async def test_one_cluster_name_and_two_uids_make_two_tokens_and_two_owners(eci, make_client):
+    made = []
+    for uid in ("uid-of-a", "uid-of-b"):
+        client = make_client(cluster=uid, cluster_name="default")
+        cloud = EciCloud(client.settings, client)
+        made.append(await cloud.create(replace(PI, owner=replace(PI.owner, cluster=uid))))
+        assert eci.last("CreateContainerGroup")["Tag.6.Value"] == "default"
+        assert [one.id for one in await cloud.list()] == [made[-1].id]
+        assert [one.id for one in await cloud.find(PI.owner.uid)] == [made[-1].id]
+    assert made[0].id != made[1].id
 
 
 async def test_delete_and_delete_again(eci, cloud):

@@ -34,7 +34,7 @@ GROUP = {
     "SucceededTime": "",
     "FailedTime": "2024-01-02T11:09:00+08:00",
     "Tags": [
-        {"Key": "vk-cluster", "Value": "c"},
+        {"Key": "vk-cluster-uid", "Value": "c"},
         {"Key": "vk-node", "Value": "n"},
         {"Key": "vk-namespace", "Value": "default"},
         {"Key": "vk-pod", "Value": "_aliyun-web-0"},

@@ -26,11 +26,12 @@ def test_base_url(endpoint, url):
     ("wrong", "words"),
     [
         ({"region": ""}, "ECI_REGION"),
-        ({"cluster": ""}, "ECI_CLUSTER_NAME"),
+        ({"cluster": ""}, "uid of the namespace kube-system"),
         ({"node": ""}, "--node-name"),
         ({"endpoint": "eci.aliyuncs.com"}, "write it as https://"),
         ({"vswitch_ids": ("v",) * 11}, "at most 10"),
         ({"cluster": "http://x"}, "choose a plain name"),
+        ({"cluster_name": "http://x"}, "choose a plain name"),
     ],
 )
 def test_faults_say_what_to_mend(wrong, words):

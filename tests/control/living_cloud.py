@@ -86,6 +86,7 @@ class LivingCloud(MemoryCloud):
             memory_gib=4.0,
             attempt=workload.attempt,
             made_of=told,
+            proven=False,
         )
 
     async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
@@ -168,8 +169,13 @@ class LivingCloud(MemoryCloud):
         return True
 
     async def changes(self, window_s: int) -> Sequence[InstanceReport]:
+        """Of those that have a place the tags are told too, as a driver does that looks up where they are."""
         reports = await super().changes(window_s)
-        return [replace(each, conditions=self.instances[each.id].conditions) for each in reports]
+        there = self.instances
+        return [
+            replace(each, conditions=there[each.id].conditions, owner=there[each.id].owner if each.ip else None)
+            for each in reports
+        ]
 
     async def restart(self, instance_id: str) -> None:
         """Everything ends, and begins anew after starts_s."""

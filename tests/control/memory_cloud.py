@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from vk_provider.cloud.base import LogOptions
@@ -12,7 +12,8 @@ from vk_provider.model.workload import Workload
 
 
 class MemoryCloud:
-    """`instances`: the truth. `hidden`: ids that lists leave out though they exist. `calls`: what was asked, in order.
+    """`instances`: the truth. `hidden`: ids that lists leave out though they exist. `foreigners`: those of
+    others. `calls`: what was asked, in order.
 
     fail: raised by every call while set; fail_after: raised by the next create after it has acted.
     """
@@ -20,6 +21,7 @@ class MemoryCloud:
     def __init__(self, *instances: Instance) -> None:
         self.instances: dict[str, Instance] = {each.id: each for each in instances}
         self.hidden: set[str] = set()
+        self.foreigners: set[str] = set()
         self.calls: list[str] = []
         self.created: list[Workload] = []
         self.fail: CloudError | None = None
@@ -78,6 +80,10 @@ class MemoryCloud:
     async def is_gone(self, instance_id: str, container: str) -> bool:
         self._enter(f"is_gone {instance_id}")
         return instance_id not in self.instances
+
+    async def foreign(self, instance_ids: Sequence[str]) -> Set[str]:
+        self._enter("foreign")
+        return {each for each in instance_ids if each in self.foreigners}
 
     async def list(self) -> Sequence[Instance]:
         self._enter("list")

@@ -282,6 +282,38 @@ async def test_an_outage_is_shown_and_its_end_too_and_nothing_is_lost(virtual_ti
         await task
 
 
+async def test_a_cloud_that_is_silent_shows_before_any_call_has_failed(virtual_time):
+    """A call is tried for two minutes, and each try is given up after twenty seconds."""
+    world = await World(instance("a")).listed()
+    await world.poller.poll()
+    began = asyncio.get_running_loop().time()
+    silent = asyncio.Event()
+
+    async def call(window_s):
+        await silent.wait()
+        return []
+
+    world.cloud.changes = call
+    polling = asyncio.create_task(world.poller._guarded(world.poller.poll))
+    await asyncio.sleep(20)
+    world.poller.heard(False, 20.0)
+    assert world.poller.health.ok is False
+    assert (world.health, asyncio.get_running_loop().time() - began) == (["CloudAPIUnavailable"], 20)
+    silent.set()
+    world.poller.heard(True, 0.1)
+    await polling
+    assert (world.poller.health.ok, world.health) == (True, ["CloudAPIUnavailable", "CloudAPIAnswers"])
+
+
+async def test_one_lost_call_beside_others_that_are_answered_is_no_silence(virtual_time):
+    world = await World(instance("a")).listed()
+    for _ in range(5):
+        world.poller.heard(False, 5.0)
+        world.poller.heard(True, 0.1)
+        await asyncio.sleep(5)
+    assert world.health == []
+
+
 async def test_wrong_credentials_are_told_apart_from_an_outage():
     world = World()
     world.cloud.fail = CloudDenied("the AccessKey id is unknown", code="InvalidAccessKeyId.NotFound")

@@ -720,6 +720,27 @@ async def test_an_orphan_of_an_earlier_life_is_deleted_once_it_is_a_minute_old()
 
 
 @in_no_time
+@pytest.mark.parametrize("known", [True, False], ids=["its pod was seen", "found at the start"])
+async def test_only_an_instance_whose_pod_nobody_knew_is_called_an_orphan(known, caplog):
+    """A finished pod goes at once when its owner does, and its instance is left for us: that is the usual way."""
+    world = World(job=Life(runs_s=1))
+    caplog.set_level("INFO", "vk_provider")
+    async with world.running():
+        world.kube.add_pod("job")
+        await world.until(lambda: world.phase("job") == "Succeeded")
+        if known:
+            world.kube.delete_pod("job")
+            await world.until(lambda: not world.cloud.instances)
+    if not known:
+        world.kube.delete_pod("job")
+        async with world.running():
+            await world.until(lambda: not world.cloud.instances)
+    levels = {each.levelname for each in caplog.records if "eci-1" in each.message and "delet" in each.message}
+    assert levels == ({"INFO"} if known else {"WARNING"})
+    assert ("orphan" in caplog.text) is not known
+
+
+@in_no_time
 async def test_an_instance_that_names_no_pod_is_left_alone_and_costs_nothing(caplog):
     world = World()
     made = Instance("eci-x", Owner("c", "vk"), InstanceStatus.RUNNING, created_at="2026-01-01T00:00:00Z")

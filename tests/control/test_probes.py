@@ -7,6 +7,7 @@ from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
 from tests.control.world import World
 from vk_provider.control.asking import Answer
+from vk_provider.errors import CloudRefused, InstanceGone
 from vk_provider.model.instance import ContainerState, StateKind
 
 YES, NO, SILENCE = Answer(True), Answer(False, "not now"), Answer(False, "no answer", unreached=True)
@@ -102,6 +103,42 @@ async def test_a_start_that_never_comes_restarts_slower_and_slower():
         await world.until(lambda: events(world, "Pulled"))
         assert set(events(world, "Killing")) == {"Container main failed startup probe, will be restarted"}
     assert world.complaints() == []
+
+
+@in_no_time
+async def test_an_instance_that_is_gone_when_it_should_begin_anew_is_told_and_not_asked_for_again():
+    world = World()
+    world.answers["main"] = NO
+    async with world.running():
+        await running(world, containers("main", startup={**HTTP, "periodSeconds": 1, "failureThreshold": 2}))
+
+        async def gone(instance_id):
+            world.cloud.calls.append(f"restart {instance_id}")
+            world.cloud.vanish(instance_id)
+            raise InstanceGone(f"no {instance_id}")
+
+        world.cloud.restart = gone
+        await world.until(lambda: world.phase("web") == "Failed", within_s=20)
+        assert world.kube.pod("web")["status"]["reason"] == "NotFound"
+        assert world.cloud.calls.count("restart eci-1") == 1
+
+
+@in_no_time
+async def test_a_restart_that_the_cloud_refuses_is_told_and_tried_again_slowly():
+    world = World()
+    world.answers["main"] = NO
+    async with world.running():
+        await running(world, containers("main", startup={**HTTP, "periodSeconds": 1, "failureThreshold": 2}))
+        times = []
+
+        async def refused(instance_id):
+            times.append(world.time_s)
+            raise CloudRefused("IncorrectStatus: not now")
+
+        world.cloud.restart = refused
+        await world.until(lambda: len(times) >= 4)
+        assert [later - sooner >= 10 for sooner, later in pairwise(times)] == [True] * 3
+        assert "IncorrectStatus" in events(world, "FailedSync")[0]
 
 
 @in_no_time

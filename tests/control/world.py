@@ -142,6 +142,7 @@ class Process:
             instance_of=lambda pod: primary(pod, self.instances.of(pods.uid_of(pod)))[0],
             look=self.queue.add,
             doubt=lambda pod: self.controller.confirm(pod),
+            gone=self.poller.denied,
             warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
             clock=world.now,
             jitter=jitter,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.corpus.life import INSTANCE_ID, Story, story
+from tests.corpus.life import CLUSTER, INSTANCE_ID, Story, story
 from tests.corpus.manifests import Case, Life, cases, default_life
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model import pod as pods
@@ -105,17 +105,18 @@ def _without_digests(parameters: Mapping[str, str]) -> Mapping[str, str]:
 def _usual(meta: Json) -> Json:
     """What every request has unless its pod says otherwise."""
     tags = {
-        "vk-cluster": "corpus",
+        "vk-cluster-uid": CLUSTER,
         "vk-node": "vk",
         "vk-namespace": meta["namespace"],
         "vk-pod": meta["name"],
         "vk-pod-uid": UID,
+        "vk-cluster": "corpus",
     }
     searches = (f"{meta['namespace']}.svc.cluster.local", "svc.cluster.local", "cluster.local")
     return {
         **{f"Tag.{number}.Key": key for number, key in enumerate(tags, 1)},
         **{f"Tag.{number}.Value": value for number, value in enumerate(tags.values(), 1)},
-        "ClientToken": "f60f55ba7161940c7873604b514202352c4c0f7de755863916f1edf0c6f757a4",
+        "ClientToken": "f8e0a43c58c50f5727da67a294bc6e39142d3c005f3e5650b90781e9ed423137",
         "ContainerGroupName": f"{meta['namespace']}-{meta['name']}",
         "HostName": meta["name"],
         "VSwitchId": "vsw-a,vsw-b",

@@ -25,13 +25,16 @@ from tests.control.world import BIRTH, World
 from tests.corpus.incloud import InProcessClient, StandIn
 from tests.corpus.manifests import ROWS, Case, Life
 from tests.providerlog import ProviderLog
-from vk_provider import app, config
+from vk_provider import config
+from vk_provider.cloud.eci.driver import EciCloud
+from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.show import surroundings
-from vk_provider.show.manifests import MAKERS
+from vk_provider.show.manifests import MAKERS, UID
+from vk_provider.translate.node import node_context
 
 Json = dict[str, Any]
 
-HOST = "10.0.0.1"
+CLUSTER, HOST = UID, "10.0.0.1"
 SETTINGS = {
     "ECI_REGION": "cn-hangzhou",
     "ECI_VSWITCH": "vsw-a,vsw-b",
@@ -111,9 +114,9 @@ class CorpusWorld(World):
         loop = asyncio.get_running_loop()
         self.stand_in = StandIn(Clock(loop.time, start=BIRTH.timestamp()), Scenario(rules))
         self.kube = CorpusKube(clock=self.now)
-        settings = app.eci_settings(CONFIG)
-        self.cloud = app.EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
-        self.context = app.node_context(CONFIG, HOST)
+        settings = eci_settings(CONFIG, CLUSTER)
+        self.cloud = EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
+        self.context = node_context(CONFIG, CLUSTER, HOST)
 
 
 def story(case: Case, pod: Json, life: Life) -> Story:

@@ -16,7 +16,7 @@ from fakes.cloud.parameters import first_values
 from fakes.cloud.runtime_simulated import SimulatedRuntime
 from fakes.cloud.service import Service
 from fakes.kube import podvalidation
-from tests.corpus.life import CONFIG, HOST
+from tests.corpus.life import CLUSTER, CONFIG, HOST
 from tests.corpus.strategies import OBJECTS, pods
 from vk_provider.cloud.eci import request
 from vk_provider.cloud.eci.settings import eci_settings
@@ -51,8 +51,8 @@ def test_a_pod_is_taken_by_the_cloud_or_refused_at_a_field(pod):
 def outcome(pod: Json) -> tuple[Sequence[Refusal], str, str]:
     """What is refused, or why it waits, or what the cloud says."""
     try:
-        workload = build(pod, FOUND.around(POD, pod).objects, node_context(CONFIG, HOST))
-        asked, _ = request.create(workload, eci_settings(CONFIG))
+        workload = build(pod, FOUND.around(POD, pod).objects, node_context(CONFIG, CLUSTER, HOST))
+        asked, _ = request.create(workload, eci_settings(CONFIG, CLUSTER))
     except UnsupportedPod as error:
         return error.refusals, "", ""
     except PodNotReady as error:

@@ -200,12 +200,11 @@ def test_an_ephemeral_container_that_cannot_be_says_so() -> None:
     assert refusal(status, container="debug") == ('container "debug" in pod "api-0" did not run: use kubectl exec')
 
 
-def test_instance_comes_from_the_store_else_from_the_note_on_the_pod() -> None:
+def test_the_instance_is_never_what_the_pod_itself_says() -> None:
     pod = pod_named(annotations={"k8s.aliyun.com/eci-instance-id": "eci-noted"})
     assert target.instance_id(pod, instance_of_pod(pod), "app") == "eci-api-0"
-    assert target.instance_id(pod, None, "app") == "eci-noted"
     with pytest.raises(RequestRefused, match="has no instance in the cloud") as refused:
-        target.instance_id(pod_named(), None, "app")
+        target.instance_id(pod, None, "app")
     assert refused.value.status == 400
 
 

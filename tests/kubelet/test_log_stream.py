@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -71,13 +72,39 @@ async def test_a_client_of_http_1_0_is_served(running: World) -> None:
         assert await read(api_server) == (200, "one\ntwo\n")
 
 
-async def test_the_noted_instance_is_asked_when_the_store_has_none(world: World) -> None:
-    annotations = {"k8s.aliyun.com/eci-instance-id": "eci-noted"}
-    world.add(pod_named(status=container_status(state={"terminated": {"exitCode": 0}}), annotations=annotations))
+ENDED = container_status(state={"terminated": {"exitCode": 0}})
+
+
+async def test_an_instance_that_is_not_known_is_looked_up_by_its_tags(world: World) -> None:
+    pod = pod_named(status=ENDED)
+    world.add(pod)
+    older = replace(instance_of_pod(pod), id="eci-older", created_at="2026-01-02T03:04:05Z")
+    newer = replace(older, id="eci-newer", created_at="2026-01-02T03:05:05Z")
+    world.cloud.tagged = [older, newer, instance_of_pod(pod_named("another"))]
     world.cloud.ready = [b"done\n"]
     async with world.serving(), world.api_server() as api_server:
         assert await read(api_server) == (200, "done\n")
-    assert world.cloud.streams[0].instance_id == "eci-noted"
+    assert [each.instance_id for each in world.cloud.streams] == ["eci-newer"]
+
+
+async def test_what_others_may_write_on_a_pod_leads_to_no_log(world: World) -> None:
+    """The annotation names another tenant's instance."""
+    another = pod_named("another")
+    world.add(another, instance_of_pod(another))
+    world.cloud.tagged = [instance_of_pod(another)]
+    world.add(pod_named(status=ENDED, annotations={"k8s.aliyun.com/eci-instance-id": "eci-another"}))
+    world.cloud.ready = [b"the other's secret\n"]
+    async with world.serving(), world.api_server() as api_server:
+        status, text = await read(api_server)
+    assert (status, "its instance is gone" in text) == (400, True)
+    assert not world.cloud.streams
+
+
+async def test_the_cloud_is_asked_for_the_instance_of_no_pod_that_never_ran(world: World) -> None:
+    world.cloud.find = None  # type: ignore[assignment,method-assign] -- nobody may call it
+    world.add(pod_named())
+    async with world.serving(), world.api_server() as api_server:
+        assert (await read(api_server))[0] == 400
 
 
 # --- follow ----------------------------------------------------------------------------------------------------------

@@ -215,11 +215,14 @@ async def test_what_is_refused_before_the_101(world: Streaming) -> None:
     done = pod_named("done")
     world.add(done, instance_of_pod(done, TERMINATED))
     world.add(pod_named("nowhere", status={"podIP": "10.0.0.1"}))
+    elsewhere = pod_named("elsewhere", status={"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]})
+    world.add(elsewhere, instance_of_pod(elsewhere))  # that address is the pod's word, and not the cloud's
     async with world.serving():
         for path, answer in (
             ("/portForward/web/nope", (404, "pod does not exist")),
             ("/portForward/web/nowhere", (400, 'pod "nowhere" is not running')),
             ("/portForward/web/done", (400, 'pod "done" has no address yet')),
+            ("/portForward/web/elsewhere", (400, 'pod "elsewhere" has no address yet')),
             ("/portForward/web/api-0/other", (404, "pod does not exist")),
         ):
             with pytest.raises(UpgradeRefused) as caught:

@@ -175,6 +175,7 @@ class SmallCloud:
         self.streams: list[Stream] = []
         self.ready: list[bytes | Exception] = []  # what every stream begins with
         self.ends = True  # after that
+        self.tagged: list[Instance] = []  # what lies under its tags
 
     def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         stream = Stream(instance_id, container, options)
@@ -198,7 +199,7 @@ class SmallCloud:
         return {}
 
     async def find(self, pod_uid: str) -> Sequence[Instance]:
-        return []
+        return [each for each in self.tagged if each.owner.uid == pod_uid]
 
     async def changes(self, window_s: int) -> Sequence[InstanceReport]:
         return []

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ import pytest_asyncio
 import yaml
 
 from fakes.api_client import ApiClient
-from fakes.up import NODE_NAME, Local, Settings, is_ready, start, start_provider
+from fakes.up import NODE_NAME, Local, Settings, is_ready, start, start_cluster, start_provider
 from tests.leaks import note
 
 
@@ -137,6 +138,18 @@ async def make_world(stack: AsyncExitStack, directory: Path, **settings) -> Worl
     await api.wait_for(f"/api/v1/nodes/{NODE_NAME}", is_ready, within_s=60, alive=local.provider)
     await world.namespace()
     return world
+
+
+async def make_neighbour(stack: AsyncExitStack, world: World) -> World:
+    """Another cluster of the same settings in the same account."""
+    directory = world.local.settings.directory / "neighbour"
+    settings = replace(world.local.settings, directory=directory, kubeconfig=directory / "kubeconfig")
+    local = await start_cluster(stack, settings, world.local)
+    api = await stack.enter_async_context(ApiClient.from_kubeconfig(local.kubeconfig))
+    neighbour = World(stack, local, api)
+    await api.wait_for(f"/api/v1/nodes/{NODE_NAME}", is_ready, within_s=60, alive=local.provider)
+    await neighbour.namespace()
+    return neighbour
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -47,7 +47,12 @@ ROWS = [
         },
         ["a=b", '[{"host": "a"}]', '[{"host": "a", "ip": "b"}]'],
     ),
-    ("eci-custom-tags", "env:test,name:al", {"Tag.6.Key": "env", "Tag.7.Value": "al"}, ["env", "aliyun:x", "a:1,a:2"]),
+    (
+        "eci-custom-tags",
+        "env:test,name:al",
+        {"Tag.6.Key": "env", "Tag.7.Value": "al"},
+        ["env", "aliyun:x", "a:1,a:2", "vk-pod-uid:u2"],
+    ),
     ("eci-ram-role-name", "MyRole", {"RamRoleName": "MyRole"}, ["my role"]),
     ("eci-auto-imc", "True", {"AutoMatchImageCache": "true"}, ["on"]),
     ("eci-image-cache", "true", {"AutoMatchImageCache": "true"}, ["on"]),

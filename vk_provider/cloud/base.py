@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -66,7 +66,8 @@ class Cloud(Protocol):
     async def create(self, workload: Workload) -> Instance:
         """Start an instance; twice for one pod uid starts one. Raises UnsupportedPod, CloudRefused, OutOfCapacity…
 
-        An answer with a `created_at` is an instance that an earlier call made, maybe with other files in it.
+        An answer with a `created_at` is an instance that an earlier call made, maybe with other files in it. One that
+        is not `proven` is the pod's by this answer alone.
         """
         ...
 
@@ -91,6 +92,11 @@ class Cloud(Protocol):
 
     async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
         """Those of the given instances that exist and are ours, by id; any number of ids."""
+        ...
+
+    async def foreign(self, instance_ids: Sequence[str]) -> Collection[str]:
+        """Those of the given instances that exist and are not ours, by what the cloud shows of them. Others, as those
+        that are not shown at all, are not among them."""
         ...
 
     async def find(self, pod_uid: str) -> Sequence[Instance]:

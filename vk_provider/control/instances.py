@@ -45,12 +45,20 @@ BY_NAME_S = 0.5  # a question about one that turned out to be there: it will be 
 MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
 MOST_ASKED = 5 * BATCH  # of whose starts no event tells, after one look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
+SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
+SILENT = CloudHealth(ok=False, reason="CloudAPIUnavailable", message="no call to the cloud is answered")
+MOST_FOREIGN = 1000  # remembered
+PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
+_ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 RETRY_RESTED = Backoff(first_s=2.0, most_s=15.0, spread=0.3)
 
 
 class InstanceStore:
-    """Instances by id and by pod uid. `changed` is called with the pod uid after each change."""
+    """Instances by id and by pod uid. `changed` is called with the pod uid after each change.
+
+    An instance is one pod's: that of its tags, as shown last; or, by a create's answer alone, that of the first such.
+    """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
@@ -58,6 +66,7 @@ class InstanceStore:
         self._moving: set[str] = set()
         self._by_id: dict[str, Instance] = {}
         self._by_uid: dict[str, tuple[Instance, ...]] = {}
+        self._unproven: dict[str, float] = {}  # id → loop time since when
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -79,13 +88,33 @@ class InstanceStore:
     def of(self, uid: str) -> Sequence[Instance]:
         return self._by_uid.get(uid, ())
 
+    @property
+    def unproven(self) -> Collection[str]:
+        """Ids of those that no tags have shown yet to be their pods'."""
+        return self._unproven.keys()
+
+    def unproven_for(self, seconds: float) -> Sequence[str]:
+        """Those that have been so for so long, the oldest first."""
+        now = asyncio.get_running_loop().time()
+        return [each for each, since in self._unproven.items() if now - since >= seconds]
+
     def put(self, instance: Instance) -> None:
         known = self._by_id.get(instance.id)
+        if known is not None and known.owner.uid != instance.owner.uid:
+            if not instance.proven:
+                return
+            log.warning("instance=%s is of pod=%s by its tags", instance.id, _pod_of(instance))
+            self.remove(instance.id)
+            known = None
         if known is not None:
             instance = _with_all_known(known, instance)
         if known == instance:
             return
         self._by_id[instance.id] = instance
+        if instance.proven:
+            self._unproven.pop(instance.id, None)
+        else:
+            self._unproven.setdefault(instance.id, asyncio.get_running_loop().time())
         self._note_movement(instance)
         others = self._by_uid.get(instance.owner.uid, ())
         if any(each.id == instance.id for each in others):
@@ -100,6 +129,7 @@ class InstanceStore:
         if instance is None:
             return None
         self._moving.discard(instance_id)
+        self._unproven.pop(instance_id, None)
         siblings = tuple(each for each in self._by_uid[instance.owner.uid] if each.id != instance_id)
         if siblings:
             self._by_uid[instance.owner.uid] = siblings
@@ -126,6 +156,8 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
         for name in ("placed_at", "ended_at", "sku")
         if getattr(known, name) and not getattr(told, name)
     }
+    if known.proven and not newer.proven:
+        kept["proven"] = True
     if newer.owner is not known.owner and newer.owner == known.owner:
         kept["owner"] = known.owner
     if newer.made_of is not known.made_of and newer.made_of in (known.made_of, UNKNOWN_MAKE):
@@ -134,6 +166,15 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
         joined = {**known.facts, **newer.facts}
         kept["facts"] = known.facts if joined == known.facts else joined
     return replace(newer, **kept) if kept else newer
+
+
+def _pod_of(instance: Instance) -> str:
+    return f"{instance.owner.namespace}/{instance.owner.name}"
+
+
+def _says_something(report: InstanceReport) -> bool:
+    """More than that it is on its way."""
+    return bool(report.ip) or report.status not in (None, *_ON_ITS_WAY)
 
 
 def _raise_first(answers: Sequence[object]) -> None:
@@ -186,7 +227,8 @@ class InstancePoller:
         self._store = store
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
-        self._troubles: dict[Step, CloudHealth] = {}  # by question, until that is answered
+        self._troubles: dict[Step | None, CloudHealth] = {}  # by question, until that is answered; None: by any
+        self._unanswered_at: float | None = None  # loop time since when no call of any kind has been answered
         self._health_changed = health_changed
         self.pulse = Pulse()  # of the looks for changes
         self._pace = LookPace(poll_interval_s, sweep_interval_s)
@@ -195,6 +237,7 @@ class InstancePoller:
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
         self._doubted: dict[str, None] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
         self._doubt = asyncio.Event()
+        self._foreign: dict[str, None] = {}  # ids with which creates were answered, and which are not ours
         self._asked: Sequence[str] = ()  # by name, the last time
         # Loop times at which the newest look that succeeded began, for changes and for events.
         self._good_at: float | None = None
@@ -212,6 +255,24 @@ class InstancePoller:
     def denied(self, instance_id: str) -> None:
         """The cloud said by name that it does not have it any more."""
         self._forget(instance_id)
+
+    def heard(self, answered: bool, took_s: float) -> None:
+        """A try of some call was answered, be it by an error, or given up unanswered after so long.
+
+        Calls are tried several times before they fail, which takes minutes with a cloud that takes them and is silent.
+        """
+        now = asyncio.get_running_loop().time()
+        if answered:
+            self._unanswered_at = None
+            if self._troubles.pop(None, None) is not None and self._troubles:
+                self._show(next(iter(self._troubles.values())))
+            return
+        if self._unanswered_at is None:
+            self._unanswered_at = now - took_s
+        if now - self._unanswered_at >= SILENCE_S and not self._troubles:
+            log.warning("cloud trouble reason=%s: %s", SILENT.reason, SILENT.message)
+            self._troubles[None] = SILENT
+            self._show(SILENT)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -345,6 +406,7 @@ class InstancePoller:
         reports = await self._cloud.changes(_window_s(began, self._good_at))
         unknown, self._changes = self._take_in(reports, self._changes)
         await self._refresh(unknown)
+        await self._prove(self._store.unproven_for(PROVE_S)[:MOST_ASKED])
         self._good_at = began
         self._pace.looked(began, took_s=loop.time() - began, told=len(reports))
 
@@ -371,13 +433,19 @@ class InstancePoller:
         await self._ask_for_untold(began)
 
     def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
-        """The ids of those that are not known yet, each once; and what is `before` to the next answer of this call."""
+        """The ids of those that are not known yet, or not for sure, each once; and what is `before` to the next answer
+        of this call."""
         now: TakenIn = {}
         unknown: dict[str, None] = {}
+        owners = {report.id: report.owner.uid for report in reports if report.owner is not None}
         for report in reports:
             known = self._store.get(report.id)
-            if known is None:
-                unknown[report.id] = None
+            if known is not None and not known.proven and owners.get(report.id) == known.owner.uid:
+                self._store.put(replace(known, proven=True))
+                known = self._store.get(report.id)
+            if known is None or not known.proven:
+                if known is None or report.id in owners or _says_something(report):
+                    unknown[report.id] = None
                 continue
             if before.get(id(report), (None, None))[1] is not known:
                 self._store.put(merge(known, report))
@@ -450,6 +518,27 @@ class InstancePoller:
         for instance in found.values():
             self._store.put(instance)
         return found.keys()
+
+    async def _prove(self, instance_ids: Sequence[str]) -> None:
+        """Ask for the tags of those that only a create's answer has named, and let go of those that are others'."""
+        shown = await self._refresh(instance_ids)
+        hidden = [each for each in instance_ids if each not in shown]
+        if hidden:
+            self.disown(await self._cloud.foreign(hidden))
+
+    def disown(self, instance_ids: Collection[str]) -> None:
+        """By their tags they are not ours. What was shown as ours before is not let go so easily."""
+        for instance_id in instance_ids:
+            if instance_id in self._store.unproven:
+                log.error("a create was answered with instance=%s, which is not ours", instance_id)
+                self._foreign[instance_id] = None
+                self._store.remove(instance_id)
+        while len(self._foreign) > MOST_FOREIGN:
+            self._foreign.pop(next(iter(self._foreign)))
+
+    def is_foreign(self, instance_id: str) -> bool:
+        """Whether a create named it, and its tags somebody else."""
+        return instance_id in self._foreign
 
     async def _rest_from_seeing_off(self) -> None:
         """Oftener than anything else is asked: the last states of a container can be seen for seconds only."""

@@ -29,6 +29,7 @@ from vk_provider.control.sources import SourceWatcher
 from vk_provider.errors import (
     CloudRefused,
     Conflict,
+    InstanceGone,
     KubeError,
     KubeUnavailable,
     NotFound,
@@ -65,7 +66,8 @@ class Warn(Protocol):
 class LiveConfiguration:
     """What it knows of a pod is in `Freshness`, kept from the first sight of its live instance to its end.
 
-    look: has the pod of this uid looked at. doubt: asks the API server whether the pod is still there.
+    look: has the pod of this uid looked at. doubt: asks the API server whether the pod is still there. gone: told the
+    id of an instance that the cloud denied.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class LiveConfiguration:
         instance_of: Callable[[Json], Instance | None],
         look: Callable[[str], None],
         doubt: Callable[[Json], Awaitable[None]],
+        gone: Callable[[str], None],
         warn: Warn,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
@@ -96,6 +99,7 @@ class LiveConfiguration:
         self._instance_of = instance_of
         self._look = look
         self._doubt = doubt
+        self._gone = gone
         self._warn = warn
         self._clock = clock
         self._jitter = jitter
@@ -179,6 +183,9 @@ class LiveConfiguration:
         wants = known.wants
         try:
             await self._update(pod, instance, known)
+        except InstanceGone:
+            self._postpone(known)
+            self._gone(instance.id)
         except ProviderError as error:
             await self._failed(pod, known, wants, error)
         except Exception:

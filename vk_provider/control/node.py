@@ -142,8 +142,8 @@ class NodeController:
         """The first look at this Node, or at a new one of our name."""
         if not node.is_ours(found, self._spec) and not self._adopt:
             fault = (
-                f"a Node named {self._spec.name} exists that this provider did not make (or made for another"
-                " cluster name); choose another --node-name, or say --adopt-node if no machine stands behind it"
+                f"a Node named {self._spec.name} exists that this provider did not make (or made in another"
+                " cluster); choose another --node-name, or say --adopt-node if no machine stands behind it"
             )
             raise ConfigError([fault])
         patch = node.metadata_patch(found, self._spec, adopt=self._adopt)

@@ -24,6 +24,8 @@ PRICE = keys.PREFIX + "eci-price"
 def memory(pod: Json, instance: Instance, record: PodRecord) -> dict[str, str]:
     """Which instance is this pod's, what is in it, and which way to carry the pod comes next."""
     notes = attempt_note(pod, record, instance.id)
+    if not instance.proven:
+        return notes  # should we die now, the same create gives it again
     if pods.instance_id_of(pod) != instance.id:
         notes[pods.INSTANCE_ID_ANNOTATION] = instance.id
     content = record.live.has if record.live is not None else None

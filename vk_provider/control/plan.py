@@ -20,6 +20,7 @@ process may die on any line: the next look starts from the same two truths.
 | live, is another by now   | runs                    | update it, or say that this cannot be                       |
 | live                      | others than it notes    | ask about that one first: what is known may be old          |
 | live                      | several                 | keep the one noted on the pod, else the oldest; delete rest |
+| any                       | not shown with its tags | ask about it before it is deleted or restarted              |
 | live                      | several, none is placed | wait for those that may be in the noted one's place         |
 | live, failed our probe    | present                 | restart it; stop it if it is never to be restarted          |
 | live, only sidecars left  | present                 | let the cloud end them, else stop it                        |
@@ -212,6 +213,15 @@ def plan(
 
     intent: of the pod as it is to be created, None = not known yet. Asked for only where `may_create` says so.
     """
+    action = _plan(pod, instances, record, node, now, intent)
+    if isinstance(action, DeleteInstance | Restart | MakeWay | Update) and not action.instance.proven:
+        return Look(action.instance.id)  # that it is this pod's is still to be shown
+    return action
+
+
+def _plan(
+    pod: Json | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now, intent: Intent | None
+) -> Action:
     if pod is None:
         return _orphans(instances, record, node, now)
     if pods.is_mirror(pod):
@@ -221,7 +231,7 @@ def plan(
     if lives and instance is not None and (had := _unheard_of(pod, instances, record)):
         return Look(had)
     needless = spare is not None and (not lives or _superfluous(pod, spare, instance, record))
-    if spare is not None and needless and _deletable(spare, record, now):
+    if spare is not None and needless and spare.proven and _deletable(spare, record, now):
         return DeleteInstance(spare, "a second instance of one pod")
     if pods.is_terminal(pod):
         return _terminal(pod, instance, instances, record, now)
@@ -249,9 +259,10 @@ def primary(
         """Whether another was tried after it: lists that lag show it as it was then."""
         return given_up is not None and not _was_placed(each) and born(each, record) < born(given_up, record)
 
+    # What the cloud has not shown to be this pod's comes after what it has, whatever anybody wrote on the pod.
     placed = [each for each in instances if each.status is not NEVER_PLACED and not is_former(each)]
     dead = [each for each in instances if each.status is NEVER_PLACED]
-    ordered = sorted(placed, key=lambda each: (each.id != noted, each.created_at, each.id))
+    ordered = sorted(placed, key=lambda each: (not each.proven, each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
     ordered += sorted(dead, key=lambda each: born(each, record), reverse=True)
     ordered += [each for each in instances if each.status is not NEVER_PLACED and is_former(each)]
@@ -309,6 +320,8 @@ def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: 
         owner = instance.owner
         if not (owner.uid and owner.namespace and owner.name):
             continue  # no pod can be asked about, so nothing can be proven
+        if not instance.proven:
+            continue  # its tags are yet to be seen
         if not _deletable(instance, record, now):
             continue
         young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)

@@ -72,7 +72,16 @@ from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import FOR_GOOD, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
-from vk_provider.model.instance import UNKNOWN_MAKE, CloudCondition, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.model.instance import (
+    UNKNOWN_MAKE,
+    CloudCondition,
+    ContainerReport,
+    ContainerState,
+    Instance,
+    InstanceStatus,
+    Owner,
+    StateKind,
+)
 from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import digest, events, status
@@ -93,6 +102,7 @@ PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
 CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
 LOOK_AGAIN_S = 10.0
+LOOK_REST_S = 5.0
 UPDATE_RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
 UPDATE_REST_S = 10.0  # after an update, before the next of the same instance
 UPDATE_TOLD_AT = 3  # failures in a row after which the pod's user is told
@@ -240,7 +250,8 @@ class PodController:
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
         record = self._record(uid)
-        delay_s = RETRY.delay(record.failures, jitter=self._jitter())
+        first_s, most_s = ProviderError.again_s if error is None else error.again_s
+        delay_s = Backoff(first_s, most_s, spread=0.5).delay(record.failures, jitter=self._jitter())
         record.failures += 1
         if error is not None:
             delay_s = max(delay_s, getattr(error, "retry_after_s", None) or 0.0)
@@ -390,6 +401,7 @@ class PodController:
             record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
             record.created = True
             instance = await self._cloud.create(workload)
+            self._check_whose(instance, key)
         except UnsupportedPod as error:
             await self._refuse_whole(pod, admitted, record, error, objects)
             return
@@ -415,7 +427,8 @@ class PodController:
         self._take_created(pod, record, action, workload, instance)
         if self._live is not None:
             self._live.created(pod, instance, objects, asked_at)
-        self._instances.put(replace(instance, created_at=instance.created_at or self._stamp(), notices=()))
+        told = instance if instance.proven else _untold(instance, workload)
+        self._instances.put(replace(told, created_at=told.created_at or self._stamp(), notices=()))
         self._queue.add(key.uid)  # one that was known already is no news
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
@@ -436,6 +449,16 @@ class PodController:
             delay_s = PLACE_RETRY.delay(record.replaced, jitter=self._jitter())
             record.retry_at_s = asyncio.get_running_loop().time() + delay_s
             record.replaced += 1
+
+    def _check_whose(self, made: Instance, key: pods.PodKey) -> None:
+        """Raises CloudUnavailable when the cloud named an instance that is known to be another's.
+
+        This pod's own, should there be one, shows by its tags.
+        """
+        known = self._instances.get(made.id)
+        if self._poller.is_foreign(made.id) or (known is not None and known.owner.uid != key.uid):
+            log.error("not created pod=%s: the answer names instance=%s, which is another's", key, made.id)
+            raise CloudUnavailable("the cloud answered with an instance that is not this pod's; it will be asked again")
 
     def _next_candidate(
         self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
@@ -513,7 +536,15 @@ class PodController:
         record.restart_at_s = now_s + RESTART_AGAIN.delay(record.restarts - 1, jitter=0.0)
         if not isinstance(self._cloud, Restarts):
             raise CloudError(f"the cloud restarts nothing, and container {failure.container} should be")
-        await self._cloud.restart(instance.id)
+        try:
+            await self._cloud.restart(instance.id)
+        except InstanceGone:
+            self._poller.denied(instance.id)
+            return
+        except CloudError as error:
+            if not error.retryable:
+                self.warn(pod, "FailedSync", f"error restarting instance {instance.id}: {error}")
+            raise
         log.info("restarting pod=%s instance=%s: %s probe failed", pods.key_of(pod), instance.id, failure.kind)
         message = f"Container {failure.container} failed {failure.kind} probe, will be restarted"
         others = len(instance.containers) - 1
@@ -638,7 +669,10 @@ class PodController:
             return
         await self._cloud.delete(instance.id, force=True)  # P35: nobody waits for its end any more
         self._departing(instance, record)
-        log.warning("deleted orphan instance=%s pod=%s/%s: its pod is gone", instance.id, owner.namespace, owner.name)
+        if record.seen:
+            log.info("deleting instance=%s pod=%s/%s: the pod was removed", instance.id, owner.namespace, owner.name)
+        else:
+            log.warning("deleted orphan instance=%s pod=%s/%s: no such pod", instance.id, owner.namespace, owner.name)
 
     async def _live_pod(self, owner: Owner) -> Json | None:
         """The pod as the API server has it this moment, or a namesake, or None."""
@@ -725,28 +759,41 @@ class PodController:
 
     async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
         """Ask the cloud about the pod by every name we have for its instance."""
-        key = pods.key_of(pod)
+        key, now_s = pods.key_of(pod), asyncio.get_running_loop().time()
+        if (rest_s := record.looked_s + LOOK_REST_S - now_s) > 0:  # the id may be another one again and again
+            self._queue.add_after(key.uid, rest_s)
+            return
+        record.looked_s = now_s
         found = {each.id: each for each in await self._cloud.find(key.uid)}
         if instance_id:
             found.update(await self._cloud.describe([instance_id]))
+        for instance in found.values():
+            self._instances.put(instance)  # as whose its tags say that it is
         ours = [each for each in found.values() if each.owner.uid == key.uid]
-        for instance in ours:
-            self._instances.put(instance)
         if record.ended_s is not None and any(each.id == instance_id and each.status.is_ended for each in ours):
             record.ended_again = True
             self._queue.add(key.uid)
-        missing = instance_id and all(each.id != instance_id for each in ours)
+        missing = instance_id if all(each.id != instance_id for each in ours) else ""
         if ours and not missing:
             self._queue.add_after(key.uid, LOOK_AGAIN_S)  # the answer may be older than what is known, and no news then
             return
-        names = [each["name"] for each in pods.containers_of(pod)]
-        if missing and instance_id not in found and not await self._cloud.is_gone(instance_id, names[0]):
+        if missing and instance_id not in found and not await self._is_denied(pod, instance_id):
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
             self._queue.add_after(key.uid, LOOK_AGAIN_S)
             return
+        if missing in self._instances.unproven:
+            self._poller.denied(missing)
         record.denied = instance_id
         record.absent, record.ended_again = not ours, True
         self._queue.add(key.uid)
+
+    async def _is_denied(self, pod: Json, instance_id: str) -> bool:
+        """Whether the cloud says that there is no such instance of ours. The id may be anybody's word, and is asked
+        about by name only where the cloud shows no one else's instance under it."""
+        if foreign := await self._cloud.foreign([instance_id]):
+            self._poller.disown(foreign)
+            return True
+        return await self._cloud.is_gone(instance_id, pods.containers_of(pod)[0]["name"])
 
     # --- what users see ---
 
@@ -793,6 +840,16 @@ class PodController:
                     self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
             told.append(event)
         record.mirrored = instance.events if len(told) == len(instance.events) else told
+
+
+def _untold(made: Instance, workload: Workload) -> Instance:
+    """One of which the cloud has told nothing yet: its containers wait, and for nothing that was missing before."""
+    waits = ContainerState(StateKind.WAITING)
+    return replace(
+        made,
+        containers=tuple(ContainerReport(each.name, waits) for each in workload.containers),
+        init_containers=tuple(ContainerReport(each.name, waits) for each in workload.init_containers),
+    )
 
 
 def _is_same(held: Json | None, pod: Json) -> bool:

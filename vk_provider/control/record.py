@@ -64,6 +64,7 @@ class PodRecord:
     price: str = ""  # of its instance, for its owner
     created: bool = False  # a create was sent whose outcome we do not know: an instance may exist that no list shows
     made: str = ""  # id of the instance that we made last; empty while another is asked for, which may be there already
+    looked_s: float = -60.0  # loop time at which the cloud was last asked about the pod by names
     denied: str = ""  # id of the noted instance, which the cloud said by name that it does not have
     absent: bool = False  # the cloud said, asked by name, that there is no instance
     last: Instance | None = None  # as last seen before it went, for the exit codes

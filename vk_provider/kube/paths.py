@@ -44,6 +44,10 @@ def node_status(name: str) -> str:
     return core("nodes", name=_given(name), subresource="status")
 
 
+def namespace(name: str) -> str:
+    return core("namespaces", name=_given(name))
+
+
 def services() -> str:
     return core("services")
 

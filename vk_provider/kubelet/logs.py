@@ -136,10 +136,16 @@ class LogServer:
         target.require_container(pod, container)
         instance = self._instance_of(pod["metadata"]["uid"])
         target.require_run(pod, instance, container, previous=options.previous)
+        if instance is None:
+            instance = await self._look_up(pod["metadata"]["uid"])
         instance_id = target.instance_id(pod, instance, container)
         chunks = _closable(self._cloud.logs(instance_id, container, options))
         async with aclosing(chunks):
             return await _send(request, chunks, patience_s=FIRST_WORD_S if options.follow else None)
+
+    async def _look_up(self, uid: str) -> Instance | None:
+        """The pod's newest instance by the cloud's tags, for one that is not known (yet)."""
+        return max(await self._cloud.find(uid), key=lambda each: each.created_at, default=None)
 
 
 async def _closable(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

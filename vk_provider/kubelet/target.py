@@ -1,7 +1,9 @@
 """From what a path names (namespace, pod, container) to what the cloud is asked about. Pure.
 
 The pod's status is what was last told the API server; the instance is what the cloud said since. Either may be ahead of
-the other for a moment, so a run exists if either knows of it.
+the other for a moment, so a run exists if either knows of it. But of whom the cloud is asked, and which address is
+dialled, is told by the instance alone, which the cloud's own answer showed to be this pod's: annotations and status are
+written by others too.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from typing import Any
 
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
-from vk_provider.model.pod import instance_id_of
 
 Json = dict[str, Any]
 FindPod = Callable[[str, str], Json | None]  # (namespace, name)
@@ -82,16 +83,15 @@ def _why_never(pod: Mapping[str, Any], container: str) -> str:
 
 
 def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: str) -> str:
-    """The instance to ask: the one known, else the one once noted on the pod. Raises RequestRefused 400 without any."""
-    found = instance.id if instance is not None else instance_id_of(pod)
-    if not found:
+    """The instance to ask. Raises RequestRefused 400 without any."""
+    if instance is None:
         name = pod["metadata"]["name"]
         raise RequestRefused(
             400,
             f"container {quoted(container)} in pod {quoted(name)} has no instance in the cloud, "
             "so there is no log of it: it was never started, or its instance is gone",
         )
-    return found
+    return instance.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,9 @@ def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
     name = quoted(pod["metadata"]["name"])
     if instance is None or instance.status.is_ended:
         raise RequestRefused(400, f"pod {name} is not running")
-    found = instance.ip or (pod.get("status") or {}).get("podIP", "")
-    if not found:
+    if not instance.ip:
         raise RequestRefused(400, f"pod {name} has no address yet")
-    return str(found)
+    return instance.ip
 
 
 def quoted(name: str) -> str:

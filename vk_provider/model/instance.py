@@ -104,7 +104,10 @@ class CloudCondition:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose instance it is, read from the tags that we put on it. Empty fields: the tag is missing."""
+    """Whose instance it is, read from the tags that we put on it. Empty fields: the tag is missing.
+
+    cluster: the uid of its namespace kube-system; a name may be that of another cluster too.
+    """
 
     cluster: str = ""
     node: str = ""
@@ -126,7 +129,11 @@ UNKNOWN_MAKE = MadeOf()
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size."""
+    """One instance as last seen. cpu in vCPU, memory_gib in GiB: the billed size.
+
+    proven: whether the cloud has shown it with its owner's tags. Until then only the answer of a create speaks for it,
+    and nothing of it is shown, noted on its pod, changed or deleted.
+    """
 
     id: str
     owner: Owner
@@ -145,13 +152,17 @@ class Instance:
     attempt: int = 0  # which of the ways to carry its pod it is; see `Workload.attempt`
     placed_at: str = ""  # since when it is billed; empty = not yet, or not known
     facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
+    proven: bool = True
     made_of: MadeOf = UNKNOWN_MAKE
     notices: Sequence[Notice] = ()  # of the answer to a create only: what of the workload was left out
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
-    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say."""
+    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say.
+
+    owner: by the tags in this very answer.
+    """
 
     id: str
     status: InstanceStatus | None = None
@@ -164,6 +175,7 @@ class InstanceReport:
     placed_at: str | None = None
     ended_at: str | None = None
     facts: Mapping[str, str] | None = None
+    owner: Owner | None = None
 
 
 MAX_EVENTS = 50  # what a cloud keeps of an instance, so no more is worth holding

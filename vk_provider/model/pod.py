@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ LIVE_SWITCH_ANNOTATION = "virtual-kubelet.io/live-configuration"  # "false": lea
 SIDECAR_ORDER_ANNOTATION = "virtual-kubelet.io/sidecar-order"  # "relaxed": sidecars may start after init containers
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,8 +77,12 @@ def is_daemon(pod: Mapping[str, Any]) -> bool:
 
 
 def instance_id_of(pod: Mapping[str, Any]) -> str:
-    """The instance that was once made for this pod, as we noted on it; empty = none was."""
-    return str((pod["metadata"].get("annotations") or {}).get(INSTANCE_ID_ANNOTATION, ""))
+    """The instance that was once made for this pod, as we noted on it; empty = none was, or what stands there is no id.
+
+    A hint where to look and never a proof: whoever may edit the pod may write here.
+    """
+    text = str((pod["metadata"].get("annotations") or {}).get(INSTANCE_ID_ANNOTATION, ""))
+    return text if _ID.fullmatch(text) else ""
 
 
 def live_content_of(pod: Mapping[str, Any]) -> str:

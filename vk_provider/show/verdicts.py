@@ -19,7 +19,7 @@ from vk_provider.errors import PodNotReady, ProviderError, Refusal, UnsupportedP
 from vk_provider.masks import masked
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Notice, Workload
-from vk_provider.show.manifests import UNNAMED, Found, Manifest, Other, contents, pods_in
+from vk_provider.show.manifests import UID, UNNAMED, Found, Manifest, Other, contents, pods_in
 from vk_provider.show.surroundings import Surroundings
 from vk_provider.translate.judging import judged
 from vk_provider.translate.node import node_context
@@ -150,7 +150,7 @@ def _verdict(config: Config, found: Found, around: Surroundings) -> Verdict:
         return replace(refused, around=(), refusals=[_DAEMON])
     if found.pod is None:
         return refused
-    context, settings = node_context(config, config.node_ip or NODE_IP), eci_settings(config)
+    context, settings = node_context(config, UID, config.node_ip or NODE_IP), eci_settings(config, UID)
 
     def all_refusals(pod: Json, known: Sequence[Refusal] = ()) -> Sequence[Refusal]:
         objects = around.around_refused(found, pod)

@@ -369,9 +369,10 @@ def _over(present: Json, wanted: Json) -> Json:
 # --- what the settings say of it ---
 
 
-def node_context(config: Config, address: str) -> NodeContext:
+def node_context(config: Config, cluster: str, address: str) -> NodeContext:
+    """cluster: its uid."""
     return NodeContext(
-        cluster=config.cluster_name,
+        cluster=cluster,
         node_name=config.node_name,
         node_ip=address,
         cluster_dns=config.cluster_dns,

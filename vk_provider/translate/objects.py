@@ -114,7 +114,7 @@ class Objects:
 class NodeContext:
     """What a pod learns of the node it is on.
 
-    cluster: the name that tags instances. cluster_dns: addresses of the cluster's resolver; none = the cloud's is used.
+    cluster: the uid that tags instances. cluster_dns: addresses of the cluster's resolver; none = the cloud's is used.
     service_host, service_port: what KUBERNETES_SERVICE_HOST and _PORT say instead of the Service `kubernetes`, whose
     cluster address an instance may be unable to reach; empty = no override. allocatable: the node's, as quantities.
     role: that instances have in the cloud where the pod names none. expands_pod_ip: the cloud itself replaces `$(NAME)`

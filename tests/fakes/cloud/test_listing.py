@@ -92,6 +92,22 @@ def test_filters():
         found(ContainerGroupIds=json.dumps([str(n) for n in range(21)]))
 
 
+@pytest.mark.parametrize("call", ["groups", "statuses", "events"])
+@pytest.mark.parametrize("since", [{}, {"SinceSecond": "60"}], ids=["all", "changes"])
+@pytest.mark.parametrize("by_id", [False, True])
+def test_every_listing_keeps_to_all_tags_asked_for(call, since, by_id):
+    world = World(FOREVER)
+    groups = {
+        tags: world.create(Tag__1__Key="cluster", Tag__1__Value=tags[0], Tag__2__Key="node", Tag__2__Value=tags[1])
+        for tags in (("a", "n"), ("b", "n"), ("a", "m"))
+    }
+    world.create()
+    wanted = {"Tag.1.Key": "cluster", "Tag.1.Value": "a", "Tag.2.Key": "node", "Tag.2.Value": "n"}
+    ids = {"ContainerGroupIds": json.dumps([each.id for each in groups.values()])} if by_id else {}
+    since = since if call != "groups" else {}
+    assert pages(getattr(world.queries, call), REGION, **wanted, **since, **ids)[::2] == ([groups["a", "n"].id], 1)
+
+
 def test_changes_since():
     world = World(QUICK)
     old = world.create()

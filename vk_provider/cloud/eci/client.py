@@ -28,6 +28,7 @@ from vk_provider.cloud.limits import Limits, RetryBudget, TokenBucket
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable, InstanceGone, Throttled
 
 Observe = Callable[[str, str, float], None]
+Heard = Callable[[bool, float], None]
 
 # Calls per minute; source: eci.md 1.10. The calls it does not name get UNPUBLISHED.
 PER_MINUTE = {
@@ -53,10 +54,15 @@ def _unobserved(action: str, code: str, seconds: float) -> None:
     """For callers without metrics."""
 
 
+def _unheard(answered: bool, seconds: float) -> None:
+    """For callers whom it does not concern whether the cloud answers."""
+
+
 class EciClient:
     """One region of ECI. Every try passes its call's rate limit first; connections are pooled and bounded.
 
     observe: told of each try: action, code (`OK`, the cloud's, or the error class), seconds without queueing.
+    heard: told after each try whether ECI answered it, be it by an error, and how long that took.
     now, new_nonce, jitter: the wall clock, fresh nonces and randomness in [0, 1).
     first_pause_s: before the second try; it doubles with each further one.
     """
@@ -67,6 +73,7 @@ class EciClient:
         credentials: CredentialSource,
         *,
         observe: Observe = _unobserved,
+        heard: Heard = _unheard,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
         jitter: Callable[[], float] = random.random,
@@ -76,6 +83,7 @@ class EciClient:
         self._backoff = Backoff(first_s=first_pause_s, most_s=8.0)
         self._credentials = credentials
         self._observe = observe
+        self._heard = heard
         self._now = now
         self._new_nonce = new_nonce
         self._jitter = jitter
@@ -143,10 +151,10 @@ class EciClient:
         )
 
     def _is_worth_a_retry(self, error: BaseException) -> bool:
-        """Missing stock, quota and rights are retryable too, but slowly: that is the caller's business."""
+        """What takes longer to pass, as missing stock, quota and rights, is the caller's business."""
         if isinstance(error, Throttled) and (error.retry_after_s or 0.0) > _LONGEST_WAIT_S:
             return False
-        return isinstance(error, CloudUnavailable | Throttled) and self._budget.take()
+        return isinstance(error, CloudError) and error.retryable and self._budget.take()
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -191,14 +199,19 @@ class EciClient:
 
     async def _observed(self, request: EciRequest, query: str, body: str, bucket: TokenBucket) -> Mapping[str, Any]:
         clock = asyncio.get_running_loop().time
-        began, code = clock(), "OK"
+        began, code = clock(), "given up"
         try:
-            return await self._send(request, query, body)
+            answer = await self._send(request, query, body)
         except CloudError as error:
             code = error.code or type(error).__name__
+            self._heard(bool(error.code) or not isinstance(error, CloudUnavailable), clock() - began)
             if isinstance(error, Throttled):
                 bucket.slow_down()
             raise
+        else:
+            code = "OK"
+            self._heard(True, clock() - began)
+            return answer
         finally:
             self._observe(request.action, code, clock() - began)
 
@@ -212,7 +225,9 @@ class EciClient:
             async with session.request(
                 request.method, url, data=body.encode() or None, headers=headers, allow_redirects=False
             ) as response:
-                return _judge(request, response.status, response.headers, await response.read())
+                async with asyncio.timeout(self._settings.answer_timeout_s):
+                    content = await response.read()
+                return _judge(request, response.status, response.headers, content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request.action, error) from error
 

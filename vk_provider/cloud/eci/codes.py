@@ -29,10 +29,20 @@ IDEMPOTENT_MISMATCH = "IdempotentParameterMismatch"
 NO_NEED = "NoNeedUpdate"
 NOT_FOUND = "NotFound"  # the end of every code that says so
 
-# Calls about one group by id; only there does "not found" speak of the group.
-ABOUT_ONE_GROUP = frozenset(
-    {"DeleteContainerGroup", "DescribeContainerLog", "ExecContainerCommand", "UpdateContainerGroup"}
-)
+# Of every call that we make, whether it is about one group by id: only there does "not found" speak of the group.
+CALLS: Mapping[str, bool] = {
+    "CreateContainerGroup": False,
+    "DeleteContainerGroup": True,
+    "UpdateContainerGroup": True,
+    "RestartContainerGroup": True,
+    "ExecContainerCommand": True,
+    "DescribeContainerLog": True,
+    "DescribeContainerGroups": False,
+    "DescribeContainerGroupStatus": False,
+    "DescribeContainerGroupEvents": False,
+    "DescribeContainerGroupPrice": False,
+    "DescribeMultiContainerGroupMetric": False,
+}
 
 _EXACT: Mapping[str, ErrorClass] = {
     NONCE_USED: CloudUnavailable,  # the next try brings a new nonce
@@ -85,6 +95,7 @@ _BY_ACTION: Mapping[tuple[str, str], ErrorClass] = {
     ("DeleteContainerGroup", "OperationConflict"): CloudUnavailable,
     ("UpdateContainerGroup", "IncorrectStatus"): CloudUnavailable,  # a change is under way, or it has ended: look again
     ("UpdateContainerGroup", "OperationConflict"): CloudUnavailable,
+    ("RestartContainerGroup", "OperationConflict"): CloudUnavailable,
 }
 
 # What a person can do about it; first match by prefix.
@@ -141,7 +152,7 @@ def is_about_stock(code: str) -> bool:
 
 
 def _is_gone(action: str, code: str) -> bool:
-    if action not in ABOUT_ONE_GROUP:
+    if not CALLS.get(action, False):
         return False
     return code == "InvalidParameter.NotFound" or ("ContainerGroup" in code and code.endswith("NotFound"))
 

@@ -91,6 +91,7 @@ class EciCloud:
             attempt=workload.attempt,
             made_of=workload.made_of,
             facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
+            proven=False,
             notices=fitted(workload)[1],
         )
 
@@ -191,7 +192,8 @@ class EciCloud:
 
     async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
         page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
-        found = map(response.volumes, map(response.item, page.items))
+        shown = [each for each in map(response.item, page.items) if response.group_id(each) == instance_id]
+        found = map(response.volumes, filter(self._is_ours, shown))
         return {name: volume for volumes in found for name, volume in volumes.items()}
 
     async def is_gone(self, instance_id: str, container: str) -> bool:
@@ -221,6 +223,10 @@ class EciCloud:
 
     async def describe(self, instance_ids: Sequence[str]) -> Mapping[str, Instance]:
         return (await self._described(instance_ids))[0]
+
+    async def foreign(self, instance_ids: Sequence[str]) -> Set[str]:
+        found, shown = await self._described(instance_ids)
+        return shown - found.keys()
 
     async def _described(self, instance_ids: Sequence[str]) -> tuple[dict[str, Instance], set[str]]:
         """Those that are ours, in the order asked for, and the ids of all that exist."""
@@ -282,7 +288,7 @@ class EciCloud:
             if report.id:
                 self._details.note(report)
         placed = await self._look_at_placed({report.id for report in reports if report.ip})
-        reports += [InstanceReport(each.id, facts=each.facts, sku=each.sku) for each in placed]
+        reports += [InstanceReport(each.id, owner=each.owner, facts=each.facts, sku=each.sku) for each in placed]
         reports += [_as_report(instance) for instance in await self._look_at_starting()]
         return tuple(report for report in reports if report.id)
 
@@ -407,14 +413,17 @@ class EciCloud:
         """Those that are ours, by id; notes on the way which have init containers at work."""
         found: dict[str, Instance] = {}
         for item in items:
-            written = response.tags_of(item)
-            if any(written.get(key) != value for key, value in self._ours.items()):
+            if not self._is_ours(item):
                 continue
             instance = response.instance(item)
             if instance.id:
                 found[instance.id] = self._details.added_to(instance)
                 self._note_starting(instance)
         return found
+
+    def _is_ours(self, item: dict[str, Any]) -> bool:
+        written = response.tags_of(item)
+        return all(written.get(key) == value for key, value in self._ours.items())
 
     def _noted(self, item: response.Item) -> tuple[str, InstanceStatus | None]:
         report = response.report(response.item(item))
@@ -465,4 +474,5 @@ def _as_report(instance: Instance) -> InstanceReport:
         sku=instance.sku or None,
         ended_at=instance.ended_at or None,
         facts=instance.facts or None,
+        owner=instance.owner,
     )

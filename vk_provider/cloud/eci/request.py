@@ -108,7 +108,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     choice = chosen(workload, settings)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
-    _set_identity(request, workload)
+    _set_identity(request, workload, settings)
     _set_life(request, workload)
     request.set_Containers([{**_container(item), **_console(item), **health.of(item)} for item in workload.containers])
     request.set_InitContainers([_container(item) for item in workload.init_containers])
@@ -136,15 +136,20 @@ def draft(workload: Workload, settings: EciSettings) -> Draft:
     )
 
 
-def _set_identity(request: Any, workload: Workload) -> None:
+def _set_identity(request: Any, workload: Workload, settings: EciSettings) -> None:
     owner = workload.owner
     request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
     request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
-    _set_tags(request, _tags(workload))
+    _set_tags(request, _tags(workload, settings))
 
 
-def _tags(workload: Workload) -> Mapping[str, str]:
-    return {**tags.of_owner(workload.owner), **tags.of_attempt(workload.attempt), **tags.of_make(workload.made_of)}
+def _tags(workload: Workload, settings: EciSettings) -> Mapping[str, str]:
+    return {
+        **tags.of_owner(workload.owner),
+        **tags.of_cluster_name(settings.cluster_name),
+        **tags.of_attempt(workload.attempt),
+        **tags.of_make(workload.made_of),
+    }
 
 
 def _set_life(request: Any, workload: Workload) -> None:
@@ -265,7 +270,7 @@ def refusals(workload: Workload, settings: EciSettings) -> Sequence[Refusal]:
     """All that ECI cannot hold of a workload, be it whole or as far as it could be put together."""
     workload, _ = fitted(workload)
     _, found = examined(workload, settings)
-    return [*found, *_limits(workload), *options.refusals(workload, tags=len(_tags(workload)))]
+    return [*found, *_limits(workload), *options.refusals(workload, tags=len(_tags(workload, settings)))]
 
 
 def _limits(workload: Workload) -> Iterator[Refusal]:

@@ -16,10 +16,12 @@ class EciSettings:
 
     # Region id as `cn-hangzhou`; it decides the address and the sizes on sale.
     region: str
-    # Stands in the tags of every instance, so that two clusters in one account never touch each other's instances.
+    # The cluster's uid, in the tags of every instance: two clusters in one account never touch each other's instances.
     cluster: str
     # The Kubernetes node's name, also in the tags: two nodes of one cluster divide its instances by it.
     node: str
+    # What people call the cluster; a tag shows it, and nothing else depends on it. Empty = no such tag.
+    cluster_name: str = ""
     # http:// or https:// URL; empty = the region's public address. In a VPC: https://eci-vpc.<region>.aliyuncs.com
     endpoint: str = ""
     # At most 10; several spread instances over zones, in this order. Empty = the region's default vSwitch.
@@ -41,6 +43,8 @@ class EciSettings:
     # A call that never acted costs a connect; one that acted is told apart only by its answer, hence the longer read.
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
+    # From an answer's first byte to its last, however it trickles.
+    answer_timeout_s: float = 30.0
     # All tries of one call together, waiting for our own rate limit included.
     call_deadline_s: float = 120.0
     max_attempts: int = 5
@@ -54,7 +58,7 @@ class EciSettings:
             faults.append(f"{len(self.vswitch_ids)} vSwitches are given, ECI takes at most {MAX_VSWITCHES}")
         faults.extend(
             f"{name} holds a URL, which ECI does not allow in a tag: choose a plain name"
-            for name in ("cluster", "node")
+            for name in ("cluster", "cluster_name", "node")
             if "://" in getattr(self, name)
         )
         if faults:
@@ -68,7 +72,7 @@ class EciSettings:
 MAX_VSWITCHES = 10
 _REQUIRED = (
     ("region", f"set {named('eci_region')}, for example cn-hangzhou"),
-    ("cluster", f"set {named('cluster_name')} to a name no other cluster of this account uses"),
+    ("cluster", "the uid of the namespace kube-system, by which the cluster's instances are known"),
     ("node", f"set {named('node_name')}"),
 )
 
@@ -78,11 +82,13 @@ def _is_http_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def eci_settings(config: Config) -> EciSettings:
+def eci_settings(config: Config, cluster: str) -> EciSettings:
+    """cluster: its uid."""
     return EciSettings(
         region=config.eci_region,
         endpoint=config.eci_endpoint,
-        cluster=config.cluster_name,
+        cluster=cluster,
+        cluster_name=config.cluster_name,
         node=config.node_name,
         vswitch_ids=config.eci_vswitch,
         security_group_id=config.eci_security_group,

@@ -1,6 +1,8 @@
 """The tags that say whose an instance is: written at creation, read back from every listing.
 
-Pure. A tag value holds at most 128 characters and must not begin with `aliyun` or `acs:` (eci.md 2.1), while a pod's
+Pure. A cluster is known by the uid of its namespace kube-system, for two clusters may have one name.
+
+A tag value holds at most 128 characters and must not begin with `aliyun` or `acs:` (eci.md 2.1), while a pod's
 name may have 253 and begin as it likes: so values are escaped, and compared as written, never as read.
 """
 
@@ -11,7 +13,8 @@ from collections.abc import Mapping
 
 from vk_provider.model.instance import UNKNOWN_MAKE, MadeOf, Owner
 
-CLUSTER = "vk-cluster"
+CLUSTER = "vk-cluster-uid"
+CLUSTER_NAME = "vk-cluster"  # for people: proves nothing, and nothing is looked up by it
 NODE = "vk-node"
 NAMESPACE = "vk-namespace"
 POD = "vk-pod"
@@ -46,6 +49,10 @@ def of_owner(owner: Owner) -> dict[str, str]:
         POD: value_of(owner.name),
         UID: value_of(owner.uid),
     }
+
+
+def of_cluster_name(name: str) -> dict[str, str]:
+    return {CLUSTER_NAME: value_of(name)} if name else {}
 
 
 def of_attempt(attempt: int) -> dict[str, str]:
