@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fakes.kube import discovery, errors, openapi
+from fakes.kube import discovery, errors, eviction, openapi
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
-from fakes.kube.deletion import Precondition
 from fakes.kube.errors import ApiError
 from fakes.kube.objects import Call, Objects, call_of
 from fakes.kube.proxy import Kubelets
@@ -184,18 +183,12 @@ class Server:
         return answer(_success(), 201)
 
     async def _evict(self, call: Call, request: web.Request) -> web.Response:
+        if call.asked.verb != "create":
+            raise errors.method_not_allowed()
         body = await json_object(request)
-        options = body.get("deleteOptions") or {}
-        wanted = options.get("preconditions") or {}
-        self._parts.api.remove(
-            "pods",
-            call.asked.name,
-            call.namespace,
-            grace_seconds=options.get("gracePeriodSeconds"),
-            precondition=Precondition(wanted.get("uid"), wanted.get("resourceVersion")),
-            dry_run=is_dry(call.query, options),
-        )
-        return answer(_success(), 201)
+        dry = is_dry(call.query, body.get("deleteOptions"))
+        done = eviction.evict(self._parts.api, call.asked.namespace, call.asked.name, body, dry_run=dry)
+        return answer(done, 201)
 
     async def _token(self, call: Call, request: web.Request) -> web.Response:
         if call.asked.verb != "create":

@@ -10,6 +10,7 @@ from typing import Protocol
 from fakes.kube.api import Api
 from fakes.kube.controllers.cronjob import CronJobController
 from fakes.kube.controllers.deployment import DeploymentController
+from fakes.kube.controllers.disruption import DisruptionController
 from fakes.kube.controllers.endpoints_controller import EndpointsController
 from fakes.kube.controllers.ephemeral_volumes import EphemeralVolumes
 from fakes.kube.controllers.hollow import HollowHeartbeat, HollowPods
@@ -43,6 +44,7 @@ async def run_controllers(api: Api, *, node_grace_s: float = GRACE_S) -> None:
         ReplicaSetController(cluster),
         DeploymentController(cluster),
         EndpointsController(cluster),
+        DisruptionController(cluster),
         VolumeBinder(cluster),
         EphemeralVolumes(cluster),
         VolumeProtection(cluster),
