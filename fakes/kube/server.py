@@ -13,7 +13,7 @@ from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
 from fakes.kube.errors import ApiError
-from fakes.kube.objects import Call, Objects, call_of
+from fakes.kube.objects import Call, Objects, call_of, warned
 from fakes.kube.proxy import Kubelets
 from fakes.kube.requests import Asked, parse
 from fakes.kube.reviews import Reviews
@@ -165,7 +165,7 @@ class Server:
         spec = body.setdefault("spec", {})
         spec |= {"username": user.name, "groups": list(user.groups)} | ({"uid": user.uid} if user.uid else {})
         made = self._parts.api.create(call.row.key, body, dry_run=is_dry(call.query))
-        return answer(made, 201)
+        return warned(answer(made, 201), [call.row.unheeded])
 
     async def _bind(self, call: Call, request: web.Request) -> web.Response:
         body = await json_object(request)

@@ -80,4 +80,3 @@ def prune(cluster: Cluster, owner: Json, known: History, used: Collection[str]) 
     limit = owner["spec"].get("revisionHistoryLimit", 10)
     for revision in idle[: max(0, len(idle) - limit)]:
         cluster.delete(REVISIONS, revision)
-

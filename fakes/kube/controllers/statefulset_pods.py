@@ -47,9 +47,7 @@ def new_pod(owner: Json, template: Json, revision: str, ordinal: int) -> Json:
         spec["subdomain"] = owner["spec"]["serviceName"]
     claims = {item["metadata"]["name"]: claim_name(item, name) for item in _templates(owner)}
     if claims:
-        mounted = [
-            {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, claim in claims.items()
-        ]
+        mounted = [{"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, claim in claims.items()]
         spec["volumes"] = mounted + [item for item in spec.get("volumes") or () if item["name"] not in claims]
     return pod
 
