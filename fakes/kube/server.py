@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fakes.kube import discovery, errors, eviction, openapi
+from fakes.kube import discovery, errors, eviction, openapi, websocket
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
@@ -79,7 +79,8 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport else None
-        user = self._parts.authenticator.identify(certificate, request.headers.get("Authorization", ""))
+        shown = request.headers.get("Authorization", "") or websocket.authorization(request)
+        user = self._parts.authenticator.identify(certificate, shown)
         path = request.path.rstrip("/") or "/"
         if user is None or (user is ANONYMOUS and not path.startswith(_PUBLIC)):
             raise errors.unauthorized()
