@@ -155,7 +155,8 @@ class Objects:
         body = call.view.stored(await json_object(request))
         warnings = strictness.check(call.row, body, call.query.get("fieldValidation", ""))
         made = self._api.create(call.row.key_of_store, body, call.asked.namespace or None, dry_run=is_dry(call.query))
-        return _warned(self.shown(call, Snapshot(made), 201), warnings)
+        warnings += [call.row.unheeded] if call.row.unheeded else []
+        return warned(self.shown(call, Snapshot(made), 201), warnings)
 
     async def _update(self, call: Call, request: web.Request) -> web.Response:
         body = call.view.stored(await json_object(request))
@@ -167,7 +168,7 @@ class Objects:
             made = self._api.create(key, body, call.namespace, dry_run=dry)
             return self.shown(call, Snapshot(made), 201)
         made = self._api.update(key, body, subresource=call.asked.subresource, dry_run=dry)
-        return _warned(self.shown(call, Snapshot(made)), warnings)
+        return warned(self.shown(call, Snapshot(made)), warnings)
 
     async def _patch(self, call: Call, request: web.Request) -> web.Response:
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -242,7 +243,7 @@ class Objects:
         return answer(scale.of(made))
 
 
-def _warned(response: web.Response, warnings: Sequence[str]) -> web.Response:
+def warned(response: web.Response, warnings: Sequence[str]) -> web.Response:
     for text in warnings:
         response.headers.add("Warning", f'299 - "{text}"'.replace("\n", " "))
     return response

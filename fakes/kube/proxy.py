@@ -5,6 +5,7 @@ unless it is told the authority.
 """
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from fakes.kube import errors
+from fakes.kube import errors, websocket
 from fakes.kube.api import Api
 from fakes.kube.errors import ApiError, Fault
 from fakes.kube.objects import Call
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 _ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _CONNECT_S = 10.0
 _LONGEST_BODY = 2048
+_LONGEST_PIECE = 2048
 _HOP_BY_HOP = frozenset(
     {"connection", "transfer-encoding", "keep-alive", "upgrade", "host", "content-length", "authorization"}
 )
@@ -97,6 +99,8 @@ class Kubelets:
             ) as upstream:
                 if upstream.status != 200:
                     raise kubelet_error(upstream.status, await _some_text(upstream), f"pods/log {name}")
+                if websocket.is_asked(request):
+                    return await _log_frames(upstream, request)
                 response = web.StreamResponse(headers={"Content-Type": "text/plain"})
                 await response.prepare(request)
                 await response.write(b"")
@@ -157,6 +161,27 @@ class Kubelets:
         except aiohttp.ClientConnectionError as lost:
             message = f"error trying to reach service: {lost}"
             raise ApiError(503, "ServiceUnavailable", message) from lost
+
+
+async def _log_frames(upstream: aiohttp.ClientResponse, request: web.Request) -> web.StreamResponse:
+    """A log as messages: an empty one at once, then each piece as it comes, bytes or base64 as the client chose."""
+    chosen = websocket.first_of(request, ("", "binary.k8s.io", "base64.binary.k8s.io"))
+    socket = await websocket.accepted(request, chosen)
+
+    async def send(piece: bytes) -> None:
+        if chosen == "base64.binary.k8s.io":
+            await socket.send_str(base64.b64encode(piece).decode())
+        else:
+            await socket.send_bytes(piece)
+
+    async def pieces() -> None:
+        await send(b"")
+        async for piece in upstream.content.iter_any():
+            for start in range(0, len(piece), _LONGEST_PIECE):
+                await send(piece[start : start + _LONGEST_PIECE])
+
+    await websocket.while_open(socket, pieces())
+    return socket
 
 
 _UPGRADES = {"exec": "exec", "attach": "attach", "portforward": "portForward"}

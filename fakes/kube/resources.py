@@ -16,6 +16,7 @@ class Resource:
     returns_deleted: whether DELETE answers with the object even when it is gone at once.
     older: further versions under which the same objects are served.
     stored_as: the key of the resource that really holds the objects, when this one is only a view of it.
+    unheeded: what is not done about such an object here, though a real cluster would; clients are warned of it.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Resource:
     returns_deleted: bool = False
     older: tuple[str, ...] = ()
     stored_as: str = ""
+    unheeded: str = ""
 
     @property
     def key(self) -> str:
@@ -133,8 +135,14 @@ def _table() -> dict[str, Resource]:
             short_names=("quota",),
             subresources=("status",),
             returns_deleted=True,
+            unheeded="this stand-in cluster does not enforce ResourceQuotas",
         ),
-        Resource(kind="LimitRange", plural="limitranges", short_names=("limits",)),
+        Resource(
+            kind="LimitRange",
+            plural="limitranges",
+            short_names=("limits",),
+            unheeded="this stand-in cluster does not apply LimitRanges",
+        ),
         Resource(
             kind="PersistentVolumeClaim",
             plural="persistentvolumeclaims",
@@ -244,6 +252,7 @@ def _table() -> dict[str, Resource]:
             namespaced=False,
             categories=("api-extensions",),
             generation=True,
+            unheeded="this stand-in cluster calls no webhooks",
         ),
         Resource(
             kind="ValidatingWebhookConfiguration",
@@ -252,6 +261,7 @@ def _table() -> dict[str, Resource]:
             namespaced=False,
             categories=("api-extensions",),
             generation=True,
+            unheeded="this stand-in cluster calls no webhooks",
         ),
         Resource(
             kind="PodDisruptionBudget",
@@ -317,6 +327,7 @@ def _table() -> dict[str, Resource]:
             namespaced=False,
             subresources=("approval", "status"),
             fields=("spec.signerName",),
+            unheeded="this stand-in cluster signs no certificates",
         ),
     ]
     return {row.key: row for row in rows}

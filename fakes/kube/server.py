@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fakes.kube import discovery, errors, openapi
+from fakes.kube import discovery, errors, eviction, openapi, websocket
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
-from fakes.kube.deletion import Precondition
 from fakes.kube.errors import ApiError
-from fakes.kube.objects import Call, Objects, call_of
+from fakes.kube.objects import Call, Objects, call_of, warned
 from fakes.kube.proxy import Kubelets
 from fakes.kube.requests import Asked, parse
 from fakes.kube.reviews import Reviews
@@ -80,7 +79,8 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport else None
-        user = self._parts.authenticator.identify(certificate, request.headers.get("Authorization", ""))
+        shown = request.headers.get("Authorization", "") or websocket.authorization(request)
+        user = self._parts.authenticator.identify(certificate, shown)
         path = request.path.rstrip("/") or "/"
         if user is None or (user is ANONYMOUS and not path.startswith(_PUBLIC)):
             raise errors.unauthorized()
@@ -166,7 +166,7 @@ class Server:
         spec = body.setdefault("spec", {})
         spec |= {"username": user.name, "groups": list(user.groups)} | ({"uid": user.uid} if user.uid else {})
         made = self._parts.api.create(call.row.key, body, dry_run=is_dry(call.query))
-        return answer(made, 201)
+        return warned(answer(made, 201), [call.row.unheeded])
 
     async def _bind(self, call: Call, request: web.Request) -> web.Response:
         body = await json_object(request)
@@ -184,18 +184,12 @@ class Server:
         return answer(_success(), 201)
 
     async def _evict(self, call: Call, request: web.Request) -> web.Response:
+        if call.asked.verb != "create":
+            raise errors.method_not_allowed()
         body = await json_object(request)
-        options = body.get("deleteOptions") or {}
-        wanted = options.get("preconditions") or {}
-        self._parts.api.remove(
-            "pods",
-            call.asked.name,
-            call.namespace,
-            grace_seconds=options.get("gracePeriodSeconds"),
-            precondition=Precondition(wanted.get("uid"), wanted.get("resourceVersion")),
-            dry_run=is_dry(call.query, options),
-        )
-        return answer(_success(), 201)
+        dry = is_dry(call.query, body.get("deleteOptions"))
+        done = eviction.evict(self._parts.api, call.asked.namespace, call.asked.name, body, dry_run=dry)
+        return answer(done, 201)
 
     async def _token(self, call: Call, request: web.Request) -> web.Response:
         if call.asked.verb != "create":

@@ -1,13 +1,13 @@
-"""Watches over HTTP: one JSON document a line, for as long as the client stays and was promised."""
+"""Watches over HTTP and WebSocket: one JSON document a line, for as long as the client stays and was promised."""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from fakes.kube import errors
+from fakes.kube import errors, websocket
 from fakes.kube.api import Api
 from fakes.kube.content import integer
 from fakes.kube.errors import ApiError, Fault
@@ -46,17 +46,19 @@ class Streams:
             label_selector=query.get("labelSelector", ""),
             field_selector=fields,
         )
-        lines = _Lines(call, self._api)
+        stream = _Stream(place, _Lines(call, self._api), fresh=fresh, initial=initial)
+        every_s = self._bookmark_s if bookmarks else None
+        timeout_s = _timeout_s(call)
+        if websocket.is_asked(request):
+            socket = await websocket.accepted(request, websocket.only_one(request))
+            await websocket.while_open(socket, stream.run(_frames(socket), every_s=every_s, timeout_s=timeout_s))
+            return socket
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
         await response.prepare(request)
         await response.write(b"")
-        if fresh:
-            await _send(response, place.present(), lines)
-        if initial:
-            await response.write(lines.bookmark(place.revision, initial_end=True))
-        await self._follow(response, place, lines, bookmarks=bookmarks, timeout_s=_timeout_s(call))
+        await stream.run(_chunks(response), every_s=every_s, timeout_s=timeout_s)
         return response
 
     def _wants_initial(self, call: Call) -> bool:
@@ -71,29 +73,60 @@ class Streams:
             raise errors.invalid("ListOptions", "meta.k8s.io", "", [Fault.forbidden("resourceVersionMatch", why)])
         return asked and is_true(query, "sendInitialEvents")
 
-    async def _follow(
-        self, response: web.StreamResponse, place: Watch, lines: "_Lines", *, bookmarks: bool, timeout_s: float
-    ) -> None:
+
+Send = Callable[[list[bytes]], Awaitable[None]]
+"""Passes lines on to the client."""
+
+
+def _chunks(response: web.StreamResponse) -> Send:
+    async def send(lines: list[bytes]) -> None:
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            await response.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+
+    return send
+
+
+def _frames(socket: web.WebSocketResponse) -> Send:
+    """Each event is a text message of its own, whatever the subprotocol."""
+
+    async def send(lines: list[bytes]) -> None:
+        for line in lines:
+            await socket.send_str(line.decode())
+
+    return send
+
+
+class _Stream:
+    """One watch from its beginning to its end. fresh: what exists comes first; initial: a bookmark ends that part."""
+
+    def __init__(self, place: Watch, lines: "_Lines", *, fresh: bool, initial: bool) -> None:
+        self._place = place
+        self._lines = lines
+        self._fresh = fresh
+        self._initial = initial
+
+    async def run(self, send: Send, *, every_s: float | None, timeout_s: float) -> None:
+        """every_s: seconds between bookmarks, None for none."""
+        place, lines = self._place, self._lines
+        if self._fresh:
+            await send([lines.event(seen) for seen in place.present()])
+        if self._initial:
+            await send([lines.bookmark(place.revision, initial_end=True)])
         loop = asyncio.get_running_loop()
         ends = loop.time() + timeout_s
         marked = loop.time()
         while (left := ends - loop.time()) > 0:
-            wait = min(left, max(0.0, marked + self._bookmark_s - loop.time())) if bookmarks else left
+            wait = left if every_s is None else min(left, max(0.0, marked + every_s - loop.time()))
             try:
                 batch = await place.batch(wait)
             except Compacted as gone:
                 expired = errors.expired(f"too old resource version: {place.revision} ({gone.oldest})")
-                await response.write(lines.error(expired))
+                await send([lines.error(expired)])
                 return
-            await _send(response, batch, lines)
-            if bookmarks and loop.time() - marked >= self._bookmark_s:
+            await send([lines.event(seen) for seen in batch])
+            if every_s is not None and loop.time() - marked >= every_s:
                 marked = loop.time()
-                await response.write(lines.bookmark(place.revision))
-
-
-async def _send(response: web.StreamResponse, batch: list[Seen], lines: "_Lines") -> None:
-    for start in range(0, len(batch), _LINES_AT_ONCE):
-        await response.write(b"".join(lines.event(seen) for seen in batch[start : start + _LINES_AT_ONCE]))
+                await send([lines.bookmark(place.revision)])
 
 
 def _timeout_s(call: Call) -> float:

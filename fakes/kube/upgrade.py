@@ -9,12 +9,13 @@ import ssl
 
 from aiohttp import web
 
+from fakes.kube import websocket
 from fakes.kube.errors import ApiError
 
 _CONNECT_S = 10.0
 _LONGEST_HEAD = 64 * 1024
 _CHUNK = 64 * 1024
-_DROPPED = frozenset({"host", "authorization"})
+_DROPPED = frozenset({"host", "authorization", "sec-websocket-protocol"})
 
 
 class _Taken(asyncio.Protocol):
@@ -82,6 +83,8 @@ async def pump_upgrade(
 def _head(request: web.Request, host: str, port: int, target: str) -> bytes:
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}:{port}"]
     lines += [f"{key}: {value}" for key, value in request.headers.items() if key.lower() not in _DROPPED]
+    if protocols := websocket.offered(request):
+        lines.append(f"Sec-WebSocket-Protocol: {', '.join(protocols)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

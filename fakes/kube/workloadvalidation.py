@@ -97,7 +97,11 @@ def _cron_job(job: Json) -> list[Fault]:
 
 
 def _replicated(obj: Json) -> list[Fault]:
-    """Deployments, ReplicaSets, StatefulSets, DaemonSets: a selector that matches the template."""
+    """Deployments, ReplicaSets, DaemonSets: a selector that matches the template."""
+    return _selecting(obj) + _template(obj.get("spec") or {}, "spec", ("Always",))
+
+
+def _selecting(obj: Json) -> list[Fault]:
     spec = obj.get("spec") or {}
     faults = _at_least(spec, "spec", 0, "replicas", "minReadySeconds", "revisionHistoryLimit")
     selector = spec.get("selector")
@@ -110,7 +114,32 @@ def _replicated(obj: Json) -> list[Fault]:
         faults.append(
             Fault.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
         )
-    return faults + _template(spec, "spec", ("Always",))
+    return faults
+
+
+def _stateful_set(obj: Json) -> list[Fault]:
+    """The template is checked only when a pod is made of it: its volumes come from the claim templates, too."""
+    spec = obj.get("spec") or {}
+    faults = _selecting(obj) + _at_least(spec.get("ordinals") or {}, "spec.ordinals", 0, "start")
+    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy", "Always")
+    if policy != "Always":
+        faults.append(Fault.unsupported("spec.template.spec.restartPolicy", policy, ("Always",)))
+    order = spec.get("podManagementPolicy")
+    if order not in ("OrderedReady", "Parallel"):
+        faults.append(Fault.invalid("spec.podManagementPolicy", order, "must be 'OrderedReady' or 'Parallel'"))
+    strategy = (spec.get("updateStrategy") or {}).get("type")
+    if strategy not in ("OnDelete", "RollingUpdate"):
+        faults.append(Fault.invalid("spec.updateStrategy", strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+    return faults
+
+
+def _daemon_set(obj: Json) -> list[Fault]:
+    rolling = ((obj.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
+    faults = _replicated(obj)
+    if rolling.get("maxSurge", 0) not in (0, "0", "0%"):
+        why = "this stand-in cluster starts no second pod on a node while it updates a DaemonSet; use maxUnavailable"
+        faults.append(Fault.forbidden("spec.updateStrategy.rollingUpdate.maxSurge", why))
+    return faults
 
 
 def _lease(lease: Json) -> list[Fault]:
@@ -216,8 +245,8 @@ CREATED: dict[str, Callable[[Json], list[Fault]]] = {
     "cronjobs.batch": _cron_job,
     "deployments.apps": _replicated,
     "replicasets.apps": _replicated,
-    "statefulsets.apps": _replicated,
-    "daemonsets.apps": _replicated,
+    "statefulsets.apps": _stateful_set,
+    "daemonsets.apps": _daemon_set,
     "leases.coordination.k8s.io": _lease,
     "configmaps": _config_map,
     "secrets": _secret,
@@ -235,6 +264,8 @@ def immutable(key: str, new: Json, old: Json) -> list[Fault]:
         return _job_immutable(new["spec"], old["spec"])
     if key in ("configmaps", "secrets"):
         return _frozen_data(new, old)
+    if key == "statefulsets.apps":
+        return _fixed_set(new["spec"], old["spec"])
     return [
         Fault.invalid(path, after, "field is immutable")
         for path in _IMMUTABLE.get(key, ())
@@ -246,7 +277,6 @@ _IMMUTABLE = {
     "deployments.apps": ("spec.selector",),
     "replicasets.apps": ("spec.selector",),
     "daemonsets.apps": ("spec.selector",),
-    "statefulsets.apps": ("spec.selector", "spec.serviceName"),
     "services": ("spec.clusterIP",),
     "priorityclasses.scheduling.k8s.io": ("value",),
     "storageclasses.storage.k8s.io": ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
@@ -254,6 +284,26 @@ _IMMUTABLE = {
     "clusterrolebindings.rbac.authorization.k8s.io": ("roleRef",),
     "persistentvolumeclaims": ("spec.accessModes", "spec.storageClassName"),
 }
+
+
+_OF_A_SET = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+
+
+def _fixed_set(new: Json, old: Json) -> list[Fault]:
+    """What may change of a StatefulSet's spec."""
+    if all(new.get(field) == old.get(field) for field in {*new, *old} - {*_OF_A_SET}):
+        return []
+    *first, last = (f"'{field}'" for field in _OF_A_SET)
+    why = f"updates to statefulset spec for fields other than {', '.join(first)} and {last} are forbidden"
+    return [Fault.forbidden("spec", why)]
 
 
 def _at(obj: Json, path: str) -> Any:

@@ -1,8 +1,9 @@
 """A real Kubernetes control plane on this machine: etcd, API server, controller manager, scheduler; no kubelet.
 
 `python -m tests.e2e.controlplane COMMAND …` starts the parts that the contract tests want (as `--bare`: no scheduler,
-no workload controllers), sets VK_E2E_KUBECONFIG and VK_E2E_NODE_IP, and runs the command. Nothing here asks for the
-server's version: what differs between versions is asked of each program's own `--help`.
+no workload controllers; `--controllers` before the command starts those, too, for tests/contract/controllers), sets
+VK_E2E_KUBECONFIG and VK_E2E_NODE_IP, and runs the command. Nothing here asks for the server's version: what differs
+between versions is asked of each program's own `--help`.
 """
 
 import base64
@@ -269,13 +270,16 @@ def main(command: Sequence[str]) -> int:
     """Run the command with VK_E2E_KUBECONFIG naming a bare control plane, or the cluster that it names already."""
     if os.environ.get("VK_E2E_KUBECONFIG"):
         return subprocess.run(command, check=False).returncode
+    controllers = command[:1] == ["--controllers"]
+    command = command[1:] if controllers else command
     programs = build.programs()
     address = network.enter()
     with tempfile.TemporaryDirectory(prefix="vk-e2e-") as folder:
-        plane = ControlPlane(programs, Path(folder), address=address, bare=True)
+        plane = ControlPlane(programs, Path(folder), address=address, bare=not controllers)
         try:
             plane.start()
             env = {**os.environ, "VK_E2E_KUBECONFIG": str(plane.kubeconfig), "VK_E2E_NODE_IP": address}
+            env |= {"VK_E2E_CONTROLLERS": "1"} if controllers else {}
             return subprocess.run(command, env=env, check=False).returncode
         finally:
             plane.stop()

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from fakes.kube.api import Api
 from fakes.kube.controllers.cronjob import CronJobController
+from fakes.kube.controllers.daemonset import DaemonSetController
 from fakes.kube.controllers.deployment import DeploymentController
+from fakes.kube.controllers.disruption import DisruptionController
 from fakes.kube.controllers.endpoints_controller import EndpointsController
 from fakes.kube.controllers.ephemeral_volumes import EphemeralVolumes
 from fakes.kube.controllers.hollow import HollowHeartbeat, HollowPods
@@ -18,6 +20,7 @@ from fakes.kube.controllers.job_cleanup import JobOrphans, JobTtl
 from fakes.kube.controllers.node_lifecycle import GRACE_S, NodeLifecycle, TaintEviction
 from fakes.kube.controllers.pod_gc import PodGc
 from fakes.kube.controllers.replicaset import ReplicaSetController
+from fakes.kube.controllers.statefulset import StatefulSetController
 from fakes.kube.controllers.volume_binder import VolumeBinder
 from fakes.kube.controllers.volume_protection import VolumeProtection
 from fakes.kube.reconcile.cluster import Cluster
@@ -42,7 +45,10 @@ async def run_controllers(api: Api, *, node_grace_s: float = GRACE_S) -> None:
         CronJobController(cluster),
         ReplicaSetController(cluster),
         DeploymentController(cluster),
+        StatefulSetController(cluster),
+        DaemonSetController(cluster),
         EndpointsController(cluster),
+        DisruptionController(cluster),
         VolumeBinder(cluster),
         EphemeralVolumes(cluster),
         VolumeProtection(cluster),

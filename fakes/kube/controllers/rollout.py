@@ -21,12 +21,13 @@ def fenceposts(deployment: Json) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) as pods: surge rounds up, unavailable down, and never are both 0."""
     replicas = replicas_of(deployment)
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
-    surge = _pods(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = _pods(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    surge = scaled(rolling.get("maxSurge", "25%"), replicas, up=True)
+    unavailable = scaled(rolling.get("maxUnavailable", "25%"), replicas, up=False)
     return (surge, unavailable) if surge or unavailable else (0, 1)
 
 
-def _pods(value: int | str, replicas: int, *, up: bool) -> int:
+def scaled(value: int | str, replicas: int, *, up: bool) -> int:
+    """A number as it is, or a share of `replicas` such as "25%", rounded up or down."""
     if isinstance(value, int):
         return value
     share = Fraction(int(value.rstrip("%")), 100) * replicas

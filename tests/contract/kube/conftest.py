@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,17 @@ def kubeconfig() -> Iterator[Path]:
     if real := os.environ.get("VK_E2E_KUBECONFIG"):
         yield Path(real)
         return
+    with stand_in("--no-controllers", "--bookmark-interval", "1") as config:
+        yield config
+
+
+@contextmanager
+def stand_in(*arguments: str) -> Iterator[Path]:
+    """A running stand-in's administrator kubeconfig."""
     with tempfile.TemporaryDirectory() as folder:
         config, ready = Path(folder) / "kubeconfig", Path(folder) / "ready"
         command = [sys.executable, "-m", "fakes", "kube", "--kubeconfig", str(config), "--ready-file", str(ready)]
-        command += ["--no-controllers", "--bookmark-interval", "1"]
+        command += arguments
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 deadline = time.monotonic() + 30

@@ -305,3 +305,27 @@ async def test_as_a_process(tmp_path: Path) -> None:
     finally:
         process.terminate()
         await asyncio.wait_for(process.communicate(), 10)
+
+
+_HOOKS = "/apis/admissionregistration.k8s.io/v1"
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "text"),
+    [
+        (f"{CLUSTER}/resourcequotas", {"hard": {"pods": "1"}}, "does not enforce ResourceQuotas"),
+        (f"{CLUSTER}/limitranges", {"limits": []}, "does not apply LimitRanges"),
+        (f"{_HOOKS}/mutatingwebhookconfigurations", None, "calls no webhooks"),
+        (f"{_HOOKS}/validatingwebhookconfigurations", None, "calls no webhooks"),
+        (
+            "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+            {"request": "YQ==", "signerName": "a.b/c", "usages": ["client auth"]},
+            "signs no certificates",
+        ),
+    ],
+)
+async def test_what_is_stored_only_is_warned_of(door: Door, path: str, spec: Any, text: str) -> None:
+    body = {"metadata": {"name": "a"}} | ({"spec": spec} if spec else {})
+    async with door._session.post(door.cluster.server + path, json=body) as answer:
+        assert answer.status == 201
+        assert answer.headers.getall("Warning") == [f'299 - "this stand-in cluster {text}"']
