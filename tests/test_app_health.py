@@ -13,7 +13,7 @@ NODE = {
     "metadata": {
         "name": "vk",
         "uid": "n-1",
-        "annotations": {"vk-provider.io/identity": "c/vk"},
+        "annotations": {"vk-provider.io/identity": "cluster-1/vk"},
         "resourceVersion": "1",
     },
     "status": {},
@@ -23,6 +23,8 @@ NODE = {
 async def test_a_provider_whose_watch_is_forbidden_is_not_well_and_does_not_restart_for_it(tmp_path, unused_tcp_port):
     async with serving() as (server, _):
         server.on("GET", "/version", {"gitVersion": "v1.30.0"})
+        system = {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": "cluster-1", "resourceVersion": "1"}}
+        server.on("GET", "/api/v1/namespaces/kube-system", system)
         server.on("GET", "/api/v1/nodes/vk", NODE)
         server.on("PATCH", "/api/v1/nodes/vk", NODE)
         server.on("PATCH", "/api/v1/nodes/vk/status", lambda seen: NODE)

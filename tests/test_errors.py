@@ -9,6 +9,8 @@ from vk_provider.errors import ProviderError
 ROWS = {
     "PodNotReady": (True, (0.5, 60.0)),
     "KubeUnavailable": (True, (0.5, 60.0)),
+    "MalformedAnswer": (True, (0.5, 60.0)),
+    "VersionsWentBack": (True, (0.5, 60.0)),
     "CloudUnavailable": (True, (0.5, 60.0)),
     "Throttled": (True, (0.5, 60.0)),
     "OutOfCapacity": (False, (2.0, 120.0)),

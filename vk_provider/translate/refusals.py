@@ -144,7 +144,7 @@ def _follow(variable: Json, late: set[str]) -> None:
 
 
 _IN_A_COMMAND = (
-    "let a shell put it in, which has the variable: command [sh, -c, 'exec PROGRAM --flag=\"${name}\"']; or, where the"
+    "let a shell put it in, which has the variable: command [sh, -c, 'exec PROGRAM \"${name}\"']; or, where the"
     " cloud is known to replace it itself, let the operator set --cloud-expands-pod-ip"
 )
 _IN_A_VARIABLE = (
