@@ -96,19 +96,28 @@ _WITH_REASON = {  # what makes an event or the notice that becomes one → which
     "_warn": 1,
 }
 _REASON_WORDS = ("event_reason",)
+_NO_EVENT = {"ContainerCreating"}  # a waiting reason, which the status alone shows
 
 
 def event_reasons() -> set[str]:
-    """Reasons that the code gives to events: those that are written out, or are a constant of the same module."""
+    """Regular expressions of the reasons that the code gives to events, as far as they are written out.
+
+    What is put into an f-string may be any word; a name stands for a constant of the same module.
+    """
     found: set[str] = set()
     for path, call in _calls():
         constants = _constants(path)
         for node in _reason_nodes(call):
-            if isinstance(node, ast.Name):
-                node = constants.get(node.id, node)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value[:1].isupper():
-                found.add(node.value)
-    return found
+            reason = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+            if isinstance(reason, ast.JoinedStr):
+                found.add("".join(_word(part) for part in reason.values))
+            elif isinstance(reason, ast.Constant) and isinstance(reason.value, str) and reason.value[:1].isupper():
+                found.add(reason.value)
+    return found - _NO_EVENT
+
+
+def _word(part: ast.expr) -> str:
+    return str(part.value) if isinstance(part, ast.Constant) else "[A-Z][a-z]+"
 
 
 def _reason_nodes(call: ast.Call) -> Iterator[ast.expr]:
