@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -33,7 +34,12 @@ def settings_table() -> str:
     for name, about in config.settings().items():
         if about["section"] != section:
             section = about["section"]
-            heading = [f"**{section}**", "", "| flag, TOML key | environment | default | meaning |", "|---|---|---|---|"]
+            heading = [
+                f"**{section}**",
+                "",
+                "| flag, TOML key | environment | default | meaning |",
+                "|---|---|---|---|",
+            ]
             lines += ["", *heading] if lines else heading
         flag = f"`{config.flag_of(name)}`<br>`{name}`"
         environment = "<br>".join(f"`{variable}`" for variable in about["env"])
@@ -203,7 +209,7 @@ def main() -> None:
         new = rewritten(old)
         if new != old:
             path.write_text(new)
-            print(f"wrote {path.relative_to(ROOT)}")
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":
