@@ -15,6 +15,7 @@ from vk_provider.translate import restart
 from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
+from vk_provider.translate.oversize import oversize
 from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
 from vk_provider.translate.probe_fields import health_refusals
 from vk_provider.translate.resources import GPU, architecture
@@ -25,8 +26,10 @@ def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:
     """All of them, each with the path of the field it is about; in the pod's own order, and the crosswise ones last.
 
     expands_pod_ip: as in `NodeContext`.
-    Never raises, whatever the pod looks like.
+    Never raises, whatever the pod looks like. Of a pod that is too large only that is said, and nothing else is read.
     """
+    if too_large := oversize(pod):
+        return too_large
     metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     findings = walk(pod_rule(annotation_rule(annotations)), pod, "")
@@ -155,7 +158,7 @@ _IN_A_PATH = "use metadata.name or metadata.uid, which are known before"
 
 
 def _late_names(path: str, text: str | None, late: set[str], advice: str) -> Iterator[Refusal]:
-    for name in names_in(text or ""):
+    for name in names_in(text or "") if late else ():
         if name in late:
             reason = f"$({name}) is the pod's address, which does not exist before it runs; "
             yield Refusal(path, reason + advice.replace("${name}", f"${name}"))

@@ -193,7 +193,8 @@ def _walk_list(item: Rule, value: object, path: str, found: list[Finding]) -> No
         found.append(_malformed(path, "must be a list"))
         return
     for index, content in enumerate(value):
-        _walk(item, content, f"{path}[{index}]", found)
+        if not _passes(item, content):
+            _walk(item, content, f"{path}[{index}]", found)
 
 
 def _walk_entries(rule: Entries, value: object, path: str, found: list[Finding]) -> None:
