@@ -292,7 +292,7 @@ def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     return {
         key: text
         for key, text in sorted(annotations.items())
-        if text and key in TABLE and not isinstance(TABLE[key], Written)
+        if text and key in TABLE and not isinstance(TABLE[key], Written) and (not isinstance(text, str) or text.strip())
     }
 
 

@@ -102,8 +102,9 @@ class Allowance:
     ) -> str:
         """As `expand`, or with `late` as `expand_partly`.
 
-        Raises UnsupportedPod for a text of more than `most` bytes, or than is left for all of them.
+        Raises UnsupportedPod for a text that grows to more than `most` bytes, or than is left for all of them.
         """
+        most = max(most, _bytes(text))
         try:
             if late is None:
                 found = expand(text, variables, most=most)
@@ -116,7 +117,7 @@ class Allowance:
 
     def take(self, word: str, field: str, *, most: int = bounds.MOST_WORD) -> None:
         """Count a word that is to be sent. Raises UnsupportedPod as `expanded` does."""
-        size = len(word) if word.isascii() else len(word.encode(errors="replace"))
+        size = _bytes(word)
         if size > most:
             raise _overlong(field, size, most)
         self.take_bytes(size, field)
@@ -136,6 +137,10 @@ class Allowance:
         if self.keys < 0:
             reason = f"with it the pod is given more than {bounds.MOST_KEYS:,} keys of ConfigMaps and Secrets"
             raise UnsupportedPod([Refusal(field, f"{reason}: name those that it needs")])
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def _overlong(field: str, length: int, most: int) -> UnsupportedPod:

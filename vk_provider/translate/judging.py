@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Workload
@@ -41,7 +42,7 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
         return tuple(found)
     sized = any(one.field in _SIZES for one in found)
     workload, further = as_far_as_possible(pod, objects, context)
-    for one in (*further, *_by_cloud(workload, of_cloud)):
+    for one in (*further[: bounds.MOST_REFUSALS], *_by_cloud(workload, of_cloud)[: bounds.MOST_REFUSALS]):
         follows = sized and keys.SPECS in one.reason  # a size that is refused is not missing
         if not follows and not any(_is_about_the_same(one, other) for other in found):
             found.append(one)

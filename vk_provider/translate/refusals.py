@@ -7,7 +7,9 @@ only at pods in which every field has its proper type, so that they can read the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import parse
@@ -37,11 +39,11 @@ def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:
     rules = [*_CROSSWISE, _paths_of_the_address if expands_pod_ip else _uses_of_the_address]
     if not any(finding.malformed for finding in findings):
         for rule in rules:
-            found.extend(rule(pod))
-        return tuple(found)
+            found.extend(islice(rule(pod), bounds.MOST_REFUSALS))
+        return tuple(found[: bounds.MOST_REFUSALS])
     for rule in rules:
-        found.extend(_as_far_as_it_reads(rule, pod))
-    return tuple(dict.fromkeys(found))
+        found.extend(islice(_as_far_as_it_reads(rule, pod), bounds.MOST_REFUSALS))
+    return tuple(dict.fromkeys(found))[: bounds.MOST_REFUSALS]
 
 
 def _as_far_as_it_reads(rule: Callable[[Json], Iterator[Refusal]], pod: Json) -> Iterator[Refusal]:
