@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from vk_provider import bounds
+
 
 class ProviderError(Exception):
-    """Root of the tree.
+    """Root of the tree. The message goes into logs, events and statuses, and others' words are in it, so its length is
+    bounded.
 
     retryable: whether the very same call may be sent again in a moment, since what was wrong passes by itself.
     again_s: how long whoever has to keep at it all the same waits before looking again, in seconds: after the first
@@ -21,13 +24,16 @@ class ProviderError(Exception):
     retryable: ClassVar[bool] = False
     again_s: ClassVar[tuple[float, float]] = (0.5, 60.0)
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(bounds.shortened(message, bounds.MOST_MESSAGE))
+
 
 class ConfigError(ProviderError):
     """The settings are wrong; the process ends with exit code 2. `faults` holds one line per fault, all of them."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
+        Exception.__init__(self, "\n".join(self.faults))  # the operator's own words, and all of them
 
 
 class ManifestError(ProviderError):
@@ -43,10 +49,16 @@ class ManifestError(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One thing in a pod that cannot be carried out: where it stands and why."""
+    """One thing in a pod that cannot be carried out: where it stands and why. What is very long of it is cut."""
 
     field: str  # path in the pod, as `spec.volumes[2].hostPath`
     reason: str  # for people; says what to do instead where there is something
+
+    def __post_init__(self) -> None:
+        if len(self.field) > bounds.MOST_FIELD:
+            object.__setattr__(self, "field", bounds.shortened(self.field, bounds.MOST_FIELD))
+        if len(self.reason) > bounds.MOST_REASON:
+            object.__setattr__(self, "reason", bounds.shortened(self.reason, bounds.MOST_REASON))
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}"
@@ -60,7 +72,7 @@ class UnsupportedPod(ProviderError):
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         self.refusals = tuple(refusals)
-        super().__init__("; ".join(str(refusal) for refusal in self.refusals))
+        super().__init__(_listed(self.refusals))
 
     @property
     def reason(self) -> str:
@@ -69,6 +81,19 @@ class UnsupportedPod(ProviderError):
             if any(refusal.field.startswith(start) for refusal in self.refusals):
                 return reason
         return "UnsupportedPod"
+
+
+def _listed(refusals: Sequence[Refusal]) -> str:
+    """As many of them as a message holds, and how many more there are."""
+    told: list[str] = []
+    left = bounds.MOST_MESSAGE - len("; and 20,000 more")
+    for refusal in refusals:
+        text = str(refusal)
+        left -= len(text) + len("; ")
+        if left < 0:
+            return "; ".join([*told, f"and {len(refusals) - len(told):,} more"])
+        told.append(text)
+    return "; ".join(told)
 
 
 class PodNotReady(ProviderError):
@@ -126,6 +151,10 @@ class VersionsWentBack(KubeUnavailable):
     """What came is older than what the server has told before: it lags behind, or was restored from a backup."""
 
 
+class AnswerTooLong(KubeUnavailable):
+    """Longer than is ever read: the same again is no better, but a page of fewer objects is."""
+
+
 class NotFound(KubeError):
     """404: the object is gone."""
 
@@ -154,6 +183,10 @@ class CloudUnavailable(CloudError):
     """No answer, time-out, 5xx. The call may or may not have acted."""
 
     retryable = True
+
+
+class CloudAnswerTooLong(CloudUnavailable):
+    """Longer than is ever read: the same again at once is no better; fewer instances in one answer are."""
 
 
 class Throttled(CloudError):

@@ -5,7 +5,8 @@ that a server sends is lost for that, and what was read can be written. Whole nu
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import msgspec
 
@@ -37,6 +38,30 @@ def opened(text: bytes) -> Any:
         return {name: _opened(value) for name, value in _members(text).items()}
     except (ValueError, RecursionError):
         return loads(text)
+
+
+class Items(Sequence[Any]):
+    """A list that is read element by element, each time anew: whoever goes through it holds one of them at a time."""
+
+    def __init__(self, elements: Sequence[Any]) -> None:
+        """elements: `Unread` ones, or what is read already."""
+        self._elements = elements
+
+    def __len__(self) -> int:
+        return len(self._elements)
+
+    @overload
+    def __getitem__(self, at: int) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> Items: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return Items(self._elements[at])
+        found = self._elements[at]
+        return loads(found) if isinstance(found, Unread) else found
+
+    def __iter__(self) -> Iterator[Any]:
+        return (loads(each) if isinstance(each, Unread) else each for each in self._elements)
 
 
 def _opened(value: Unread) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import inspect
+import json
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 import tenacity
@@ -24,6 +27,8 @@ from vk_provider.errors import (
     OutOfCapacity,
     Throttled,
 )
+from vk_provider.masks import SecretBytes, SecretText
+from vk_provider.model.workload import Container, File, RegistryCredential, Volume
 
 LIST = request.describe_groups(limit=1)
 ACTION = "DescribeContainerGroups"
@@ -311,3 +316,23 @@ async def test_a_call_that_succeeds_at_once_leaves_nothing_to_the_collector(make
         assert of_tenacity() == before
     finally:
         gc.enable()
+
+
+async def test_what_the_cloud_repeats_of_a_secret_is_in_no_error(eci, make_client):
+    """Its words go into an event and the pod's status."""
+    words = SecretText("--password=hunter2hunter2", shown="--password=(secret)", values=("hunter2hunter2",))
+    file = File("key", SecretBytes(b"hunter3hunter3"))
+    workload = replace(
+        EVERYTHING,
+        containers=(Container("c", "busybox", args=(words,)),),
+        volumes=(Volume("v", files=(file,)),),
+        registry_credentials=(RegistryCredential("r.example.com", "u", "hunter4hunter4"),),
+    )
+    client = make_client()
+    asked, _ = request.create(workload, client.settings)
+    said = f"InvalidParameter: {words} hunter3hunter3 {base64.b64encode(file.content).decode()} hunter4hunter4"
+    body = json.dumps({"RequestId": "r", "Code": "InvalidParameter", "Message": said})
+    eci.fail("CreateContainerGroup", 400, "InvalidParameter", body=body)
+    with pytest.raises(CloudRefused) as caught:
+        await client.call(asked)
+    assert str(caught.value).endswith("InvalidParameter: --password=(secret) (secret) (secret, 14 bytes) (secret)")

@@ -243,3 +243,30 @@ async def test_a_volume_that_cannot_be_read_leaves_the_pod_waiting():
     kube.fail = KubeError("forbidden", status=403)
     with pytest.raises(PodNotReady, match="forbidden"):
         await reader.read(claimer())
+
+
+@in_no_time
+async def test_objects_that_are_too_much_together_are_refused_at_their_field():
+    kube = Kube()
+    for number in range(20):
+        data = {"k": "x" * 1_000_000}
+        kube.objects[f"/api/v1/namespaces/web/secrets/s{number}"] = {"metadata": {}, "data": data}
+    given = pod(secrets=[f"s{number}" for number in range(20)])
+    with pytest.raises(UnsupportedPod) as raised:
+        await ReferenceReader(kube).read(given)
+    (refusal,) = raised.value.refusals
+    assert refusal.field == "spec.containers[0].env"
+    assert "8 MiB" in refusal.reason
+
+
+@in_no_time
+async def test_of_services_only_what_variables_are_made_of_is_kept():
+    kube = Kube()
+    ports = [{"port": number} for number in range(5_000)]
+    meta = {"name": "s", "namespace": "web", "annotations": {"a": "x" * 200_000}}
+    kube.objects["/api/v1/namespaces/web/services"] = [
+        {"metadata": meta, "spec": {"clusterIP": "1.1.1.1", "ports": ports}}
+    ]
+    (service,) = (await ReferenceReader(kube).read(pod(secrets=(), links=True))).services
+    assert service["metadata"] == {"name": "s", "namespace": "web"}
+    assert len(service["spec"]["ports"]) == 100

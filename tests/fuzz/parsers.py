@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.fuzz import hostile_objects, mutation
-from vk_provider import jsontext
-from vk_provider.cloud.eci import loglines, response, usage
-from vk_provider.errors import KubeError, PodNotReady, ProviderError, UnsupportedPod
+from tests.fuzz import hostile, hostile_objects, mutation
+from tests.fuzz.cost import GOAL_S, within_the_goal
+from vk_provider import bounds, jsontext, masks
+from vk_provider.cloud.eci import loglines, request, response, sign, usage
+from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.errors import KubeError, PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.kube.answers import from_status
 from vk_provider.kube.lines import LineSplitter
 from vk_provider.kubelet.logs import log_options
 from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.model import quantity
 from vk_provider.model.instance import merge
-from vk_provider.translate import status
+from vk_provider.model.workload import Workload
+from vk_provider.translate import events, live, status
+from vk_provider.translate.judging import judged
 from vk_provider.translate.objects import NodeContext, Objects
-from vk_provider.translate.workload import build, references
+from vk_provider.translate.workload import build, put_together, references
 from vk_provider.wire import channels, exit_status, forwarding, grpc_health, messages
 from vk_provider.wire.spdy_frames import Data, FrameWriter, GoAway, Headers, Ping, RstStream, Settings, SynStream
 
@@ -200,6 +205,74 @@ def _is_pod(pod: Any) -> bool:
     return all(isinstance(meta.get(name), str) and meta[name] for name in ("name", "namespace", "uid"))
 
 
+def _hostile_pod(pod: Any) -> None:
+    """Each step of its way, within its time; and no message may tell what came out of a Secret."""
+    _carried(pod, HOSTILE)
+
+
+def _large_objects(found: dict[str, Any]) -> None:
+    pod = {**hostile.plain(), "spec": hostile.REFERRED}
+    key = hostile.NAMESPACE
+    given = Objects(
+        config_maps={(key, "map"): found["map"]},
+        secrets={(key, name): found[name] for name in ("odd", "secret", "pull")},
+        claims={(key, "claim"): found["claim"]},
+        persistent_volumes={"volume": found["volume"]},
+        services=found["services"],
+    )
+    _carried(pod, given)
+
+
+def _carried(pod: Any, objects: Objects) -> None:
+    try:
+        within_the_goal("references", lambda: references(pod))
+        workload = within_the_goal("build", lambda: put_together(pod, replace(objects), CONTEXT))
+        asked, _ = within_the_goal("create", lambda: request.create(workload, SETTINGS))
+        within_the_goal("sign", lambda: sign.signed(asked.method, asked.query, asked.body, "k"))
+    except (UnsupportedPod, PodNotReady) as error:
+        _told(pod, str(error), getattr(error, "reason", "Failed"))
+        if isinstance(error, UnsupportedPod):
+            found = within_the_goal("judged", lambda: judged(pod, objects, CONTEXT, _of_cloud), goal_s=3 * GOAL_S)
+            _told(pod, str(UnsupportedPod(found)), error.reason)
+        raise
+    shown = masks.masked({**asked.query, **asked.body}, ())
+    assert not any(hostile.SECRET in text or ENCODED_SECRET in text for text in shown.values()), "a Secret is shown"
+    for notice in workload.notices:
+        _told(pod, notice.message, notice.reason)
+    within_the_goal("waiting", lambda: status.waiting(pod, now=NOW, host_ip="10.0.0.1"))
+    sources = within_the_goal("live", lambda: live.live_sources(pod))
+    within_the_goal("fingerprint", lambda: live.fingerprint(pod, sources, live.versions(sources, objects)))
+
+
+def _of_cloud(workload: Workload) -> Sequence[Refusal]:
+    return request.refusals(workload, SETTINGS)
+
+
+def _told(pod: Any, message: str, reason: str) -> None:
+    """What its owner and the log are told of it."""
+    assert hostile.SECRET not in message, "a Secret is told"
+    if not _is_pod(pod) or not isinstance(pod["spec"].get("containers"), list):
+        return
+    if any(not isinstance(each, dict) or "name" not in each for each in _listed(pod)):
+        return
+    event = events.own_event(events.involved(pod), type="Warning", reason=reason, message=message, now=NOW, node="n")
+    assert len(event["message"].encode(errors="replace")) <= bounds.MOST_EVENT
+    body = within_the_goal(
+        "refused", lambda: status.patch(pod, status.refused(pod, reason=reason, message=message, now=NOW, host_ip=""))
+    )
+    assert len(json.dumps(body)) < 100_000, "a status as long as the pod"
+
+
+def _listed(pod: Any) -> list[Any]:
+    lists = [pod["spec"].get(field) or [] for field in ("containers", "initContainers", "ephemeralContainers")]
+    return [each for one in lists if isinstance(one, list) for each in one]
+
+
+def _hostile_answer(answer: Any) -> None:
+    """Seven ways to read it, each of which takes the longer the more there is, and no longer than that."""
+    within_the_goal("answer", lambda: _cloud_answer(answer), goal_s=0.5)
+
+
 POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -208,6 +281,26 @@ POD: dict[str, Any] = {
     "status": {"phase": "Pending"},
 }
 OBJECTS = Objects()
+ENCODED_SECRET = base64.b64encode(hostile.SECRET.encode()).decode()
+SETTINGS = EciSettings(region="cn-hangzhou", cluster="c", node="vk", endpoint="http://127.0.0.1:1")
+HOSTILE = Objects(
+    config_maps={
+        (hostile.NAMESPACE, "big"): hostile.object_of("ConfigMap", "big", hostile.big()),
+        (hostile.NAMESPACE, "many"): hostile.object_of("ConfigMap", "many", {f"k.{n}": "v" for n in range(50_000)}),
+    },
+    secrets={
+        (hostile.NAMESPACE, "big"): hostile.object_of(
+            "Secret", "big", {key: base64.b64encode(text.encode()).decode() for key, text in hostile.big().items()}
+        ),
+        (hostile.NAMESPACE, "secret"): hostile.object_of("Secret", "secret", {"password": ENCODED_SECRET}),
+        (hostile.NAMESPACE, "pull"): hostile.object_of(
+            "Secret",
+            "pull",
+            {".dockerconfigjson": base64.b64encode(hostile.logins(8_000, "*a{}.*.com").encode()).decode()},
+            type_="kubernetes.io/dockerconfigjson",
+        ),
+    },
+)
 CONTEXT = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
 
 
@@ -320,6 +413,7 @@ def _texts(dice: random.Random, seed: dict[str, str]) -> dict[str, str]:
     return {str(key): str(value) for key, value in harmed.items()} if isinstance(harmed, dict) else {}
 
 
+REFUSALS = (UnsupportedPod, PodNotReady)
 PARSERS: tuple[Parser, ...] = (
     Parser("spdy exec", [EXEC], mutation.of_bytes, _spdy_command),
     Parser("spdy port-forward", [FORWARD], mutation.of_bytes, _spdy_forwarding),
@@ -345,6 +439,9 @@ PARSERS: tuple[Parser, ...] = (
     Parser("container log", [LOG], mutation.of_bytes, _log),
     Parser("watch", [WATCH], mutation.of_bytes, _watch, (KubeError,)),
     Parser("pod", _pods(), mutation.of_json, _pod, (UnsupportedPod, PodNotReady)),
+    Parser("hostile pods", [None], lambda dice, _: hostile.pod(dice), _hostile_pod, REFUSALS, costs=50),
+    Parser("large objects", [None], lambda dice, _: hostile.objects(dice), _large_objects, REFUSALS, costs=200),
+    Parser("hostile answers", ANSWERS, hostile.answer, _hostile_answer, (ProviderError,), costs=20),
     Parser("log options", QUERIES, _texts, lambda query: log_options(query, now=datetime.now(UTC)), (RequestRefused,)),
     Parser(
         "quantity",

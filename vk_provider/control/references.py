@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady
+from vk_provider import bounds
+from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube import paths
 from vk_provider.kube.client import KubeClient
+from vk_provider.masks import SecretText
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.judging import wanted
-from vk_provider.translate.objects import Objects, References, TokenRequest
-from vk_provider.translate.workload import content_references, references
+from vk_provider.translate.objects import Kind, ObjectKey, Objects, References, TokenRequest
+from vk_provider.translate.workload import content_references, field_of, references
 
 Json = dict[str, Any]
 
@@ -36,7 +38,8 @@ class ReferenceReader:
     async def read(self, pod: Json) -> Objects:
         """Everything the pod refers to; what is not there is None.
 
-        Raises UnsupportedPod before anything is fetched; PodNotReady when the API server cannot give it now.
+        Raises UnsupportedPod before anything is fetched, or as soon as it is too much; PodNotReady when the API server
+        cannot give it now.
         """
         named = references(pod, expands_pod_ip=self._expands_pod_ip)
         try:
@@ -49,18 +52,18 @@ class ReferenceReader:
         try:
             return await self._read(pod, wanted(pod))
         except ExceptionGroup as failures:
-            _, others = failures.split(KubeError)
+            _, others = failures.split((KubeError, UnsupportedPod))
             if others is not None:
                 raise others from None  # a bug
         return Objects()
 
     async def read_content(self, pod: Json) -> Objects:
         """What the pod's volumes show, and new tokens. Raises KubeError; NotFound or Conflict: the pod is gone, or the
-        account that its tokens speak for."""
+        account that its tokens speak for. Raises UnsupportedPod for too much of it."""
         try:
             return await self._read(pod, content_references(pod))
         except ExceptionGroup as failures:
-            gone, _ = failures.split((NotFound, Conflict))
+            gone, _ = failures.split((UnsupportedPod, NotFound, Conflict))
             raise (gone or failures).exceptions[0] from None
 
     def forget(self, path: str) -> None:
@@ -68,9 +71,12 @@ class ReferenceReader:
         self._cache.pop(path, None)
 
     async def _read(self, pod: Json, named: References) -> Objects:
+        weight = _Weight(pod)
         async with asyncio.TaskGroup() as tasks:
-            config_maps = {key: tasks.create_task(self._object(paths.config_map(*key))) for key in named.config_maps}
-            secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in named.secrets}
+            config_maps = {
+                key: tasks.create_task(self._weighed(Kind.CONFIG_MAP, key, weight)) for key in named.config_maps
+            }
+            secrets = {key: tasks.create_task(self._weighed(Kind.SECRET, key, weight)) for key in named.secrets}
             claims = {key: tasks.create_task(self._object(paths.claim(*key))) for key in named.claims}
             services = [tasks.create_task(self._services(each)) for each in sorted(named.service_namespaces)]
             tokens = {request: tasks.create_task(self._token(pod, request)) for request in named.tokens}
@@ -94,6 +100,12 @@ class ReferenceReader:
             secrets = {key: tasks.create_task(self._object(paths.secret(*key))) for key in set(secret_keys(found))}
         return replace(found, secrets={**found.secrets, **{key: task.result() for key, task in secrets.items()}})
 
+    async def _weighed(self, kind: Kind, key: ObjectKey, weight: _Weight) -> Json | None:
+        path = paths.config_map(*key) if kind is Kind.CONFIG_MAP else paths.secret(*key)
+        found = await self._object(path)
+        weight.add(kind, key, found)
+        return found
+
     async def _object(self, path: str) -> Json | None:
         async def fetch() -> Json | None:
             try:
@@ -109,8 +121,7 @@ class ReferenceReader:
 
         async def fetch() -> Sequence[Json]:
             answer = await self._client.get(path, params={"resourceVersion": "0"})
-            items: Sequence[Json] = answer.get("items") or ()
-            return items
+            return [_slim(each) for each in answer.get("items") or ()]
 
         found: Sequence[Json] = await self._cached(path, fetch)
         return found
@@ -150,13 +161,44 @@ class ReferenceReader:
         answer: Mapping[str, Any] = await self._client.post(
             paths.service_account_token(request.namespace, request.service_account), body
         )
-        token: str = answer["status"]["token"]
+        token = SecretText(answer["status"]["token"])
         granted = (answer.get("spec") or {}).get("expirationSeconds")
         return token, int(granted or request.expiration_s)
 
 
+def _slim(service: Json) -> Json:
+    """What variables are made of; a namespace may have thousands of Services, each with more annotations than that."""
+    meta, spec = service["metadata"], service.get("spec") or {}
+    return {
+        "metadata": {"namespace": meta["namespace"], "name": meta["name"]},
+        "spec": {"clusterIP": spec.get("clusterIP"), "ports": (spec.get("ports") or ())[: bounds.MOST_SERVICE_PORTS]},
+    }
+
+
+class _Weight:
+    """How much has been read for one pod: what is never of use is not waited for, nor kept."""
+
+    def __init__(self, pod: Json) -> None:
+        self._pod = pod
+        self._left = bounds.MOST_OBJECT_BYTES
+
+    def add(self, kind: Kind, key: ObjectKey, found: Json | None) -> None:
+        """Raises UnsupportedPod once it is too much."""
+        for part in ("data", "binaryData"):
+            entries = (found or {}).get(part)
+            if isinstance(entries, dict):
+                self._left -= sum(len(name) + len(text) for name, text in entries.items() if isinstance(text, str))
+        if self._left < 0:
+            most = bounds.MOST_OBJECT_BYTES // bounds.MIB
+            reason = f"with {kind.proper_noun} {key[1]} the pod is given more than {most} MiB of ConfigMaps and Secrets"
+            raise UnsupportedPod([Refusal(field_of(self._pod, (kind, key)), f"{reason}: put it on a file system")])
+
+
 def _not_ready(failures: ExceptionGroup[Exception]) -> Exception:
     """S12: neither a refusal nor an outage of the API server may fail a pod. Anything else is a bug and stays one."""
+    too_much, _ = failures.split(UnsupportedPod)
+    if too_much is not None:
+        return too_much.exceptions[0]
     _, others = failures.split(KubeError)
     if others is not None:
         return others

@@ -19,12 +19,12 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from vk_provider import jsontext
-from vk_provider.errors import MALFORMED, KubeError, KubeUnavailable, MalformedAnswer
+from vk_provider import bodies, bounds, jsontext
+from vk_provider.errors import MALFORMED, AnswerTooLong, KubeError, KubeUnavailable, MalformedAnswer
 from vk_provider.kube import objects
 from vk_provider.kube.answers import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
-from vk_provider.kube.lanes import AT_ONCE, Lane, kind_of, lane_of
+from vk_provider.kube.lanes import AT_ONCE, Lane, is_listing, kind_of, lane_of
 from vk_provider.kube.lines import LineSplitter
 
 Json = dict[str, Any]
@@ -67,7 +67,8 @@ class KubeClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the lanes bound requests; a watch holds a connection for ever
             timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": bodies.ACCEPTED},
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -91,6 +92,8 @@ class KubeClient:
         await self._session.close()
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Json:
+        """The `items` of a collection are read one by one, as they are gone through: as dicts all of them together take
+        ten times the memory of their text."""
         return await self._call("GET", path, params=params, timeout_s=timeout_s)
 
     async def post(
@@ -144,7 +147,7 @@ class KubeClient:
             if response.status >= 300:
                 with _mapped(call):
                     async with asyncio.timeout(_OPEN_S):
-                        await _checked(response, call)
+                        await _checked(response, call, bounds.MOST_ANSWER)
             _probe(response)
             silent_s = _SILENT_S if (params or {}).get("allowWatchBookmarks") == "true" else timeout_s
             yield _lines(response, call, deadline, silent_s)
@@ -169,9 +172,13 @@ class KubeClient:
             async with asyncio.timeout(timeout_s), self._lanes[lane]:
                 response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
                 async with response:
-                    answer = _decoded(await _checked(response, call), call)
+                    listing = is_listing(method, path)
+                    content = await _checked(response, call, bounds.MOST_LIST if listing else bounds.MOST_ANSWER)
+        answer = _decoded(content, call, jsontext.opened if listing else jsontext.loads)
         if fault := objects.fault_of_answer(answer):
             raise MalformedAnswer(f"{call}: the answer is malformed: {fault}")
+        if listing and answer.get("items"):
+            return {**answer, "items": jsontext.Items(answer["items"])}
         return answer
 
     async def _admitted(
@@ -243,12 +250,13 @@ class KubeClient:
 
 async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float, silent_s: float) -> AsyncIterator[Json]:
     splitter, loop = LineSplitter(), asyncio.get_running_loop()
+    body = bodies.pieces(response)
     while True:
         silent_at = loop.time() + silent_s
         with _mapped(call):
             try:
                 async with asyncio.timeout_at(min(deadline, silent_at)):
-                    chunk = await response.content.readany()
+                    chunk = await anext(body, b"")
             except TimeoutError:
                 if deadline <= silent_at:
                     raise
@@ -257,23 +265,28 @@ async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float, s
             break
         for line in splitter.feed(chunk):
             yield _decoded(line, call)
+        if splitter.is_overlong:
+            raise AnswerTooLong(f"{call}: a line of the stream is longer than {bounds.MOST_ANSWER:,} bytes")
     if splitter.pending:
         raise KubeUnavailable(f"{call}: the stream ended within a line")
 
 
-async def _checked(response: aiohttp.ClientResponse, call: str) -> bytes:
-    """The body. Raises what an answer of 300 and above means."""
-    body = await response.read()
+async def _checked(response: aiohttp.ClientResponse, call: str, most: int) -> bytes:
+    """The body. Raises what an answer of 300 and above means, and AnswerTooLong."""
+    try:
+        body = await bodies.read(response, most)
+    except bodies.Overlong as error:
+        raise AnswerTooLong(f"{call}: {error}") from error
     if response.status >= 300:
         raise refusal(response.status, body, retry_after=response.headers.get("Retry-After", ""), call=call)
     return body
 
 
-def _decoded(body: bytes, call: str) -> Json:
+def _decoded(body: bytes, call: str, read: Callable[[bytes], Any] = jsontext.loads) -> Json:
     if not body:
         return {}
     try:
-        value = jsontext.loads(body)
+        value = read(body)
     except ValueError as error:
         raise KubeUnavailable(f"{call}: the answer is not JSON", reason=MALFORMED) from error
     if not isinstance(value, dict):
@@ -290,6 +303,8 @@ def _mapped(call: str) -> Iterator[None]:
         raise
     except TimeoutError as error:
         raise KubeUnavailable(f"{call}: no answer in time") from error
+    except bodies.Unreadable as error:
+        raise KubeUnavailable(f"{call}: the answer cannot be read: {error}", reason=MALFORMED) from error
     except (aiohttp.ClientError, OSError) as error:
         raise KubeUnavailable(f"{call}: {_plain_words(error)}") from error
 

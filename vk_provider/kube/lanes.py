@@ -48,6 +48,12 @@ def kind_of(method: str, path: str, params: Mapping[str, str] | None = None) -> 
     return verb, f"{kind}/{sub}" if sub else kind or path
 
 
+def is_listing(method: str, path: str) -> bool:
+    """Whether many objects answer it."""
+    kind, name, _ = _parts(path)
+    return method == "GET" and bool(kind) and not name
+
+
 def _parts(path: str) -> tuple[str, str, str]:
     """`pods`, name and subresource of /api/v1/namespaces/web/pods/events/log; empty for what is not named."""
     segments = path.strip("/").split("/")

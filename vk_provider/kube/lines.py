@@ -1,17 +1,28 @@
-"""Bytes in, lines out: the frames of a watch. No limit on a line, since a Pod may be as large as etcd takes."""
+"""Bytes in, lines out: the frames of a watch."""
 
 from __future__ import annotations
 
+from vk_provider import bounds
+
 
 class LineSplitter:
-    """Holds at most one unfinished line; a line is looked at once however many pieces it comes in."""
+    """Holds at most one unfinished line; a line is looked at once however many pieces it comes in.
 
-    def __init__(self) -> None:
+    most: bytes of a line. One that gets longer is dropped with all that comes after, and `is_overlong` says so.
+    """
+
+    def __init__(self, most: int = bounds.MOST_ANSWER) -> None:
+        self._most = most
         self._pending = bytearray()
+        self.is_overlong = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines this chunk completes, without their ends; empty lines are left out."""
         head, separator, rest = chunk.partition(b"\n")
+        if self.is_overlong or len(self._pending) + len(head) > self._most:
+            self.is_overlong = True
+            self._pending.clear()
+            return []
         if not separator:
             self._pending += chunk
             return []

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vk_provider.errors import MalformedAnswer
+from vk_provider.jsontext import Items
 
 Json = dict[str, Any]
 
@@ -63,10 +64,10 @@ def checked_object(item: Any, what: str, *, needs: Sequence[str] = ("name", "uid
     return found
 
 
-def checked_items(answer: Mapping[str, Any], what: str) -> list[Any]:
+def checked_items(answer: Mapping[str, Any], what: str) -> Sequence[Any]:
     """The items of a list, unchecked themselves. Raises MalformedAnswer for an answer that is no list: an empty answer
     must never pass for "there are none". Go writes an empty list as null."""
-    if "items" not in answer or not isinstance(answer["items"], list | None):
+    if "items" not in answer or not isinstance(answer["items"], list | Items | None):
         raise MalformedAnswer(f"{what}: the answer is no list: it has no items")
     if fault := _fault_of_meta(answer.get("metadata")):
         raise MalformedAnswer(f"{what}: the answer is no list: {fault}")

@@ -18,6 +18,7 @@ _MOST_FAMILIES = 256
 _ALIKE = 0.125  # of its text: what takes more is not like the example
 _LEAST_USED = 16  # times before an example is replaced, for it stays as long as one is that was packed with it
 _FAST = 1
+_MOST_EXAMPLE = 2**15  # bytes: deflate sees no further back, and what is larger would only be kept
 _LEAST_WINDOW, _MOST_WINDOW = 12, 15  # bits; deflate's memory grows with it
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -51,6 +52,8 @@ class Packer:
             text = _encode(item)
         except (OverflowError, ValueError, RecursionError):
             return None
+        if len(text) > _MOST_EXAMPLE:
+            return Packed(_deflated(text, b""), b"")
         own = self._families.get(family)
         example = own or self._common
         if example is None:

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 
+from vk_provider import bounds
 from vk_provider.backoff import Backoff
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import objects, paths
@@ -156,7 +157,7 @@ class Recorder:
         """
         names: set[str] = set()
         params = {"fieldSelector": "source=kubelet", "limit": str(_PAGE)}
-        while True:
+        for _ in range(bounds.MOST_PAGES):
             answer = await self._client.get(paths.events(), params=params)
             for event in objects.checked_items(answer, "events"):
                 name, source = objects.text_of(event, "name"), event.get("source") if isinstance(event, dict) else None
@@ -165,8 +166,9 @@ class Recorder:
                     self._mirrored.put(hash(f"{objects.text_of(event, 'namespace')}/{name}"), count_of(event))
             token = answer["metadata"].get("continue")
             if not token:
-                return names
+                break
             params["continue"] = str(token)
+        return names
 
     async def run(self) -> None:
         """Send until cancelled."""

@@ -31,8 +31,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vk_provider import bounds
 from vk_provider.backoff import Backoff
-from vk_provider.errors import MALFORMED, Gone, KubeError, KubeUnavailable, MalformedAnswer, VersionsWentBack
+from vk_provider.errors import (
+    MALFORMED,
+    AnswerTooLong,
+    Gone,
+    KubeError,
+    KubeUnavailable,
+    MalformedAnswer,
+    VersionsWentBack,
+)
 from vk_provider.health import Fault, Pulse
 from vk_provider.kube import objects
 from vk_provider.kube.answers import from_status
@@ -91,6 +100,10 @@ def after_failure(state: State, error: KubeError) -> State:
     went_back = isinstance(error, VersionsWentBack)
     too_new = error.reason == "ResourceVersionTooLarge"
     match state:
+        case Empty(page=page) if isinstance(error, AnswerTooLong):
+            return Empty(
+                NEWEST, page=max(1, (page or 4 * PAGE) // 4)
+            )  # one tenant's large pods must not hide the others
         case Empty(list_from=since) if since == NEWEST and isinstance(error, Gone):
             return Empty(NEWEST, page=0)  # the pages expired on the way: all at once
         case Empty() if too_new or isinstance(error, Gone):
@@ -278,7 +291,7 @@ class Reflector:
         versions: dict[str, str] = {}
         unread, packer = _Unread(), Packer()
         self.store.begin_list(is_newest=state.list_from == NEWEST)
-        while True:
+        for _ in range(bounds.MOST_PAGES):
             answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
             for item in objects.checked_items(answer, self._path):
                 if fault := self._fault_of(item):
@@ -293,6 +306,8 @@ class Reflector:
             if not meta.get("continue"):
                 break
             params = {**self._params, "limit": str(state.page or PAGE), "continue": str(meta["continue"])}
+        else:
+            raise KubeUnavailable(f"{self._path}: the list has {bounds.MOST_PAGES:,} pages and no end")
         self._refuse_what_is_behind(version, versions)
         items = (unpack(each) if isinstance(each, Packed) else each for each in waiting)
         self.store.replace(items, resource_version=version, keep=self._kept(unread, versions))

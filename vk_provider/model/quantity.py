@@ -10,7 +10,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 # No real quantity has an exponent of more digits, and computing with one would take for ever.
-_QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E)?)$")
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E)?)", re.ASCII
+)
+_MOST_CHARACTERS = 500  # the API server's own take a few dozen
 _FACTORS: dict[str, Fraction] = {
     "": Fraction(1),
     "n": Fraction(1, 10**9),
@@ -24,12 +27,15 @@ GIB = 1024**3
 
 def parse(text: str | int | float) -> Fraction:
     """`500m` → 1/2, `1Gi` → 1073741824, `1e3` → 1000. Exact. Raises ValueError on anything else."""
-    return _parsed(str(text))
+    text = str(text)
+    if len(text) > _MOST_CHARACTERS:  # nor is it worth a place in the cache
+        raise ValueError(f"a quantity of {len(text)} characters; write for example 500m, 2, 512Mi or 1.5Gi")
+    return _parsed(text)
 
 
 @lru_cache(maxsize=1024)  # a burst's pods ask for the same few sizes, each of them in a dozen places
 def _parsed(text: str) -> Fraction:
-    match = _QUANTITY.match(text)
+    match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2, 512Mi or 1.5Gi")
     number, exponent, suffix = match.groups()

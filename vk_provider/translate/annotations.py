@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.quantity import GIB, ceil_div, parse
 from vk_provider.model.workload import NoCapacity, Notice
@@ -224,6 +225,7 @@ _WITH_PREFIX: Mapping[str, Row] = {
         Written(),
     ),
 }
+_LONGEST_KEY = 100  # characters: what is longer is like none of ours
 TABLE: Mapping[str, Row] = {
     **{PREFIX + key: row for key, row in _WITH_PREFIX.items()},
     # In bits per second, as Kubernetes means them; ECI's own pages disagree about its unit (eci.md 2.1).
@@ -267,16 +269,22 @@ def contradictions(annotations: Mapping[str, str | None]) -> Iterator[Refusal]:
 
 def notices(annotations: Mapping[str, str | None]) -> Iterator[Notice]:
     """What the pod's owner should hear of although the pod runs."""
+    unknown, more = 0, []
     for key, text in sorted(annotations.items()):
         row = TABLE.get(key)
         if not text or not key.startswith(PREFIX):
             continue
         if isinstance(row, Needless) and text.strip().lower() != "false":
             yield Notice("AnnotationIgnored", f"{key} is not acted on: {_NO_PARAMETER}; {row.why}")
-        elif row is None:
-            near = difflib.get_close_matches(key, TABLE, n=1, cutoff=0.8)
+        elif row is None and unknown < bounds.MOST_UNKNOWN_KEYS:
+            unknown += 1
+            near = difflib.get_close_matches(key, TABLE, n=1, cutoff=0.8) if len(key) <= _LONGEST_KEY else ()
             advice = f"; did you mean {near[0]}?" if near else ""
             yield Notice("AnnotationUnknown", f"{key} is not known here and has no effect{advice}")
+        elif row is None:
+            more.append(key)
+    if more:
+        yield Notice("AnnotationUnknown", f"{len(more)} more are not known here and have no effect: {', '.join(more)}")
 
 
 def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
@@ -284,7 +292,7 @@ def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     return {
         key: text
         for key, text in sorted(annotations.items())
-        if text and key in TABLE and not isinstance(TABLE[key], Written)
+        if text and key in TABLE and not isinstance(TABLE[key], Written) and (not isinstance(text, str) or text.strip())
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vk_provider import bounds
 from vk_provider.model.instance import CloudCondition
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.translate.container_status import by_name, ended, has_started
@@ -116,7 +117,7 @@ def _worded(type_: str, status: str, reason: str, message: str) -> Json:
     if reason:
         condition["reason"] = reason
     if message:
-        condition["message"] = message
+        condition["message"] = bounds.shortened(message, bounds.MOST_MESSAGE)
     return condition
 
 

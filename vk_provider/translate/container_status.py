@@ -259,7 +259,7 @@ def _wait(container: Json, report: ContainerReport, previous: Json, scene: Scene
         delay_s = min(_BACK_OFF_FIRST_S * 2 ** min(max(restarts - 1, 0), 10), _BACK_OFF_MAX_S)
         pod = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
         message = f"back-off {_minutes(delay_s)} restarting failed container={report.name} pod={pod}"
-    return _filled(reason=reason, message=message)
+    return _filled(reason=reason, message=share(message, scene.pod))
 
 
 def _minutes(seconds: int) -> str:
@@ -276,7 +276,7 @@ def _end(state: ContainerState, previous: Json, scene: Scene, container_id: str)
         **_filled(
             signal=state.signal or None,
             reason=reason,
-            message=_cut(state.message or _said(known, state), scene.pod),
+            message=share(state.message or _said(known, state), scene.pod),
             startedAt=state.started_at or known.get("startedAt") or running.get("startedAt"),
             finishedAt=state.finished_at or known.get("finishedAt") or scene.ended_at or scene.now,
             containerID=container_id,
@@ -373,7 +373,7 @@ def _with_foreign(entry: Json, previous: Json | None) -> Json:
 _OURS = frozenset({"name", "state", "lastState", "ready", "started", "restartCount", "image", "imageID", "containerID"})
 
 
-def _cut(message: str, pod: Json) -> str:
+def share(message: str, pod: Json) -> str:
     """The message within its share of what a pod may carry, in bytes of UTF-8."""
     spec = pod["spec"]
     count = sum(len(spec.get(field) or ()) for field in ("containers", "initContainers", "ephemeralContainers"))

@@ -36,6 +36,7 @@ from vk_provider.translate.objects import Kind, Objects
 MOST_CONTAINERS = 20
 _FORMAT = "1"  # of both texts: one that begins otherwise tells nothing
 _LENGTH = 6  # characters of a digest: 30 bits, a change in a thousand million is missed
+_LONG = 1_000  # characters
 _CONTENT = ("type", "data", "binaryData")
 _OF_POD = ("metadata.labels['", "metadata.annotations['")
 
@@ -60,7 +61,8 @@ def values(pod: Json, contents: Mapping[Source, str]) -> str:
     namespace = _namespace(pod)
     pull = [contents[Kind.SECRET, key] for key in registries.secret_keys(pod, namespace)]
     frozen = live.frozen(pod)
-    each = [_short(_values_of(container, pod, frozen, contents)) for container in _containers(pod)]
+    fields = _Fields(pod)
+    each = [_short(_values_of(container, pod, frozen, contents, fields)) for container in _containers(pod)]
     return _FORMAT + _short(pull) + _text(each).removeprefix(_FORMAT)
 
 
@@ -151,11 +153,26 @@ def _image(name: str, image: str) -> str:
     return _short([name, image])
 
 
-def _values_of(container: Json, pod: Json, frozen: Collection[str], contents: Mapping[Source, str]) -> Sequence[str]:
+class _Fields:
+    """The pod's own fields, each read once; of a long one a digest, for a pod may show it a thousand times."""
+
+    def __init__(self, pod: Json) -> None:
+        self._quiet = live.without_notes(pod)
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, path: str) -> str:
+        if path not in self._known:
+            text = volume_value(self._quiet, path)
+            self._known[path] = text if len(text) <= _LONG else hashlib.sha256(json.dumps(text).encode()).hexdigest()
+        return self._known[path]
+
+
+def _values_of(
+    container: Json, pod: Json, frozen: Collection[str], contents: Mapping[Source, str], fields: _Fields
+) -> Sequence[str]:
     objects = dict.fromkeys(_sources_of(container, pod, frozen))
     found = [f"{kind.noun} {key[0]}/{key[1]} {contents[kind, key]}" for kind, key in objects]
-    quiet = live.without_notes(pod)
-    return found + [f"{path} {volume_value(quiet, path)}" for path in _fields_of(container, pod, frozen)]
+    return found + [f"{path} {fields[path]}" for path in _fields_of(container, pod, frozen)]
 
 
 def _sources_of(container: Json, pod: Json, frozen: Collection[str]) -> Iterator[Source]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vk_provider.errors import PodNotReady
+from vk_provider.masks import SecretText
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import FromPodIP, Notice
-from vk_provider.translate.expansion import escaped, expand, expand_partly, names_in
+from vk_provider.translate.expansion import Allowance, escaped, names_in
 from vk_provider.translate.fieldrefs import environment_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects
 from vk_provider.translate.resources import resource_value
@@ -41,8 +43,7 @@ class Environment:
     @property
     def texts(self) -> Mapping[str, str]:
         """Those variables whose value is known by now."""
-        known = self.variables.items()
-        return {name: value for name, value in known if isinstance(value, str) and name not in self.late}
+        return {name: text for name, text in _texts(self.variables).items() if name not in self.late}
 
     def for_expansion(self) -> Iterator[tuple[str, Value]]:
         """The variables for a cloud that expands the values of them all."""
@@ -74,38 +75,52 @@ class EnvironmentBuilder:
     objects: Objects
     context: NodeContext
     services: Mapping[str, str]
+    allowance: Allowance = dataclasses.field(default_factory=Allowance)
 
-    def build(self, container: Json) -> Environment:
+    def build(self, container: Json, path: str = "spec.containers[*]") -> Environment:
         """First `envFrom`, then `env`, then the Services that neither of them named; later ones win.
 
-        Raises PodNotReady when something the container names is not there.
+        path: the container's. Raises PodNotReady when something the container names is not there, and UnsupportedPod
+        for what becomes too long.
         """
         variables: dict[str, Value] = {}
         notices: list[Notice] = []
         late: set[str] = set()
-        for source in container.get("envFrom") or ():
-            for field, kind in _ENV_FROM_KINDS:
-                if source.get(field):
-                    skipped = self._add_all(variables, source.get("prefix") or "", kind, source[field], container)
-                    notices.extend(skipped)
-        for variable in container.get("env") or ():
-            value = self._value(variable, variables, container, late)
+        for index, source in enumerate(container.get("envFrom") or ()):
+            for name, kind in _ENV_FROM_KINDS:
+                if source.get(name):
+                    place = f"{path}.envFrom[{index}]"
+                    prefix = source.get("prefix") or ""
+                    notices.extend(self._add_all(variables, prefix, kind, source[name], container, place))
+        known: dict[str, str] = {**self.services, **_texts(variables)}
+        for index, variable in enumerate(container.get("env") or ()):
+            value = self._value(variable, known, container, f"{path}.env[{index}]", late)
             if value is not None:
                 variables[variable["name"]] = value
+                self._know(known, variable["name"], value)
                 self._follow(variable, value, late)
         added = _missing(self.services, variables)
         return Environment({**variables, **added}, tuple(notices), by_use(added, _texts_of(container)), frozenset(late))
 
+    def _know(self, known: dict[str, str], name: str, value: Value) -> None:
+        """What the next variables may be made of: made anew for each of them it would take the square of the time."""
+        if isinstance(value, str):
+            known[name] = value
+        elif name in self.services:
+            known[name] = self.services[name]
+        else:
+            known.pop(name, None)
+
     def _follow(self, variable: Json, value: Value, late: set[str]) -> None:
         """Keep track of what the cloud completes."""
         text = variable.get("value") or ""
-        if isinstance(value, FromPodIP) or any(name in late for name in names_in(text)):
+        if isinstance(value, FromPodIP) or _names_any(text, late):
             late.add(variable["name"])
         else:
             late.discard(variable["name"])
 
     def _add_all(
-        self, variables: dict[str, Value], prefix: str, kind: Kind, reference: Json, container: Json
+        self, variables: dict[str, Value], prefix: str, kind: Kind, reference: Json, container: Json, place: str
     ) -> Iterator[Notice]:
         key = (self.namespace, reference["name"])
         data = self.objects.data(kind, key)
@@ -113,26 +128,31 @@ class EnvironmentBuilder:
             if reference.get("optional"):
                 return
             raise _not_ready(kind.not_found(key[1]), container)
+        self.allowance.take_keys(len(data), place)
         skipped = []
         for entry in sorted(data):
             name = prefix + entry
             if VARIABLE_NAME.fullmatch(name):
-                variables[name] = _text(data[entry], kind, key, entry, container)
+                variables[name] = text = _text(data[entry], kind, key, entry, container)
+                self.allowance.take(text, place)
             else:
                 skipped.append(entry)
         if skipped:
             yield _skipped(skipped, kind, key, container)
 
     def _value(
-        self, variable: Json, so_far: Mapping[str, Value], container: Json, late: Collection[str]
+        self, variable: Json, known: Mapping[str, str], container: Json, place: str, late: Collection[str]
     ) -> Value | None:
         """One entry of `env`; None = an optional source is missing, so that an earlier value stays."""
-        if variable.get("value"):
-            known = {**self.services, **{name: text for name, text in so_far.items() if isinstance(text, str)}}
-            if any(name in late for name in names_in(variable["value"])):
-                return expand_partly(variable["value"], {key: known[key] for key in known if key not in late}, late)
-            return expand(variable["value"], known)
-        source = variable.get("valueFrom") or {}
+        if text := variable.get("value"):
+            unknown = late if _names_any(text, late) else None
+            return self.allowance.expanded(text, known, f"{place}.value", late=unknown)
+        found = self._found(variable.get("valueFrom") or {}, container)
+        if isinstance(found, str):
+            self.allowance.take(found, f"{place}.valueFrom")
+        return found
+
+    def _found(self, source: Json, container: Json) -> Value | None:
         for field, kind in _KEY_KINDS:
             if source.get(field):
                 return self._entry(kind, source[field], container)
@@ -152,6 +172,14 @@ class EnvironmentBuilder:
         if reference.get("optional"):
             return None
         raise _not_ready(kind.not_found(key[1]) if data is None else kind.key_not_found(key, entry), container)
+
+
+def _texts(variables: Mapping[str, Value]) -> Mapping[str, str]:
+    return {name: value for name, value in variables.items() if isinstance(value, str)}
+
+
+def _names_any(text: str, names: Collection[str]) -> bool:
+    return bool(names) and any(name in names for name in names_in(text))
 
 
 def _missing(services: Mapping[str, str], variables: Mapping[str, Value]) -> Mapping[str, str]:
@@ -178,7 +206,7 @@ def _text(content: bytes, kind: Kind, key: ObjectKey, entry: str, container: Jso
     if "\0" in text:
         place = f"key {entry} in {kind.proper_noun} {key[0]}/{key[1]}"
         raise _not_ready(f"{place} is not text, so no variable can hold it; mount it as a volume", container)
-    return text
+    return SecretText(text) if kind is Kind.SECRET and text else text
 
 
 def _skipped(entries: list[str], kind: Kind, key: ObjectKey, container: Json) -> Notice:

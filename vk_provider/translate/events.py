@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from vk_provider import bounds
 from vk_provider.model.instance import CloudEvent, Instance, began_at
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, is_terminal
 from vk_provider.translate.probes import health
@@ -139,8 +140,8 @@ def _event(
         "kind": "Event",
         "metadata": {"name": name, "namespace": reference.get("namespace", _NODE_EVENTS_NAMESPACE)},
         "involvedObject": reference,
-        "reason": reason,
-        "message": message,
+        "reason": bounds.shortened_bytes(reason, bounds.MOST_EVENT_REASON),
+        "message": bounds.shortened_bytes(message, bounds.MOST_EVENT),
         "type": type_,
         "source": {"component": COMPONENT, "host": host},
         "reportingComponent": COMPONENT,

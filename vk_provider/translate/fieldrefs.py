@@ -16,6 +16,7 @@ _POD_IP = frozenset({"status.podIP", "status.podIPs"})  # an instance has one ad
 _ENVIRONMENT = (
     _PLAIN_METADATA | _POD_IP | {"spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.hostIPs"}
 )
+_ESCAPED = re.compile(r"[^ !#-\[\]-~]")  # all but printable ASCII, of which the quote and the backslash are escaped
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
@@ -63,10 +64,11 @@ def service_account(pod: Json) -> str:
 
 def quoted(text: str) -> str:
     """In double quotes with the escapes of the Go language, which is how a kubelet writes labels into a file."""
-    return '"' + "".join(_escaped(char) for char in text) + '"'
+    return '"' + _ESCAPED.sub(_escaped, text) + '"'
 
 
-def _escaped(char: str) -> str:
+def _escaped(found: re.Match[str]) -> str:
+    char = found[0]
     if char in '"\\':
         return "\\" + char
     if char.isprintable():
@@ -89,7 +91,9 @@ def _metadata_value(pod: Json, path: str) -> str:
     subscript = _SUBSCRIPT.match(path)
     if subscript is None:
         return str(pod["metadata"].get(path.removeprefix("metadata.")) or "")
-    return str(_entries(pod, subscript[1]).get(subscript[2]) or "")
+    if subscript[2] == LIVE_CONTENT_ANNOTATION:
+        return ""
+    return str((pod["metadata"].get(subscript[1].removeprefix("metadata.")) or {}).get(subscript[2]) or "")
 
 
 def _entries(pod: Json, path: str) -> Mapping[str, str]:

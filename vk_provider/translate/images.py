@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vk_provider import bounds
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
 
@@ -38,6 +39,8 @@ class BadName(ValueError):
 
 def parse(name: str) -> ImageName:
     """The parts of an image's name. Raises BadName."""
+    if len(name) > bounds.MOST_IMAGE:
+        raise BadName(f"repository name must not be more than {_MOST} characters")
     rest, at, digest = name.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise BadName("invalid reference format")
@@ -65,6 +68,7 @@ def check(container: Json) -> None:
     try:
         parse(image)
     except BadName as error:
+        image = bounds.shortened(image, _MOST)
         message = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {error}'
         raise PodNotReady(
             message, event_reason="InspectFailed", waiting_reason="InvalidImageName", container=container["name"]

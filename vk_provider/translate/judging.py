@@ -12,13 +12,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Workload
 from vk_provider.translate import annotations as keys
 from vk_provider.translate.objects import NodeContext, Objects, References
+from vk_provider.translate.oversize import oversize
 from vk_provider.translate.refusals import refusals
-from vk_provider.translate.workload import UNREADABLE, as_far_as_possible, needed
+from vk_provider.translate.workload import UNREADABLE, as_far_as_possible, needed, too_much_to_fetch
 
 # What an honest pod has many times less of; more of it is not gone through a second time.
 MOST_ENTRIES = 5000
@@ -40,7 +42,7 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
         return tuple(found)
     sized = any(one.field in _SIZES for one in found)
     workload, further = as_far_as_possible(pod, objects, context)
-    for one in (*further, *_by_cloud(workload, of_cloud)):
+    for one in (*further[: bounds.MOST_REFUSALS], *_by_cloud(workload, of_cloud)[: bounds.MOST_REFUSALS]):
         follows = sized and keys.SPECS in one.reason  # a size that is refused is not missing
         if not follows and not any(_is_about_the_same(one, other) for other in found):
             found.append(one)
@@ -58,7 +60,8 @@ def _by_cloud(workload: Workload | None, of_cloud: OfCloud) -> Sequence[Refusal]
 def wanted(pod: Json) -> References:
     """What to fetch to judge a pod: all that it names, but no token, which nobody will ever use."""
     try:
-        return replace(needed(pod), tokens=frozenset()) if _is_of_a_size(pod) else References()
+        named = replace(needed(pod), tokens=frozenset()) if _is_of_a_size(pod) else References()
+        return References() if too_much_to_fetch(pod, named) else named
     except UNREADABLE:
         return References()  # not even its names can be read
 
@@ -72,6 +75,8 @@ def _is_about_the_same(one: Refusal, other: Refusal) -> bool:
 
 
 def _is_of_a_size(pod: Json) -> bool:
+    if oversize(pod):
+        return False
     try:
         spec = pod["spec"]
         containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -71,6 +71,36 @@ class Kind(Enum):
         return self.value[1]
 
 
+_Layer = tuple[Mapping[str, str | None], Callable[[str | None], bytes]]
+
+
+class _Entries(Mapping[str, bytes]):
+    """Entries of an object, each decoded once it is asked for: a pod may need one of a hundred thousand.
+
+    layers: entries as they are stored, and how they are decoded; the first that has a key counts.
+    """
+
+    def __init__(self, layers: Sequence[_Layer]) -> None:
+        self._layers = layers
+        self._known: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._known:
+            texts, decode = next((layer for layer in self._layers if name in layer[0]), ({}, _encoded))
+            self._known[name] = decode(texts[name])
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in texts for texts, _ in self._layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for texts, _ in self._layers for name in texts))
+
+    def __len__(self) -> int:
+        """An upper bound, where a key stands in two layers; an API server stores no such object."""
+        return sum(len(texts) for texts, _ in self._layers)
+
+
 @dataclass(frozen=True, slots=True)
 class Objects:
     """Everything `References` named, as found. None, or no entry: it does not exist.
@@ -87,24 +117,31 @@ class Objects:
     tokens: Mapping[TokenRequest, str] = field(default_factory=dict)
     services: Sequence[Json] = ()
     token_lives_s: Mapping[TokenRequest, int] = field(default_factory=dict)
+    # A pod may name one object a thousand times, and to decode it takes milliseconds.
+    _known: dict[tuple[Kind, ObjectKey, bool], Mapping[str, bytes]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def data(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
-        """Decoded `data` of a ConfigMap or Secret; None = there is no such object."""
-        found = self.found(kind, key)
-        if found is None:
-            return None
-        entries: Mapping[str, str | None] = found.get("data") or {}
-        if kind is Kind.SECRET:
-            return {name: _decoded(text) for name, text in entries.items()}
-        return {name: (text or "").encode("utf-8", "replace") for name, text in entries.items()}
+        """`data` of a ConfigMap or Secret, each entry decoded once it is asked for; None = there is no such object."""
+        return self._entries(kind, key, with_binary=False)
 
     def files(self, kind: Kind, key: ObjectKey) -> Mapping[str, bytes] | None:
         """As `data`, and with a ConfigMap's `binaryData`, which only volumes can show (S6)."""
-        data = self.data(kind, key)
-        if data is None or kind is Kind.SECRET:
-            return data
-        binary = (self.found(kind, key) or {}).get("binaryData") or {}
-        return {**{name: _decoded(text) for name, text in binary.items()}, **data}
+        return self._entries(kind, key, with_binary=kind is Kind.CONFIG_MAP)
+
+    def _entries(self, kind: Kind, key: ObjectKey, *, with_binary: bool) -> Mapping[str, bytes] | None:
+        found = self.found(kind, key)
+        if found is None:
+            return None
+        place = (kind, key, with_binary)
+        if place not in self._known:
+            decode = _decoded if kind is Kind.SECRET else _encoded
+            layers: list[_Layer] = [(found.get("data") or {}, decode)]
+            if with_binary and found.get("binaryData"):
+                layers.append((found["binaryData"], _decoded))
+            self._known[place] = _Entries(layers)
+        return self._known[place]
 
     def found(self, kind: Kind, key: ObjectKey) -> Json | None:
         return (self.config_maps if kind is Kind.CONFIG_MAP else self.secrets).get(key)
@@ -133,9 +170,17 @@ class NodeContext:
     expands_pod_ip: bool = False
 
 
+def _encoded(text: str | None) -> bytes:
+    return (text or "").encode("utf-8", "replace")
+
+
 def _decoded(content: str | None) -> bytes:
     text = content or ""  # the API server writes an empty value as null
     # The API server only stores what decodes; text that does not comes from a hand-written file and is kept as it is.
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):

@@ -7,7 +7,9 @@ only at pods in which every field has its proper type, so that they can read the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import parse
@@ -15,6 +17,7 @@ from vk_provider.translate import restart
 from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
 from vk_provider.translate.fieldrefs import is_pod_ip
+from vk_provider.translate.oversize import oversize
 from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
 from vk_provider.translate.probe_fields import health_refusals
 from vk_provider.translate.resources import GPU, architecture
@@ -25,8 +28,10 @@ def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:
     """All of them, each with the path of the field it is about; in the pod's own order, and the crosswise ones last.
 
     expands_pod_ip: as in `NodeContext`.
-    Never raises, whatever the pod looks like.
+    Never raises, whatever the pod looks like. Of a pod that is too large only that is said, and nothing else is read.
     """
+    if too_large := oversize(pod):
+        return too_large
     metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     findings = walk(pod_rule(annotation_rule(annotations)), pod, "")
@@ -34,11 +39,11 @@ def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:
     rules = [*_CROSSWISE, _paths_of_the_address if expands_pod_ip else _uses_of_the_address]
     if not any(finding.malformed for finding in findings):
         for rule in rules:
-            found.extend(rule(pod))
-        return tuple(found)
+            found.extend(islice(rule(pod), bounds.MOST_REFUSALS))
+        return tuple(found[: bounds.MOST_REFUSALS])
     for rule in rules:
-        found.extend(_as_far_as_it_reads(rule, pod))
-    return tuple(dict.fromkeys(found))
+        found.extend(islice(_as_far_as_it_reads(rule, pod), bounds.MOST_REFUSALS))
+    return tuple(dict.fromkeys(found))[: bounds.MOST_REFUSALS]
 
 
 def _as_far_as_it_reads(rule: Callable[[Json], Iterator[Refusal]], pod: Json) -> Iterator[Refusal]:
@@ -155,7 +160,7 @@ _IN_A_PATH = "use metadata.name or metadata.uid, which are known before"
 
 
 def _late_names(path: str, text: str | None, late: set[str], advice: str) -> Iterator[Refusal]:
-    for name in names_in(text or ""):
+    for name in names_in(text or "") if late else ():
         if name in late:
             reason = f"$({name}) is the pod's address, which does not exist before it runs; "
             yield Refusal(path, reason + advice.replace("${name}", f"${name}"))

@@ -15,8 +15,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
+from vk_provider import bounds
+from vk_provider.masks import SecretText
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.workload import Notice, RegistryCredential
 from vk_provider.translate import images
@@ -56,6 +59,10 @@ def credentials(pod: Json, namespace: str, objects: Objects) -> tuple[Sequence[R
             found, faults = _logins(secret, objects.data(Kind.SECRET, key) or {})
             logins += found
             notices += [Notice("InvalidImagePullSecret", f"image pull secret {key[1]}: {fault}") for fault in faults]
+    if len(logins) > bounds.MOST_LOGINS:
+        told = f"{len(logins):,} logins in all; those after the first {bounds.MOST_LOGINS} are left out"
+        notices.append(Notice("InvalidImagePullSecret", f"image pull secrets: {told}"))
+        del logins[bounds.MOST_LOGINS :]
     # From the most specific key on; logins for one key stay in the order of the secrets.
     logins.sort(key=lambda login: login.key, reverse=True)
     chosen, clashes = _chosen(pod, logins)
@@ -84,7 +91,7 @@ def _matches(key: str, name: images.ImageName) -> bool:
     labels, own = wanted[0].split("."), actual[0].split(".")
     if wanted[2] != actual[2] or len(labels) != len(own):
         return False
-    if not all(fnmatchcase(label, pattern) for label, pattern in zip(own, labels, strict=True)):
+    if not all(one == pattern or fnmatchcase(one, pattern) for one, pattern in zip(own, labels, strict=True)):
         return False
     return f"/{name.path}".startswith(f"{slash}{path}")
 
@@ -104,12 +111,14 @@ def _logins(secret: Json, data: Mapping[str, bytes]) -> tuple[list[_Login], list
     if entries is None:
         return [], [f"the text of {name} cannot be read; it is left out"]
     found, faults = [], []
-    for server, entry in entries.items():
+    for server, entry in islice(entries.items(), bounds.MOST_LOGINS):
         login = _login(server, entry)
         if login is not None:
             found.append(login)
         else:
             faults.append(f"the entry for {server} has no user and password that can be read; it is left out")
+    if len(entries) > bounds.MOST_LOGINS:
+        faults.append(f"it has {len(entries):,} entries; those after the first {bounds.MOST_LOGINS} are left out")
     return found, faults
 
 
@@ -132,9 +141,9 @@ def _login(server: str, entry: Any) -> _Login | None:
         if decoded is None:
             return None
         user, password = decoded
-    if not (isinstance(user, str) and isinstance(password, str) and user):
+    if not (isinstance(user, str) and isinstance(password, str) and user) or len(server) > bounds.MOST_LOGIN_KEY:
         return None
-    return _Login(_key(server), user, password)
+    return _Login(_key(server), user, SecretText(password))
 
 
 def _decoded(auth: Any) -> tuple[str, str] | None:

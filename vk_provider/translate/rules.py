@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.quantity import parse
 
@@ -93,10 +95,28 @@ UNKNOWN = Refused("this field is not known here, so it would be lost without a w
 
 
 def walk(rule: Rule, value: object, path: str) -> Sequence[Finding]:
-    """Everything in `value` that the rule does not let pass, in the order of the value."""
-    found: list[Finding] = []
-    _walk(rule, value, path, found)
+    """Everything in `value` that the rule does not let pass, in the order of the value; as much as anybody reads."""
+    found = _Findings()
+    with suppress(_Enough):
+        _walk(rule, value, path, found)
     return found
+
+
+class _Enough(Exception):
+    """More is wrong than anybody reads."""
+
+
+class _Findings(list[Finding]):
+    """Raises _Enough once it is long."""
+
+    def append(self, finding: Finding) -> None:
+        super().append(finding)
+        if len(self) >= bounds.MOST_REFUSALS:
+            raise _Enough
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            self.append(each)
 
 
 def _walk(rule: Rule, value: object, path: str, found: list[Finding]) -> None:
@@ -193,7 +213,8 @@ def _walk_list(item: Rule, value: object, path: str, found: list[Finding]) -> No
         found.append(_malformed(path, "must be a list"))
         return
     for index, content in enumerate(value):
-        _walk(item, content, f"{path}[{index}]", found)
+        if not _passes(item, content):
+            _walk(item, content, f"{path}[{index}]", found)
 
 
 def _walk_entries(rule: Entries, value: object, path: str, found: list[Finding]) -> None:

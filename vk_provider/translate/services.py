@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from vk_provider import bounds
 from vk_provider.model.pod import Json
 from vk_provider.translate.objects import NodeContext
 
@@ -34,7 +35,11 @@ def service_variables(
         is_master = (meta["namespace"], meta["name"]) == _MASTER_KEY
         if links and meta["namespace"] == namespace and not is_master:
             told[meta["name"]] = service
-    return {key: text for name in sorted(told) for key, text in _variables(name, told[name].get("spec") or {})}
+    found: dict[str, str] = {}
+    for name in sorted(told):
+        if len(found) < bounds.MOST_SERVICE_VARIABLES or name == MASTER_NAME:  # no cloud takes so many
+            found.update(_variables(name, told[name].get("spec") or {}))
+    return found
 
 
 def by_use(names: Iterable[str], texts: Iterable[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 
+from vk_provider import bounds
 from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import (
     Json,
@@ -166,14 +167,19 @@ def waiting(
     usual = container_status.default_wait(pod)
     reason = usual if reason in container_status.ON_THE_WAY else reason
 
+    share = container_status.share(message, pod)
+
     def entry(spec: Json) -> Json:
         if container in ("", spec["name"]):
-            return container_status.waiting(spec, reason=reason, message=message)
+            return container_status.waiting(spec, reason=reason, message=share)
         return container_status.waiting(spec, reason=usual)
 
-    inits, apps = container_lists.waiting(
-        pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
-    )
+    inits: list[Json] = []
+    apps: list[Json] = []
+    if not _is_crowded(pod):
+        inits, apps = container_lists.waiting(
+            pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
+        )
     shown = condition is not None and condition.reason in WAITS_FOR_CLOUD
     return _status(
         pod,
@@ -353,6 +359,13 @@ def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Jso
 # --- phases ---------------------------------------------------------------------------------------------------------
 
 
+def _is_crowded(pod: Json) -> bool:
+    """Of more containers than are ever carried: it is refused, and a status as long as the pod helps nobody."""
+    return any(
+        len(pod["spec"].get(field) or ()) > bounds.MOST_OF_LIST[field] for field in ("containers", "initContainers")
+    )
+
+
 def _live_phase(pod: Json) -> str:
     """The phase the pod has, as far as it is one that a live pod can have."""
     return RUNNING if phase_of(pod) == RUNNING else PENDING
@@ -490,5 +503,5 @@ def _address(text: str) -> str:
 
 def _ephemeral(pod: Json) -> list[Json]:
     """P46: said once, in the entry itself; it touches neither phase nor Ready."""
-    specs = pod["spec"].get("ephemeralContainers") or ()
+    specs = (pod["spec"].get("ephemeralContainers") or ())[: bounds.MOST_EPHEMERAL]
     return sorted((container_status.unsupported_ephemeral(spec) for spec in specs), key=lambda each: str(each["name"]))

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from vk_provider import bounds
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
+from vk_provider.masks import SecretText
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Flex, Nfs
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
@@ -101,7 +103,10 @@ def of_persistent_volume(
     if not source:
         kind = next((each for each in sorted(spec) if each not in _NOT_A_SOURCE), "unknown")
         raise _refusal(field, f"its volume {name} is of kind {kind}, which the cloud cannot mount; {_advice()}")
-    options = _mount_options(found)
+    texts = _option_texts(found)
+    if sum(len(each) + 1 for each in texts) > bounds.MOST_MOUNT_OPTIONS:
+        raise _refusal(field, f"its volume {name} has more than {bounds.MOST_MOUNT_OPTIONS:,} bytes of mount options")
+    options = [part for each in texts for part in _split(each)]
     secret = secret_of_volume(found)
     read = _Source(volume, objects, field, f"its volume {name}", secret, options, has_role=has_role)
     made = read.mounted(source, spec[source], name)
@@ -196,6 +201,8 @@ class _Source:
         path = str(attributes.get("path") or "") or slash[1:] + below or "/"
         if not server:
             raise self._refused("names no file server")
+        if len(str(attributes.get("options") or "")) > bounds.MOST_MOUNT_OPTIONS:
+            raise self._refused(f"has more than {bounds.MOST_MOUNT_OPTIONS:,} bytes of options")
         options = [*_split(attributes.get("options")), *self._mount_options]
         version, options = _version(options)
         further = {
@@ -233,7 +240,7 @@ class _Source:
         for name in _SECRET_OPTIONS:
             if name not in data:
                 raise self._not_ready(Kind.SECRET.path_key_not_found(name))
-        return {name: data[name].decode(errors="replace").strip() for name in _SECRET_OPTIONS}
+        return {name: SecretText(data[name].decode(errors="replace").strip()) for name in _SECRET_OPTIONS}
 
     def _only(self, attributes: Mapping[str, Any], allowed: Mapping[str, Sequence[str]]) -> None:
         for name, values in allowed.items():
@@ -262,10 +269,10 @@ def _namespace(found: Json, reference: Json) -> str:
     return str(reference.get("namespace") or (found["spec"].get("claimRef") or {}).get("namespace") or "default")
 
 
-def _mount_options(found: Json) -> Sequence[str]:
+def _option_texts(found: Json) -> Sequence[str]:
     """From the spec, and from the annotation that came before it."""
     annotated = (found["metadata"].get("annotations") or {}).get("volume.beta.kubernetes.io/mount-options")
-    return [part for option in (*(found["spec"].get("mountOptions") or ()), annotated or "") for part in _split(option)]
+    return [*(found["spec"].get("mountOptions") or ()), annotated or ""]
 
 
 def _split(options: str | None) -> list[str]:
@@ -293,4 +300,8 @@ def _only_reads(spec: Json) -> bool:
 
 
 def _texts(options: Mapping[str, object]) -> Mapping[str, str]:
-    return {name: str(value) for name, value in sorted(options.items()) if value not in (None, "")}
+    return {
+        name: value if isinstance(value, str) else str(value)
+        for name, value in sorted(options.items())
+        if value not in (None, "")
+    }

@@ -5,15 +5,18 @@ Only volumes that some container mounts are looked at: a kubelet sets up no othe
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vk_provider.errors import PodNotReady, UnsupportedPod
+from vk_provider.masks import SecretBytes, SecretText
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import ceil_div, parse
 from vk_provider.model.workload import EmptyDir, File, Flex, Nfs, Volume
 from vk_provider.translate import claims, storage
+from vk_provider.translate.expansion import Allowance
 from vk_provider.translate.fieldrefs import service_account, volume_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, TokenRequest
 from vk_provider.translate.resources import resource_value
@@ -33,22 +36,30 @@ _TOKEN_VOLUMES = {
 
 def mounted_volumes(pod: Json) -> Sequence[Json]:
     """The volumes that some container mounts, in the pod's order."""
+    return [volume for _, volume in mounted_with_index(pod)]
+
+
+def mounted_with_index(pod: Json) -> Sequence[tuple[int, Json]]:
+    """As `mounted_volumes`, each with its place in the pod's list."""
     containers = [*init_containers_of(pod), *containers_of(pod)]
     used = {mount["name"] for container in containers for mount in container.get("volumeMounts") or ()}
-    return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in used]
+    return [(index, each) for index, each in enumerate(pod["spec"].get("volumes") or ()) if each["name"] in used]
 
 
-def is_added(volume: Json, pod: Json) -> bool:
-    """Whether the cluster gave the volume to the pod, whose owner never asked for it."""
+def is_added(volume: Json, elsewhere: Collection[str]) -> bool:
+    """Whether the cluster gave the volume to the pod, whose owner never asked for it. elsewhere: as below."""
     names = [pattern for source, pattern in _TOKEN_VOLUMES.items() if volume.get(source) is not None]
-    if not any(pattern.fullmatch(volume["name"]) for pattern in names):
-        return False
-    return all(
-        mount["mountPath"] == TOKEN_PATH
+    return volume["name"] not in elsewhere and any(pattern.fullmatch(volume["name"]) for pattern in names)
+
+
+def mounted_elsewhere(pod: Json) -> Collection[str]:
+    """Names of the volumes that are mounted at another path than the cluster's own is."""
+    return {
+        mount["name"]
         for container in (*init_containers_of(pod), *containers_of(pod))
         for mount in container.get("volumeMounts") or ()
-        if mount["name"] == volume["name"]
-    )
+        if mount.get("mountPath") != TOKEN_PATH
+    }
 
 
 def holds_files(volume: Json) -> bool:
@@ -107,12 +118,23 @@ class VolumeBuilder:
     objects: Objects
     context: NodeContext
     kept: Kept
+    allowance: Allowance = dataclasses.field(default_factory=Allowance)
+    _shown: dict[str, bytes] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )  # the pod's own fields, by path
 
-    def build(self, volume: Json) -> Volume:
-        """The volume. Raises PodNotReady, naming everything in it that is missing, and UnsupportedPod."""
-        name, index = volume["name"], self.pod["spec"]["volumes"].index(volume)
+    _elsewhere: Collection[str] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_elsewhere", mounted_elsewhere(self.pod))
+
+    def build(self, volume: Json, index: int) -> Volume:
+        """The volume. index: its place in the pod. Raises PodNotReady, naming everything in it that is missing, and
+        UnsupportedPod."""
+        name = volume["name"]
         if holds_files(volume):
-            return Volume(name, files=self.files(volume), index=index, added=is_added(volume, self.pod))
+            files = self.files(volume, f"spec.volumes[{index}]")
+            return Volume(name, files=files, index=index, added=is_added(volume, self._elsewhere))
         try:
             return self._unshown(volume, name, index)
         except (PodNotReady, UnsupportedPod):
@@ -131,8 +153,11 @@ class VolumeBuilder:
             return _stored(name, storage.inline(volume, self.objects, field, self.namespace, has_role=role), index)
         return Volume(name, empty_dir=_empty_dir(volume.get("emptyDir") or {}), index=index)
 
-    def files(self, volume: Json) -> Sequence[File]:
-        """What a volume of files holds now, sorted by path. Raises PodNotReady, naming everything that is missing."""
+    def files(self, volume: Json, place: str) -> Sequence[File]:
+        """What a volume of files holds now, sorted by path. place: the volume's field.
+
+        Raises PodNotReady, naming everything that is missing, and UnsupportedPod where it is too much.
+        """
         shown = self.kept.volumes.get(volume["name"])
         there = _with_modes(volume, shown.files or ()) if shown is not None else None
         if there is not None and volume["name"] in self.kept.frozen:
@@ -140,7 +165,8 @@ class VolumeBuilder:
         files: dict[str, File] = {}
         faults: list[str] = []
         for projection in _projections(volume):
-            for file in self._files(volume, projection, faults):
+            for file in self._files(volume, projection, faults, place):
+                self.allowance.take_bytes(len(file.content) * 4 // 3, place)  # as base64, which is how files are sent
                 files[file.path] = file
         if faults:
             if there is None or not self.kept.lacks:
@@ -148,29 +174,31 @@ class VolumeBuilder:
             files = {**there, **files}
         return tuple(files[path] for path in sorted(files))
 
-    def _files(self, volume: Json, projection: Json, faults: list[str]) -> Iterator[File]:
+    def _files(self, volume: Json, projection: Json, faults: list[str], place: str) -> Iterator[File]:
         """The files of one source; what is missing goes to `faults`, so that all of it is known at once."""
         mode = _mode(volume)
         for field, kind in _KINDS:
             if projection.get(field) is not None:
-                yield from self._object_files(kind, projection[field], mode, faults)
+                yield from self._object_files(kind, projection[field], mode, faults, place)
         if projection.get("serviceAccountToken") is not None:
             yield from self._token_files(volume, projection["serviceAccountToken"], mode, faults)
         for item in (projection.get("downwardAPI") or {}).get("items") or ():
-            content = self._downward(item).encode(errors="replace")  # half a surrogate pair has no UTF-8
-            yield File(_clean(item["path"]), content, _or_default(item.get("mode"), mode))
+            yield File(_clean(item["path"]), self._downward(item), _or_default(item.get("mode"), mode))
 
-    def _object_files(self, kind: Kind, source: Json, mode: int, faults: list[str]) -> Iterator[File]:
+    def _object_files(self, kind: Kind, source: Json, mode: int, faults: list[str], place: str) -> Iterator[File]:
         content = self.objects.files(kind, (self.namespace, source["name"]))
         optional = bool(source.get("optional"))
         if content is None:
             if not optional:
                 faults.append(kind.not_found(source["name"]))
             return
+        self.allowance.take_keys(len(source.get("items") or content), place)
         items = source.get("items") or [{"key": key, "path": key} for key in sorted(content)]
         for item in items:
             if item["key"] in content:
-                yield File(_clean(item["path"]), content[item["key"]], _or_default(item.get("mode"), mode))
+                found = content[item["key"]]
+                found = SecretBytes(found) if kind is Kind.SECRET else found
+                yield File(_clean(item["path"]), found, _or_default(item.get("mode"), mode))
             elif not optional:
                 faults.append(kind.path_key_not_found(item["key"]))
                 return  # a kubelet names one key of each object
@@ -181,15 +209,20 @@ class VolumeBuilder:
         if token is None:
             faults.append(f'failed to fetch token: serviceaccounts "{request.service_account}" not found')
         else:
-            yield File(_clean(request.path), token.encode(), mode)
+            content = token.encode()
+            yield File(_clean(request.path), SecretBytes(content) if isinstance(token, SecretText) else content, mode)
 
-    def _downward(self, item: Json) -> str:
+    def _downward(self, item: Json) -> bytes:
         if item.get("fieldRef"):
-            return volume_value(self.pod, item["fieldRef"]["fieldPath"])
+            path = item["fieldRef"]["fieldPath"]
+            if path not in self._shown:  # half a surrogate pair has no UTF-8
+                self._shown[path] = volume_value(self.pod, path).encode(errors="replace")
+            return self._shown[path]
         reference = item.get("resourceFieldRef")
         if not reference:
-            return ""
-        return resource_value(self.containers[reference["containerName"]], reference, self.context.allocatable)
+            return b""
+        named = self.containers[reference["containerName"]]
+        return resource_value(named, reference, self.context.allocatable).encode()
 
 
 def _with_modes(volume: Json, shown: Sequence[File]) -> dict[str, File]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from vk_provider import bounds
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.instance import Owner
 from vk_provider.model.pod import (
@@ -27,11 +28,11 @@ from vk_provider.translate import annotations as keys
 from vk_provider.translate import claims, environment, hosts, images, probes, registries, restart, security, volumes
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
-from vk_provider.translate.expansion import expand, expand_partly
+from vk_provider.translate.expansion import Allowance
 from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, References, TokenRequest
-from vk_provider.translate.refusals import refusals
+from vk_provider.translate.refusals import containers_with_paths, refusals
 from vk_provider.translate.resources import (
     architecture,
     container_cpu,
@@ -66,12 +67,16 @@ LEAST_AFTER_HOOK_S = 2  # what a kubelet leaves a container after its hook, howe
 
 
 def references(pod: Json, *, expands_pod_ip: bool = False) -> References:
-    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry.
+    """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry, and for
+    a pod that names so much that fetching it is no small matter.
 
     expands_pod_ip: as in `NodeContext`.
     """
     _refuse(pod, expands_pod_ip=expands_pod_ip)
-    return needed(pod)
+    wanted = needed(pod)
+    if too_many := too_much_to_fetch(pod, wanted):
+        raise UnsupportedPod(too_many)
+    return wanted
 
 
 def needed(pod: Json) -> References:
@@ -86,6 +91,40 @@ def needed(pod: Json) -> References:
         secrets=shown.secrets | {key for kind, key in keys if kind is Kind.SECRET},
         service_namespaces=frozenset({MASTER_NAMESPACE, *([namespace] if _wants_links(pod) else ())}),
     )
+
+
+def too_much_to_fetch(pod: Json, wanted: References) -> Sequence[Refusal]:
+    """Each of them is a request to the API server, at each try."""
+    if len(wanted.tokens) > bounds.MOST_TOKENS:
+        reason = f"{len(wanted.tokens)} tokens of the ServiceAccount; at most {bounds.MOST_TOKENS} are asked for"
+        return [Refusal("spec.volumes", reason)]
+    count = len(wanted.config_maps) + len(wanted.secrets) + len(wanted.claims)
+    if count > bounds.MOST_OBJECTS:
+        named: dict[str, set[tuple[Kind, ObjectKey]]] = {}
+        for place, key in _named_objects(pod):
+            named.setdefault(place, set()).add(key)
+        place = max(named, key=lambda each: len(named[each]))
+        reason = f"with it the pod names {count} ConfigMaps, Secrets and claims; at most {bounds.MOST_OBJECTS} are read"
+        return [Refusal(place, reason)]
+    return ()
+
+
+def _named_objects(pod: Json) -> Iterator[tuple[str, tuple[Kind, ObjectKey]]]:
+    """What the pod names, each with the field in which it stands."""
+    namespace = _namespace(pod)
+    for index, volume in volumes.mounted_with_index(pod):
+        for key in volumes.object_keys(volume, namespace):
+            yield f"spec.volumes[{index}]", key
+    for path, container in containers_with_paths(pod):
+        for key in environment.object_keys(container, namespace):
+            yield f"{path}.env", key
+    for secret in registries.secret_keys(pod, namespace):
+        yield "spec.imagePullSecrets", (Kind.SECRET, secret)
+
+
+def field_of(pod: Json, key: tuple[Kind, ObjectKey]) -> str:
+    """Where the pod names the object first."""
+    return next((place for place, named in _named_objects(pod) if named == key), "spec.volumes")
 
 
 def awaited(pod: Json) -> Sequence[tuple[Kind, ObjectKey]]:
@@ -115,18 +154,25 @@ def content_references(pod: Json) -> References:
     )
 
 
-def content(pod: Json, objects: Objects, context: NodeContext, kept: Kept = NOTHING_KEPT) -> Sequence[Volume]:
+def content(
+    pod: Json,
+    objects: Objects,
+    context: NodeContext,
+    kept: Kept = NOTHING_KEPT,
+    *,
+    allowance: Allowance | None = None,
+) -> Sequence[Volume]:
     """All volumes of a pod as `build` makes them, be it for an instance that has them already and shall show what is
-    new.
+    new. allowance: what they may take; the whole of a pod's unless something is counted already.
 
     Raises PodNotReady for the first that is not to be had, or UnsupportedPod with everything that is refused.
     """
-    builder = _builder(pod, objects, context, kept)
+    builder = _builder(pod, objects, context, kept, allowance or Allowance())
     built: list[Volume] = []
     found: list[Refusal] = []
-    for volume in volumes.mounted_volumes(pod):
+    for index, volume in volumes.mounted_with_index(pod):
         try:
-            built.append(security.readable(builder.build(volume), pod))
+            built.append(security.readable(builder.build(volume, index), pod))
         except UnsupportedPod as error:
             found.extend(error.refusals)
     if found:
@@ -134,7 +180,7 @@ def content(pod: Json, objects: Objects, context: NodeContext, kept: Kept = NOTH
     return tuple(built)
 
 
-def _builder(pod: Json, objects: Objects, context: NodeContext, kept: Kept) -> VolumeBuilder:
+def _builder(pod: Json, objects: Objects, context: NodeContext, kept: Kept, allowance: Allowance) -> VolumeBuilder:
     return VolumeBuilder(
         pod=pod,
         namespace=_namespace(pod),
@@ -142,6 +188,7 @@ def _builder(pod: Json, objects: Objects, context: NodeContext, kept: Kept) -> V
         objects=objects,
         context=context,
         kept=kept,
+        allowance=allowance,
     )
 
 
@@ -191,6 +238,8 @@ class _Assembly:
         self._objects = objects
         self._context = context
         by_name = {container["name"]: container for container in _containers(pod)}
+        self._paths = {container["name"]: path for path, container in containers_with_paths(pod)}
+        self._allowance = Allowance()
         services = service_variables(
             objects.services, namespace=self._namespace, links=_wants_links(pod), context=context
         )
@@ -201,6 +250,7 @@ class _Assembly:
             objects=objects,
             context=context,
             services=services,
+            allowance=self._allowance,
         )
         self._notices: list[Notice] = []
         self._named = (pod, self._namespace, context.cluster_domain)
@@ -267,12 +317,11 @@ class _Assembly:
 
     def _volumes(self) -> Sequence[Volume]:
         if self._refused is None:
-            return content(self._pod, self._objects, self._context)
-        builder = _builder(self._pod, self._objects, self._context, NOTHING_KEPT)
-        listed = list(self._spec.get("volumes") or ())
+            return content(self._pod, self._objects, self._context, allowance=self._allowance)
+        builder = _builder(self._pod, self._objects, self._context, NOTHING_KEPT, self._allowance)
         return tuple(
-            self._part(partial(builder.build, each), Volume(str(each["name"]), index=listed.index(each)))
-            for each in volumes.mounted_volumes(self._pod)
+            self._part(partial(builder.build, each, index), Volume(str(each["name"]), index=index))
+            for index, each in volumes.mounted_with_index(self._pod)
         )
 
     def _owner(self) -> Owner:
@@ -286,22 +335,26 @@ class _Assembly:
         )
 
     def _container(self, container: Json, read_only: set[str]) -> Container:
+        path = self._paths[container["name"]]
         self._part(lambda: images.check(container), None)
-        variables = self._part(lambda: self._environments.build(container), _named_only(container))
+        variables = self._part(lambda: self._environments.build(container, path), _named_only(container))
+        texts = variables.texts
         self._notices.extend(variables.notices)
         health = self._part(lambda: probes.health(self._pod, container), probes.Health())
         self._notices.extend(self._part(lambda: [*probes.notices(self._pod, container, health)], []))
         return Container(
             name=container["name"],
             image=container["image"],
-            command=self._part(lambda: self._expanded(container.get("command"), variables), ()),
-            args=self._part(lambda: self._expanded(container.get("args"), variables), ()),
+            command=self._part(lambda: self._expanded(container, "command", path, variables), ()),
+            args=self._part(lambda: self._expanded(container, "args", path, variables), ()),
             env=tuple(variables.for_expansion() if self._context.expands_pod_ip else variables.variables.items()),
             added_env=variables.added,
             cpu=self._part(lambda: container_cpu(container), None),
             memory_gib=self._part(lambda: container_memory_gib(container), None),
             gpus=self._part(lambda: container_gpus(container), 0),
-            mounts=self._part(lambda: tuple(mounts(container, variables.texts, read_only)), ()),
+            mounts=self._part(
+                lambda: tuple(mounts(container, texts, read_only, path=path, allowance=self._allowance)), ()
+            ),
             ports=self._part(lambda: _ports(container), ()),
             working_dir=container.get("workingDir") or "",
             image_pull_policy=container.get("imagePullPolicy") or "",
@@ -318,11 +371,12 @@ class _Assembly:
             pre_stop=self._part(lambda: probes.hook(container, "preStop"), None),
         )
 
-    def _expanded(self, words: Sequence[str] | None, variables: Environment) -> Sequence[str]:
-        known = variables.texts
-        if self._context.expands_pod_ip:
-            return tuple(expand_partly(word, known, variables.late) for word in words or ())
-        return tuple(expand(word, known) for word in words or ())
+    def _expanded(self, container: Json, field: str, path: str, variables: Environment) -> Sequence[str]:
+        known, late = variables.texts, variables.late if self._context.expands_pod_ip else None
+        return tuple(
+            self._allowance.expanded(word, known, f"{path}.{field}[{index}]", late=late)
+            for index, word in enumerate(container.get(field) or ())
+        )
 
 
 def _named_only(container: Json) -> Environment:

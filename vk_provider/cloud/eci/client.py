@@ -18,14 +18,22 @@ import aiohttp
 import tenacity
 from yarl import URL
 
-from vk_provider import jsontext
+from vk_provider import bodies, bounds, jsontext
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.eci import codes, sign
 from vk_provider.cloud.eci.credentials import CredentialSource
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.limits import Limits, RetryBudget, TokenBucket
-from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable, InstanceGone, Throttled
+from vk_provider.errors import (
+    CloudAnswerTooLong,
+    CloudDenied,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    InstanceGone,
+    Throttled,
+)
 
 Observe = Callable[[str, str, float], None]
 Heard = Callable[[bool, float], None]
@@ -47,6 +55,7 @@ UNPUBLISHED = 500
 
 _LONGEST_WAIT_S = 15.0  # asked to wait longer, the caller is told and can do something else meanwhile
 _MAX_MESSAGE = 500
+_LARGE = 64 * 1024  # characters of a body: they take 4 ms to be encoded
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -154,6 +163,8 @@ class EciClient:
         """What takes longer to pass, as missing stock, quota and rights, is the caller's business."""
         if isinstance(error, Throttled) and (error.retry_after_s or 0.0) > _LONGEST_WAIT_S:
             return False
+        if isinstance(error, CloudAnswerTooLong):
+            return False
         return isinstance(error, CloudError) and error.retryable and self._budget.take()
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
@@ -184,6 +195,7 @@ class EciClient:
         credentials = await self._credentials.get()
         bucket = self._limits.bucket(request.action)
         await bucket.acquire()
+        sent = await _encoded(request.body)
         common = sign.common_parameters(
             action=request.action,
             region=self._settings.region,
@@ -192,9 +204,8 @@ class EciClient:
             now=self._now(),
             nonce=self._new_nonce(),
         )
-        query, body = sign.signed(
-            request.method, {**request.query, **common}, request.body, credentials.access_key_secret
-        )
+        queried = sign.pairs({**request.query, **common})
+        query, body = sign.signed_pairs(request.method, queried, sent, credentials.access_key_secret)
         return await self._observed(request, query, body, bucket)
 
     async def _observed(self, request: EciRequest, query: str, body: str, bucket: TokenBucket) -> Mapping[str, Any]:
@@ -217,7 +228,12 @@ class EciClient:
 
     async def _send(self, request: EciRequest, query: str, body: str) -> Mapping[str, Any]:
         url = URL(f"{self._settings.base_url}/?{query}", encoded=True)
-        headers = {"Accept": "application/json", "x-acs-action": request.action, "x-acs-version": sign.VERSION}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": bodies.ACCEPTED,
+            "x-acs-action": request.action,
+            "x-acs-version": sign.VERSION,
+        }
         if body:
             headers["Content-Type"] = _FORM
         try:
@@ -226,8 +242,12 @@ class EciClient:
                 request.method, url, data=body.encode() or None, headers=headers, allow_redirects=False
             ) as response:
                 async with asyncio.timeout(self._settings.answer_timeout_s):
-                    content = await response.read()
+                    content = await bodies.read(response, bounds.MOST_CLOUD_ANSWER)
                 return _judge(request, response.status, response.headers, content)
+        except bodies.Overlong as error:
+            raise CloudAnswerTooLong(f"{request.action}: {error}") from error
+        except bodies.Unreadable as error:
+            raise CloudUnavailable(f"{request.action}: the answer cannot be read: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request.action, error) from error
 
@@ -243,12 +263,30 @@ class EciClient:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=settings.max_connections),
+                auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),  # the API has none, and to look for them costs a third of a call
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
                 ),
             )
         return self._session
+
+
+async def _encoded(body: Mapping[str, str]) -> Mapping[str, str]:
+    """Its parameters as `sign.pairs` gives them; of a large one, which takes long, piece by piece: others come in
+    between."""
+    if sum(map(len, body.values())) <= _LARGE:
+        return sign.pairs(body)
+    sent: dict[str, str] = {}
+    left = 0
+    for name, text in body.items():
+        left -= len(text)
+        if left < 0:
+            await asyncio.sleep(0)
+            left = _LARGE
+        sent |= sign.pairs({name: text})
+    await asyncio.sleep(0)
+    return sent
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -259,15 +297,15 @@ def _judge(request: EciRequest, status: int, headers: Mapping[str, str], content
     answer = _object(content, jsontext.opened if request.is_listing else jsontext.loads)
     if answer is not None and (status < 300 or answer.get("Code") in codes.SUCCESSES):
         return answer
-    raise _error(request.action, status, headers, answer or {})
+    raise _error(request, status, headers, answer or {})
 
 
-def _error(action: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
-    code, request_id = _word(answer, "Code"), _word(answer, "RequestId")
+def _error(request: EciRequest, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
+    action, code, request_id = request.action, _word(answer, "Code"), _word(answer, "RequestId")
     kind = codes.error_class(action, code, status)
     if kind is InstanceGone and "ContainerName" in _word(answer, "Message"):
         kind = CloudRefused  # the container is not in the group; the group is there
-    message = _message(action, status, code, _word(answer, "Message"))
+    message = _message(action, status, code, request.without_secrets(_word(answer, "Message")))
     if issubclass(kind, Throttled):
         return kind(message, code=code, request_id=request_id, retry_after_s=_retry_after_s(headers))
     return kind(message, code=code, request_id=request_id)

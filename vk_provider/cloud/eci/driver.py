@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
+from vk_provider import bounds
 from vk_provider.cloud.base import Change, ExecSession, LogOptions, Price
 from vk_provider.cloud.eci import codes, request, response, tags, usage
 from vk_provider.cloud.eci.choices import Choice, choices
@@ -25,7 +26,7 @@ from vk_provider.cloud.eci.rereading import Rereader
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.stock import Place, StockMemory
-from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
+from vk_provider.errors import CloudAnswerTooLong, CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
@@ -238,13 +239,26 @@ class EciCloud:
         async def ask() -> None:
             for start in starts:
                 ids = wanted[start : start + request.IDS_PER_CALL]
-                page = response.page(await self._client.call(request.describe_groups(ids=ids)))
-                for item in map(response.item, page.items):
+                async for item in self._groups(ids):
                     found.update(self._instances([item]))
                     shown.add(response.group_id(item))
 
         await _all_of(ask() for _ in range(min(_AT_ONCE, -(-len(wanted) // request.IDS_PER_CALL))))
         return {id_: found[id_] for id_ in wanted if id_ in found}, shown
+
+    async def _groups(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        """In as many answers as it takes: a few groups with very long words must not hide the others."""
+        try:
+            page = response.page(await self._client.call(request.describe_groups(ids=ids)))
+        except CloudAnswerTooLong:
+            if len(ids) == 1:
+                raise
+            for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                async for item in self._groups(part):
+                    yield item
+            return
+        for each in page.items:
+            yield response.item(each)
 
     async def find(self, pod_uid: str) -> Sequence[Instance]:
         uid = tags.value_of(pod_uid)
@@ -406,6 +420,8 @@ class EciCloud:
             if token in seen:
                 raise CloudUnavailable("listing incomplete: the cloud sends the same page again and again")
             seen.add(token)
+            if len(seen) > (most := bounds.MOST_CLOUD_PAGES):
+                raise CloudUnavailable(f"listing incomplete: the cloud has sent {most:,} pages and no end")
             if rest_s:
                 await asyncio.sleep(rest_s)
 

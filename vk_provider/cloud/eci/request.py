@@ -46,6 +46,7 @@ from vk_provider.cloud.eci.response import Words
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
+from vk_provider.masks import HIDDEN, SecretBytes, SecretText, shown, without
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
 from vk_provider.translate.environment import VARIABLE_NAME
 
@@ -89,6 +90,10 @@ class EciRequest:
     def is_listing(self) -> bool:
         """Whether a page of many items answers it."""
         return self.action in _LISTINGS
+
+    def without_secrets(self, message: str) -> str:
+        """The cloud's words about it, in which it may have repeated any of ours."""
+        return without(message, (*self.query.values(), *self.body.values()))
 
 
 # --- create -----------------------------------------------------------------------------------------------------------
@@ -222,9 +227,13 @@ def _set_volumes(request: Any, volumes: Sequence[Volume]) -> None:
             request.add_query_param(f"{prefix}.Mode", f"{file.mode:04o}")
 
 
+def _password(text: str) -> str:
+    return text if isinstance(text, SecretText) else SecretText(text)
+
+
 def _set_credentials(request: Any, credentials: Sequence[RegistryCredential]) -> None:
     request.set_ImageRegistryCredentials(
-        [{"Server": each.server, "UserName": each.user, "Password": each.password} for each in credentials]
+        [{"Server": each.server, "UserName": each.user, "Password": _password(each.password)} for each in credentials]
     )
 
 
@@ -240,7 +249,7 @@ def _volume(volume: Volume) -> Json:
             "Name": volume.name,
             "Type": "ConfigFileVolume",
             "ConfigFileVolume.ConfigFileToPaths": [
-                {"Path": file.path, "Content": base64.b64encode(file.content).decode()} for file in _shown(volume)
+                {"Path": file.path, "Content": _encoded(file.content)} for file in _shown(volume)
             ],
         }
     if volume.nfs is not None:
@@ -257,10 +266,28 @@ def _volume(volume: Volume) -> Json:
             "Type": "FlexVolume",
             "FlexVolume.Driver": volume.flex.driver,
             "FlexVolume.FsType": volume.flex.fs_type or None,
-            "FlexVolume.Options": json.dumps(dict(volume.flex.options), ensure_ascii=False, separators=(",", ":")),
+            "FlexVolume.Options": _options(volume.flex.options),
         }
     memory = volume.empty_dir is not None and volume.empty_dir.medium.lower() == "memory"
     return {"Name": volume.name, "Type": "EmptyDirVolume", "EmptyDirVolume.Medium": "memory" if memory else None}
+
+
+def _encoded(content: bytes) -> str:
+    text = base64.b64encode(content).decode()
+    if not isinstance(content, SecretBytes):
+        return text
+    return SecretText(text, shown=f"{HIDDEN[:-1]}, {len(content)} bytes)", values=(content.decode(errors="replace"),))
+
+
+def _options(options: Mapping[str, str]) -> str:
+    text = json.dumps(dict(options), ensure_ascii=False, separators=(",", ":"))
+    secret = [value for value in options.values() if isinstance(value, SecretText)]
+    if not secret:
+        return text
+    seen = json.dumps(
+        {name: shown(value) for name, value in options.items()}, ensure_ascii=False, separators=(",", ":")
+    )
+    return SecretText(text, shown=seen, values=tuple(each for value in secret for each in value.values))
 
 
 # --- what ECI cannot hold ---------------------------------------------------------------------------------------------
@@ -581,6 +608,8 @@ def _given(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: str | bool | int | float) -> str:
+    if isinstance(value, str):
+        return value  # as it is: a SecretText has to stay one
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

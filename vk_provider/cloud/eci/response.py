@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from vk_provider import jsontext
+from vk_provider import bounds, jsontext
 from vk_provider.cloud.base import Price
 from vk_provider.cloud.eci import skus, tags
 from vk_provider.cloud.eci.sizes import Size
@@ -69,25 +69,31 @@ class Folded(dict[str, Any]):
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
-def fold(value: Any) -> Any:
+def fold(value: Any, depth: int = 0) -> Any:
     """The same JSON with every key in lower case; a doubled key (`startedAtstartedAt`) becomes the single one.
 
-    Where two keys fall together, the first with something in it wins.
+    Where two keys fall together, the first with something in it wins. What is nested deeper than any answer is None.
     """
+    if depth > bounds.MOST_DEPTH:
+        return None
     if isinstance(value, list):
-        return [fold(item) for item in value]
+        return [fold(item, depth + 1) for item in value]
     if not isinstance(value, dict) or isinstance(value, Folded):
         return value
     folded = Folded()
     for key, item in value.items():
         name = _folded_name(key)
         if folded.get(name) in _EMPTY:
-            folded[name] = fold(item) if isinstance(item, dict | list) else item
+            folded[name] = fold(item, depth + 1) if isinstance(item, dict | list) else item
     return folded
 
 
-@lru_cache(maxsize=1024)  # ECI has a few hundred names, and a page has thousands of keys
 def _folded_name(key: str) -> str:
+    return _folded_short(key) if len(key) <= _SHORT else key
+
+
+@lru_cache(maxsize=1024)  # ECI has a few hundred names, and a page has thousands of keys
+def _folded_short(key: str) -> str:
     name = str(key).lower()
     half = len(name) // 2
     return name[:half] if half and name[:half] == name[half:] else name
@@ -146,10 +152,10 @@ def instance(group: Any) -> Instance:
         memory_gib=_float(item.get("memory")),
         created_at=instant(item.get("creationtime")),
         ended_at=_first_instant(item, "succeededtime", "failedtime", "expiredtime"),
-        containers=tuple(_described(one) for one in _maps(item.get("containers"))),
-        init_containers=tuple(_described(one) for one in _maps(item.get("initcontainers"))),
+        containers=tuple(_described(one) for one in _maps(item.get("containers"))[: bounds.MOST_REPORTS]),
+        init_containers=tuple(_described(one) for one in _maps(item.get("initcontainers"))[: bounds.MOST_REPORTS]),
         conditions=_conditions(item.get("conditions")),
-        events=tuple(event(one) for one in _maps(item.get("events"))),
+        events=_events(item.get("events")),
         sku=_sku(item),
         attempt=tags.attempt_of(written),
         facts=facts(item),
@@ -280,7 +286,7 @@ def _described_state(state: Json) -> ContainerState:
     """CurrentState or PreviousState. A state not known counts as waiting: it claims least."""
     word = _text(state.get("state")).lower()
     reason = _text(state.get("reason")) or _text(state.get("detailstatus"))
-    message = _text(state.get("message"))
+    message = _words(state.get("message"))
     if word == "running":
         return _running(instant(state.get("starttime")))
     if word == "terminated":
@@ -322,14 +328,12 @@ def report(item: Any) -> InstanceReport:
 def events_report(item: Any) -> InstanceReport:
     """One item of DescribeContainerGroupEvents: a report that says nothing but events."""
     folded = _fold_map(item)
-    return InstanceReport(
-        id=_text(folded.get("containergroupid")), events=tuple(event(one) for one in _maps(folded.get("events")))
-    )
+    return InstanceReport(id=_text(folded.get("containergroupid")), events=_events(folded.get("events")))
 
 
 def _reported_all(statuses: Any) -> Sequence[ContainerReport] | None:
     """An empty list tells nothing: a pod has at least one container."""
-    return tuple(_reported(one) for one in _maps(statuses)) or None
+    return tuple(_reported(one) for one in _maps(statuses)[: bounds.MOST_REPORTS]) or None
 
 
 def _reported(container: Json) -> ContainerReport:
@@ -365,7 +369,7 @@ def _reported_state(state: Json) -> ContainerState:
     said = _map(state.get(kind.value))
     if kind is StateKind.RUNNING:
         return _running(instant(said.get("startedat")))
-    reason, message = _text(said.get("reason")), _text(said.get("message"))
+    reason, message = _text(said.get("reason")), _words(said.get("message"))
     if kind is StateKind.WAITING:
         return ContainerState(kind, reason=reason, message=message)
     return ContainerState(
@@ -381,8 +385,8 @@ def _reported_state(state: Json) -> ContainerState:
 
 def _conditions(conditions: Any) -> Sequence[CloudCondition]:
     return tuple(
-        _condition(*(_text(one.get(name)) for name in ("type", "status", "reason", "message")))
-        for one in _maps(conditions)
+        _condition(*(_words(one.get(name)) for name in ("type", "status", "reason", "message")))
+        for one in _maps(conditions)[: bounds.MOST_REPORTS]
         if _text(one.get("type")) not in _DERIVED_CONDITIONS
     )
 
@@ -395,10 +399,14 @@ _condition = lru_cache(maxsize=1024)(CloudCondition)
 _EVENT_SUFFIX = re.compile(r"\.([0-9a-f]{8,32})$")
 
 
+def _events(events: Any) -> tuple[CloudEvent, ...]:
+    return tuple(event(one) for one in _maps(events)[-bounds.MOST_CLOUD_EVENTS :])
+
+
 def event(item: Any) -> CloudEvent:
     """One event of either family of answers. item: with its keys folded."""
     folded = _map(item)
-    reason, message = _text(folded.get("reason")), _text(folded.get("message"))
+    reason, message = _text(folded.get("reason")), _words(folded.get("message"))
     first = instant(folded.get("firsttimestamp")) or instant(folded.get("lasttimestamp"))
     name = _text(folded.get("name")) or _text(_map(folded.get("metadata")).get("name"))
     return CloudEvent(
@@ -456,7 +464,8 @@ def log_content(answer: Any) -> str:
 
 def instant(value: Any) -> str:
     """RFC 3339 UTC with seconds; empty for anything that is no time, the zero time of the year 1 included."""
-    return _instant(_text(value))
+    text = _text(value)
+    return _instant(text) if len(text) <= _LONGEST_TIME else ""
 
 
 @lru_cache(maxsize=4096)  # what begins together has the same times, and each time is told many times over
@@ -490,6 +499,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _words(value: Any) -> str:
+    """A text for people, of which nobody reads pages."""
+    return bounds.shortened(_text(value), bounds.MOST_MESSAGE)
+
+
+_LONGEST_TIME = 40
 _SHORT = 256  # characters: so that the cache of texts stays small whatever the cloud says
 
 
