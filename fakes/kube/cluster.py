@@ -21,6 +21,7 @@ from fakes.kube.api import Api
 from fakes.kube.authentication import AUTHENTICATED, Authenticator, User
 from fakes.kube.authorization import MASTERS, Authorizer
 from fakes.kube.certificates import Authority, KeyPair, write_private
+from fakes.kube.definition_cleanup import run_definitions
 from fakes.kube.events import expire
 from fakes.kube.garbage import Collector
 from fakes.kube.namespaces import furnish, run_namespaces
@@ -117,6 +118,7 @@ def _server(api: Api, settings: Settings, kubelets: Kubelets) -> Server:
 async def _background(api: Api, root_ca: str, *, controllers: bool) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(run_namespaces(api, root_ca=root_ca))
+        group.create_task(run_definitions(api))
         group.create_task(Collector(api).run())
         group.create_task(_forget_events(api))
         if controllers and find_spec("fakes.kube.controllers") is not None:

@@ -192,6 +192,6 @@ def may_vanish(obj: Json) -> bool:
     meta = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers"):
         return False
-    if obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"):
+    if obj["kind"] == "Namespace" and obj["apiVersion"] == "v1" and (obj.get("spec") or {}).get("finalizers"):
         return False
     return not meta.get("deletionGracePeriodSeconds")
