@@ -104,6 +104,11 @@ def _said(at: str, value: Any, text: str) -> Fault:
     return Fault.invalid(at or "<nil>", value, f"{at} in body {text}")
 
 
+def _whole(at: str, text: str) -> Fault:
+    """What is wrong with a value as a whole names no field."""
+    return Fault("<nil>", "FieldValueInvalid", f'Invalid value: "": "{at}" {text}')
+
+
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
@@ -224,13 +229,15 @@ def _combined(schema: Json, value: Any, at: str) -> Iterator[Fault]:
         yield from validate(one, value, at)
     choices = schema.get("anyOf")
     if choices and not schema.get(INT_OR_STRING) and not any(map(good, choices)):
-        yield _said(at, value, "must validate at least one schema (anyOf)")
+        yield _whole(at, "must validate at least one schema (anyOf)")
+        yield from validate(choices[0], value, at)
     single = schema.get("oneOf")
     if single and (count := sum(map(good, single))) != 1:
-        found = "valid alternatives" if count else "none valid"
-        yield _said(at, value, f"must validate one and only one schema (oneOf). Found {found}")
+        found = f"{count} valid alternatives" if count else "none valid"
+        yield _whole(at, f"must validate one and only one schema (oneOf). Found {found}")
+        yield from validate(single[0], value, at)
     if schema.get("not") and good(schema["not"]):
-        yield _said(at, value, "must not validate the schema (not)")
+        yield _whole(at, "must not validate the schema (not)")
 
 
 _CHECKS: tuple[Callable[[Json, Any, str], Iterator[Fault]], ...] = (

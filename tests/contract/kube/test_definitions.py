@@ -89,7 +89,14 @@ def definition(group: str, **spec: Any) -> Any:
 
 
 def conditions(obj: Any) -> dict[str, str]:
-    return {item["type"]: item["status"] for item in obj.get("status", {}).get("conditions", ())}
+    return {item["type"]: item["status"] for item in (obj.get("status", {}).get("conditions") or ())}
+
+
+@pytest.fixture(autouse=True)
+def _bears_definitions(client: Client) -> None:
+    served = {item["version"] for item in client.get("/apis/policy").body["versions"]}
+    if "v1" not in served:
+        pytest.skip("an API server before 1.21 that a Go of today compiled dies of its first definition, in reflect2")
 
 
 @pytest.fixture
@@ -243,7 +250,7 @@ def test_pruned_and_filled_in(client: Client, tabs: str, group: str) -> None:
         ({"replicas": "two"}, "spec.replicas", 'spec.replicas in body must be of type integer: "string"'),
         ({"replicas": 1.5}, "spec.replicas", "must be of type integer"),
         ({"policy": "Any"}, "spec.policy", 'Unsupported value: "Any": supported values: "Allow", "Forbid"'),
-        ({"share": True}, "spec.share", 'must be of type integer,string: "boolean"'),
+        ({"share": True}, "spec.share", "must be of type integer"),
         ({"args": ["a", "b", "c"]}, "spec.args", ""),
         ({"args": "a"}, "spec.args", 'spec.args in body must be of type array: "string"'),
         ({"args": ["a", 1]}, "spec.args[1]", "must be of type string"),
@@ -252,8 +259,12 @@ def test_pruned_and_filled_in(client: Client, tabs: str, group: str) -> None:
         ({"ports": [{}]}, "spec.ports[0].port", "Required value"),
         ({"labels": {"a": 1}}, "spec.labels.a", "must be of type string"),
         ({"since": "yesterday"}, "spec.since", 'must be of type date-time: "yesterday"'),
-        ({"choice": {}}, "spec.choice", "must validate one and only one schema (oneOf). Found none valid"),
-        ({"choice": {"a": "1", "b": "2"}}, "spec.choice", "must validate one and only one schema (oneOf)"),
+        ({"choice": {}}, "<nil>", '"spec.choice" must validate one and only one schema (oneOf). Found none valid'),
+        (
+            {"choice": {"a": "1", "b": "2"}},
+            "<nil>",
+            '"spec.choice" must validate one and only one schema (oneOf). Found 2',
+        ),
     ],
 )
 def test_what_is_refused(client: Client, tabs: str, group: str, spec: Any, field: str, said: str) -> None:
@@ -265,6 +276,13 @@ def test_what_is_refused(client: Client, tabs: str, group: str, spec: Any, field
     causes = {cause["field"]: cause["message"] for cause in refused.body["details"]["causes"]}
     assert field in causes
     assert said in causes[field]
+
+
+def test_a_body_says_what_it_is(client: Client, tabs: str, group: str) -> None:
+    """Unlike one of a built-in kind."""
+    body = tab(group)
+    del body["kind"]
+    assert client.create(tabs, body).status == 400
 
 
 def test_updates_are_judged_too(client: Client, tabs: str, group: str) -> None:
@@ -322,7 +340,9 @@ def test_cluster_scope_and_several_versions(client: Client, define: Any, group: 
     ]
     define(scope="Cluster", versions=versions, names={"plural": "things", "kind": "Thing"})
     assert [item["version"] for item in client.get(f"/apis/{group}").body["versions"]] == ["v1", "v2beta1", "v1alpha1"]
-    made = client.create(f"/apis/{group}/v1alpha1/things", {"metadata": {"name": "a"}, "spec": {"x": 1}, "y": 2})
+    thing = {"apiVersion": f"{group}/v1alpha1", "kind": "Thing", "metadata": {"name": "a"}}
+    made = client.create(f"/apis/{group}/v1alpha1/things", {**thing, "spec": {"x": 1}, "y": 2})
+    assert made.status == 201, made.body
     assert made.body["apiVersion"] == f"{group}/v1alpha1"
     found = client.get(f"/apis/{group}/v1/things/a").body
     assert (found["apiVersion"], found["spec"], found["y"]) == (f"{group}/v1", {"x": 1}, 2)
@@ -343,7 +363,8 @@ def test_a_kind_of_a_built_in_name_is_its_own(client: Client, define: Any, group
         versions=[{"name": "v1", "served": True, "storage": True, "schema": schema}],
     )
     path = f"/apis/{group}/v1/namespaces/{space}/pods"
-    made = client.create(path, {"metadata": {"name": "a"}, "spec": {"anything": 1}})
+    body = {"apiVersion": f"{group}/v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"anything": 1}}
+    made = client.create(path, body)
     assert made.status == 201, made.body
     assert made.body["spec"] == {"anything": 1}
     assert client.get(f"/api/v1/namespaces/{space}/pods/a").status == 404
