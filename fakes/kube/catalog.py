@@ -41,8 +41,8 @@ class Catalog:
             yield from self._custom[key].values() if key in self._custom else (row,)
 
     def stored(self) -> list[Resource]:
-        """Those whose objects can be listed and are not another's."""
-        return [row for row in self._rows.values() if "list" in row.verbs and not row.stored_as]
+        """Those that have objects of their own, which can be watched."""
+        return [row for row in self._rows.values() if "watch" in row.verbs and not row.stored_as]
 
     def route(self, group: str, version: str, plural: str) -> Resource | None:
         """What a URL names, with the schema of that version."""
@@ -59,6 +59,10 @@ class Catalog:
             if (row.group, row.kind) == (group, kind):
                 return row
         return None
+
+    def add(self, row: Resource) -> None:
+        """Serve something more that is not stored."""
+        self._rows[row.key] = row
 
     def listen(self, listener: Callable[[Resource], None]) -> None:
         """Call `listener` with each stored resource that there is, and that there will be."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fakes.kube import discovery, errors, eviction, openapi, websocket
+from fakes.kube import discovery, errors, eviction, metrics, openapi, websocket
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
 from fakes.kube.errors import ApiError
+from fakes.kube.metrics import Metrics
 from fakes.kube.objects import Call, Objects, call_of, warned
 from fakes.kube.proxy import Kubelets
 from fakes.kube.requests import Asked, parse
@@ -40,6 +41,7 @@ class Parts:
     tokens: Tokens
     kubelets: Kubelets
     streams: Streams
+    metrics: Metrics | None = None
 
 
 class Server:
@@ -59,6 +61,8 @@ class Server:
             ("serviceaccounts", "token"): self._token,
             ("bindings", ""): self._bind,
         }
+        if parts.metrics is not None:
+            self._special |= {(row.key, ""): parts.metrics.serve for row in (metrics.NODES, metrics.PODS)}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fakes.kube import jsonpath, podtable
+from fakes.kube import jsonpath, podtable, quantity
 from fakes.kube.clock import parse
 from fakes.kube.definitions import Version
 from fakes.kube.durations import human
@@ -380,6 +380,19 @@ def _role(binding: Json, _now: datetime) -> str:
     return f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"
 
 
+def _used(resource: str) -> Callable[[Json, datetime], str]:
+    """What a node uses, or the containers of a pod together."""
+
+    def cell(obj: Json, _now: datetime) -> str:
+        usages = [obj["usage"]] if "usage" in obj else [item["usage"] for item in obj["containers"]]
+        total = sum((quantity.parse(usage[resource]) for usage in usages), quantity.parse("0"))
+        return quantity.canonical(f"{int(total * 10**9)}n") if resource == "cpu" else f"{int(total / 1024)}Ki"
+
+    return cell
+
+
+_USAGE = (_NAME, Column("cpu", _used("cpu")), Column("memory", _used("memory")), Column("Window", _at("window")))
+
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "Pod": (
         _NAME,
@@ -509,6 +522,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _number("Allowed Disruptions", "status.disruptionsAllowed"),
         _AGE,
     ),
+    "NodeMetrics": _USAGE,
+    "PodMetrics": _USAGE,
     "RoleBinding": (_NAME, Column("Role", _role), _AGE),
     "ClusterRoleBinding": (_NAME, Column("Role", _role), _AGE),
     "CertificateSigningRequest": (
