@@ -26,6 +26,7 @@ from fakes.startup import port
 
 ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
 NODE_NAME = "virtual-kubelet"
+METRICS_INTERVAL_S = 15  # as metrics-server's own manifest has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def _kube_arguments(settings: Settings) -> list[str]:
         f"--port={settings.kube_port}",
         f"--kubeconfig={settings.kubeconfig}",
         f"--ready-file={settings.directory / 'kube.ready'}",
+        f"--metrics-interval={METRICS_INTERVAL_S}",
     ]
 
 

@@ -8,7 +8,7 @@ The pod's own wishes are completed at CREATE only; just the usual tolerations ar
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fakes.kube import errors
+from fakes.kube import definitions, errors
 from fakes.kube.allocation import allocate
 from fakes.kube.objectmeta import suffix
 from fakes.kube.resources import Resource
@@ -32,15 +32,17 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
     """Raises ApiError 403 or 404; changes `obj`."""
     if row.namespaced:
         _namespace_lives(api, row, obj)
-    if row.kind == "Node":
+    if row.custom is not None:
+        _definition_lives(api, row, obj)
+    if row.native == "Node":
         _taint_until_ready(obj)
-    if row.kind == "Service":
+    if row.native == "Service":
         allocate(obj, (item.object for item in api.store.objects("services")))
-    if row.kind in _IN_USE:
-        obj["metadata"]["finalizers"] = [*(obj["metadata"].get("finalizers") or ()), _IN_USE[row.kind]]
-    if row.kind == "PersistentVolumeClaim":
+    if row.native in _IN_USE:
+        obj["metadata"]["finalizers"] = [*(obj["metadata"].get("finalizers") or ()), _IN_USE[row.native]]
+    if row.native == "PersistentVolumeClaim":
         _storage_class(api, obj)
-    if row.kind == "Pod":
+    if row.native == "Pod":
         namespace = api.get("namespaces", obj["metadata"]["namespace"])
         inject_affinity(obj, namespace["metadata"].get("labels") or {})
         _service_account(api, obj)
@@ -50,12 +52,12 @@ def admit_create(api: "Api", row: Resource, obj: Json) -> None:
 
 def admit_update(row: Resource, obj: Json, subresource: str) -> None:
     """What even an update may not take away. Changes `obj`."""
-    if row.kind == "Pod" and subresource == "" and isinstance(obj.get("spec"), dict):
+    if row.native == "Pod" and subresource == "" and isinstance(obj.get("spec"), dict):
         _default_tolerations(obj["spec"])
 
 
 def admit_delete(row: Resource, name: str) -> None:
-    if row.kind == "Namespace" and name in PERMANENT_NAMESPACES:
+    if row.native == "Namespace" and name in PERMANENT_NAMESPACES:
         raise errors.forbidden("namespaces", "", name, "this namespace may not be deleted")
 
 
@@ -86,6 +88,12 @@ def _namespace_lives(api: "Api", row: Resource, obj: Json) -> None:
         }
         refused.details["causes"] = [cause]
         raise refused
+
+
+def _definition_lives(api: "Api", row: Resource, obj: Json) -> None:
+    if api.get(definitions.KEY, row.key)["metadata"].get("deletionTimestamp"):
+        why = "create not allowed while custom resource definition is terminating"
+        raise errors.forbidden(row.plural, row.group, obj["metadata"].get("name", ""), why)
 
 
 def _service_account(api: "Api", pod: Json) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from fakes.kube import admission, errors, events, objectmeta, patch, strategy, strictness
+from fakes.kube import admission, definitions, errors, events, objectmeta, patch, strategy, strictness
+from fakes.kube.catalog import Catalog
 from fakes.kube.clock import stamp, utc_now
 from fakes.kube.deletion import Deletion, Precondition, plan_deletion
 from fakes.kube.errors import ApiError as ApiError
 from fakes.kube.objectmeta import copy_json as copy_json
-from fakes.kube.resources import RESOURCES, Resource
+from fakes.kube.resources import Resource
 from fakes.kube.selectors import Predicate, field_predicate, label_predicate
 from fakes.kube.store import Compacted, Snapshot, Store
 from fakes.kube.watch import Watch
@@ -44,9 +45,18 @@ class Api:
         self, *, clock: Callable[[], datetime] = utc_now, keep: int = 10_000, event_ttl_s: float = 3600
     ) -> None:
         self.store = Store(keep)
+        self.catalog = Catalog()
         self.clock = clock
         self.event_ttl_s = event_ttl_s
         self._events = events.Recorder(self)
+
+    def row(self, resource: str | Resource) -> Resource:
+        """What is served under this key; one version of a custom resource is passed as it is. Raises ApiError 404."""
+        if isinstance(resource, Resource):
+            return resource
+        if (found := self.catalog.get(resource)) is None:
+            raise errors.no_such_path()
+        return found
 
     # reading
 
@@ -54,8 +64,8 @@ class Api:
         """One object. Raises ApiError 404."""
         return self.snapshot(resource, name, namespace).object
 
-    def snapshot(self, resource: str, name: str, namespace: str | None = None) -> Snapshot:
-        row = RESOURCES[resource]
+    def snapshot(self, resource: str | Resource, name: str, namespace: str | None = None) -> Snapshot:
+        row = self.row(resource)
         found = self.store.get(row.key_of_store, _space(row, namespace) or "", name)
         if found is None:
             raise errors.not_found(row.plural, row.group, name)
@@ -78,7 +88,7 @@ class Api:
         at: int | None = None,
     ) -> Page:
         """Like list, but shared snapshots; `at` asks for the state at a past revision. Raises ApiError 410."""
-        row = RESOURCES[resource]
+        row = self.row(resource)
         key, space = row.key_of_store, _space(row, namespace)
         predicate = selection(row, label_selector, field_selector)
         try:
@@ -101,7 +111,7 @@ class Api:
         field_selector: str = "",
     ) -> tuple[Watch, bool]:
         """A place in the log, and whether the watcher first wants what exists now. Raises ApiError 400 or 410."""
-        row = RESOURCES[resource]
+        row = self.row(resource)
         predicate = selection(row, label_selector, field_selector)
         fresh = resource_version in ("", "0")
         revision = self.store.revision if fresh else parse_revision(resource_version)
@@ -143,9 +153,11 @@ class Api:
 
     # writing
 
-    def create(self, resource: str, obj: Json, namespace: str | None = None, *, dry_run: bool = False) -> Json:
+    def create(
+        self, resource: str | Resource, obj: Json, namespace: str | None = None, *, dry_run: bool = False
+    ) -> Json:
         """Store a new object after defaulting, admission and validation; `metadata.generateName` is honoured."""
-        row = RESOURCES[resource]
+        row = self.row(resource)
         made = self._named(row, copy_json(obj), namespace)
         place = made["metadata"].get("namespace", "")
         strategy.prepare_create(row, made, now=stamp(self.clock()))
@@ -153,7 +165,22 @@ class Api:
         strategy.validate_create(row, made)
         if self.store.get(row.key, place, made["metadata"]["name"]):
             raise errors.already_exists(row.plural, row.group, made["metadata"]["name"])
-        return made if dry_run else self.store.put(row.key, made).object
+        if row.key == definitions.KEY:
+            made["status"] = definitions.status_of(made, self.catalog.conflict(made), stamp(self.clock()))
+        return made if dry_run else self._put(row.key, made).object
+
+    def _put(self, key: str, obj: Json) -> Snapshot:
+        """Write an object; a definition is served from then on."""
+        written = self.store.put(key, obj)
+        if key == definitions.KEY:
+            self.catalog.define(obj)
+        return written
+
+    def _forget(self, key: str, namespace: str, name: str) -> Snapshot:
+        """Delete an object for good; what a definition served is served no more."""
+        if key == definitions.KEY:
+            self.catalog.drop(name)
+        return self.store.remove(key, namespace, name)
 
     def _named(self, row: Resource, obj: Json, namespace: str | None) -> Json:
         """The object with its identity settled: kind, namespace, name, uid, creation time."""
@@ -167,12 +194,12 @@ class Api:
         objectmeta.stamp_new(meta, stamp(self.clock()))
         return obj
 
-    def update(self, resource: str, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    def update(self, resource: str | Resource, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
         """Replace an object, or the part of it the subresource stands for.
 
         A stated resourceVersion or uid must be the current one (ApiError 409).
         """
-        row = RESOURCES[resource]
+        row = self.row(resource)
         made = copy_json(obj)
         objectmeta.check_shape(row, made)
         meta = made["metadata"]
@@ -181,7 +208,7 @@ class Api:
 
     def patch(
         self,
-        resource: str,
+        resource: str | Resource,
         name: str,
         namespace: str | None,
         body: Any,
@@ -195,9 +222,9 @@ class Api:
 
         strict: "Strict" refuses fields the schema does not know; else they are dropped.
         """
-        row = RESOURCES[resource]
+        row = self.row(resource)
         old = self.snapshot(resource, name, namespace)
-        made = apply_patch(old.object, body, kind, row.kind)
+        made = apply_patch(old.object, body, kind, row.native)
         if not isinstance(made, dict) or not isinstance(made.get("metadata"), dict):
             raise ApiError(422, "Invalid", "the patched document is no object")
         made = copy_json(made)
@@ -213,9 +240,11 @@ class Api:
         strategy.validate_update(row, made, old.object, subresource)
         if dry_run or objectmeta.same(made, old.object):  # a write that changes nothing makes no revision
             return made if dry_run else old.object
-        after = self.store.put(key, made)
+        if key == definitions.KEY and subresource == "":
+            made["status"] = definitions.status_of(made, self.catalog.conflict(made), stamp(self.clock()))
+        after = self._put(key, made)
         if objectmeta.may_vanish(made):
-            return self.store.remove(key, made["metadata"].get("namespace", ""), made["metadata"]["name"]).object
+            return self._forget(key, made["metadata"].get("namespace", ""), made["metadata"]["name"]).object
         return after.object
 
     def delete(
@@ -250,7 +279,7 @@ class Api:
         dry_run: bool = False,
     ) -> Deletion:
         """Like delete, also telling whether the object is gone already."""
-        row = RESOURCES[resource]
+        row = self.row(resource)
         key = row.key_of_store
         old = self.snapshot(resource, name, namespace).object
         admission.admit_delete(row, name)
@@ -262,7 +291,7 @@ class Api:
             self.store.put(key, plan.object)
         if not plan.gone:
             return plan
-        return Deletion(self.store.remove(key, old["metadata"].get("namespace", ""), name).object, gone=True)
+        return Deletion(self._forget(key, old["metadata"].get("namespace", ""), name).object, gone=True)
 
     def bind(self, namespace: str, name: str, node: str, *, annotations: Json | None = None) -> None:
         """Assign a pod to a node, once. Raises ApiError 404, or 409 when bound or being deleted."""

@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bookmark-interval", type=float, default=5, metavar="SECONDS", help="between watch bookmarks")
     parser.add_argument(
+        "--metrics-interval",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="between scrapes of every kubelet for `kubectl top`; 0 = no metrics API (default)",
+    )
+    parser.add_argument(
         "--token-auth",
         action="append",
         default=[],
@@ -63,6 +70,7 @@ async def serve(args: argparse.Namespace) -> None:
             event_ttl_s=args.event_ttl,
             keep=args.compact_after,
             bookmark_s=args.bookmark_interval,
+            metrics_s=args.metrics_interval,
             static_tokens=dict(_token(text) for text in args.token_auth),
         )
         async with AsyncExitStack() as stack:

@@ -21,8 +21,10 @@ from fakes.kube.api import Api
 from fakes.kube.authentication import AUTHENTICATED, Authenticator, User
 from fakes.kube.authorization import MASTERS, Authorizer
 from fakes.kube.certificates import Authority, KeyPair, write_private
+from fakes.kube.definition_cleanup import run_definitions
 from fakes.kube.events import expire
 from fakes.kube.garbage import Collector
+from fakes.kube.metrics import Metrics
 from fakes.kube.namespaces import furnish, run_namespaces
 from fakes.kube.proxy import Kubelets
 from fakes.kube.seed import NAMESPACES, seed
@@ -41,6 +43,7 @@ class Settings:
     """directory: where certificates and keys are kept. port 0 = any. nodes: workers to begin with.
 
     keep: revisions of history before a watcher must list again. bookmark_s: seconds between watch bookmarks.
+    metrics_s: seconds between scrapes of every kubelet for metrics.k8s.io; 0 = that is not served.
     static_tokens: further bearer tokens, token → (user, groups).
     """
 
@@ -53,6 +56,7 @@ class Settings:
     event_ttl_s: float = 3600.0
     keep: int = 10_000
     bookmark_s: float = 5.0
+    metrics_s: float = 0.0
     static_tokens: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
@@ -77,10 +81,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         for name in NAMESPACES:
             furnish(api, name, root_ca)
         kubelets = await _kubelets(api, authority, settings.directory, stack)
-        await _listen(_server(api, settings, kubelets), listener, _server_tls(authority, settings), stack)
+        metrics = Metrics(api, kubelets, interval_s=settings.metrics_s) if settings.metrics_s > 0 else None
+        await _listen(_server(api, settings, kubelets, metrics), listener, _server_tls(authority, settings), stack)
         url = f"https://{_bracketed(settings.host)}:{port}"
         write_private(settings.kubeconfig, _kubeconfig(url, authority))
-        tasks = asyncio.create_task(_background(api, root_ca, controllers=settings.controllers))
+        tasks = asyncio.create_task(_background(api, root_ca, metrics, controllers=settings.controllers))
         stack.push_async_callback(_cancelled, tasks)
         work = asyncio.current_task()
         tasks.add_done_callback(lambda done: _fall_with(done, work))
@@ -99,7 +104,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.wait({task})
 
 
-def _server(api: Api, settings: Settings, kubelets: Kubelets) -> Server:
+def _server(api: Api, settings: Settings, kubelets: Kubelets, metrics: Metrics | None) -> Server:
     tokens = Tokens(api)
     static = {token: User(name, (*groups, AUTHENTICATED)) for token, (name, groups) in settings.static_tokens.items()}
     return Server(
@@ -110,13 +115,17 @@ def _server(api: Api, settings: Settings, kubelets: Kubelets) -> Server:
             tokens=tokens,
             kubelets=kubelets,
             streams=Streams(api, bookmark_s=settings.bookmark_s),
+            metrics=metrics,
         )
     )
 
 
-async def _background(api: Api, root_ca: str, *, controllers: bool) -> None:
+async def _background(api: Api, root_ca: str, metrics: Metrics | None, *, controllers: bool) -> None:
     async with asyncio.TaskGroup() as group:
+        if metrics is not None:
+            group.create_task(metrics.run())
         group.create_task(run_namespaces(api, root_ca=root_ca))
+        group.create_task(run_definitions(api))
         group.create_task(Collector(api).run())
         group.create_task(_forget_events(api))
         if controllers and find_spec("fakes.kube.controllers") is not None:

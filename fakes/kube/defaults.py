@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from fakes.kube import definitions
 from fakes.kube.quantity import canonical
 
 Json = dict[str, Any]
@@ -304,6 +305,7 @@ def _binding(obj: Json) -> None:
 
 
 _BY_RESOURCE: dict[str, Callable[[Json], None]] = {
+    definitions.KEY: definitions.settle,
     "pods": pod,
     "nodes": _node,
     "namespaces": _namespace,

@@ -51,10 +51,10 @@ def plan_deletion(
     row: Resource, obj: Json, *, grace_seconds: int | None, propagation: str | None, now: datetime
 ) -> Deletion:
     """Decide a DELETE; `obj` is not changed."""
-    if row.kind == "Namespace":
+    if row.native == "Namespace":
         return _namespace(obj, now)
     finalizers = _finalizers(row, obj["metadata"], propagation)
-    if row.kind == "Pod":
+    if row.native == "Pod":
         graceful = _graceful_pod(obj, grace_seconds, now)
         if graceful is obj:
             return Deletion(_with(obj, finalizers=finalizers), gone=False)

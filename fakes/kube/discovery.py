@@ -1,9 +1,9 @@
 """Which groups, versions and resources are served, in the classic form and in the aggregated one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from fakes.kube.resources import RESOURCES, Resource
+from fakes.kube.resources import Resource
 from fakes.kube.seed import VERSION
 
 Json = dict[str, Any]
@@ -46,10 +46,10 @@ def version() -> Json:
     }
 
 
-def groups() -> dict[str, list[str]]:
+def groups(rows: Iterable[Resource]) -> dict[str, list[str]]:
     """Served versions by group, the preferred one first; "" is the core."""
     found: dict[str, list[str]] = {}
-    for row in RESOURCES.values():
+    for row in rows:
         versions = found.setdefault(row.group, [])
         versions += [name for name in (row.version, *row.older) if name not in versions]
     return found
@@ -60,27 +60,27 @@ def core_versions(address: str) -> Json:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
 
 
-def group(name: str) -> Json | None:
-    versions = groups().get(name)
+def group(rows: Iterable[Resource], name: str) -> Json | None:
+    versions = groups(rows).get(name)
     if not name or versions is None:
         return None
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"kind": "APIGroup", "apiVersion": "v1", "name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def group_list() -> Json:
-    listed = [made for name in groups() if (made := group(name))]
+def group_list(rows: Sequence[Resource]) -> Json:
+    listed = [made for name in groups(rows) if (made := group(rows, name))]
     bare = [{key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in listed]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": bare}
 
 
-def resource_list(group_name: str, version_name: str) -> Json | None:
+def resource_list(rows: Sequence[Resource], group_name: str, version_name: str) -> Json | None:
     """The APIResourceList of one group and version, None if nothing is served there."""
-    rows = [row for row in RESOURCES.values() if row.group == group_name and version_name in (row.version, *row.older)]
-    if not rows:
+    found = [row for row in rows if row.group == group_name and version_name in (row.version, *row.older)]
+    if not found:
         return None
     name = f"{group_name}/{version_name}" if group_name else version_name
-    listed = [item for row in rows for item in _entries(row)]
+    listed = [item for row in found for item in _entries(row)]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": listed}
 
 
@@ -105,13 +105,13 @@ def _entries(row: Resource) -> Iterator[Json]:
         yield entry | {"verbs": list(_SUBRESOURCE_VERBS.get(part, ("get", "patch", "update")))}
 
 
-def aggregated(*, core: bool, api_version: str) -> Json:
+def aggregated(rows: Sequence[Resource], *, core: bool, api_version: str) -> Json:
     """An APIGroupDiscoveryList: everything under /api, or everything under /apis, in one document."""
-    wanted = {name: versions for name, versions in groups().items() if (name == "") is core}
+    wanted = {name: versions for name, versions in groups(rows).items() if (name == "") is core}
     items = []
     for name, versions in wanted.items():
         listed = [
-            {"version": item, "resources": _aggregated_resources(name, item), "freshness": "Current"}
+            {"version": item, "resources": _aggregated_resources(rows, name, item), "freshness": "Current"}
             for item in versions
         ]
         items.append({"metadata": {"name": name} if name else {}, "versions": listed})
@@ -123,9 +123,9 @@ def aggregated(*, core: bool, api_version: str) -> Json:
     }
 
 
-def _aggregated_resources(group_name: str, version_name: str) -> list[Json]:
+def _aggregated_resources(rows: Sequence[Resource], group_name: str, version_name: str) -> list[Json]:
     listed = []
-    for row in RESOURCES.values():
+    for row in rows:
         if row.group != group_name or version_name not in (row.version, *row.older):
             continue
         kind = {"group": row.group, "version": version_name, "kind": row.kind}

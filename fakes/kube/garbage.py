@@ -14,7 +14,7 @@ from typing import Any
 from fakes.kube.api import Api, ApiError
 from fakes.kube.deletion import FOREGROUND, ORPHAN
 from fakes.kube.following import changes
-from fakes.kube.resources import STORED, Resource, by_kind
+from fakes.kube.resources import Resource
 
 Json = dict[str, Any]
 
@@ -40,14 +40,25 @@ class Collector:
     async def run(self) -> None:
         """Collect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for row in STORED:
-                if row.key not in _OWNERLESS:
+            followed: set[str] = set()
+
+            def follow(row: Resource) -> None:
+                if row.key not in _OWNERLESS and row.key not in followed:
+                    followed.add(row.key)
                     group.create_task(self._follow(row))
+
+            self._api.catalog.listen(follow)
             group.create_task(self._rounds())
 
     async def _follow(self, row: Resource) -> None:
-        async for event in changes(self._api, row.key):
-            self._learn(row, event.type == "DELETED", event.object)
+        while True:
+            try:
+                async for event in changes(self._api, row.key):
+                    self._learn(row, event.type == "DELETED", event.object)
+            except ApiError as gone:  # its definition was deleted; another may come
+                if gone.code != 404:
+                    raise
+                await asyncio.sleep(_RETRY_S)
 
     def _learn(self, row: Resource, gone: bool, obj: Json) -> None:
         meta = obj["metadata"]
@@ -69,7 +80,7 @@ class Collector:
             self._news.set()
 
     def _owner_keys(self, owner: Json, meta: Json) -> list[tuple[str, str, str]]:
-        row = by_kind(owner["apiVersion"], owner["kind"])
+        row = self._api.catalog.by_kind(owner["apiVersion"], owner["kind"])
         if row is None:
             return []
         key = (row.key, meta.get("namespace", "") if row.namespaced else "", owner["name"])
@@ -112,7 +123,7 @@ class Collector:
 
     def _lives(self, owner: Json, namespace: str) -> bool:
         """Whether an owner still exists; one of a kind that is not served here is trusted to."""
-        row = by_kind(owner["apiVersion"], owner["kind"])
+        row = self._api.catalog.by_kind(owner["apiVersion"], owner["kind"])
         if row is None:
             return True
         found = self._api.store.get(row.key, namespace if row.namespaced else "", owner["name"])

@@ -6,7 +6,6 @@ import logging
 
 from fakes.kube.api import Api, ApiError
 from fakes.kube.following import changes
-from fakes.kube.resources import NAMESPACED
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +74,9 @@ async def _finish(api: Api, news: asyncio.Event) -> None:
 def empty(api: Api, name: str) -> bool:
     """Delete everything in a namespace, and the namespace itself once nothing is left. Whether it is gone."""
     left = 0
-    for row in NAMESPACED:
+    for row in api.catalog.stored():
+        if not row.namespaced:
+            continue
         for item in api.page(row.key, name).items:
             meta = item.object["metadata"]
             with contextlib.suppress(ApiError):

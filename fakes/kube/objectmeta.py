@@ -34,6 +34,8 @@ def check_shape(row: Resource, obj: Json) -> None:
     """Settle kind and version, and make sure there is metadata. Raises ApiError 400."""
     if not isinstance(obj, dict):
         raise errors.bad_request("the object is no JSON object")
+    if row.custom is not None and not (obj.get("kind") and obj.get("apiVersion")):
+        raise errors.bad_request("the object provided is unrecognized: Object 'Kind' or 'apiVersion' is missing")
     kind, version = obj.get("kind", row.kind), obj.get("apiVersion", row.api_version)
     accepted = {row.api_version, *(f"{row.group}/{older}" for older in row.older)}
     if kind != row.kind or version not in accepted:
@@ -192,6 +194,6 @@ def may_vanish(obj: Json) -> bool:
     meta = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers"):
         return False
-    if obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"):
+    if obj["kind"] == "Namespace" and obj["apiVersion"] == "v1" and (obj.get("spec") or {}).get("finalizers"):
         return False
     return not meta.get("deletionGracePeriodSeconds")

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from fakes.kube import errors, scale, strictness
+from fakes.kube import definitions, errors, scale, strictness
 from fakes.kube.api import Api, PatchKind, parse_revision, too_large
 from fakes.kube.content import answer, delete_options, integer, is_dry, json_object, parse_json
 from fakes.kube.deletion import Deletion, Precondition
@@ -39,6 +39,11 @@ class Call:
     view: View
     form: Form
     query: Mapping[str, str]
+
+    @property
+    def target(self) -> "str | Resource":
+        """What to write to: of a custom resource, the version asked for, which has a schema of its own."""
+        return self.row if self.row.custom is not None else self.row.key_of_store
 
     @property
     def namespace(self) -> str | None:
@@ -94,7 +99,7 @@ class Objects:
     def _table(self, call: Call, found: Sequence[Json], metadata: Json) -> Json:
         include = call.query.get("includeObject", "Metadata")
         return table(
-            call.row.kind,
+            call.row,
             found,
             self._api.clock(),
             version=call.form.version,
@@ -154,8 +159,9 @@ class Objects:
     async def _create(self, call: Call, request: web.Request) -> web.Response:
         body = call.view.stored(await json_object(request))
         warnings = strictness.check(call.row, body, call.query.get("fieldValidation", ""))
-        made = self._api.create(call.row.key_of_store, body, call.asked.namespace or None, dry_run=is_dry(call.query))
+        made = self._api.create(call.target, body, call.asked.namespace or None, dry_run=is_dry(call.query))
         warnings += [call.row.unheeded] if call.row.unheeded else []
+        warnings += definitions.warnings(made) if call.row.key == definitions.KEY else []
         return warned(self.shown(call, Snapshot(made), 201), warnings)
 
     async def _update(self, call: Call, request: web.Request) -> web.Response:
@@ -167,19 +173,20 @@ class Objects:
         if key in _UPSERTED and not self._api.store.get(key, call.namespace or "", call.asked.name):
             made = self._api.create(key, body, call.namespace, dry_run=dry)
             return self.shown(call, Snapshot(made), 201)
-        made = self._api.update(key, body, subresource=call.asked.subresource, dry_run=dry)
+        made = self._api.update(call.target, body, subresource=call.asked.subresource, dry_run=dry)
         return warned(self.shown(call, Snapshot(made)), warnings)
 
     async def _patch(self, call: Call, request: web.Request) -> web.Response:
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
         kind = _PATCHES.get(media)
-        if kind is None:
-            raise errors.unsupported_media_type(", ".join(sorted(_PATCHES)))
+        if kind is None or (kind == "strategic" and call.row.custom is not None):
+            known = [name for name, one in _PATCHES.items() if one != "strategic" or call.row.custom is None]
+            raise errors.unsupported_media_type(", ".join(sorted(known)))
         body = parse_json(await request.read())
         if isinstance(body, dict) and call.row.stored_as:
             body = {key: value for key, value in call.view.stored(body).items() if key not in ("kind", "apiVersion")}
         made = self._api.patch(
-            call.row.key_of_store,
+            call.target,
             call.asked.name,
             call.namespace,
             body,
@@ -229,18 +236,19 @@ class Objects:
 
     async def _scale(self, call: Call, request: web.Request) -> web.Response:
         old = self._api.get(call.row.key, call.asked.name, call.namespace)
+        paths = scale.paths_of(call.row)
         if call.asked.verb == "get":
-            return answer(scale.of(old))
+            return answer(scale.of(old, paths))
         if call.asked.verb == "update":
             wanted = await json_object(request)
         elif call.asked.verb == "patch":
-            wanted = scale.patched(old, parse_json(await request.read()))
+            wanted = scale.patched(old, paths, parse_json(await request.read()))
         else:
             raise errors.method_not_allowed()
-        made = scale.applied(old, wanted)
+        made = scale.applied(old, paths, wanted)
         if not is_dry(call.query):
-            made = self._api.update(call.row.key, made)
-        return answer(scale.of(made))
+            made = self._api.update(call.target, made)
+        return answer(scale.of(made, paths))
 
 
 def warned(response: web.Response, warnings: Sequence[str]) -> web.Response:

@@ -1,13 +1,15 @@
 """The schemas of what is served, for clients that read them: OpenAPI v2 (JSON and protobuf) and v3 by group."""
 
 import hashlib
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from fakes.kube import errors, openapi_proto
-from fakes.kube.resources import RESOURCES, Resource
+from fakes.kube.catalog import Catalog
+from fakes.kube.definitions import Version
+from fakes.kube.resources import Resource
 from fakes.kube.schema import TYPES, Field, Type, fields_of
 from fakes.kube.seed import VERSION
 from fakes.kube.store import encode
@@ -31,36 +33,60 @@ _SCALARS: dict[str, Json] = {
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 
 
-def serve(path: str, accept: str) -> web.Response:
-    """Answer under /openapi. Raises ApiError 404."""
-    if path == "/openapi/v2":
-        if "proto-openapi.spec.v2" in accept:
-            return web.Response(body=_v2_protobuf(), headers={"Content-Type": PROTOBUF})
-        return web.Response(body=_v2_json(), content_type="application/json")
-    if path == "/openapi/v3":
-        return web.Response(body=encode(_v3_index()), content_type="application/json")
-    wanted = path.removeprefix("/openapi/v3/")
-    if wanted in _v3_paths():
-        return web.Response(body=_v3_json(wanted), content_type="application/json")
-    raise errors.no_such_path()
+class Schemas:
+    """The documents about what one server serves, each made once for every change of that."""
 
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._made: dict[str, bytes] = {}
+        self._generation = catalog.generation
 
-@cache
-def _v2_json() -> bytes:
-    return encode(v2())
+    def serve(self, path: str, accept: str) -> web.Response:
+        """Answer under /openapi. Raises ApiError 404."""
+        if self._generation != self._catalog.generation:
+            self._made.clear()
+            self._generation = self._catalog.generation
+        if path == "/openapi/v2":
+            if "proto-openapi.spec.v2" in accept:
+                body = self._once("v2 protobuf", lambda: openapi_proto.document(v2(self._rows())))
+                return web.Response(body=body, headers={"Content-Type": PROTOBUF})
+            return web.Response(
+                body=self._once("v2", lambda: encode(v2(self._rows()))), content_type="application/json"
+            )
+        if path == "/openapi/v3":
+            return web.Response(body=encode(self._index()), content_type="application/json")
+        wanted = path.removeprefix("/openapi/v3/")
+        if wanted in v3_paths(self._rows()):
+            return web.Response(body=self._v3(wanted), content_type="application/json")
+        raise errors.no_such_path()
 
+    def _rows(self) -> list[tuple[Resource, str]]:
+        """Each resource with each version; a custom resource's versions have schemas of their own."""
+        return [
+            (row, version)
+            for row in self._catalog.versions()
+            for version in ((row.version,) if row.custom is not None else (row.version, *row.older))
+        ]
 
-@cache
-def _v2_protobuf() -> bytes:
-    return openapi_proto.document(v2())
+    def _once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
+    def _v3(self, path: str) -> bytes:
+        return self._once(path, lambda: encode(v3(v3_paths(self._rows())[path])))
 
-@cache
-def _v3_json(path: str) -> bytes:
-    return encode(v3(path))
+    def _index(self) -> Json:
+        paths = {}
+        for path in v3_paths(self._rows()):
+            digest = hashlib.sha256(self._v3(path)).hexdigest()[:32].upper()
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+        return {"paths": paths}
 
 
 def _name(row: Resource, version: str) -> str:
+    if row.custom is not None:
+        return ".".join([*reversed(row.group.split(".")), version, row.kind])
     return f"io.k8s.api.{row.group.partition('.')[0] or 'core'}.{version}.{row.kind}"
 
 
@@ -104,10 +130,10 @@ def _definitions(rows: list[tuple[Resource, str]], prefix: str) -> Json:
     made: Json = {}
     todo: list[str] = ["ObjectMeta"]
     for row, version in rows:
-        fields = fields_of(row.kind, top=True)
-        schema = _object(row.kind, fields, prefix)
+        fields = fields_of(row.native, top=True) if row.custom is None else {}
+        schema = _object(row.kind, fields, prefix) if row.custom is None else _custom(row.custom, prefix)
         kind = {"group": row.group, "version": version, "kind": row.kind}
-        schema["description"] = f"{row.kind}, as far as this stand-in serves it."
+        schema["description"] = schema.get("description") or f"{row.kind}, as far as this stand-in serves it."
         schema["x-kubernetes-group-version-kind"] = [kind]
         made[_name(row, version)] = schema
         todo += _references(fields)
@@ -120,6 +146,18 @@ def _definitions(rows: list[tuple[Resource, str]], prefix: str) -> Json:
     return made
 
 
+def _custom(said: Version, prefix: str) -> Json:
+    """A definition's own schema, with what every object has."""
+    own = said.schema.get("properties") or {}
+    properties = {
+        **own,
+        "apiVersion": own.get("apiVersion", dict(_SCALARS["s"])),
+        "kind": own.get("kind", dict(_SCALARS["s"])),
+        "metadata": {"$ref": prefix + _inner("ObjectMeta")},
+    }
+    return {**said.schema, "properties": properties}
+
+
 def _references(fields: dict[str, Field] | None) -> list[str]:
     found = []
     for field in (fields or {}).values():
@@ -129,10 +167,6 @@ def _references(fields: dict[str, Field] | None) -> list[str]:
                 found.append(wanted.name)
             wanted = wanted.inner
     return found
-
-
-def _served() -> list[tuple[Resource, str]]:
-    return [(row, version) for row in RESOURCES.values() for version in (row.version, *row.older)]
 
 
 def _base(row: Resource, version: str) -> str:
@@ -166,9 +200,8 @@ def _operation(action: str, kind: Json, *, v3_form: bool) -> Json:
     }
 
 
-def v2() -> Json:
+def v2(rows: list[tuple[Resource, str]]) -> Json:
     """The whole OpenAPI v2 document."""
-    rows = _served()
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes stand-in", "version": VERSION},
@@ -177,24 +210,16 @@ def v2() -> Json:
     }
 
 
-def _v3_paths() -> dict[str, list[tuple[Resource, str]]]:
+def v3_paths(rows: list[tuple[Resource, str]]) -> dict[str, list[tuple[Resource, str]]]:
+    """What is documented together, by "api/v1" or "apis/batch/v1"."""
     found: dict[str, list[tuple[Resource, str]]] = {}
-    for row, version in _served():
+    for row, version in rows:
         found.setdefault(_base(row, version), []).append((row, version))
     return found
 
 
-def _v3_index() -> Json:
-    paths = {}
-    for path in _v3_paths():
-        digest = hashlib.sha256(_v3_json(path)).hexdigest()[:32].upper()
-        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
-    return {"paths": paths}
-
-
-def v3(path: str) -> Json:
-    """The OpenAPI v3 document of one group and version, named "api/v1" or "apis/batch/v1"."""
-    rows = _v3_paths()[path]
+def v3(rows: list[tuple[Resource, str]]) -> Json:
+    """The OpenAPI v3 document of one group and version."""
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes stand-in", "version": VERSION},

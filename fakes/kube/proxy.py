@@ -132,6 +132,18 @@ class Kubelets:
         target = path + (f"?{urlencode(query)}" if query else "")
         return await pump_upgrade(request, where.host, where.port, target, tls=self._tls)
 
+    async def text(self, node: Json, path: str) -> str:
+        """What a node's kubelet says at a path. Raises ApiError."""
+        url = URL(kubelet_of(node).base + path)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        try:
+            async with self._session.get(url, ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
+                if upstream.status != 200:
+                    raise kubelet_error(upstream.status, await _some_text(upstream), path)
+                return await upstream.text()
+        except aiohttp.ClientError as lost:
+            raise ApiError(503, "ServiceUnavailable", f'Get "{url}": {lost}') from lost
+
     async def node(self, call: Call, request: web.Request) -> web.StreamResponse:
         """`nodes/{name}/proxy/{path}`: any request to the kubelet itself."""
         where = kubelet_of(self._api.get("nodes", call.asked.name))

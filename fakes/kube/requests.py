@@ -1,6 +1,6 @@
 """What a URL asks for, read the way the API server reads it (`endpoints/request/requestinfo.go`). Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -35,8 +35,17 @@ def is_true(query: Mapping[str, str], name: str) -> bool:
     return name in query and query[name].lower() not in ("0", "false")
 
 
-def parse(method: str, raw_path: str, query: Mapping[str, str]) -> Asked | None:
-    """The resource asked for, or None if the path is no resource's."""
+def built_in(group: str, version: str, plural: str) -> Resource | None:
+    return ROUTES.get((group, version, plural))
+
+
+def parse(
+    method: str,
+    raw_path: str,
+    query: Mapping[str, str],
+    find: Callable[[str, str, str], Resource | None] = built_in,
+) -> Asked | None:
+    """The resource asked for, or None if the path is no resource's. find: the one of a group, version and name."""
     parts = [unquote(part) for part in raw_path.split("/") if part]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
@@ -54,7 +63,7 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> Asked | None:
     resource, name, subresource, *tail = [*rest, "", "", ""][: max(3, len(rest))]
     verb = _verb(method, query, name=name, watch=watch)
     return Asked(
-        row=ROUTES.get((group, version, resource)),
+        row=find(group, version, resource),
         group=group,
         version=version,
         resource=resource,

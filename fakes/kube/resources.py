@@ -1,6 +1,10 @@
 """What is served, as data: one row per resource, from which routes, discovery and schemas are made."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fakes.kube.definitions import Version
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
@@ -16,6 +20,7 @@ class Resource:
     returns_deleted: whether DELETE answers with the object even when it is gone at once.
     older: further versions under which the same objects are served.
     stored_as: the key of the resource that really holds the objects, when this one is only a view of it.
+    custom: what a CustomResourceDefinition says of this version; None for what is built in.
     unheeded: what is not done about such an object here, though a real cluster would; clients are warned of it.
     """
 
@@ -36,6 +41,7 @@ class Resource:
     older: tuple[str, ...] = ()
     stored_as: str = ""
     unheeded: str = ""
+    custom: "Version | None" = None
 
     @property
     def key(self) -> str:
@@ -44,6 +50,11 @@ class Resource:
     @property
     def key_of_store(self) -> str:
         return self.stored_as or self.key
+
+    @property
+    def native(self) -> str:
+        """The kind, if it is built in: a custom resource of that name shares nothing with it."""
+        return "" if self.custom is not None else self.kind
 
     @property
     def api_version(self) -> str:
@@ -335,7 +346,6 @@ def _table() -> dict[str, Resource]:
 
 RESOURCES: dict[str, Resource] = _table()
 STORED: tuple[Resource, ...] = tuple(row for row in RESOURCES.values() if "list" in row.verbs and not row.stored_as)
-NAMESPACED: tuple[Resource, ...] = tuple(row for row in STORED if row.namespaced)
 
 
 def by_kind(api_version: str, kind: str) -> Resource | None:

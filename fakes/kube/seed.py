@@ -64,6 +64,7 @@ _ANYTHING: list[Json] = [_rule(["*"], ["*"], ["*"]), {"nonResourceURLs": ["*"], 
 _VIEW = [
     _rule([""], [*_CORE, *_SUBPARTS, "events", "namespaces"], _READ),
     _rule(["apps", "batch", "policy", "discovery.k8s.io"], ["*"], _READ),
+    _rule(["metrics.k8s.io"], ["pods", "nodes"], _READ),
 ]
 _EDIT = [
     *_VIEW,

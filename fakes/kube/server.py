@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fakes.kube import discovery, errors, eviction, openapi, websocket
+from fakes.kube import discovery, errors, eviction, metrics, openapi, websocket
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
 from fakes.kube.errors import ApiError
+from fakes.kube.metrics import Metrics
 from fakes.kube.objects import Call, Objects, call_of, warned
 from fakes.kube.proxy import Kubelets
 from fakes.kube.requests import Asked, parse
+from fakes.kube.resources import Resource
 from fakes.kube.reviews import Reviews
 from fakes.kube.streams import Streams
 from fakes.kube.tokens import Tokens
@@ -39,12 +41,14 @@ class Parts:
     tokens: Tokens
     kubelets: Kubelets
     streams: Streams
+    metrics: Metrics | None = None
 
 
 class Server:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._objects = Objects(parts.api)
+        self._schemas = openapi.Schemas(parts.api.catalog)
         self._reviews = Reviews(parts.authenticator, parts.authorizer)
         self._special: dict[tuple[str, str], Handler] = {
             ("pods", "log"): parts.kubelets.logs,
@@ -57,6 +61,8 @@ class Server:
             ("serviceaccounts", "token"): self._token,
             ("bindings", ""): self._bind,
         }
+        if parts.metrics is not None:
+            self._special |= {(row.key, ""): parts.metrics.serve for row in (metrics.NODES, metrics.PODS)}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)
@@ -85,7 +91,7 @@ class Server:
         if user is None or (user is ANONYMOUS and not path.startswith(_PUBLIC)):
             raise errors.unauthorized()
         user = self._acting(user, request)
-        asked = parse(request.method, request.rel_url.raw_path, request.query)
+        asked = parse(request.method, request.rel_url.raw_path, request.query, self._parts.api.catalog.route)
         self._authorize(user, asked, request, path)
         if asked is None:
             return self._path(request, path)
@@ -125,10 +131,11 @@ class Server:
         if path == "/version":
             return answer(discovery.version())
         if path.startswith("/openapi/"):
-            return openapi.serve(path, accept)
+            return self._schemas.serve(path, accept)
         if path == "/":
             return answer({"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]})
-        if found := _discovered(path, accept, request.host):
+        rows = list(self._parts.api.catalog.rows())
+        if found := _discovered(rows, path, accept, request.host):
             return found
         raise errors.no_such_path()
 
@@ -151,7 +158,7 @@ class Server:
             raise errors.method_not_allowed() if asked.name == "" else errors.no_such_path()
         if asked.verb == "watch":
             return await self._parts.streams.serve(call, request)
-        if row.kind == "CertificateSigningRequest" and asked.verb == "create":
+        if row.native == "CertificateSigningRequest" and asked.verb == "create":
             return await self._request_certificate(call, user, request)
         return await self._objects.serve(call, request)
 
@@ -202,20 +209,20 @@ def _success() -> dict[str, object]:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
-def _discovered(path: str, accept: str, host: str) -> web.Response | None:
+def _discovered(rows: list[Resource], path: str, accept: str, host: str) -> web.Response | None:
     parts = path.strip("/").split("/")
     if path in ("/api", "/apis"):
         for version in ("v2", "v2beta1"):
             if f"g=apidiscovery.k8s.io;v={version};" in accept.replace(" ", "") + ";":
-                body = discovery.aggregated(core=path == "/api", api_version=version)
+                body = discovery.aggregated(rows, core=path == "/api", api_version=version)
                 kind = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
                 return web.Response(body=answer(body).body, headers={"Content-Type": kind})
-        return answer(discovery.core_versions(host) if path == "/api" else discovery.group_list())
+        return answer(discovery.core_versions(host) if path == "/api" else discovery.group_list(rows))
     found = None
     if parts[0] == "api" and len(parts) == 2:
-        found = discovery.resource_list("", parts[1])
+        found = discovery.resource_list(rows, "", parts[1])
     elif parts[0] == "apis" and len(parts) == 2:
-        found = discovery.group(parts[1])
+        found = discovery.group(rows, parts[1])
     elif parts[0] == "apis" and len(parts) == 3:
-        found = discovery.resource_list(parts[1], parts[2])
+        found = discovery.resource_list(rows, parts[1], parts[2])
     return answer(found) if found else None

@@ -6,20 +6,29 @@ the old one is a snapshot and stays as it is.
 
 from typing import Any
 
-from fakes.kube import defaults, errors, objectmeta, validation
+from fakes.kube import defaults, definitions, errors, objectmeta, structural, validation
 from fakes.kube.qos import qos_class
 from fakes.kube.resources import Resource
 
 Json = dict[str, Any]
 
+_META = ("metadata",)
+
 
 def prepare_create(row: Resource, obj: Json, *, now: str) -> None:
-    if row.has_status and row.kind != "Node":  # a kubelet registers with its status
+    if row.custom is not None:
+        structural.fill_in(row.custom.schema, obj)
+    if row.has_status and row.native != "Node":  # a kubelet registers with its status
         obj.pop("status", None)
     defaults.apply(row.key, obj)
     if row.generation:
         obj["metadata"]["generation"] = 1
-    match row.kind:
+    match row.native:
+        case _ if row.custom is not None:
+            return  # without its status, it is as it came
+        case "CustomResourceDefinition":
+            meta = obj["metadata"]
+            meta["finalizers"] = [*(meta.get("finalizers") or ()), definitions.FINALIZER]
         case "Pod":
             obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         case "Namespace":
@@ -38,7 +47,7 @@ def prepare_create(row: Resource, obj: Json, *, now: str) -> None:
             obj["status"] = {"loadBalancer": {}}
         case "Event":
             obj.setdefault("metadata", {}).setdefault("creationTimestamp", now)
-        case _ if row.has_status and row.kind != "Node":
+        case _ if row.has_status and row.native != "Node":
             obj["status"] = {}
 
 
@@ -62,11 +71,12 @@ def prepare_update(row: Resource, new: Json, old: Json, subresource: str) -> Non
     match subresource:
         case "":
             _keep(new, old, *(["status"] if row.has_status else []))
-            if row.kind == "Namespace":
+            if row.native == "Namespace":
                 _keep(new, old, "spec")
             defaults.apply(row.key, new)
         case "status":
-            _keep(new, old, *(field for field in {*new, *old} if field not in ("metadata", "status")))
+            whole = row.custom is not None  # its metadata, too, is not the status's affair
+            _keep(new, old, *(field for field in {*new, *old} if field not in ("status", *(() if whole else _META))))
             _status_metadata(row, new, old)
             defaults.apply(row.key, new)
         case "finalize":
@@ -80,7 +90,9 @@ def prepare_update(row: Resource, new: Json, old: Json, subresource: str) -> Non
             defaults.pod_spec(new["spec"])
         case other:
             raise errors.ApiError(405, "MethodNotAllowed", f"{row.plural}/{other} cannot be written")
-    if row.generation and subresource == "" and _content(new) != _content(old):
+    if row.custom is not None:
+        structural.fill_in(row.custom.schema, new)
+    if row.generation and subresource == "" and _content(row, new) != _content(row, old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
@@ -94,17 +106,18 @@ def _keep(new: Json, old: Json, *fields: str) -> None:
 
 def _status_metadata(row: Resource, new: Json, old: Json) -> None:
     meta, before = new["metadata"], old["metadata"]
-    if row.kind == "Pod":
+    if row.native == "Pod":
         _keep(meta, before, "ownerReferences")  # old kubelets corrupted them
         if isinstance(new.get("status"), dict):
             new["status"].setdefault("qosClass", old["status"].get("qosClass", "BestEffort"))
-    if row.kind == "Deployment":
+    if row.native == "Deployment":
         _keep(meta, before, "labels")
 
 
-def _content(obj: Json) -> Json:
+def _content(row: Resource, obj: Json) -> Json:
     """What metadata.generation counts the changes of."""
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+    uncounted = ("apiVersion", "metadata", *(() if row.custom is not None and not row.has_status else ("status",)))
+    return {key: value for key, value in obj.items() if key not in uncounted}
 
 
 def bound(pod: Json, node: str, annotations: Json, now: str) -> Json:

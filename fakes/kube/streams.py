@@ -156,7 +156,7 @@ class _Lines:
     def _row(self, seen: Seen) -> bytes:
         obj = seen.snapshot.object
         made = table(
-            self._call.row.kind,
+            self._call.row,
             [obj],
             self._api.clock(),
             version=self._call.form.version,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fakes.kube import errors
+from fakes.kube import errors, structural
 from fakes.kube.quantity import parse
 from fakes.kube.resources import Resource
 from fakes.kube.schema import Field, Type, fields_of
@@ -17,7 +17,11 @@ def check(row: Resource, obj: Json, mode: str) -> list[str]:
     Values of a wrong type are always refused.
     """
     unknown: list[str] = []
-    _object(row, obj, fields_of(row.kind, top=True), "", unknown)
+    if row.custom is not None:
+        unknown = structural.prune(row.custom.schema, obj)
+        _object(row, obj["metadata"], fields_of("ObjectMeta"), "metadata", unknown)
+    else:
+        _object(row, obj, fields_of(row.kind, top=True), "", unknown)
     if unknown and mode == "Strict":
         listed = ", ".join(f'unknown field "{path}"' for path in unknown)
         raise errors.bad_request(

@@ -1,13 +1,16 @@
 """Objects as the tables `kubectl get` prints (`pkg/printers/internalversion`)."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fakes.kube import podtable
+from fakes.kube import jsonpath, podtable, quantity
 from fakes.kube.clock import parse
+from fakes.kube.definitions import Version
 from fakes.kube.durations import human
+from fakes.kube.resources import Resource
 
 Json = dict[str, Any]
 
@@ -20,27 +23,30 @@ class Column:
     cell: Callable[[Json, datetime], Any]
     wide: bool = False
     type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
 
 
 def table(
-    kind: str, objects: Sequence[Json], now: datetime, *, version: str, include: str, metadata: Json, head: bool
+    row: Resource, objects: Sequence[Json], now: datetime, *, version: str, include: str, metadata: Json, head: bool
 ) -> Json:
     """A meta.k8s.io Table. include: Metadata, Object or None, what each row carries. head: say what the columns are."""
-    columns = COLUMNS.get(kind, _PLAIN)
+    columns = COLUMNS.get(row.native, _PLAIN) if row.custom is None else _custom(row.custom)
     rows = [
         {"cells": [column.cell(obj, now) for column in columns], "object": _carried(obj, include, version)}
         for obj in objects
     ]
-    for row in rows:
-        if row["object"] is None:
-            del row["object"]
+    for line in rows:
+        if line["object"] is None:
+            del line["object"]
     definitions = [
         {
             "name": column.name,
             "type": column.type,
-            "format": "name" if column.name == "Name" else "",
-            "description": "",
-            "priority": int(column.wide),
+            "format": column.format or ("name" if column.name == "Name" else ""),
+            "description": column.description,
+            "priority": column.priority or int(column.wide),
         }
         for column in columns
     ]
@@ -80,6 +86,53 @@ def _at(path: str, default: Any = "") -> Callable[[Json, datetime], Any]:
         return default if value is None else value
 
     return cell
+
+
+def _custom(said: Version) -> tuple[Column, ...]:
+    """The columns that a CustomResourceDefinition asks for."""
+    made = [
+        Column(
+            column.name,
+            _found(column.path, column.type),
+            type=column.type,
+            format=column.format,
+            description=column.description,
+            priority=column.priority,
+        )
+        for column in said.columns
+    ]
+    return (_NAME, *made)
+
+
+def _found(path: str, wanted: str) -> Callable[[Json, datetime], Any]:
+    """The first value at a JSONPath, as its column's type wants it; None for one of another type."""
+
+    def cell(obj: Json, now: datetime) -> Any:
+        value = next(iter(jsonpath.values(obj, path)), None)
+        if value is None:
+            return None
+        match wanted:
+            case "string":
+                return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+            case "date":
+                return _since_or_invalid(value, now)
+            case "boolean":
+                return value if isinstance(value, bool) else None
+            case _ if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return None
+            case "integer":
+                return int(value)
+            case _:
+                return value
+
+    return cell
+
+
+def _since_or_invalid(value: Any, now: datetime) -> str:
+    try:
+        return since(str(value), now)
+    except ValueError:
+        return "<invalid>"
 
 
 def _number(name: str, path: str, *, wide: bool = False) -> Column:
@@ -327,6 +380,19 @@ def _role(binding: Json, _now: datetime) -> str:
     return f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"
 
 
+def _used(resource: str) -> Callable[[Json, datetime], str]:
+    """What a node uses, or the containers of a pod together."""
+
+    def cell(obj: Json, _now: datetime) -> str:
+        usages = [obj["usage"]] if "usage" in obj else [item["usage"] for item in obj["containers"]]
+        total = sum((quantity.parse(usage[resource]) for usage in usages), quantity.parse("0"))
+        return quantity.canonical(f"{int(total * 10**9)}n") if resource == "cpu" else f"{int(total / 1024)}Ki"
+
+    return cell
+
+
+_USAGE = (_NAME, Column("cpu", _used("cpu")), Column("memory", _used("memory")), Column("Window", _at("window")))
+
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "Pod": (
         _NAME,
@@ -456,6 +522,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _number("Allowed Disruptions", "status.disruptionsAllowed"),
         _AGE,
     ),
+    "NodeMetrics": _USAGE,
+    "PodMetrics": _USAGE,
     "RoleBinding": (_NAME, Column("Role", _role), _AGE),
     "ClusterRoleBinding": (_NAME, Column("Role", _role), _AGE),
     "CertificateSigningRequest": (

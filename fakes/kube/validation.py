@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fakes.kube import names, podvalidation, volumevalidation, workloadvalidation
+from fakes.kube import definitions, names, podvalidation, structural, volumevalidation, workloadvalidation
 from fakes.kube.errors import Fault
 from fakes.kube.resources import Resource
 
@@ -12,6 +12,8 @@ Json = dict[str, Any]
 def created(row: Resource, obj: Json) -> list[Fault]:
     """Everything wrong with a new object, already defaulted."""
     faults = names.metadata(row, obj["metadata"])
+    if row.custom is not None:
+        return faults + structural.validate(row.custom.schema, obj)
     if check := _CREATED.get(row.key):
         faults += check(obj)
     return faults
@@ -20,12 +22,16 @@ def created(row: Resource, obj: Json) -> list[Fault]:
 def updated(row: Resource, new: Json, old: Json, subresource: str) -> list[Fault]:
     """Everything wrong with a change of an object."""
     faults = names.labels_and_annotations(new["metadata"])
+    if row.custom is not None:
+        return faults + structural.validate(row.custom.schema, new)
     if subresource == "":
         if row.key == "pods":
             return faults + podvalidation.updated(new, old)
         if check := _CREATED.get(row.key):
             faults += check(new)
         faults += workloadvalidation.immutable(row.key, new, old)
+        if row.key == definitions.KEY:
+            faults += definitions.fixed(new, old)
     if subresource == "status" and row.key == "pods":
         faults += podvalidation.status_updated(new, old)
     return faults
@@ -35,4 +41,5 @@ _CREATED = {
     "pods": podvalidation.created,
     **volumevalidation.CREATED,
     **workloadvalidation.CREATED,
+    definitions.KEY: definitions.validate,
 }

@@ -59,7 +59,7 @@ def test_a_node_without_it_will_not_do(client: Client, core: str, space: str, ku
 def test_what_is_refused(client: Client, core: str, resources: Any, fields: set[str]) -> None:
     refused = client.create(f"{core}/pods", pod(containers=[{"name": "c", "image": "a", "resources": resources}]))
     assert refused.status == 422
-    assert refused.fields == fields
+    assert fields <= refused.fields
 
 
 def test_limits_stand_for_requests(client: Client, core: str) -> None:

@@ -52,7 +52,8 @@ def test_one_after_the_other(client: Client, core: str, sets: str, kubelet: Kube
         found["currentRevision"] == found["updateRevision"] == first["metadata"]["labels"]["controller-revision-hash"]
     )
     assert (found["replicas"], found["currentReplicas"]) == (3, 3)
-    assert "create Pod db-0 in StatefulSet db successful" in events(client, core, "SuccessfulCreate")
+    said = [text.lower() for text in events(client, core, "SuccessfulCreate")]  # newer ones begin in capitals
+    assert "create pod db-0 in statefulset db successful" in said
 
 
 def test_scaling_down_takes_the_highest_first(client: Client, sets: str, kubelet: Kubelet, node: str) -> None:
@@ -183,9 +184,11 @@ def test_what_may_not_change(client: Client, sets: str) -> None:
     for change in ({"serviceName": "other"}, {"podManagementPolicy": "Parallel"}, {"volumeClaimTemplates": [CLAIM]}):
         refused = client.patch(f"{sets}/db", {"spec": change}, kind=MERGE)
         assert refused.status == 422
-        assert refused.fields == {"spec"}
         (cause,) = refused.body["details"]["causes"]
-        assert cause["message"].startswith("Forbidden: updates to statefulset spec for fields other than 'replicas', ")
+        assert cause["field"] in ("spec", *(f"spec.{name}" for name in change))  # newer ones name the field
+        if cause["field"] == "spec":
+            text = "Forbidden: updates to statefulset spec for fields other than 'replicas', "
+            assert cause["message"].startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -202,10 +205,12 @@ def test_refusals(client: Client, sets: str, spec: Any, field: str) -> None:
     assert (refused.status, refused.fields) == (422, {field})
 
 
-def test_a_volume_that_is_nowhere_is_found_when_the_pod_is_made(
-    client: Client, core: str, sets: str, kubelet: Kubelet
-) -> None:
-    make(client, sets, replicas=1, mounts=[{"name": "absent", "mountPath": "/data"}])
+def test_a_volume_that_is_nowhere(client: Client, core: str, sets: str, kubelet: Kubelet) -> None:
+    """Newer servers find it at once, older ones when a pod is made."""
+    made = client.create(sets, stateful_set(replicas=1, mounts=[{"name": "absent", "mountPath": "/data"}]))
+    if made.status == 422:
+        assert made.fields == {"spec.template.spec.containers[0].volumeMounts[0].name"}
+        return
     (text, *_) = eventually(lambda: events(client, core, "FailedCreate"))
     assert text.startswith("create Pod db-0 in StatefulSet db failed error: ")
     assert 'volumeMounts[0].name: Not found: "absent"' in text

@@ -2,12 +2,13 @@
 
 import pytest
 
-from fakes.kube.resources import STORED
+from fakes.kube.catalog import Catalog
 from fakes.kube.schema import fields_of
 
 from .world import template
 
 LABELS = {"app": "a"}
+STORED = Catalog().stored()
 DATA = frozenset(
     {
         "configmaps",
