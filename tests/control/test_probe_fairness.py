@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.control.test_pods import in_no_time
+from vk_provider.cloud.callers import Caller, Purpose, caller
 from vk_provider.control.asking import Answer
 from vk_provider.control.probes import Prober
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
@@ -26,6 +27,7 @@ class Crowd:
 
     def __init__(self):
         self.asked: list[tuple[float, str]] = []  # when, instance
+        self.callers: set[Caller] = set()
         self.under_way = self.most = 0
         self.pods: dict[str, tuple[dict, Instance]] = {}
         self.prober = Prober(
@@ -38,6 +40,7 @@ class Crowd:
 
     async def _ask(self, place, probe):
         self.asked.append((loop_time(), place.instance_id))
+        self.callers.add(caller())
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -153,3 +156,15 @@ async def test_a_pod_that_is_gone_holds_nothing():
         assert len(crowd.asked) == 4
         assert len(crowd.prober._slots) == 0
         running.cancel()
+
+
+@in_no_time
+async def test_what_a_probe_asks_of_the_cloud_is_asked_as_a_probe_of_its_pod():
+    """S11"""
+    crowd = Crowd()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(crowd.prober.run())
+        crowd.add("web", HONEST, namespace="good")
+        await crowd.until_started("web")
+        running.cancel()
+    assert crowd.callers == {Caller(Purpose.PROBE, "good", "web")}

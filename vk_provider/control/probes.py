@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control.asking import Answer, Place
 from vk_provider.control.probe_slots import PROMPT_S, ProbeSlots
 from vk_provider.control.queue import KeyedQueue
@@ -183,7 +184,8 @@ class Prober:
         try:
             async with asyncio.timeout(None) as scope:
                 self._scopes[key] = run, scope
-                answer = await self._ask(run.place, probe)
+                with calling_for(Purpose.PROBE, run.pod["metadata"]["namespace"], pods.uid_of(run.pod)):
+                    answer = await self._ask(run.place, probe)
         except TimeoutError:
             answer = Answer(None, f"given up after {loop.time() - began:.0f}s: too many probes wait for an answer")
         finally:
