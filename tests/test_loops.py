@@ -19,7 +19,6 @@ BOUNDED = {
     "cloud.eci.exec._tend": "one session",
     "cloud.eci.logs._looks": "one client's log",
     "cloud.eci.logs.rest": "one client's log",
-    "cloud.limits.acquire": "until one call may go",
     "control.asking._grpc": "one question, with a deadline",
     "cloud.eci.logs._follow": "one client's log",
     "control.instances._rest": "one rest, which fails within its retry_loop",

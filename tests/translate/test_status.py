@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -295,7 +296,12 @@ def test_missing_times_are_made_up_once():
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"), [("", f"eci://{ID}/c"), ("abc", "eci://abc"), ("containerd://abc", "containerd://abc")]
+    ("given", "shown"),
+    [
+        ("", "eci://" + hashlib.sha256(f"{ID}/c/0".encode()).hexdigest()),
+        ("abc", "eci://abc"),
+        ("containerd://abc", "containerd://abc"),
+    ],
 )
 def test_container_id(given, shown):
     """P9"""
@@ -671,3 +677,36 @@ def test_only_sidecars_left(app, sidecar, expected):
     seen = instance("Running", app, init_containers=[sidecar])
     assert status.only_sidecars_left(pod(inits=[SIDECAR]), seen) is expected
     assert status.only_sidecars_left(pod(inits=[SIDECAR], policy="Always"), seen) is False
+
+
+@pytest.mark.parametrize("given", ["", "abc", "containerd://abc"])
+@pytest.mark.parametrize("at_the_end", ["", "abc", "containerd://late"])
+def test_one_id_for_each_run_from_its_first_report_to_its_last(given, at_the_end):
+    """W9: whether the cloud tells of it never, late, or the same for each run."""
+    target, ids = pod(policy="Always"), []
+    for count in range(3):
+        more = {"restart_count": count, "at": f"2026-01-02T03:0{count}:00Z"}
+        if count:
+            more["last_state"] = ended(1, at=f"2026-01-02T03:0{count - 1}:00Z")
+        target = after(target, instance("Running", run(container_id=given, **more)))
+        ids.append(entry(target)["containerID"])
+        last = entry(target)["lastState"].get("terminated") or {}
+        assert last.get("containerID") == (ids[-2] if count else None)
+        target = after(target, instance("Running", end(code=1, container_id=at_the_end, **more)))
+        assert entry(target)["containerID"] == entry(target)["state"]["terminated"]["containerID"] == ids[-1]
+    assert len(set(ids)) == 3
+    assert all("://" in each for each in ids)
+
+
+def test_an_unseen_end_keeps_the_id_of_its_run():
+    """W9"""
+    first = after(pod(policy="Always"), instance("Running", run()))
+    second = after(first, instance("Running", run(restart_count=1)))
+    assert entry(second)["lastState"]["terminated"]["containerID"] == entry(first)["containerID"]
+    assert entry(second)["containerID"] != entry(first)["containerID"]
+
+
+def test_what_has_ended_names_its_image_even_where_the_cloud_never_did():
+    """W9"""
+    assert entry(mirror(pod(), instance("Running", end())))["imageID"] == "img"
+    assert entry(mirror(pod(), instance("Running", end(image_id="sha256:1"))))["imageID"] == "sha256:1"

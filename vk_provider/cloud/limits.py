@@ -1,44 +1,93 @@
 """Keeping within what a cloud allows: calls per minute, and a bound on how much of the traffic may be retries.
 
-All times are the event loop's clock. Nothing here knows a particular cloud.
+Both are shared by whom a call is made for (`callers`): probes and background work get a part only, evenly spread over
+the minute; what people wait for comes first. All times are the event loop's clock. Nothing here knows a particular
+cloud.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
+
+from vk_provider.cloud.callers import OURSELVES, Caller, Purpose
+from vk_provider.roundrobin import RoundRobin
 
 WINDOW_S = 60.0
 # A call is counted by us when it leaves and by the cloud when it arrives: two that leave a minute apart may arrive
 # closer together.
 SKEW_S = 1.0
 
+# The most of a limit that calls of one purpose may use in a minute; what is not named may use all that is not reserved.
+SHARES: Mapping[Purpose, float] = {Purpose.PERSON: 0.75, Purpose.PROBE: 0.5, Purpose.BACKGROUND: 0.5}
+RESERVED_FOR_PEOPLE = 0.05  # of the limits of calls that people cause
+# How much of its share a purpose may use at once; the rest comes evenly spaced, so that a call late in a minute that
+# others began with a burst need not wait for the next one.
+_BURST: Mapping[Purpose, float] = {Purpose.PERSON: 0.5, Purpose.PROBE: 0.2, Purpose.BACKGROUND: 0.2}
+_OF_A_NAMESPACE = 0.25  # of the retry budget
+_OUR_RETRIES = 0.25  # of the retry budget, kept from what is done for a namespace
+
 _SLOWEST = 0.05
+_TICK_S = 0.001  # the least that is waited: what is shorter than a clock can tell would never be over
 _RECOVERY_S = 60.0  # from the slowest back to full speed, if nothing is throttled meanwhile
 _SAME_EPISODE_S = 1.0  # calls that were under way together are throttled together: that counts once
 
 
 class TokenBucket:
-    """Hands out `per_minute` tokens in any minute, first come first served.
+    """Hands out `per_minute` tokens in any minute: by purpose, then by namespace and pod in rotation.
 
     A burst may take a whole minute's worth at once; then each token comes back a minute after it was taken, so that
     no sliding minute ever holds more than the limit. After `slow_down` tokens are fewer and spaced evenly; the pace
-    then grows back by itself.
+    then grows back by itself. reserved: the share of the tokens that only people get.
     """
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, *, reserved: float = 0.0) -> None:
         self._per_minute = per_minute
+        self._reserved = reserved
         self._taken: deque[float] = deque()  # loop times of the tokens of the last minute, oldest first
-        self._line = asyncio.Lock()  # asyncio's lock is fair; its holder is the head of the line
+        self._taken_by: dict[Purpose, deque[float]] = {purpose: deque() for purpose in Purpose}
+        self._waiting: dict[Purpose, RoundRobin[asyncio.Future[None]]] = {each: RoundRobin() for each in Purpose}
+        self._spaced_until: dict[Purpose, float] = {}  # when the tokens so far would have come, evenly spaced
+        self._timer: asyncio.TimerHandle | None = None
         self._pace_then = 1.0
         self._pace_since = 0.0
 
-    async def acquire(self) -> None:
+    async def acquire(self, caller: Caller = OURSELVES) -> None:
         """Wait for a token. Cancelled while waiting, it takes none and the next in line moves up."""
-        async with self._line:
-            while (wait_s := self._wait_s()) > 0:  # noqa: ASYNC110 - time itself is what is waited for
-                await asyncio.sleep(wait_s)
-            self._taken.append(_now())
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting[caller.purpose].add(caller.namespace, caller.pod, granted)
+        self._serve()
+        await granted
+
+    def _serve(self) -> None:
+        """Grant what can be granted now, and come back when there is more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waits_s = [wait_s for purpose in Purpose if (wait_s := self._serve_all_of(purpose)) > 0]
+        if waits_s:
+            self._timer = asyncio.get_running_loop().call_later(max(_TICK_S, min(waits_s)), self._serve)
+
+    def _serve_all_of(self, purpose: Purpose) -> float:
+        """Seconds until the next may have a token; 0 when nobody waits."""
+        waiting = self._waiting[purpose]
+        while waiting:
+            wait_s = self._wait_s(purpose)
+            if wait_s > 0:
+                return wait_s
+            granted = waiting.pop(_any)
+            if granted is not None and not granted.done():
+                self._take(purpose)
+                granted.set_result(None)
+        return 0.0
+
+    def _take(self, purpose: Purpose) -> None:
+        now = _now()
+        self._taken.append(now)
+        self._taken_by[purpose].append(now)
+        if purpose in _BURST:
+            self._spaced_until[purpose] = max(now, self._spaced_until.get(purpose, 0.0)) + self._spacing_s(purpose)
 
     def slow_down(self) -> None:
         """The cloud throttled: halve the pace."""
@@ -56,18 +105,38 @@ class TokenBucket:
             self._pace_then = 1.0
         return min(1.0, pace)
 
-    def _wait_s(self) -> float:
-        now = _now()
-        while self._taken and now - self._taken[0] >= WINDOW_S + SKEW_S:
-            self._taken.popleft()
+    def _wait_s(self, purpose: Purpose) -> float:
+        now, mine = _now(), self._taken_by[purpose]
+        for taken in (self._taken, mine):
+            while taken and now - taken[0] >= WINDOW_S + SKEW_S:
+                taken.popleft()
         pace = self.pace
         allowed = max(1, int(self._per_minute * pace))
-        wait_s = 0.0
-        if len(self._taken) >= allowed:
-            wait_s = self._taken[len(self._taken) - allowed] + WINDOW_S + SKEW_S - now
+        wait_s = max(_until_below(allowed, self._taken), _until_below(self._allowed_to(purpose), mine)) - now
+        if purpose in _BURST:
+            ahead_s = self._spaced_until.get(purpose, 0.0) - now
+            wait_s = max(wait_s, ahead_s - _BURST[purpose] * self._allowed_to(purpose) * self._spacing_s(purpose))
         if pace < 1.0 and self._taken:
             wait_s = max(wait_s, self._taken[-1] + WINDOW_S / allowed - now)
-        return _bounded(wait_s, pace)
+        return _bounded(max(wait_s, 0.0), pace)
+
+    def _allowed_to(self, purpose: Purpose) -> int:
+        """Tokens a minute."""
+        share = SHARES.get(purpose, 1.0 - self._reserved)
+        return max(1, int(self._per_minute * self.pace * share))
+
+    def _spacing_s(self, purpose: Purpose) -> float:
+        """From one token to the next, so that with a burst no more than its share is used in a minute."""
+        return (WINDOW_S + SKEW_S) / ((1 - _BURST[purpose]) * self._allowed_to(purpose))
+
+
+def _until_below(limit: int, taken: deque[float]) -> float:
+    """The loop time at which fewer than `limit` are left of those of the last minute."""
+    return taken[len(taken) - limit] + WINDOW_S + SKEW_S if len(taken) >= limit else 0.0
+
+
+def _any(_: str) -> bool:
+    return True
 
 
 def _bounded(wait_s: float, pace: float) -> float:
@@ -76,9 +145,13 @@ def _bounded(wait_s: float, pace: float) -> float:
 
 
 class Limits:
-    """A bucket per call name. per_minute: published limits; default: for calls of which none is published."""
+    """A bucket per call name. per_minute: published limits; default: for calls of which none is published.
 
-    def __init__(self, per_minute: dict[str, int], *, default: int) -> None:
+    by_people: names of calls that people cause as well as loops.
+    """
+
+    def __init__(self, per_minute: dict[str, int], *, default: int, by_people: frozenset[str] = frozenset()) -> None:
+        self._by_people = by_people
         self._per_minute = per_minute
         self._default = default
         self._buckets: dict[str, TokenBucket] = {}
@@ -86,30 +159,45 @@ class Limits:
     def bucket(self, action: str) -> TokenBucket:
         """Always the same bucket for the same name."""
         if action not in self._buckets:
-            self._buckets[action] = TokenBucket(self._per_minute.get(action, self._default))
+            self._buckets[action] = TokenBucket(
+                self._per_minute.get(action, self._default),
+                reserved=RESERVED_FOR_PEOPLE if action in self._by_people else 0.0,
+            )
         return self._buckets[action]
 
 
 class RetryBudget:
     """Bounds retries to a share of the calls that succeed, so that an outage is not met with a storm.
 
-    Holds `size` retries at first; each retry takes one, each success gives `refund` back up to `size`.
+    Holds `size` retries at first; each retry takes one, each success gives `refund` back up to `size`. A namespace has
+    a quarter of it at most, and all namespaces together leave a quarter to what is done for none.
     """
 
     def __init__(self, *, size: float = 100.0, refund: float = 0.2) -> None:
         self._size = size
         self._left = size
         self._refund = refund
+        self._owed: dict[str, float] = {}  # by namespace: its retries that successes have not given back
 
-    def take(self) -> bool:
+    def take(self, caller: Caller = OURSELVES) -> bool:
         """Whether one more retry may be made; it is counted."""
-        if self._left < 1.0:
+        namespace = caller.namespace
+        if self._left < 1.0 + (_OUR_RETRIES * self._size if namespace else 0.0):
             return False
+        if namespace:
+            owed = self._owed.get(namespace, 0.0) + 1.0
+            if owed > _OF_A_NAMESPACE * self._size:
+                return False
+            self._owed[namespace] = owed
         self._left -= 1.0
         return True
 
-    def succeeded(self) -> None:
+    def succeeded(self, caller: Caller = OURSELVES) -> None:
         self._left = min(self._size, self._left + self._refund)
+        if caller.namespace in self._owed:
+            self._owed[caller.namespace] -= self._refund
+            if self._owed[caller.namespace] <= 0:
+                del self._owed[caller.namespace]
 
 
 def _now() -> float:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from vk_provider.cloud.base import Cloud, LogOptions, describe_error
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control.record import PodRecord
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
@@ -74,7 +75,8 @@ async def _worded(
     if (name, run) in known:
         return replace(state, message=known[name, run])
     if record.last_words.get(name, ("", ""))[0] != run:
-        said = await _tail(cloud, instance_id, name, previous=previous)
+        with calling_for(Purpose.BACKGROUND):
+            said = await _tail(cloud, instance_id, name, previous=previous)
         record.last_words = {**record.last_words, name: (run, said)}
     return replace(state, message=record.last_words[name][1])
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control import drift as drifts
 from vk_provider.control.cost import CostBook
 from vk_provider.control.instances import InstancePoller, InstanceStore
@@ -234,7 +235,9 @@ class PodController:
     async def _work(self) -> None:
         uid = await self._queue.get()
         try:
-            await self._reconcile(uid)
+            pod = self._store.get(uid)
+            with calling_for(Purpose.CONTROL, pod["metadata"]["namespace"] if pod is not None else "", uid):
+                await self._reconcile(uid)
         except ProviderError as error:
             self._failed(uid, error)
         except Exception as error:

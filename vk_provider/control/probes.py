@@ -1,23 +1,24 @@
 """The probes that the cloud cannot ask: who is asked when, what the answers come to, and who has to be restarted.
 
-One entry per container that runs and has such a probe, whatever its period; a fixed set of workers asks, so that a
-thousand pods cost a thousand timers and never more than so many connections. Questions that may take long have workers
-of their own: who hangs holds up others that may hang as long, and nobody else. A question that comes late is no
-failure. After a start of this process everything goes on from the pod's own status: what was ready stays so until a
-probe has failed, what had started has.
+One entry per container that runs and has such a probe, whatever its period: a thousand pods cost a thousand timers, and
+never more connections than `probe_slots` allows, which also sees to it that no pod and no namespace holds up another's
+probes. A probe that is made late is no failure, and one that is given up for others' sake has learnt nothing. A run
+that is over ends its probes with it. After a start of this process everything goes on from the pod's own status: what
+was ready stays so until a probe has failed, what had started has.
 Source: kubernetes pkg/kubelet/prober/worker.go.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control.asking import Answer, Place
+from vk_provider.control.probe_slots import PROMPT_S, ProbeSlots
 from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.record import Failure
 from vk_provider.model import pod as pods
@@ -29,8 +30,6 @@ from vk_provider.translate import probes
 
 log = logging.getLogger(__name__)
 
-WORKERS = 32  # of each of both kinds
-LONG_S = 5  # a probe whose answer may take longer stands in the other line
 LEAST_PAUSE_S = 0.5
 MOST_MESSAGE = 1000  # characters of an answer in an event
 STARTUP, READINESS, LIVENESS = "startup", "readiness", "liveness"
@@ -70,17 +69,22 @@ class Prober:
         self._tell = tell
         self._jitter = jitter
         self._clock = clock
-        self._quick, self._long = KeyedQueue(), KeyedQueue()
+        self._queue = KeyedQueue()
+        self._slots = ProbeSlots(begin=self._begin, give_up=self._give_up)
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # probes under way
+        self._scopes: dict[str, tuple[_Run, asyncio.Timeout]] = {}  # of those that wait for an answer
         self._runs: dict[str, dict[str, _Run]] = {}  # by pod uid and container
+        self._has_ended = False
         self._reached = False  # whether any pod's address has ever answered anything
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for queue in (self._quick, self._long):
-                for number in range(WORKERS):
-                    worker = f"prober-{number}"
-                    step = functools.partial(self._work, queue)
-                    tasks.create_task(retry_loop(step, name=worker, jitter=self._jitter), name=worker)
+        try:
+            await retry_loop(self._next, name="prober", jitter=self._jitter)
+        finally:
+            self._has_ended = True
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     # --- what the reconcile loop asks ---
 
@@ -97,6 +101,7 @@ class Prober:
                 run = self._run_of(pod, instance, report, duties[report.name], known.get(report.name))
                 now_running[report.name] = run
         self._runs[uid] = now_running
+        self._end_probes_of(uid, known)
         return replace(instance, containers=tuple(_with_answers(one, now_running) for one in instance.containers))
 
     def failing(self, uid: str) -> Failure | None:
@@ -107,7 +112,7 @@ class Prober:
         return None
 
     def forget(self, uid: str) -> None:
-        self._runs.pop(uid, None)
+        self._end_probes_of(uid, self._runs.pop(uid, {}))
 
     def _run_of(
         self, pod: Json, instance: Instance, report: ContainerReport, duties: Duties, known: _Run | None
@@ -129,7 +134,7 @@ class Prober:
         for kind, probe in _due(run):
             # Taken over from an earlier process: its turn is somewhere within its period.
             soon_s = self._jitter() * probe.period_s if entry else 0.0
-            self._ask_in(max(soon_s, self._delay_s(run, probe)), run, kind, probe)
+            self._ask_in(max(soon_s, self._delay_s(run, probe)), run, kind)
         return run
 
     def _delay_s(self, run: _Run, probe: Probe) -> float:
@@ -142,18 +147,33 @@ class Prober:
 
     # --- asking ---
 
-    def _ask_in(self, delay_s: float, run: _Run, kind: str, probe: Probe) -> None:
-        queue = self._quick if probe.timeout_s <= LONG_S else self._long
-        queue.add_after(_key(run, kind), delay_s)
+    def _ask_in(self, delay_s: float, run: _Run, kind: str) -> None:
+        self._queue.add_after(_key(run, kind), delay_s)
 
-    async def _work(self, queue: KeyedQueue) -> None:
-        key = await queue.get()
+    async def _next(self) -> None:
+        key = await self._queue.get()
+        run, kind, _ = self._find(key)
+        if run is None or not _is_due(run, kind):
+            self._queue.done(key)
+            return
+        self._slots.due(key, namespace=run.pod["metadata"]["namespace"], pod=pods.uid_of(run.pod))
+
+    def _begin(self, key: str) -> None:
+        if self._has_ended:
+            return  # those that are cancelled leave slots, which nobody is to have any more
+        self._tasks[key] = asyncio.create_task(self._carried_out(key), name="probe")
+
+    async def _carried_out(self, key: str) -> None:
+        prompt = asyncio.get_running_loop().call_later(PROMPT_S, self._slots.is_slow, key)
         try:
             await self._turn(key)
         except Exception:
             log.exception("probe failed key=%s", key)
         finally:
-            queue.done(key)
+            prompt.cancel()
+            del self._tasks[key]
+            self._queue.done(key)
+            self._slots.leave(key)
 
     async def _turn(self, key: str) -> None:
         run, kind, probe = self._find(key)
@@ -161,12 +181,34 @@ class Prober:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        answer = await self._ask(run.place, probe)
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._scopes[key] = run, scope
+                with calling_for(Purpose.PROBE, run.pod["metadata"]["namespace"], pods.uid_of(run.pod)):
+                    answer = await self._ask(run.place, probe)
+        except TimeoutError:
+            answer = Answer(None, f"given up after {loop.time() - began:.0f}s: too many probes wait for an answer")
+        finally:
+            self._scopes.pop(key, None)
         if self._find(key)[0] is not run:
             return  # another run since, of which this says nothing
         self._judge(run, kind, probe, answer)
         if _is_due(run, kind):
-            self._ask_in(max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)), run, kind, probe)
+            self._ask_in(max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)), run, kind)
+
+    def _give_up(self, key: str) -> None:
+        if key in self._scopes:
+            _, scope = self._scopes[key]
+            scope.reschedule(asyncio.get_running_loop().time())
+
+    def _end_probes_of(self, uid: str, runs: Mapping[str, _Run]) -> None:
+        """Give up what is still asked of those of these runs that are no more."""
+        now_running = self._runs.get(uid, {})
+        for container, run in runs.items():
+            if now_running.get(container) is not run:
+                for key in (_key(run, kind) for kind in (STARTUP, READINESS, LIVENESS)):
+                    if key in self._scopes and self._scopes[key][0] is run:
+                        self._give_up(key)
 
     def _find(self, key: str) -> tuple[_Run | None, str, Probe | None]:
         uid, container, kind = key.split("/")
@@ -206,7 +248,7 @@ class Prober:
         elif kind == STARTUP:
             run.started = True
             for each, probe in _due(run):
-                self._ask_in(self._delay_s(run, probe), run, each, probe)
+                self._ask_in(self._delay_s(run, probe), run, each)
             self._changed(pods.uid_of(run.pod))
 
     def _event(self, run: _Run, reason: str, message: str) -> None:

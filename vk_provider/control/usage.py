@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Measures, describe_error
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control.instances import InstanceStore
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
@@ -131,7 +132,8 @@ class UsageLoop:
         return -(-len(chosen) // PER_CALL) * 60 / CALLS_PER_MINUTE
 
     async def _look(self, chosen: Sequence[Instance]) -> None:
-        found = await self._cloud.usage([one.id for one in chosen])
+        with calling_for(Purpose.BACKGROUND):
+            found = await self._cloud.usage([one.id for one in chosen])
         now = asyncio.get_running_loop().time()
         round_s = self._round_s()
         for one in chosen:

@@ -19,6 +19,7 @@ from typing import Any, cast
 from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.errors import ConfigError, ProviderError
 from vk_provider.kubelet import about, auth, handshake
 from vk_provider.kubelet.attach import AttachServer
@@ -251,7 +252,11 @@ class KubeletServer:
             is_allowed = refusal is None
         finally:
             (self._listening.allowed if is_allowed else self._listening.refused)(request)
-        return refusal if refusal is not None else await handler(request)
+        if refusal is not None:
+            return refusal
+        names = request.match_info
+        with calling_for(Purpose.PERSON, names.get("namespace", ""), names.get("pod", "")):
+            return await handler(request)
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         """None: it may."""

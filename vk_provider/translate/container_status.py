@@ -9,6 +9,7 @@ Source: kubernetes pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses), 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -211,7 +212,7 @@ def _from_report(container: Json, report: ContainerReport, previous: Json, scene
     restarts = max(report.restart_count, int(previous.get("restartCount") or 0))
     same_run = restarts == int(previous.get("restartCount") or 0)
     last = _last_end(report, previous, scene, same_run=same_run)
-    container_id = _container_id(report, scene.instance_id)
+    container_id = _container_id(report, previous, scene.instance_id, restarts)
     match report.state.kind:
         case StateKind.WAITING:
             state: Json = {"waiting": _wait(container, report, previous if same_run else {}, scene, restarts)}
@@ -227,6 +228,8 @@ def _from_report(container: Json, report: ContainerReport, previous: Json, scene
     entry["ready"] = _is_ready(container, report, previous, entry, scene)
     entry["image"] = report.image or container.get("image", "")
     entry["imageID"] = report.image_id or previous.get("imageID") or ""
+    if not entry["imageID"] and ended(entry):
+        entry["imageID"] = entry["image"]  # nobody will tell any more; what kept it apart from others was its name
     entry["containerID"] = container_id
     return entry
 
@@ -309,13 +312,16 @@ def _last_end(report: ContainerReport, previous: Json, scene: Scene, *, same_run
         # In an instance that is stopping, the last end stands as the state itself: see `concluded`.
         kept = ended_before(previous) or ended(previous)
         known = ({"state": {"terminated": kept}} if kept else {}) if same_run else previous
-        return _end(report.last_state, known, scene, "")
+        before = _derived_id(scene.instance_id, report.name, max(report.restart_count - 1, 0))
+        container_id = (kept or {}).get("containerID") if same_run else previous.get("containerID")
+        return _end(report.last_state, known, scene, container_id or before)
     if report.state.kind is StateKind.TERMINATED or (same_run and not ended(previous)):
         return ended_before(previous)
     if ended(previous):
         return ended(previous)
     if previous and is_running(previous):
-        return _filled(reason=UNKNOWN, message=RESTARTED_UNSEEN) | {"exitCode": KILLED}
+        known_id = previous.get("containerID")
+        return _filled(reason=UNKNOWN, message=RESTARTED_UNSEEN, containerID=known_id) | {"exitCode": KILLED}
     return ended_before(previous)
 
 
@@ -355,12 +361,23 @@ def _is_done_init(container: Json, entry: Json, scene: Scene) -> bool:
     return end is not None and end.get("exitCode") == 0 and _is_plain_init(container, scene)
 
 
-def _container_id(report: ContainerReport, instance_id: str) -> str:
-    """`<type>://<id>`; tools split it there."""
+def _container_id(report: ContainerReport, previous: Json, instance_id: str, restarts: int) -> str:
+    """`<type>://<id>`, where tools split it: one for each run, and the same from its first report to its last.
+
+    The cloud may tell of it late or never, or the same for each run: then what was shown first stays.
+    """
+    shown = str(previous.get("containerID") or "")
+    if shown and restarts == int(previous.get("restartCount") or 0):
+        return shown
     given = report.container_id
-    if "://" in given:
-        return given
-    return f"eci://{given or f'{instance_id}/{report.name}'}"
+    if given and "://" not in given:
+        given = f"eci://{given}"
+    former = (shown, (ended_before(previous) or {}).get("containerID"))
+    return given if given and given not in former else _derived_id(instance_id, report.name, restarts)
+
+
+def _derived_id(instance_id: str, container: str, restarts: int) -> str:
+    return f"eci://{hashlib.sha256(f'{instance_id}/{container}/{restarts}'.encode()).hexdigest()}"
 
 
 def _with_foreign(entry: Json, previous: Json | None) -> Json:

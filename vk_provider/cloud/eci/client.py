@@ -20,6 +20,7 @@ from yarl import URL
 
 from vk_provider import bodies, bounds, jsontext
 from vk_provider.backoff import Backoff
+from vk_provider.cloud.callers import caller
 from vk_provider.cloud.eci import codes, sign
 from vk_provider.cloud.eci.credentials import CredentialSource
 from vk_provider.cloud.eci.request import EciRequest
@@ -52,6 +53,7 @@ PER_MINUTE = {
     "DescribeMultiContainerGroupMetric": 500,
 }
 UNPUBLISHED = 500
+BY_PEOPLE = frozenset({"DescribeContainerLog", "DescribeContainerGroups", "ExecContainerCommand"})
 
 _LONGEST_WAIT_S = 15.0  # asked to wait longer, the caller is told and can do something else meanwhile
 _MAX_MESSAGE = 500
@@ -96,7 +98,7 @@ class EciClient:
         self._now = now
         self._new_nonce = new_nonce
         self._jitter = jitter
-        self._limits = Limits({**PER_MINUTE, **settings.per_minute}, default=UNPUBLISHED)
+        self._limits = Limits({**PER_MINUTE, **settings.per_minute}, default=UNPUBLISHED, by_people=BY_PEOPLE)
         self._budget = RetryBudget()
         self._session: aiohttp.ClientSession | None = None
 
@@ -129,7 +131,7 @@ class EciClient:
 
     async def _tried(self, request: EciRequest) -> Mapping[str, Any]:
         answer = await self._fresh(request)
-        self._budget.succeeded()
+        self._budget.succeeded(caller())
         return answer
 
     async def _tried_again(self, request: EciRequest, failures: list[CloudError]) -> Mapping[str, Any]:
@@ -165,7 +167,7 @@ class EciClient:
             return False
         if isinstance(error, CloudAnswerTooLong):
             return False
-        return isinstance(error, CloudError) and error.retryable and self._budget.take()
+        return isinstance(error, CloudError) and error.retryable and self._budget.take(caller())
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -194,7 +196,7 @@ class EciClient:
     async def _once(self, request: EciRequest) -> Mapping[str, Any]:
         credentials = await self._credentials.get()
         bucket = self._limits.bucket(request.action)
-        await bucket.acquire()
+        await bucket.acquire(caller())
         sent = await _encoded(request.body)
         common = sign.common_parameters(
             action=request.action,

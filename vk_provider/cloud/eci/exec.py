@@ -45,7 +45,7 @@ HAS_CLOSE = frozenset({"v5.channel.k8s.io"})
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 _OUTPUTS = {STDOUT: Channel.STDOUT, STDERR: Channel.STDERR}
 
-SESSIONS_AT_ONCE = 256
+SESSIONS_AT_ONCE = 512  # more than twice what all probes together may hold, so that there are some left for people
 CONNECT_S = 15.0  # the address is good for 30 s
 MAX_PIECE = 32 * 1024  # of input, per message
 MAX_MESSAGE = 4 * 1024 * 1024  # of output, per message

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from vk_provider.cloud.base import Price
+from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.cloud.eci import request, response, skus
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
@@ -67,7 +68,8 @@ class PriceBook:
         if known is None:
             return
         try:
-            answer = await self._call(request.describe_price(known, self._settings))
+            with calling_for(Purpose.BACKGROUND):
+                answer = await self._call(request.describe_price(known, self._settings))
         except CloudError as error:
             log.warning("price of %s is not known, the list's serves: %s", sku, error)
             self._due[sku] = _now() + AGAIN_S
