@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import random
 from collections.abc import Mapping
 
@@ -88,13 +89,17 @@ async def create_lies(world: VirtualWorld, dice: random.Random) -> str:
 
 
 async def cloud_clock_hours_off(world: VirtualWorld, dice: random.Random) -> str:
-    """There and back, or for good."""
+    """There and back, or for good. What it stamps hours ago looks like what the API server has forgotten."""
     hours = dice.choice((-1, 1)) * dice.uniform(1.0, 12.0)
+    began_s = world.time_s
     world.skew_s += hours * 3600.0
+    world.skewed_back |= hours < 0
     if dice.random() < 0.5:
+        world.cloud.withheld.append((began_s, math.inf))
         return f"the cloud's clock is off by {hours:.1f} h"
     await asyncio.sleep(dice.uniform(1.0, 60.0))
     world.skew_s -= hours * 3600.0
+    world.cloud.withheld.append((began_s, world.time_s))
     return f"the cloud's clock was off by {hours:.1f} h for a while"
 
 
@@ -103,6 +108,7 @@ async def rival(world: VirtualWorld, dice: random.Random) -> str:
     seconds, life = dice.uniform(5.0, 90.0), Life()
     context = contextvars.copy_context()
     context.run(LIFE.set, life)
+    world.rivals += 1
     noise = random.Random(dice.random())
     with world.trouble():
         process = context.run(lambda: Process(world, Fate(), workers=4, jitter=noise.random))

@@ -56,7 +56,9 @@ async def _played(seed: int, log: ErrorLog, sizes: str) -> Outcome:
     world.say("calm")
     await asyncio.sleep(CALM_S)
     evidence = _evidence(world)
-    wrongs = [each for each in world.kube.wrongs if "and was changed" not in each]  # which the auditor judges
+    # What was changed is the auditor's to judge; of two providers one may be refused what the other has overtaken.
+    known = ("and was changed", *(["refused: 4"] if world.rivals else []))
+    wrongs = [each for each in world.kube.wrongs if not any(word in each for word in known)]
     found = [*world.crashed, *wrongs, *_errors(world, log), *complaints(evidence), *_leaks(world), *_held(world)]
     await world.close()
     await living
@@ -143,6 +145,8 @@ def _noted(world: VirtualWorld) -> list[tuple[str, str]]:
 def _unheard(world: VirtualWorld) -> frozenset[str]:
     """Pods that are there, of whose instances none is: what they told may have gone with a process that died."""
     there = {each.owner.uid for each in world.cloud.instances.values()}
+    if world.skewed_back:  # whatever is told by that clock looks long forgotten
+        there = set()
     return frozenset(uid for pod in world.kube.pods() if (uid := pod["metadata"]["uid"]) not in there)
 
 

@@ -43,6 +43,8 @@ class VirtualWorld(World):
         self.disrupted: set[str] = set()
         self.hostile: set[str] = set()
         self.sizes = sizes
+        self.skewed_back = False  # whether the cloud's clock was ever behind by hours
+        self.rivals = 0  # other providers that ever ran on our node's name
         self.malformed: list[tuple[float, random.Random]] = []
         self.troubled: list[tuple[float, float]] = []
         self.crashed: list[str] = []
