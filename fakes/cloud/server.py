@@ -144,9 +144,9 @@ class Server:
         if fault is not None and fault.kind == "malformed-answer":
             return dict(MALFORMED)
         if action == "CreateContainerGroup":
-            before, self._created = self._created, str(answer["ContainerGroupId"])
-            if fault is not None and fault.kind == "foreign-id" and before:
-                return {**answer, "ContainerGroupId": before}
+            earlier, self._created = self._created, str(answer["ContainerGroupId"])
+            if fault is not None and fault.kind == "foreign-id" and earlier:
+                return {**answer, "ContainerGroupId": earlier}
         return answer
 
     def _remember(self, question: Question, answer: Json) -> None:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -75,7 +76,7 @@ def an_answered_id_is_believed(patch):
         known = self._by_id.get(instance.id)
         if known is not None and known.owner.uid != instance.owner.uid and not instance.proven:
             self.remove(instance.id)
-        put(self, instance)
+        put(self, replace(instance, proven=True))
 
     patch.setattr(PodController, "_check_whose", lambda self, made, key: None)
     patch.setattr(InstanceStore, "put", believing)
@@ -103,7 +104,9 @@ BUGS = [
     pytest.param(
         what_is_behind_is_never_the_truth, neighbours.versions_go_back, "is still there", id="versions go back"
     ),
-    pytest.param(an_answered_id_is_believed, neighbours.create_lies, "", id="lying create"),
+    pytest.param(
+        an_answered_id_is_believed, neighbours.create_lies, "says that it was disrupted, and was not", id="lying create"
+    ),
     pytest.param(
         age_is_what_the_clouds_clock_says, neighbours.cloud_clock_hours_off, "is still there", id="clock hours off"
     ),

@@ -243,3 +243,13 @@ async def test_a_volume_that_cannot_be_read_leaves_the_pod_waiting():
     kube.fail = KubeError("forbidden", status=403)
     with pytest.raises(PodNotReady, match="forbidden"):
         await reader.read(claimer())
+
+
+@pytest.mark.parametrize("malformed", [None, [], "s", {}, {"metadata": None}, {"metadata": {"name": "n"}}])
+@in_no_time
+async def test_a_malformed_service_keeps_no_pod_from_the_others(malformed):
+    kube, reader = world()
+    honest = {"metadata": {"namespace": "web", "name": "s"}, "spec": {"clusterIP": "10.0.0.1"}}
+    kube.objects["/api/v1/namespaces/web/services"] = [malformed, honest]
+    objects = await reader.read(pod(links=True))
+    assert [each["metadata"]["name"] for each in objects.services] == ["s"]

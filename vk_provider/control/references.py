@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady
-from vk_provider.kube import paths
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.judging import wanted
@@ -110,7 +110,8 @@ class ReferenceReader:
         async def fetch() -> Sequence[Json]:
             answer = await self._client.get(path, params={"resourceVersion": "0"})
             items: Sequence[Json] = answer.get("items") or ()
-            return items
+            # One that is malformed may not keep every pod of the namespace from being created.
+            return [each for each in items if not objects.fault_of_object(each, needs=("name", "namespace"))]
 
         found: Sequence[Json] = await self._cached(path, fetch)
         return found
