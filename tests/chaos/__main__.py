@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import neighbours
-from tests.chaos.bugs import BUGS
+from tests.chaos.bugs import BUGS, NEIGHBOUR_BUGS
 from tests.chaos.hostile import SIZES
 from tests.chaos.run import ACCIDENTS, INSTANCES, PODS, REST_S, STARTS, Outcome, Plan, play
 from tests.chaos.virtual import many
@@ -83,7 +83,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--real", action="store_true", help="on real Kubernetes, found or built as `make e2e` does")
     parser.add_argument("--neighbours", action="store_true", help="honest bursts beside bad neighbours, nothing broken")
     parser.add_argument("--sizes", choices=SIZES, default="modest", help="of what hostile tenants write (modest)")
-    parser.add_argument("--plant", choices=BUGS, help="give the provider this bug; the auditor must complain")
+    parser.add_argument(
+        "--plant", choices=[*BUGS, *NEIGHBOUR_BUGS], help="give the provider this bug; the auditor must complain"
+    )
     parser.add_argument(
         "--keep", type=Path, help="folder for the logs of all parts (default: kept if anything is wrong)"
     )

@@ -6,6 +6,7 @@ No part is broken here: every complaint is that one tenant, a stranger, an objec
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import random
@@ -72,8 +73,8 @@ async def reader(street: Street) -> str:
     groups = [each for each in (await street.stage.cloud_says("state"))["groups"] if each["status"] == "Running"]
     others = [each for each in groups if each["name"].startswith(story.NAMESPACE)]
     pod = _pod(street.name("reader-"))
-    if others:
-        pod["metadata"]["annotations"] = {INSTANCE_ID: street.dice.choice(others)["id"]}
+    annotated: Json = {"annotations": {INSTANCE_ID: street.dice.choice(others)["id"]} if others else {}}
+    pod["metadata"] |= annotated
     source = {"secretKeyRef": {"name": "s", "key": "token"}}
     pod["spec"]["containers"][0]["env"] = [{"name": "TOKEN", "valueFrom": source}]
     mount = {"name": "v", "mountPath": "/v", "subPathExpr": "../$(TOKEN)"}
@@ -81,9 +82,12 @@ async def reader(street: Street) -> str:
         pod["spec"]["containers"][0]["volumeMounts"] = [mount]
         pod["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
     await _create(street, pod)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(5.0)  # it runs, as far as it ever will
     name = pod["metadata"]["name"]
-    street.read.append(await street.stage.text(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log"))
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}"
+    for _ in range(2):
+        street.read.append(await street.stage.text(f"{path}/log"))
+        await street.stage.call("PATCH", path, {"metadata": annotated})
     return f"{name} asked for the log of {'another' if others else 'itself'}"
 
 
@@ -107,7 +111,7 @@ async def strangers(street: Street) -> str:
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with session.get(f"https://127.0.0.1:{port}{path}") as answer:
                     if answer.status < 400:
-                        street.read.append(f"{story.NAMESPACE}: a stranger was answered at {path}")
+                        street.read.append(f"{story.LOG_LINE}: a stranger was answered at {path}")
     await asyncio.sleep(5.0)
     for writer in writers:
         writer.close()
@@ -210,6 +214,8 @@ async def play(seed: int, directory: Path, say: Callable[[str], None], *, real: 
 def complaints(street: Street, alone: Sequence[float], beside: Sequence[float], under: Sequence[float]) -> list[str]:
     found = []
     most_s = TIMES * max(_p99(alone), AT_LEAST_S)
+    if not street.read or not any(street.read):
+        found.append("no log was read: nothing was shown")
     if _p99(beside) > most_s:
         found.append(f"honest pods were Running {_p99(beside):.2f} s after they were bound, alone {_p99(alone):.2f} s")
     if max(under) > MOST_LATE_S:
@@ -217,7 +223,7 @@ def complaints(street: Street, alone: Sequence[float], beside: Sequence[float], 
     if street.worst_mb > MOST_RSS_MB:
         found.append(f"the provider had {street.worst_mb:.0f} MB")
     found += [f"the node was not ready: {each}" for each in sorted(street.unready)]
-    found += [f"somebody read what is another's: {each[:200]}" for each in street.read if story.NAMESPACE in each]
+    found += [f"somebody read what is another's: {each[:200]}" for each in street.read if story.LOG_LINE in each]
     return found
 
 
@@ -229,7 +235,9 @@ async def _told(street: Street) -> list[str]:
             listed = await street.stage.api.get(f"/api/v1/namespaces/{namespace}/{plural}")
             parts = [each.get("status") if plural == "pods" else each for each in listed["items"]]
             texts[f"{plural} of {namespace}"] = json.dumps(parts)
-    found = [f"a secret stands in the {place}" for place, text in {"log": log, **texts}.items() if TOKEN in text]
+    encoded = base64.b64encode(TOKEN.encode()).decode()
+    places = {"log": log, **texts}.items()
+    found = [f"a secret stands in the {place}" for place, text in places if TOKEN in text or encoded in text]
     found += ["the key stands in the log"] if KEY_SECRET in log else []
     found += ["a tenant wrote a line of the log"] if f"\n{hostile.FORGED}" in log else []
     return found

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.bugs import BUGS
+from tests.chaos.bugs import BUGS, NEIGHBOUR_BUGS
 from tests.chaos.clock import Wall
 from vk_provider import (
     app,  # noqa: F401  # all modules are there before the clock is hung
@@ -35,6 +35,6 @@ if __name__ == "__main__":
     hang_names(Path(sys.argv[1]).parent / "no-dns")
     wall = Wall(Path(sys.argv.pop(1)))
     if sys.argv[1].startswith("--bug="):
-        BUGS[sys.argv.pop(1).removeprefix("--bug=")]()
+        {**BUGS, **NEIGHBOUR_BUGS}[sys.argv.pop(1).removeprefix("--bug=")]()
     wall.hang()
     sys.exit(cli.main())
