@@ -179,8 +179,17 @@ SERVERS: Sequence[Neighbour] = (versions_go_back, cloud_lies, no_names, full_dis
 """While these last some pods have to wait; that none waits for longer than MOST_LATE_S is what is asked."""
 
 
-async def play(seed: int, directory: Path, say: Callable[[str], None], *, real: bool, sizes: str, bug: str) -> Outcome:
-    """Raises AssertionError when a part does not start."""
+async def play(
+    seed: int,
+    directory: Path,
+    say: Callable[[str], None],
+    *,
+    real: bool = False,
+    sizes: str = "modest",
+    bug: str = "",
+    servers: Sequence[Neighbour] = SERVERS,
+) -> Outcome:
+    """Raises AssertionError when a part does not start. servers: those of SERVERS that go mad."""
     async with Stage(directory, bug=bug).set_up(real=real) as stage:
         street = Street(stage, random.Random(seed), sizes)
         await stage.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
@@ -191,7 +200,7 @@ async def play(seed: int, directory: Path, say: Callable[[str], None], *, real: 
         say(f"alone: p99 {_p99(alone):.2f} s of {len(alone)}")
         beside = await _beside(street, OTHERS, say)
         say(f"beside bad neighbours: p99 {_p99(beside):.2f} s of {len(beside)}")
-        under = await _beside(street, SERVERS, say)
+        under = await _beside(street, servers, say)
         say(f"under mad servers: p99 {_p99(under):.2f} s of {len(under)}")
         await stage.cloud_calm()
         stage.proxy.clear()
