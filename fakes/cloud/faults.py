@@ -11,6 +11,8 @@
 | empty-list                | a describing call answers with no items                                          |
 | partial-list              | a describing call answers with every second item, TotalCount to match            |
 | stale-answer              | answered as the same question was the last time it met no fault                  |
+| malformed-answer          | done, then answered with 200 and values of other types than the API promises     |
+| foreign-id                | a create is done, then answered with the id of the instance created before it    |
 
 A rule has `action` (API name or `*`), `kind`, `count` (default 1; -1 for ever).
 """
@@ -25,7 +27,15 @@ from fakes.cloud.limits import throttled
 from fakes.cloud.parameters import Json
 
 KINDS = ["error", "throttle", "delay", "lose-request", "lose-response-after-acting", "empty-list", "partial-list"]
-KINDS += ["stale-answer"]
+KINDS += ["stale-answer", "malformed-answer", "foreign-id"]
+MALFORMED: Mapping[str, Any] = {
+    "ContainerGroups": {"a": 1},
+    "Data": [None, 7, {"ContainerGroupId": []}],
+    "ContainerGroupId": {},
+    "TotalCount": "many",
+    "NextToken": [],
+    "RequestId": None,
+}
 LISTS = ("ContainerGroups", "Data", "MonitorDatas", "Records")
 
 

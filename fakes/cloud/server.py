@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from fakes.cloud.errors import ApiError, missing
-from fakes.cloud.faults import Fault, Faults, thin_out
+from fakes.cloud.faults import MALFORMED, Fault, Faults, thin_out
 from fakes.cloud.limits import RateLimits
 from fakes.cloud.parameters import Json, first_values
 from fakes.cloud.queries import Queries
@@ -47,6 +47,7 @@ class Server:
         self.faults = faults
         self.outage = False
         self._earlier: OrderedDict[Question, Json] = OrderedDict()
+        self._created = ""  # the id of the newest instance
         self._host_id = host_id or f"eci.{service.region}.aliyuncs.com"
         self._terminals = Terminals(service)
         queries = Queries(service)
@@ -140,6 +141,12 @@ class Server:
             self._remember(_question(flat), answer)
         if fault is not None and fault.kind in ("empty-list", "partial-list"):
             answer = thin_out(answer, fault.kind)
+        if fault is not None and fault.kind == "malformed-answer":
+            return dict(MALFORMED)
+        if action == "CreateContainerGroup":
+            earlier, self._created = self._created, str(answer["ContainerGroupId"])
+            if fault is not None and fault.kind == "foreign-id" and earlier:
+                return {**answer, "ContainerGroupId": earlier}
         return answer
 
     def _remember(self, question: Question, answer: Json) -> None:

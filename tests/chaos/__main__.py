@@ -18,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.bugs import BUGS
+from tests.chaos import neighbours
+from tests.chaos.bugs import BUGS, NEIGHBOUR_BUGS
+from tests.chaos.hostile import SIZES
 from tests.chaos.run import ACCIDENTS, INSTANCES, PODS, REST_S, STARTS, Outcome, Plan, play
 from tests.chaos.virtual import many
 
@@ -46,9 +48,11 @@ def main() -> int:
     words = _arguments()
     if words.virtual:
         if words.seed is not None and not words.seeds:
-            return 0 if many.one(words.seed, _say) else 1
-        return 0 if many.many(words.seed or 0, words.seeds or 200, _say) else 1
+            return 0 if many.one(words.seed, _say, sizes=words.sizes) else 1
+        return 0 if many.many(words.seed or 0, words.seeds or 200, _say, sizes=words.sizes) else 1
     first = words.seed if words.seed is not None else random.SystemRandom().randrange(10**6)
+    if words.neighbours:
+        return _neighbours(first, words)
     usual = SHORT if words.seeds else LONG
     directory = words.keep or Path(tempfile.mkdtemp(prefix="vk-chaos-"))
     rows: list[Row] = []
@@ -77,7 +81,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, help="Jobs in the story (150; 25 of many)")
     parser.add_argument("--settle", type=float, default=240.0, help="seconds within which all must come to rest (240)")
     parser.add_argument("--real", action="store_true", help="on real Kubernetes, found or built as `make e2e` does")
-    parser.add_argument("--plant", choices=BUGS, help="give the provider this bug; the auditor must complain")
+    parser.add_argument("--neighbours", action="store_true", help="honest bursts beside bad neighbours, nothing broken")
+    parser.add_argument("--sizes", choices=SIZES, default="modest", help="of what hostile tenants write (modest)")
+    parser.add_argument(
+        "--plant", choices=[*BUGS, *NEIGHBOUR_BUGS], help="give the provider this bug; the auditor must complain"
+    )
     parser.add_argument(
         "--keep", type=Path, help="folder for the logs of all parts (default: kept if anything is wrong)"
     )
@@ -85,6 +93,23 @@ def _arguments() -> argparse.Namespace:
         "--virtual", action="store_true", help="on virtual time, in this process: --seed tells one story, --seeds many"
     )
     return parser.parse_args()
+
+
+def _neighbours(seed: int, words: argparse.Namespace) -> int:
+    directory = words.keep or Path(tempfile.mkdtemp(prefix="vk-chaos-"))
+    _say(f"bad neighbours with seed {seed}, {words.sizes} sizes; logs in {directory}")
+    directory.mkdir(parents=True, exist_ok=True)
+    playing = neighbours.play(seed, directory, _say, real=words.real, sizes=words.sizes, bug=words.plant or "")
+    try:
+        outcome = asyncio.run(playing)
+    except AssertionError as error:
+        outcome = Outcome([f"the run did not come to its end: {error}"], {})
+    for name, value in outcome.facts.items():
+        _say(f"  {name:<40} {value}")
+    for line in outcome.complaints:
+        _say(f"  WRONG: {line}")
+    _say(f"{len(outcome.complaints) or 'no'} things are wrong (seed {seed})")
+    return 1 if outcome.complaints else 0
 
 
 def _played(plan: Plan, directory: Path, *, keep: bool) -> Row:

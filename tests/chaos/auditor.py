@@ -38,7 +38,8 @@ class Evidence:
     extra, starts: instances that others made, and all that were to run, by the uid on them. owed: uid and event of the
     cloud's that could be read for long enough. unheard: uids whose instance went in the midst of trouble, and its
     events with it. ended: uid → when the pod had ended or was gone, by the journal's clock, as are troubled, from when
-    to when something was broken, and until, when all this was read.
+    to when something was broken, and until, when all this was read. hostile: uids of pods that are made
+    to hurt others: how they fare is their own matter.
     """
 
     statuses: Mapping[str, Sequence[Json]]
@@ -65,6 +66,7 @@ class Evidence:
     ended: Mapping[str, float] = field(default_factory=dict)
     troubled: Sequence[tuple[float, float]] = ()
     until: float = math.inf
+    hostile: frozenset[str] = frozenset()
 
 
 def complaints(evidence: Evidence) -> list[str]:
@@ -117,7 +119,7 @@ def exit_codes_are_true(evidence: Evidence) -> Iterator[str]:
     for uid, history in evidence.statuses.items():
         name, last = evidence.names[uid], history[-1]
         wanted, codes = _ends(evidence, name, last)
-        if phase(last) not in TERMINAL or (wanted is None and evidence.deleted is None):
+        if uid in evidence.hostile or phase(last) not in TERMINAL or (wanted is None and evidence.deleted is None):
             continue
         if wanted is not None and codes == [wanted] and phase(last) == ("Failed" if wanted else "Succeeded"):
             continue
@@ -187,6 +189,8 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[str]:
         name = pod["metadata"]["name"]
         if pod["metadata"].get("deletionTimestamp"):
             yield f"pod {name} is still being deleted"
+        elif pod["metadata"]["uid"] in evidence.hostile:
+            continue
         elif phase(pod["status"]) not in ("Running", *TERMINAL):
             yield f"pod {name} is still {phase(pod['status']) or 'without a phase'}"
         elif phase(pod["status"]) == "Running" and kind_of(name) in {*evidence.exit_codes, *evidence.init_exit_codes}:

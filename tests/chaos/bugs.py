@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.control.pods import PodController
+from vk_provider.control.references import ReferenceReader
 from vk_provider.kube.recorder import Recorder
 
 
@@ -71,3 +74,77 @@ COMPLAINTS: Mapping[str, Sequence[str]] = {
     "lost-event": ("no event says that it started",),
 }
 """What the auditor must say of each, in part."""
+
+
+# --- what only bad neighbours bring to light ---
+
+HOSTILE = "hostile"  # the namespace
+
+
+def held_loop() -> None:
+    """Each pod of a hostile tenant stops everything for a while."""
+    read = ReferenceReader.read
+
+    async def held(self: ReferenceReader, pod: Any) -> Any:
+        if pod["metadata"]["namespace"] == HOSTILE:
+            time.sleep(5.0)  # noqa: ASYNC251  # which is the bug
+        return await read(self, pod)
+
+    ReferenceReader.read = held  # type: ignore[method-assign]
+
+
+def grows() -> None:
+    """What hostile pods are made of is kept for good, many times."""
+    read, kept = ReferenceReader.read, []
+
+    async def keeping(self: ReferenceReader, pod: Any) -> Any:
+        if pod["metadata"]["namespace"] == HOSTILE:
+            kept.append(b"x" * (300 << 20))
+        return await read(self, pod)
+
+    ReferenceReader.read = keeping  # type: ignore[method-assign]
+
+
+def talkative() -> None:
+    """What was read of a hostile pod's Secrets stands in the log, and its image as it is."""
+    read = ReferenceReader.read
+
+    async def telling(self: ReferenceReader, pod: Any) -> Any:
+        found = await read(self, pod)
+        if pod["metadata"]["namespace"] == HOSTILE:
+            sys.stderr.write(f"read {found.secrets}\nof {pod['spec']['containers'][0]['image']}\n")
+        return found
+
+    ReferenceReader.read = telling  # type: ignore[method-assign]
+
+
+def shows_others() -> None:
+    """Whoever asks for a log is shown that of the first instance that was ever made."""
+    create, logs, first = EciCloud.create, EciCloud.logs, list[str]()
+
+    async def noted(self: EciCloud, workload: Any) -> Any:
+        made = await create(self, workload)
+        first.append(made.id)
+        return made
+
+    def another(self: EciCloud, instance_id: str, container: str, options: Any) -> Any:
+        return logs(self, first[-1] if instance_id == first[0] else first[0], container, options)
+
+    EciCloud.create = noted  # type: ignore[method-assign]
+    EciCloud.logs = another  # type: ignore[method-assign]
+
+
+NEIGHBOUR_BUGS: Mapping[str, Callable[[], None]] = {
+    "held-loop": held_loop,
+    "grows": grows,
+    "talkative": talkative,
+    "shows-others": shows_others,
+}
+"""To be planted with --neighbours."""
+
+NEIGHBOUR_COMPLAINTS: Mapping[str, Sequence[str]] = {
+    "held-loop": ("after they were bound, alone",),
+    "grows": ("the provider had",),
+    "talkative": ("a secret stands in the log", "a tenant wrote a line of the log"),
+    "shows-others": ("somebody read what is another's",),
+}

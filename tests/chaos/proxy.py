@@ -7,6 +7,9 @@
 | lose-answer   | done, then the connection is cut                                                        |
 | delay         | done after `seconds`                                                                    |
 | stale-list    | a list is answered with the oldest one seen                                             |
+| old-version   | a list is answered as of version 1                                                      |
+
+While `malformed` is set, lists and watches hold what is no object and no line, drawn by it.
 
 Watches are cut, or frozen (open, and silent) as a half-open connection is, or told that their version is too old.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +27,8 @@ from typing import Any, NoReturn
 
 import aiohttp
 from aiohttp import web
+
+from tests.chaos.hostile import NOT_LINES, NOT_OBJECTS
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"})
 REASONS = {404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
@@ -55,6 +61,7 @@ class Proxy:
         self._too_old: set[web.StreamResponse] = set()
         self._first_lists: dict[str, tuple[bytes, str]] = {}
         self.down = False
+        self.malformed: random.Random | None = None
         self.met = 0
         self.requests: dict[str, int] = {}
         self.url = ""
@@ -101,6 +108,7 @@ class Proxy:
         """No more accidents; what was frozen goes on."""
         self._accidents.clear()
         self.down = False
+        self.malformed = None
         self._thawed.set()
 
     def cut_watches(self) -> None:
@@ -161,6 +169,7 @@ class Proxy:
                 first = self._first_lists.setdefault(request.path_qs, (body, media))
                 if kind == "stale-list":
                     body = first[0]
+                body = self._harmed_list(body, is_old=kind == "old-version")
             if kind == "lose-answer":
                 _cut(request)
             return web.Response(status=upstream.status, body=body, headers=_passed(upstream.headers))
@@ -179,12 +188,24 @@ class Proxy:
                     await self._thawed.wait()
                     if response in self._too_old:
                         break
+                    if self.malformed is not None:
+                        await response.write(json.dumps(self.malformed.choice(NOT_LINES)).encode() + b"\n")
                     await response.write(line)
             finally:
                 self._watches.discard(response)
                 self._too_old.discard(response)
                 self._transports.pop(response, None)
             return response
+
+    def _harmed_list(self, body: bytes, *, is_old: bool) -> bytes:
+        if not is_old and self.malformed is None:
+            return body
+        listed = json.loads(body)
+        if is_old:
+            listed["metadata"]["resourceVersion"] = "1"
+        if self.malformed is not None:
+            listed["items"] = [self.malformed.choice(NOT_OBJECTS), *(listed["items"] or ())]
+        return json.dumps(listed).encode()
 
     @asynccontextmanager
     async def _forward(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:

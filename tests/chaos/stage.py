@@ -111,6 +111,19 @@ class Stage:
 
     def start_provider(self, *, log_is_full: bool = False) -> None:
         self.provider_starts += 1
+        name = "full" if log_is_full else "provider"
+        if log_is_full:
+            link = self.directory / "full.log"
+            if not link.is_symlink():
+                link.symlink_to("/dev/full")
+        self.provider = self._process(name)
+        self.provider.start()
+
+    def rival(self) -> Process:
+        """Another provider on the same node's name, not started yet."""
+        return self._process("rival")
+
+    def _process(self, name: str) -> Process:
         command = [
             *(sys.executable, "-m", "tests.chaos.provider", str(self.directory / "clock")),
             *([f"--bug={self._bug}"] if self._bug else []),
@@ -119,21 +132,15 @@ class Stage:
             f"--node-name={NODE}",
             "--node-ip=127.0.0.1",
             "--kubelet-port=0",
-            f"--eci-endpoint={self.endpoint}",
+            f"--eci-endpoint={self.endpoint.replace('127.0.0.1', 'localhost')}",
             "--eci-region=cn-hangzhou",
             "--cluster-name=chaos",
             "--serving-certificate=self-signed",
             "--sweep-interval-s=15",
             "--orphan-age-s=10",
         ]
-        name = "full" if log_is_full else "provider"
-        if log_is_full:
-            link = self.directory / "full.log"
-            if not link.is_symlink():
-                link.symlink_to("/dev/full")
         keys = {"ECI_ACCESS_KEY": KEY_ID, "ECI_SECRET_KEY": KEY_SECRET}
-        self.provider = Process(name, command, directory=self.directory, env=keys)
-        self.provider.start()
+        return Process(name, command, directory=self.directory, env=keys)
 
     def _stop_provider(self) -> None:
         self.signal_provider(signal.SIGCONT)
@@ -218,6 +225,14 @@ class Stage:
                 return answer.status
         except aiohttp.ClientError:
             return 0
+
+    async def text(self, path: str) -> str:
+        """What a user of the cluster reads there; empty: no answer."""
+        try:
+            async with self._session.get(self.server + path, timeout=aiohttp.ClientTimeout(total=20)) as answer:
+                return (await answer.read()).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
 
     async def until(self, holds: Any, *, within_s: float, what: str) -> None:
         end_s = asyncio.get_running_loop().time() + within_s

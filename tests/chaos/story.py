@@ -9,7 +9,8 @@ from typing import Any
 Json = dict[str, Any]
 NAMESPACE = "chaos"
 EXIT_CODES = {"good": 0, "bad": 3, "long": 0}
-SCENARIO = """
+LOG_LINE = "only-chaos-may-read-this"
+SCENARIO = f"""
 [[rule]]
 name = "chaos-bad*"
 pull_s = 0.5
@@ -21,6 +22,7 @@ name = "chaos-web*"
 pull_s = 0.5
 duration_s = 100000
 stop_s = 0.5
+log_lines = ["{LOG_LINE}"]
 
 [[rule]]
 name = "chaos-slow*"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,12 @@ class Witness:
         self.deleting: set[str] = set()
         self.gone: set[str] = set()
         self.events: dict[str, Json] = {}
+        self.bound_s: dict[str, float] = {}  # by name, when it was first seen so
+        self.running_s: dict[str, float] = {}
+
+    def start_s(self, name: str) -> float:
+        """From bound to Running; who never ran takes for ever."""
+        return self.running_s.get(name, math.inf) - self.bound_s.get(name, 0.0)
 
     async def run(self) -> None:
         """Watch until cancelled; what is missed while the server is away is only what nobody else saw either."""
@@ -78,6 +86,10 @@ class Witness:
         metadata: Mapping[str, Any] = pod["metadata"]
         uid = metadata["uid"]
         self.names[uid] = metadata["name"]
+        if pod["spec"].get("nodeName"):
+            self.bound_s.setdefault(metadata["name"], time.monotonic())
+        if pod["status"].get("phase") == "Running":
+            self.running_s.setdefault(metadata["name"], time.monotonic())
         if metadata.get("deletionTimestamp"):
             self.deleting.add(uid)
         if kind == "DELETED":

@@ -270,3 +270,13 @@ async def test_of_services_only_what_variables_are_made_of_is_kept():
     (service,) = (await ReferenceReader(kube).read(pod(secrets=(), links=True))).services
     assert service["metadata"] == {"name": "s", "namespace": "web"}
     assert len(service["spec"]["ports"]) == 100
+
+
+@pytest.mark.parametrize("malformed", [None, [], "s", {}, {"metadata": None}, {"metadata": {"name": "n"}}])
+@in_no_time
+async def test_a_malformed_service_keeps_no_pod_from_the_others(malformed):
+    kube, reader = world()
+    honest = {"metadata": {"namespace": "web", "name": "s"}, "spec": {"clusterIP": "10.0.0.1"}}
+    kube.objects["/api/v1/namespaces/web/services"] = [malformed, honest]
+    objects = await reader.read(pod(links=True))
+    assert [each["metadata"]["name"] for each in objects.services] == ["s"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from vk_provider import bounds
 from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady, Refusal, UnsupportedPod
-from vk_provider.kube import paths
+from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.masks import SecretText
 from vk_provider.translate.claims import secret_keys, volume_name
@@ -121,7 +121,9 @@ class ReferenceReader:
 
         async def fetch() -> Sequence[Json]:
             answer = await self._client.get(path, params={"resourceVersion": "0"})
-            return [_slim(each) for each in answer.get("items") or ()]
+            items: Sequence[Json] = answer.get("items") or ()
+            # One that is malformed may not keep every pod of the namespace from being created.
+            return [_slim(each) for each in items if not objects.fault_of_object(each, needs=("name", "namespace"))]
 
         found: Sequence[Json] = await self._cached(path, fetch)
         return found

@@ -70,6 +70,8 @@ class WitnessedCloud(LivingCloud):
         self.empty = self.partial = False
         self.chance = 0.5
         self.forget_next_token = False
+        self.lies: random.Random | None = None  # creates are answered with an id of another pod's
+        self.lied = False
         self.shy_s = 0.0  # how long an instance that is made now is in no list
         self._time_s, self._spawn, self._dice = time_s, spawn, dice
         self._past: list[tuple[float, str, Instance | None]] = []
@@ -153,6 +155,10 @@ class WitnessedCloud(LivingCloud):
             key = (workload.owner.uid, workload.replaces, workload.attempt)
             self._tokens[f"forgotten-{answer.id}", "", 0] = self._tokens.pop(key)
             self.planted.add(answer.id)
+        others = [each.id for each in self.instances.values() if each.owner.uid != workload.owner.uid]
+        if self.lies is not None and others:
+            self.lied = True
+            return replace(answer, id=self.lies.choice(others))
         return answer
 
     async def delete(self, instance_id: str, *, force: bool = False) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from tests.control.memory_kube import _POD, MemoryKube
+from vk_provider.errors import KubeUnavailable
 
 Json = dict[str, Any]
 TERMINAL = ("Succeeded", "Failed")
@@ -32,6 +34,29 @@ class WitnessedKube(MemoryKube):
             self._enter("GET", path, None)
             return self._as_it_was(self.stale)
         return await super().get(path, params=params, timeout_s=timeout_s)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        since = int((params or {}).get("resourceVersion", "0"))
+        if since > self._version:
+            raise KubeUnavailable("too large", status=504, reason="ResourceVersionTooLarge")
+        async with super().stream(path, params=params, timeout_s=timeout_s) as lines:
+            yield lines
+
+    def restore(self, lost: Sequence[tuple[str, str]], *, back: int) -> None:
+        """As from a backup of etcd: all is of one old version, and these pods, by namespace and name, are not there."""
+        for namespace, name in lost:
+            pod = self.objects.pop(f"/api/v1/namespaces/{namespace}/pods/{name}", None)
+            if pod is not None:
+                self._witness("DELETED", pod)
+        self._version = max(1, self._version - back)
+        for path, item in self.objects.items():
+            self.objects[path] = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self._version)}}
+        pods = [(path, item) for path, item in self.objects.items() if _POD.match(path)]
+        self._log = [(self._version, path, "ADDED", item) for path, item in pods]
+        self._forgotten = self._version
 
     def _as_it_was(self, changes: int) -> Json:
         """From a cache that has not seen the last so many changes yet."""

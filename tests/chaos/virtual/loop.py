@@ -6,6 +6,7 @@ Whose a task or a timer is stands in its context. The others go on.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
@@ -42,6 +43,11 @@ LIFE: ContextVar[Life | None] = ContextVar("LIFE", default=None)
 
 
 class StoppableLoop(PureLoop):
+    """longest_s, held_by: the step of a life that took most CPU. Nothing else of a story depends on it."""
+
+    longest_s = 0.0
+    held_by = ""
+
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
@@ -54,9 +60,19 @@ class StoppableLoop(PureLoop):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
         life = LIFE.get() if context is None else context.get(LIFE)
-        if life is None or not life.stopped:
+        if life is None:
             return super().call_soon(callback, *args, context=context)
-        handle = asyncio.Handle(callback, args, self, context or copy_context())
+
+        def measured() -> None:
+            began_s = time.thread_time()
+            callback(*args)
+            took_s = time.thread_time() - began_s
+            if took_s > self.longest_s:
+                self.longest_s, self.held_by = took_s, repr(callback)[:300]
+
+        if not life.stopped:
+            return super().call_soon(measured, context=context)
+        handle = asyncio.Handle(measured, (), self, context or copy_context())
         life.held.append(handle)
         return handle
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from tests.chaos.auditor import Evidence, complaints
-from tests.chaos.virtual import faults, story
+from tests.chaos.virtual import faults, neighbours, story
 from tests.chaos.virtual.loop import StoppableLoop
 from tests.chaos.virtual.world import ErrorLog, VirtualWorld
 from tests.control.pure_time import play as play_in_no_time
@@ -19,6 +19,8 @@ TROUBLE_S = 150.0
 CALM_S = 400.0
 """More than the longest delay that trouble can leave behind, which is that of a create: 150 s; with another try to
 place an instance (25 s at most after two), the longest start, program and stop, and two full counts of the sweep."""
+MOST_HELD_S = 0.5
+"""Of CPU, by one step of the provider; the rule is a tenth of it, the rest is for machines that are slow and busy."""
 OWED_S = 60.0
 """An event that could be read for so long in the calm has been told: looks at events are 22 s apart at most."""
 
@@ -34,28 +36,30 @@ class Outcome:
     evidence: Evidence
 
 
-def play(seed: int) -> Outcome:
-    """The same seed is the same story, to the last await."""
+def play(seed: int, *, sizes: str = "modest") -> Outcome:
+    """The same seed is the same story, to the last await. sizes: of what is hostile, of `hostile.SIZES`."""
     with ErrorLog() as log:
-        return play_in_no_time(_played(seed, log), loop=StoppableLoop)
+        return play_in_no_time(_played(seed, log, sizes), loop=StoppableLoop)
 
 
-async def _played(seed: int, log: ErrorLog) -> Outcome:
+async def _played(seed: int, log: ErrorLog, sizes: str) -> Outcome:
     dice = random.Random(seed)
-    world = VirtualWorld(random.Random(dice.random()))
+    world = VirtualWorld(random.Random(dice.random()), sizes=sizes)
     deeds = story.deeds(dice, lasts_s=TROUBLE_S)
-    troubles = faults.drawn(dice, lasts_s=TROUBLE_S)
+    troubles = faults.drawn(dice, lasts_s=TROUBLE_S) + neighbours.drawn(dice, lasts_s=TROUBLE_S)
     world.loop.set_exception_handler(lambda _, context: log.take(context))
     living = world.spawn(world.keep_alive())
-    kinds = {each: asyncio.Lock() for each in faults.ONE_OF_A_KIND}
+    kinds = {each: asyncio.Lock() for each in faults.ONE_OF_A_KIND | neighbours.ONE_OF_A_KIND}
     await asyncio.gather(
         *(story.befalls(world, each) for each in deeds), *(_trouble(world, kinds, *each) for each in troubles)
     )
     world.say("calm")
     await asyncio.sleep(CALM_S)
     evidence = _evidence(world)
-    wrongs = [each for each in world.kube.wrongs if "and was changed" not in each]  # which the auditor judges
-    found = [*world.crashed, *wrongs, *log.lines, *complaints(evidence), *_leaks(world)]
+    # What was changed is the auditor's to judge; of two providers one may be refused what the other has overtaken.
+    known = ("and was changed", *(["refused: 4"] if world.rivals else []))
+    wrongs = [each for each in world.kube.wrongs if not any(word in each for word in known)]
+    found = [*world.crashed, *wrongs, *_errors(world, log), *complaints(evidence), *_leaks(world), *_held(world)]
     await world.close()
     await living
     return Outcome(
@@ -81,6 +85,17 @@ def _leaks(world: VirtualWorld) -> list[str]:
     """What the provider still remembers of pods that are no more."""
     live = {pod["metadata"]["uid"] for pod in world.kube.pods()}
     return [f"the provider remembers pod {uid}, which is gone" for uid in world.remembered if uid not in live]
+
+
+def _errors(world: VirtualWorld, log: ErrorLog) -> list[str]:
+    """A cloud that lies is the one trouble that is rightly called an error."""
+    return [each for each in log.lines if not (world.cloud.lied and "the answer names instance=" in each)]
+
+
+def _held(world: VirtualWorld) -> list[str]:
+    """One pod may not stop all others."""
+    longest = world.loop.longest_s
+    return [f"the loop was held for {longest:.2f} s of CPU by {world.loop.held_by}"] if longest > MOST_HELD_S else []
 
 
 def _evidence(world: VirtualWorld) -> Evidence:
@@ -109,6 +124,7 @@ def _evidence(world: VirtualWorld) -> Evidence:
         crash_codes=story.CRASH_CODES,
         disruptions=len(world.disrupted),
         disrupted=frozenset(world.disrupted),
+        hostile=frozenset(world.hostile),
         deleted=frozenset(kube.deleted),
         extra=extra,
         starts=cloud.starts,
@@ -129,6 +145,8 @@ def _noted(world: VirtualWorld) -> list[tuple[str, str]]:
 def _unheard(world: VirtualWorld) -> frozenset[str]:
     """Pods that are there, of whose instances none is: what they told may have gone with a process that died."""
     there = {each.owner.uid for each in world.cloud.instances.values()}
+    if world.skewed_back:  # whatever is told by that clock looks long forgotten
+        there = set()
     return frozenset(uid for pod in world.kube.pods() if (uid := pod["metadata"]["uid"]) not in there)
 
 
@@ -139,6 +157,7 @@ def _facts(world: VirtualWorld) -> dict[str, int]:
         "duplicates planted": len(world.cloud.planted),
         "instances taken away": len(world.disrupted),
         "starts of the provider": world.starts,
+        "hostile pods": len(world.hostile),
         "calls that met an accident": world.met_accidents,
         "virtual seconds": round(world.time_s),
     }

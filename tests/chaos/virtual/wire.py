@@ -6,11 +6,13 @@ On its way it may meet an accident: be refused, be lost, be late, or act while i
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.chaos.hostile import NOT_LINES, NOT_OBJECTS
 from tests.control.world import Fate
 from vk_provider.errors import CloudUnavailable, KubeUnavailable
 
@@ -78,7 +80,17 @@ class Wire:
         if accident.error is not None:
             error = accident.error()
         await asyncio.sleep(self._latency_s / 2 + accident.slow_s - first_s)
+        if self._side == KUBE and isinstance(value, dict) and "items" in value:
+            value = {**value, "items": [each for item in value["items"] for each in self._harmed(item, NOT_OBJECTS)]}
         return value, error
+
+    def _harmed(self, item: Any, others: tuple[Any, ...]) -> list[Any]:
+        """The item, behind one that is none if the world wants that now."""
+        if self._world.malformed:
+            chance, dice = self._world.malformed[-1]
+            if dice.random() < chance:
+                return [copy.deepcopy(dice.choice(others)), item]
+        return [item]
 
     def _silence(self, name: str) -> Exception:
         return KubeUnavailable(f"{name}: no answer") if self._side == KUBE else CloudUnavailable(f"{name}: no answer")
@@ -99,9 +111,14 @@ class Wire:
         self._world.watches.append(watch)
         try:
             async with self._target.stream(path, params=params, timeout_s=timeout_s) as lines:
-                yield watch.told(lines)
+                yield self._read(watch.told(lines))
         finally:
             self._world.watches.remove(watch)
+
+    async def _read(self, lines: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for line in lines:
+            for each in self._harmed(line, NOT_LINES):
+                yield each
 
 
 class Watch:

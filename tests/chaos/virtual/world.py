@@ -26,12 +26,14 @@ class VirtualWorld(World):
     """jumped_s: how far the provider's wall clock is off. skew_s: how far the cloud's is. said: what happened when.
 
     disrupted: uids of pods whose instance was taken away. troubled: when something was broken, from and to.
+    hostile: uids of pods that are made to hurt others, of these `sizes`. malformed: the chance that before an item of a
+    list, or a line of a watch, stands one that is none.
     """
 
     kube: WitnessedKube
     cloud: WitnessedCloud
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, *, sizes: str = "modest") -> None:
         super().__init__(kube_latency_s=LATENCY_S, cloud_latency_s=LATENCY_S)
         self.dice = dice
         self.jumped_s = self.skew_s = 0.0
@@ -39,6 +41,11 @@ class VirtualWorld(World):
         self.watches: list[Watch] = []
         self.said: list[tuple[float, str]] = []
         self.disrupted: set[str] = set()
+        self.hostile: set[str] = set()
+        self.sizes = sizes
+        self.skewed_back = False  # whether the cloud's clock was ever behind by hours
+        self.rivals = 0  # other providers that ever ran on our node's name
+        self.malformed: list[tuple[float, random.Random]] = []
         self.troubled: list[tuple[float, float]] = []
         self.crashed: list[str] = []
         self.starts = 0

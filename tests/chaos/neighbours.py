@@ -1,0 +1,331 @@
+"""`python -m tests.chaos --neighbours`: honest bursts first alone, then beside bad neighbours, and what that cost them.
+
+No part is broken here: every complaint is that one tenant, a stranger, an object or an answer did harm to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+import random
+import resource
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from fakes.api_client import ApiRefused
+from tests.chaos import hostile, story
+from tests.chaos.hostile import HURTS, SIZES
+from tests.chaos.proxy import Accident
+from tests.chaos.run import Outcome
+from tests.chaos.stage import KEY_SECRET, NODE, Json, Stage
+
+NAMESPACE = "hostile"
+INSTANCE_ID = "k8s.aliyun.com/eci-instance-id"
+TOKEN = "chaos-pod-secret-8Kd"
+MOST_RSS_MB = 300.0
+MOST_LATE_S = 60.0
+TIMES, AT_LEAST_S = 2.0, 1.0
+"""How much slower honest pods may start; a second is what the measurement itself is worth."""
+BURSTS, BURST = 3, 20
+STRANGERS = {"modest": 200, "full": 1100}
+STARTED_WITHIN_S, GONE_WITHIN_S = 120.0, 90.0
+Neighbour = Callable[["Street"], Awaitable[str]]
+
+
+@dataclass
+class Street:
+    """The stage and who is on it. honest: names of pods, by burst. worst: MB. unready: what the node said of itself."""
+
+    stage: Stage
+    dice: random.Random
+    sizes: str
+    number: int = 0
+    worst_mb: float = 0.0
+    unready: set[str] = field(default_factory=set)
+    read: list[str] = field(default_factory=list)
+    hostile: list[str] = field(default_factory=list)
+
+    def name(self, kind: str) -> str:
+        self.number += 1
+        return f"{kind}{self.number}"
+
+
+async def tenant(street: Street) -> str:
+    told = []
+    for hurt in street.dice.sample(HURTS, 3):
+        pod = _pod(street.name("hostile-"))
+        hurt(pod["spec"], street.dice, SIZES[street.sizes])
+        await _create(street, pod)
+        told.append(hurt.__name__)
+    return ", ".join(told)
+
+
+async def reader(street: Street) -> str:
+    """A pod that says it is another's instance, and asks for its log; and one that would have a secret told."""
+    groups = [each for each in (await street.stage.cloud_says("state"))["groups"] if each["status"] == "Running"]
+    others = [each for each in groups if each["name"].startswith(story.NAMESPACE)]
+    pod = _pod(street.name("reader-"))
+    annotated: Json = {"annotations": {INSTANCE_ID: street.dice.choice(others)["id"]} if others else {}}
+    pod["metadata"] |= annotated
+    source = {"secretKeyRef": {"name": "s", "key": "token"}}
+    pod["spec"]["containers"][0]["env"] = [{"name": "TOKEN", "valueFrom": source}]
+    mount = {"name": "v", "mountPath": "/v", "subPathExpr": "../$(TOKEN)"}
+    if street.dice.random() < 0.5:
+        pod["spec"]["containers"][0]["volumeMounts"] = [mount]
+        pod["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+    await _create(street, pod)
+    await asyncio.sleep(5.0)  # it runs, as far as it ever will
+    name = pod["metadata"]["name"]
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}"
+    for _ in range(2):
+        street.read.append(await street.stage.text(f"{path}/log"))
+        await street.stage.call("PATCH", path, {"metadata": annotated})
+    return f"{name} asked for the log of {'another' if others else 'itself'}"
+
+
+async def strangers(street: Street) -> str:
+    """Connections to the kubelet port: silent, senseless, or without a name."""
+    node = await street.stage.api.get(f"/api/v1/nodes/{NODE}")
+    port = int(node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"])
+    count = street.dice.randint(STRANGERS[street.sizes] // 4, STRANGERS[street.sizes])
+    writers: list[asyncio.StreamWriter] = []
+    for number in range(count):
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writers.append(writer)
+            if number % 4 == 0:
+                writer.write(street.dice.randbytes(200))
+    nobody = ssl.create_default_context()
+    nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=nobody)) as session:
+        for path in ("/pods", "/containerLogs/a/b/c", "/exec/a/b/c?command=id"):
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with session.get(f"https://127.0.0.1:{port}{path}") as answer:
+                    if answer.status < 400:
+                        street.read.append(f"{story.LOG_LINE}: a stranger was answered at {path}")
+    await asyncio.sleep(5.0)
+    for writer in writers:
+        writer.close()
+    return f"{len(writers)} connections to port {port}"
+
+
+async def malformed_objects(street: Street) -> str:
+    street.stage.proxy.malformed = random.Random(street.dice.random())
+    street.stage.proxy.cut_watches()
+    await asyncio.sleep(5.0)
+    street.stage.proxy.malformed = None
+    return "lines of watches that are none, and items of lists, for 5 s"
+
+
+async def versions_go_back(street: Street) -> str:
+    street.stage.proxy.add(Accident("old-version", frozenset({"GET"}), "/pods", 2))
+    street.stage.proxy.expire_watches()
+    return "two lists of a version long past"
+
+
+async def cloud_lies(street: Street) -> str:
+    kind = street.dice.choice(("malformed-answer", "malformed-answer", "foreign-id"))
+    action = "CreateContainerGroup" if kind == "foreign-id" else street.dice.choice(("*", "DescribeContainerGroups"))
+    count = street.dice.randint(1, 5)
+    await street.stage.cloud("faults", kind=kind, action=action, count=count)
+    return f"{count} times {kind} to {action}"
+
+
+async def cloud_hours_off(street: Street) -> str:
+    await street.stage.cloud("clock", advance=3600.0 * street.dice.uniform(1.0, 6.0))
+    return "the cloud's clock went hours ahead"
+
+
+async def no_names(street: Street) -> str:
+    """DNS answers nothing."""
+    switch = street.stage.directory / "no-dns"
+    switch.touch()
+    await asyncio.sleep(4.0)
+    switch.unlink()
+    return "no name was resolved for 4 s"
+
+
+async def full_disk(street: Street) -> str:
+    """No file takes a byte more, in /tmp or anywhere."""
+    stage = street.stage
+    old = stage.limit_provider(resource.RLIMIT_FSIZE, 0)
+    await asyncio.sleep(4.0)
+    if stage.provider.exit_code is None:
+        stage.limit_provider(resource.RLIMIT_FSIZE, old[0])
+    return "no file took a byte for 4 s"
+
+
+async def rival(street: Street) -> str:
+    other = street.stage.rival()
+    other.start()
+    await asyncio.sleep(8.0)
+    ended = other.exit_code
+    await asyncio.to_thread(other.kill)
+    return f"a second provider of our name for 8 s{f', which ended with {ended}' if ended is not None else ''}"
+
+
+OTHERS: Sequence[Neighbour] = (tenant, strangers, reader, malformed_objects, tenant, strangers)
+"""Beside these nobody may notice anything: nothing that an honest pod needs is away for a moment."""
+SERVERS: Sequence[Neighbour] = (versions_go_back, cloud_lies, no_names, full_disk, cloud_hours_off, rival)
+"""While these last some pods have to wait; that none waits for longer than MOST_LATE_S is what is asked."""
+
+
+async def play(
+    seed: int,
+    directory: Path,
+    say: Callable[[str], None],
+    *,
+    real: bool = False,
+    sizes: str = "modest",
+    bug: str = "",
+    servers: Sequence[Neighbour] = SERVERS,
+) -> Outcome:
+    """Raises AssertionError when a part does not start. servers: those of SERVERS that go mad."""
+    async with Stage(directory, bug=bug).set_up(real=real) as stage:
+        street = Street(stage, random.Random(seed), sizes)
+        await stage.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        secret = {"metadata": {"name": "s"}, "stringData": {"token": TOKEN}}
+        await stage.api.create(f"/api/v1/namespaces/{NAMESPACE}/secrets", secret)
+        watching = asyncio.create_task(_watch(street))
+        alone = await _bursts(street)
+        say(f"alone: p99 {_p99(alone):.2f} s of {len(alone)}")
+        beside = await _beside(street, OTHERS, say)
+        say(f"beside bad neighbours: p99 {_p99(beside):.2f} s of {len(beside)}")
+        under = await _beside(street, servers, say)
+        say(f"under mad servers: p99 {_p99(under):.2f} s of {len(under)}")
+        await stage.cloud_calm()
+        stage.proxy.clear()
+        await _hostile_go(street)
+        stage.note_end()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        found = [*stage.crashed, *complaints(street, alone, beside, under), *await _told(street)]
+        facts: dict[str, object] = {
+            "honest pods": len(alone) + len(beside) + len(under),
+            "hostile pods": len(street.hostile),
+            "p99 from bound to Running, alone, s": round(_p99(alone), 2),
+            "p99 beside bad neighbours, s": round(_p99(beside), 2),
+            "p99 under mad servers, s": round(_p99(under), 2),
+            "most memory of the provider, MB": round(street.worst_mb),
+        }
+        return Outcome(found, facts)
+
+
+def complaints(street: Street, alone: Sequence[float], beside: Sequence[float], under: Sequence[float]) -> list[str]:
+    found = []
+    most_s = TIMES * max(_p99(alone), AT_LEAST_S)
+    if not street.read or not any(street.read):
+        found.append("no log was read: nothing was shown")
+    if _p99(beside) > most_s:
+        found.append(f"honest pods were Running {_p99(beside):.2f} s after they were bound, alone {_p99(alone):.2f} s")
+    if max(under) > MOST_LATE_S:
+        found.append(f"an honest pod was Running {max(under):.2f} s after it was bound")
+    if street.worst_mb > MOST_RSS_MB:
+        found.append(f"the provider had {street.worst_mb:.0f} MB")
+    found += [f"the node was not ready: {each}" for each in sorted(street.unready)]
+    found += [f"somebody read what is another's: {each[:200]}" for each in street.read if story.LOG_LINE in each]
+    return found
+
+
+async def _told(street: Street) -> list[str]:
+    """What stands where it must not: secrets anywhere, a tenant's line in the log as if it were the provider's."""
+    log, texts = street.stage.provider_log(), {}
+    for namespace in (NAMESPACE, story.NAMESPACE):
+        for plural in ("events", "pods"):
+            listed = await street.stage.api.get(f"/api/v1/namespaces/{namespace}/{plural}")
+            parts = [each.get("status") if plural == "pods" else each for each in listed["items"]]
+            texts[f"{plural} of {namespace}"] = json.dumps(parts)
+    encoded = base64.b64encode(TOKEN.encode()).decode()
+    places = {"log": log, **texts}.items()
+    found = [f"a secret stands in the {place}" for place, text in places if TOKEN in text or encoded in text]
+    found += ["the key stands in the log"] if KEY_SECRET in log else []
+    found += ["a tenant wrote a line of the log"] if f"\n{hostile.FORGED}" in log else []
+    return found
+
+
+async def _watch(street: Street) -> None:
+    while True:
+        with suppress(OSError, ValueError):
+            pages = int(street.stage.proc("statm").split()[1])
+            street.worst_mb = max(street.worst_mb, pages * resource.getpagesize() / 2**20)
+        with suppress(ApiRefused, aiohttp.ClientError, OSError):
+            node = await street.stage.api.get(f"/api/v1/nodes/{NODE}")
+            ready = next(each for each in node["status"]["conditions"] if each["type"] == "Ready")
+            if ready["status"] != "True":
+                street.unready.add(f"{ready['status']} {ready.get('reason')}")
+        await asyncio.sleep(0.5)
+
+
+async def _beside(street: Street, them: Sequence[Neighbour], say: Callable[[str], None]) -> list[float]:
+    """Bursts for as long as these come, one after the other."""
+    coming = asyncio.create_task(_come(street, them, say))
+    took = await _bursts(street, bursts=1)
+    while not coming.done():
+        took += await _bursts(street, bursts=1)
+    await coming
+    return took
+
+
+async def _come(street: Street, them: Sequence[Neighbour], say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    order = list(them)
+    street.dice.shuffle(order)
+    for each in order:
+        what = await each(street)
+        say(f"{time.monotonic() - began:6.1f} s  {each.__name__:<20} {what}")
+        await asyncio.sleep(street.dice.uniform(0.5, 2.0))
+
+
+async def _bursts(street: Street, *, bursts: int = BURSTS) -> list[float]:
+    """Seconds from bound to Running of each honest pod; they go when all run. Who never runs counts as for ever."""
+    took: list[float] = []
+    for _ in range(bursts):
+        names = [street.name("web-n") for _ in range(BURST)]
+        collection = f"/api/v1/namespaces/{story.NAMESPACE}/pods"
+        await asyncio.gather(*(street.stage.call("POST", collection, _pod(name)) for name in names))
+
+        async def all_run(names: Sequence[str] = names) -> bool:
+            return all(name in street.stage.witness.running_s for name in names)
+
+        with suppress(AssertionError):
+            await street.stage.until(all_run, within_s=STARTED_WITHIN_S, what="all run")
+        for name in names:
+            took.append(street.stage.witness.start_s(name))
+            await street.stage.call("DELETE", f"{collection}/{name}", {"gracePeriodSeconds": 1})
+    return took
+
+
+async def _hostile_go(street: Street) -> None:
+    for name in street.hostile:
+        await street.stage.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", {"gracePeriodSeconds": 0})
+
+    async def none_left() -> bool:
+        return not (await street.stage.cloud_says("state"))["groups"]
+
+    try:
+        await street.stage.until(none_left, within_s=GONE_WITHIN_S, what="no instance is left of pods that are gone")
+    except AssertionError as error:
+        street.stage.crashed.append(str(error))
+
+
+async def _create(street: Street, pod: Json) -> None:
+    code = await street.stage.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
+    if code < 300:
+        street.hostile.append(pod["metadata"]["name"])
+
+
+def _pod(name: str) -> Json:
+    return story._pod(name)
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[math.ceil(len(seconds) * 0.99) - 1] if seconds else math.inf

@@ -1,0 +1,155 @@
+"""Bad neighbours on virtual time: a bug planted for a kind is found by that kind alone."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos import hostile
+from tests.chaos.virtual import faults, neighbours
+from tests.chaos.virtual.run import play
+from vk_provider.control import plan as planning
+from vk_provider.control.instances import InstanceStore
+from vk_provider.control.plan import DeleteOrphan, Wait
+from vk_provider.control.pods import PodController
+from vk_provider.errors import KubeError, VersionsWentBack
+from vk_provider.kube.reflector import Reflector
+from vk_provider.kube.store import is_older
+
+MOST_SEEDS = 12
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def long_texts_hold_the_loop(patch):
+    """As by a regular expression that is quadratic."""
+    real, seen = planning.plan, set()
+
+    def plan(pod, instances, record, **more):
+        uid = pod["metadata"]["uid"] if pod is not None else ""
+        if pod is not None and uid not in seen and len(json.dumps(pod["spec"])) > 1500:
+            seen.add(uid)
+            until_s = time.thread_time() + 0.7
+            while time.thread_time() < until_s:
+                pass
+        return real(pod, instances, record, **more)
+
+    patch.setattr("vk_provider.control.pods.plan", plan)
+
+
+def what_was_not_foreseen_ends_the_process(patch):
+    async def run(self):
+        async with AsyncExitStack() as stream:
+            while True:
+                try:
+                    self._state = await self._step(self._state, stream)
+                except KubeError as error:
+                    self._failed(error, 1.0)
+                    await stream.aclose()
+                    await asyncio.sleep(1.0)
+
+    patch.setattr(Reflector, "_fault_of", lambda self, item: "")
+    patch.setattr(Reflector, "run", run)
+
+
+def what_is_behind_is_never_the_truth(patch):
+    def refuse(self, version, versions):
+        if is_older(version, self._newest):
+            raise VersionsWentBack("the server lags behind, surely")
+
+    patch.setattr(Reflector, "_refuse_what_is_behind", refuse)
+
+
+def unproven(pod, instances, record, *, node, now, intent=planning._PLAIN):
+    return planning._plan(pod, instances, record, node, now, intent)
+
+
+def an_answered_id_is_believed(patch):
+    """And whoever had it before has it no more."""
+    put = InstanceStore.put
+
+    def believing(self, instance):
+        known = self._by_id.get(instance.id)
+        if known is not None and known.owner.uid != instance.owner.uid and not instance.proven:
+            self.remove(instance.id)
+        put(self, replace(instance, proven=True))
+
+    patch.setattr(PodController, "_check_whose", lambda self, made, key: None)
+    patch.setattr(InstanceStore, "put", believing)
+    patch.setattr("vk_provider.control.pods.plan", unproven)
+
+
+def age_is_what_the_clouds_clock_says(patch):
+    real = planning._orphans
+
+    def trusting(instances, record, node, now):
+        action = real(instances, record, node, now)
+        if isinstance(action, DeleteOrphan):
+            young_s = node.orphan_age_s - planning._age_s(action.instance, now)
+            return Wait(young_s) if young_s > 0 else action
+        return action
+
+    patch.setattr(planning, "_orphans", trusting)
+
+
+BUGS = [
+    pytest.param(long_texts_hold_the_loop, neighbours.hostile_tenant, "the loop was held for", id="held loop"),
+    pytest.param(
+        what_was_not_foreseen_ends_the_process, neighbours.malformed_objects, "ended by itself", id="malformed"
+    ),
+    pytest.param(
+        what_is_behind_is_never_the_truth, neighbours.versions_go_back, "is still there", id="versions go back"
+    ),
+    pytest.param(
+        an_answered_id_is_believed, neighbours.create_lies, "says that it was disrupted, and was not", id="lying create"
+    ),
+    pytest.param(
+        age_is_what_the_clouds_clock_says, neighbours.cloud_clock_hours_off, "is still there", id="clock hours off"
+    ),
+]
+
+
+def alone(patch, neighbour, *, times=3):
+    """No fault but this one, a few times: what the auditor then finds is this one's doing."""
+
+    def drawn(dice, *, lasts_s):
+        return [(dice.uniform(0.0, lasts_s / 2), neighbour, dice.randrange(2**32)) for _ in range(times)]
+
+    patch.setattr(faults, "drawn", lambda dice, *, lasts_s: [])
+    patch.setattr(neighbours, "drawn", drawn)
+
+
+@pytest.mark.parametrize(("plant", "neighbour", "complaint"), BUGS)
+def test_a_planted_bug_is_found_by_its_neighbour_alone(plant, neighbour, complaint, monkeypatch):
+    alone(monkeypatch, neighbour)
+    with monkeypatch.context() as patch:
+        plant(patch)
+        found = next((seed for seed in range(MOST_SEEDS) if complains(play(seed), complaint)), None)
+    assert found is not None, f"{MOST_SEEDS} seeds met nothing: {neighbour.__name__} is too weak"
+    assert play(found).complaints == []
+
+
+@pytest.mark.parametrize("neighbour", neighbours.NEIGHBOURS, ids=lambda each: each.__name__)
+def test_each_neighbour_alone_does_no_harm(neighbour, monkeypatch):
+    alone(monkeypatch, neighbour)
+    outcome = play(1)
+    assert outcome.complaints == [], "\n".join(outcome.said)
+
+
+@pytest.mark.parametrize("hurt", hostile.HURTS, ids=lambda each: each.__name__)
+def test_hostile_pods_grow_with_the_sizes_and_are_the_same_by_the_same_dice(hurt):
+    def written(sizes):
+        spec = {"containers": [{"name": "hostile0", "image": "perl"}]}
+        hurt(spec, random.Random(7), sizes)
+        return json.dumps(spec)
+
+    assert written(hostile.MODEST) == written(hostile.MODEST)
+    assert len(written(hostile.FULL)) >= len(written(hostile.MODEST))
+
+
+def complains(outcome, complaint):
+    return any(complaint in line for line in outcome.complaints)
