@@ -6,8 +6,8 @@ import functools
 import pytest
 
 from tests.control.pure_time import play
-from vk_provider.backoff import Backoff
 from vk_provider.errors import CloudUnavailable, ConfigError, KubeUnavailable
+from vk_provider.pacing.backoff import Backoff
 from vk_provider.retry_loop import retry_loop
 
 BACKOFF = Backoff(first_s=1.0, most_s=8.0, spread=0.0)

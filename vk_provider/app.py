@@ -14,49 +14,50 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vk_provider import __version__, heap
-from vk_provider.backoff import Backoff
+from vk_provider import __version__
 from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
-from vk_provider.cloud.eci.choices import intent
+from vk_provider.cloud.eci.candidates import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.request import refusals
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
-from vk_provider.control.asking import Asker
-from vk_provider.control.cost import CostBook
-from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.control.live import PER_MINUTE, LiveConfiguration
-from vk_provider.control.node import STAMP, NodeController
 from vk_provider.control.plan import Node, primary
 from vk_provider.control.pods import PodController
-from vk_provider.control.profile import ProfileWatch
-from vk_provider.control.queue import KeyedQueue
-from vk_provider.control.references import ReferenceReader
-from vk_provider.control.sources import SourceWatcher
-from vk_provider.control.usage import UsageLoop
+from vk_provider.control.profile_watcher import ProfileWatch
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.files.file_sync import PER_MINUTE, LiveConfiguration
+from vk_provider.files.object_reader import ReferenceReader
+from vk_provider.files.object_watcher import SourceWatcher
 from vk_provider.health import Check as HealthCheck
 from vk_provider.health import Fault, Health, LoopLag
 from vk_provider.health_server import HealthServer
+from vk_provider.instances.cost import CostBook
+from vk_provider.instances.poller import InstancePoller, InstanceStore
+from vk_provider.instances.usage_poller import UsageLoop
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
-from vk_provider.kube.lease import NodeLease
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
 from vk_provider.kubelet import about, auth, certificates, configz
-from vk_provider.kubelet.counts import add_kubelet_counts
-from vk_provider.kubelet.figures import FigureBook
+from vk_provider.kubelet.kubelet_metrics import add_kubelet_counts
 from vk_provider.kubelet.listener import raise_descriptor_limit
 from vk_provider.kubelet.server import Check, KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
+from vk_provider.kubelet.usage_stats import FigureBook
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.node.node_controller import STAMP, NodeController
+from vk_provider.node.node_lease import NodeLease
+from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.probes.probe_runner import Asker
 from vk_provider.retry_loop import retry_loop, unforeseen
+from vk_provider.runtime import malloc_trim
 from vk_provider.throttled_log import ThrottledLog
 from vk_provider.translate import events
 from vk_provider.translate.node import NodeSpec, Taint, capacity, node_context
@@ -250,7 +251,7 @@ class Provider:
             tasks.create_task(node.run(), name="node")
             tasks.create_task(_end_with(recording), name="events")
             tasks.create_task(tls.run(), name="certificates")
-            tasks.create_task(heap.keep_trimmed(), name="heap")
+            tasks.create_task(malloc_trim.keep_trimmed(), name="heap")
             tasks.create_task(self._lag.run(), name="loop lag")
             await node.registered.wait()  # a Node of our name that is not ours must stop us before we touch a pod
             tasks.create_task(self._reflector.run(), name="pods")

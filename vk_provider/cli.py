@@ -20,8 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vk_provider import __version__, arguments, config, logsetup, wakeups
+from vk_provider import __version__, arguments, config, logsetup
 from vk_provider.errors import ConfigError, ManifestError
+from vk_provider.runtime import stuck_tasks
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +210,7 @@ async def _until_told(serving: Any) -> None:
     """SIGTERM and SIGINT end it in order."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_end_if_lost)
-    wakeups.watch_over(loop, _end_as_lost)
+    stuck_tasks.watch_over(loop, _end_as_lost)
     task = asyncio.ensure_future(serving)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)

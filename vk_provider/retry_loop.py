@@ -13,8 +13,8 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from vk_provider.backoff import Backoff
 from vk_provider.errors import ConfigError, ProviderError
+from vk_provider.pacing.backoff import Backoff
 from vk_provider.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ import pytest
 
 from tests.bench import barenode, burst
 from tests.translate.status_world import Server
-from vk_provider.control.moment import Now
+from vk_provider.control.memory import PodRecord
 from vk_provider.control.plan import Node, Patch, plan
-from vk_provider.control.record import PodRecord
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -24,6 +23,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.pacing.clock import Now
 
 NOW = Now(wall=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), loop_s=1000.0)
 STARTED, ENDED = "2026-01-02T03:04:04Z", "2026-01-02T03:04:05Z"

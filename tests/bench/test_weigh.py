@@ -16,7 +16,7 @@ from tests.bench.scales import weigh
 from tests.bench.shape import _world
 from tests.control import pure_time
 from vk_provider.kube import store
-from vk_provider.kube.correlate import Series
+from vk_provider.kube.event_correlator import Series
 from vk_provider.kube.packing import Packed
 
 FEW, MANY = 150, 450

@@ -11,7 +11,7 @@ from typing import Any
 
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.control.pods import PodController
-from vk_provider.control.references import ReferenceReader
+from vk_provider.files.object_reader import ReferenceReader
 from vk_provider.kube.recorder import Recorder
 
 

@@ -14,10 +14,10 @@ from tests.chaos import hostile
 from tests.chaos.virtual import faults, neighbours
 from tests.chaos.virtual.run import play
 from vk_provider.control import plan as planning
-from vk_provider.control.instances import InstanceStore
 from vk_provider.control.plan import DeleteOrphan, Wait
 from vk_provider.control.pods import PodController
 from vk_provider.errors import KubeError, VersionsWentBack
+from vk_provider.instances.poller import InstanceStore
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import is_older
 

@@ -13,7 +13,7 @@ from vk_provider.control import plan as planning
 from vk_provider.control.plan import DeleteInstance, DeleteOrphan, Nothing, Wait
 from vk_provider.control.pods import PodController
 from vk_provider.kube.recorder import Recorder
-from vk_provider.translate import container_status, events, status, strategic, terminal
+from vk_provider.translate import container_status, events, status, status_patch, terminal_repair
 
 MOST_SEEDS = 24
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -71,7 +71,7 @@ def what_has_ended_gets_a_last_word(patch):
             return None
         return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"message": f"ended by {now}"}}
 
-    patch.setattr(terminal, "reasserted", reasserted)
+    patch.setattr(terminal_repair, "reasserted", reasserted)
 
 
 def events_are_dropped_when_refused(patch):
@@ -136,7 +136,7 @@ def who_waits_has_never_run(patch):
         return entry | {"restartCount": 0} if "waiting" in entry["state"] else entry
 
     patch.setattr(container_status, "lawful", lawful)
-    patch.setattr(strategic, "lawful", lawful)
+    patch.setattr(status_patch, "lawful", lawful)
 
 
 BUGS = [

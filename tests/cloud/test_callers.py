@@ -6,7 +6,7 @@ import asyncio
 
 from tests.cloud import virtualtime
 from vk_provider.cloud.callers import Caller, Purpose, caller, calling_for
-from vk_provider.cloud.limits import RetryBudget, TokenBucket
+from vk_provider.pacing.sliding_window import RetryBudget, TokenBucket
 
 EXEC = 500  # calls a minute
 PERSON = Caller(Purpose.PERSON, "good", "web")

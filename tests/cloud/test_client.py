@@ -17,8 +17,9 @@ import tenacity
 from tests.cloud.conftest import Observed
 from tests.cloud.eciserver import KEY, SECRET
 from tests.cloud.workloads import EVERYTHING
-from vk_provider.cloud.eci import codes, request
+from vk_provider.cloud.eci import error_codes, request
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, FixedCredentials
+from vk_provider.cloud.eci.redaction import SecretBytes, SecretText
 from vk_provider.errors import (
     CloudDenied,
     CloudRefused,
@@ -27,7 +28,6 @@ from vk_provider.errors import (
     OutOfCapacity,
     Throttled,
 )
-from vk_provider.masks import SecretBytes, SecretText
 from vk_provider.model.workload import Container, File, RegistryCredential, Volume
 
 LIST = request.describe_groups(limit=1)
@@ -86,7 +86,7 @@ ACTION = "DescribeContainerGroups"
     ],
 )
 def test_error_classes(action, code, status, expected):
-    assert codes.error_class(action, code, status) is expected
+    assert error_codes.error_class(action, code, status) is expected
 
 
 async def test_a_signed_call_is_answered(eci, make_client):
@@ -153,13 +153,13 @@ CALLS = {
 @pytest.mark.parametrize("action", CALLS)
 @pytest.mark.parametrize("code", ["InvalidParameter.NotFound", "InvalidContainerGroupId.NotFound"])
 def test_of_which_calls_not_found_means_that_the_instance_is_gone(action, code):
-    assert codes.error_class(action, code, 404) is CALLS[action]
+    assert error_codes.error_class(action, code, 404) is CALLS[action]
 
 
 def test_every_call_that_is_made_stands_in_the_table():
     source = inspect.getsource(request)
     made = set(re.findall(r"= (\w+)Request\(\)", source)) | set(re.findall(r'action="(\w+)"', source))
-    assert made == CALLS.keys() == codes.CALLS.keys()
+    assert made == CALLS.keys() == error_codes.CALLS.keys()
 
 
 @pytest.mark.parametrize("trickle", [False, True], ids=["nothing comes", "an answer that never ends"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.cloud import virtualtime
 from tests.cloud.eciserver import EciServer, Fault
 from vk_provider.cloud.base import LogOptions
-from vk_provider.cloud.eci import codes
+from vk_provider.cloud.eci import error_codes
 from vk_provider.cloud.eci.logs import MISSING_BEFORE, MISSING_HERE, LogReader
 from vk_provider.errors import CloudError, CloudUnavailable, InstanceGone
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
@@ -48,7 +48,7 @@ class World:
         try:
             return self.eci._DescribeContainerLog(dict(request.query))
         except Fault as fault:
-            raise codes.error_class(request.action, fault.code, fault.status)(fault.code) from fault
+            raise error_codes.error_class(request.action, fault.code, fault.status)(fault.code) from fault
 
     async def _look_up(self, instance_id):
         self.looks += 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.cloud.workloads import BARE, CASES, EVERYTHING, NOTHING_ASKED, PI, SETTINGS, owner
 from vk_provider.cloud.base import Change
-from vk_provider.cloud.eci import identity, request, tags
+from vk_provider.cloud.eci import client_token, request, tags
 from vk_provider.cloud.eci.response import Words
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.probe import Exec, Probe
@@ -181,25 +181,25 @@ def test_limits_of_which_nobody_knows_whether_they_hold_are_left_to_the_cloud(wo
     ],
 )
 def test_group_name(namespace, name, expected):
-    assert identity.group_name(namespace, name) == expected
+    assert client_token.group_name(namespace, name) == expected
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=80), st.text(max_size=300))
 def test_every_group_name_keeps_the_rules(namespace, name):
-    text = identity.group_name(namespace, name)
+    text = client_token.group_name(namespace, name)
     assert 2 <= len(text) <= 128
     assert set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert text.strip("-") == text
 
 
 def test_a_client_token_belongs_to_one_pod_uid():
-    assert identity.client_token(owner(uid="1")) == identity.client_token(owner(uid="1", name="other"))
-    assert identity.client_token(owner(uid="1")) != identity.client_token(owner(uid="2"))
-    assert identity.client_token(owner()) != identity.client_token(owner(), replaces="eci-dead")
-    assert identity.client_token(owner(), "eci-a") != identity.client_token(owner(), "eci-b")
-    assert len(identity.client_token(owner())) == 64
-    assert identity.client_token(owner()).isascii()
+    assert client_token.client_token(owner(uid="1")) == client_token.client_token(owner(uid="1", name="other"))
+    assert client_token.client_token(owner(uid="1")) != client_token.client_token(owner(uid="2"))
+    assert client_token.client_token(owner()) != client_token.client_token(owner(), replaces="eci-dead")
+    assert client_token.client_token(owner(), "eci-a") != client_token.client_token(owner(), "eci-b")
+    assert len(client_token.client_token(owner())) == 64
+    assert client_token.client_token(owner()).isascii()
 
 
 @pytest.mark.parametrize(

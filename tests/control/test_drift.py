@@ -11,7 +11,6 @@ from tests.control.living_cloud import Life
 from tests.control.test_pods import condition, in_no_time, served
 from tests.control.world import World
 from vk_provider.control import drift
-from vk_provider.control.moment import Now
 from vk_provider.errors import CloudRefused, CloudUnavailable
 from vk_provider.model.instance import (
     ContainerReport,
@@ -22,6 +21,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.pacing.clock import Now
 from vk_provider.translate import digest
 from vk_provider.translate.objects import Kind, Objects
 

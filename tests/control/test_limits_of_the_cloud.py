@@ -9,7 +9,7 @@ from tests.control import pure_time
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.world import World
 from vk_provider.cloud.eci.client import PER_MINUTE
-from vk_provider.cloud.limits import Limits, TokenBucket
+from vk_provider.pacing.sliding_window import Limits, TokenBucket
 
 MINUTE_S = 60.0
 SCALED = {"CreateContainerGroup": 100, "DeleteContainerGroup": 100}  # a tenth of what ECI allows

@@ -10,10 +10,10 @@ import pytest
 
 from tests.control.memory_kube import MemoryKube
 from tests.control.pure_time import play
-from vk_provider.control.node import HEARTBEAT_S, NodeController
 from vk_provider.errors import ConfigError, Conflict, KubeUnavailable
 from vk_provider.health import Fault
 from vk_provider.kube.recorder import Recorder
+from vk_provider.node.node_controller import HEARTBEAT_S, NodeController
 from vk_provider.translate.node import IDENTITY_ANNOTATION, CloudHealth, NodeSpec, Taint
 
 NODE = "/api/v1/nodes/vk"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.translate.status_world import Server
-from vk_provider.control import notes
-from vk_provider.control.moment import Now
+from vk_provider.control import pod_annotations
+from vk_provider.control.memory import PodRecord, Problem
 from vk_provider.control.plan import (
     COMING_S,
     DELETE_AGAIN_S,
@@ -31,7 +31,6 @@ from vk_provider.control.plan import (
     forerunners,
     plan,
 )
-from vk_provider.control.record import PodRecord, Problem
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -41,6 +40,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.pacing.clock import Now
 from vk_provider.translate import status
 
 SERVER = Server()  # it refuses what the real one refuses
@@ -386,7 +386,7 @@ def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_co
     record.retry_at_s, record.next_attempt = 0.0, (UNPLACED.id, 1)
     record.problem = Problem("ContainerCreating", "sold out")
     noted = plan(before, [], record, node=NODE, now=NOW)
-    assert noted.body["metadata"]["annotations"] == {notes.ATTEMPT: f"1 after {UNPLACED.id}"}
+    assert noted.body["metadata"]["annotations"] == {pod_annotations.ATTEMPT: f"1 after {UNPLACED.id}"}
     assert plan(SERVER.patch(before, noted.body), [], record, node=NODE, now=NOW) == Create(UNPLACED.id, 1)
 
 

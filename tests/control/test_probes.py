@@ -6,9 +6,9 @@ from itertools import pairwise
 from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
 from tests.control.world import World
-from vk_provider.control.asking import Answer
 from vk_provider.errors import CloudRefused, InstanceGone
 from vk_provider.model.instance import ContainerState, StateKind
+from vk_provider.probes.probe_runner import Answer
 
 YES, NO, SILENCE = Answer(True), Answer(False, "not now"), Answer(False, "no answer", unreached=True)
 NOTHING_LEARNT = Answer(None, "the cloud opened no session")

@@ -14,7 +14,7 @@ import pytest
 from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
 from tests.control.world import World
-from vk_provider.control.profile import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatch
+from vk_provider.control.profile_watcher import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatch
 from vk_provider.errors import KubeUnavailable, NotFound, PodNotReady
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from tests.control import pure_time
 from tests.control.living_cloud import LivingCloud
 from tests.control.world import World
 from vk_provider.cloud.eci.driver import EciCloud
-from vk_provider.cloud.eci.stock import StockMemory
+from vk_provider.cloud.eci.sold_out_cache import StockMemory
 from vk_provider.errors import OutOfCapacity
 
 PODS, WORKERS = 300, 8

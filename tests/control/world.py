@@ -14,16 +14,14 @@ from tests.cloud.workloads import SETTINGS
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
-from vk_provider.cloud.eci.choices import intent
+from vk_provider.cloud.eci.candidates import intent
 from vk_provider.cloud.eci.request import refusals
-from vk_provider.control.asking import YES, Answer, Place
-from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.control.live import LiveConfiguration
 from vk_provider.control.plan import Node, primary
 from vk_provider.control.pods import PodController
-from vk_provider.control.queue import KeyedQueue
-from vk_provider.control.references import ReferenceReader
-from vk_provider.control.sources import SourceWatcher
+from vk_provider.files.file_sync import LiveConfiguration
+from vk_provider.files.object_reader import ReferenceReader
+from vk_provider.files.object_watcher import SourceWatcher
+from vk_provider.instances.poller import InstancePoller, InstanceStore
 from vk_provider.kube import paths
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -31,6 +29,8 @@ from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.probe import Probe
+from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.probes.probe_runner import YES, Answer, Place
 from vk_provider.translate.objects import NodeContext
 
 BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)

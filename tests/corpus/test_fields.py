@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.corpus.manifests import cases
 from vk_provider.translate.annotations import annotation_rule
+from vk_provider.translate.field_rules import Each, Entries, Object, Rule
 from vk_provider.translate.pod_fields import pod_rule
-from vk_provider.translate.rules import Each, Entries, Object, Rule
 
 # What an API server or a controller writes, what only an update may bring, and what the pods of later clusters say to
 # their scheduler: nobody puts it into a manifest.

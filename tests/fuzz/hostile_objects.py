@@ -16,9 +16,9 @@ from typing import Any
 from tests.control.memory_kube import MemoryKube
 from tests.control.pure_time import play
 from tests.control.world import World
-from vk_provider.control.node import NodeController
 from vk_provider.errors import NotFound
-from vk_provider.kube.lease import NodeLease
+from vk_provider.node.node_controller import NodeController
+from vk_provider.node.node_lease import NodeLease
 from vk_provider.translate.node import NodeSpec
 
 Json = dict[str, Any]

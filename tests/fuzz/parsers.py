@@ -16,18 +16,18 @@ import yaml
 
 from tests.fuzz import hostile, hostile_objects, mutation
 from tests.fuzz.cost import GOAL_S, within_the_goal
-from vk_provider import bounds, jsontext, masks
-from vk_provider.cloud.eci import loglines, request, response, sign, usage
+from vk_provider import bounds, jsontext
+from vk_provider.cloud.eci import loglines, redaction, request, response, sign, usage
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, Refusal, UnsupportedPod
-from vk_provider.kube.answers import from_status
+from vk_provider.kube.api_errors import from_status
 from vk_provider.kube.lines import LineSplitter
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.logs import log_options
-from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.model import quantity
 from vk_provider.model.instance import merge
 from vk_provider.model.workload import Workload
-from vk_provider.translate import events, live, status
+from vk_provider.translate import events, file_sources, status
 from vk_provider.translate.judging import judged
 from vk_provider.translate.objects import NodeContext, Objects
 from vk_provider.translate.workload import build, put_together, references
@@ -235,13 +235,15 @@ def _carried(pod: Any, objects: Objects) -> None:
             found = within_the_goal("judged", lambda: judged(pod, objects, CONTEXT, _of_cloud), goal_s=3 * GOAL_S)
             _told(pod, str(UnsupportedPod(found)), error.reason)
         raise
-    shown = masks.masked({**asked.query, **asked.body}, ())
+    shown = redaction.masked({**asked.query, **asked.body}, ())
     assert not any(hostile.SECRET in text or ENCODED_SECRET in text for text in shown.values()), "a Secret is shown"
     for notice in workload.notices:
         _told(pod, notice.message, notice.reason)
     within_the_goal("waiting", lambda: status.waiting(pod, now=NOW, host_ip="10.0.0.1"))
-    sources = within_the_goal("live", lambda: live.live_sources(pod))
-    within_the_goal("fingerprint", lambda: live.fingerprint(pod, sources, live.versions(sources, objects)))
+    sources = within_the_goal("live", lambda: file_sources.live_sources(pod))
+    within_the_goal(
+        "fingerprint", lambda: file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects))
+    )
 
 
 def _of_cloud(workload: Workload) -> Sequence[Refusal]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kube.apiserver import Answer, refuse, running, serving, until
 from tests.kube.virtual import virtual_time
-from vk_provider.kube.lease import NodeLease, micro_time
+from vk_provider.node.node_lease import NodeLease, micro_time
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 LEASE = f"{LEASES}/vk"

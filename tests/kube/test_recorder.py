@@ -9,7 +9,7 @@ import pytest
 
 from tests.kube.apiserver import refuse, running, serving
 from tests.kube.virtual import virtual_time
-from vk_provider.kube.correlate import COMBINED, Correlator
+from vk_provider.kube.event_correlator import COMBINED, Correlator
 from vk_provider.kube.recorder import Recorder
 
 EVENTS = "/api/v1/namespaces/web/events"

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from vk_provider.cloud.base import Channel, ExecResult, ExecSession
 from vk_provider.errors import CloudRefused
-from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimes
 
 from .spdyclient import SpdyClient, Stream, upgraded
 from .world import SmallCloud, World, client_context, instance_of_pod, pod_named

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from vk_provider.errors import CloudUnavailable, InstanceGone
-from vk_provider.kubelet.command import MOST_ORPHANS
-from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.exec_session import MOST_ORPHANS
+from vk_provider.kubelet.hijack import StreamTimes
 from vk_provider.model.instance import ContainerState, StateKind
 
 from .commands import Streaming

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimes
 
 from .commands import Streaming
 from .world import until

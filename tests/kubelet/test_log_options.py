@@ -9,8 +9,8 @@ from multidict import MultiDict
 
 from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet import target
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.logs import log_options
-from vk_provider.kubelet.refusal import RequestRefused
 from vk_provider.model.instance import ContainerState, Instance, StateKind
 
 from .world import RUNNING, TERMINATED, Json, container_status, instance_of_pod, pod_named

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimes
 
 from .commands import Streaming
 from .spdyclient import SpdyClient, Stream, UpgradeRefused, upgraded

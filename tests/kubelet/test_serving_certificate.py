@@ -17,10 +17,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.kube.apiserver import refuse, running, serving, until
 from tests.kube.virtual import virtual_time
-from vk_provider.kubelet import signing_request
+from vk_provider.kubelet import csr
 from vk_provider.kubelet.certificates import KeyPair
+from vk_provider.kubelet.csr import Outcome, Verdict
 from vk_provider.kubelet.serving_certificate import ISSUED, NOT_ISSUED, ServingCertificate
-from vk_provider.kubelet.signing_request import Outcome, Verdict
 
 from .world import World, client_context, container_status, instance_of_pod, pod_named
 
@@ -354,10 +354,10 @@ async def test_an_outage_while_waiting_loses_nothing():
 
 def test_a_name_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="52 characters"):
-        signing_request.body("n" * 53, ["10.0.0.1"], signing_request.new_key())
-    assert signing_request.body("n" * 52, ["10.0.0.1"], signing_request.new_key())
+        csr.body("n" * 53, ["10.0.0.1"], csr.new_key())
+    assert csr.body("n" * 52, ["10.0.0.1"], csr.new_key())
     with pytest.raises(ValueError, match="no address"):
-        signing_request.body("vk", [], signing_request.new_key())
+        csr.body("vk", [], csr.new_key())
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_a_name_that_does_not_fit_is_refused():
     ],
 )
 def test_outcomes(status, outcome):
-    assert signing_request.outcome_of({"status": status}) == outcome
+    assert csr.outcome_of({"status": status}) == outcome
 
 
 # --- renewal ---------------------------------------------------------------------------------------------------------

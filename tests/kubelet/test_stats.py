@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from vk_provider.kubelet import configz
-from vk_provider.kubelet.counts import add_kubelet_counts
-from vk_provider.kubelet.figures import FigureBook
+from vk_provider.kubelet.kubelet_metrics import add_kubelet_counts
 from vk_provider.kubelet.stats import StatsPages
+from vk_provider.kubelet.usage_stats import FigureBook
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 from vk_provider.model.usage import ContainerUsage, CpuUsage, InstanceUsage, InterfaceUsage, MemoryUsage
 

@@ -21,7 +21,7 @@ from tests.soak.sample import HEAP
 from vk_provider import app, cli  # all modules are there before anything is changed in them
 from vk_provider.cloud.eci import response
 from vk_provider.kube import packing, recorder, store
-from vk_provider.kube.correlate import Correlator
+from vk_provider.kube.event_correlator import Correlator
 from vk_provider.metrics import Registry
 
 CACHES = ("_instant", "_same", "_running", "_condition")

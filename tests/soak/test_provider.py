@@ -10,7 +10,7 @@ import gc
 from tests.soak import provider
 provider.make_memories_small()
 from vk_provider.cloud.eci import response
-from vk_provider.kube.correlate import Correlator
+from vk_provider.kube.event_correlator import Correlator
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.store import Store
 def shown(registry, name):

@@ -18,11 +18,11 @@ from tests.fuzz import hostile
 from tests.fuzz.cost import within_the_goal
 from tests.fuzz.parsers import REFUSALS, _hostile_pod
 from vk_provider import bounds
+from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube.packing import Packer, unpack
-from vk_provider.masks import SecretText
 from vk_provider.model.quantity import parse
-from vk_provider.translate import annotations, events, images, live, registries, status
+from vk_provider.translate import annotations, events, file_sources, images, registries, status
 from vk_provider.translate.expansion import Allowance, TooLong, expand, names_in
 from vk_provider.translate.judging import judged, wanted
 from vk_provider.translate.objects import NodeContext, Objects, References
@@ -375,8 +375,8 @@ def test_s7_downward_files_of_large_annotations() -> None:
             within_the_goal("build", lambda pod=pod, objects=objects: build(pod, objects, CONTEXT))
         except UnsupportedPod as error:
             assert [each.field for each in error.refusals] == ["spec.volumes[0]"]  # noqa: PT017
-        sources = live.live_sources(pod)
-        within_the_goal("fingerprint", lambda pod=pod, sources=sources: live.fingerprint(pod, sources, {}))
+        sources = file_sources.live_sources(pod)
+        within_the_goal("fingerprint", lambda pod=pod, sources=sources: file_sources.fingerprint(pod, sources, {}))
 
 
 def test_s7_logins_are_bounded() -> None:

@@ -16,9 +16,9 @@ from pod_cases import CASES, CONTEXT, DATA, fetch, load
 
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.workload import Workload
+from vk_provider.translate.field_rules import Each, Object, Rule
 from vk_provider.translate.pod_fields import TEXT_MAP, pod_rule
 from vk_provider.translate.refusals import refusals
-from vk_provider.translate.rules import Each, Object, Rule
 from vk_provider.translate.workload import build, references
 
 Json = dict[str, Any]

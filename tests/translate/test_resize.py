@@ -9,7 +9,7 @@ import pytest
 from status_world import HOST, NOW, Server, condition, entry, instance, pod, run, wait
 
 from vk_provider.translate import status
-from vk_provider.translate.news import news
+from vk_provider.translate.status_events import news
 
 Json = dict[str, Any]
 SMALL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vk_provider.backoff import Backoff
-from vk_provider.control.moment import Now
 from vk_provider.model.instance import UNKNOWN_MAKE, ContainerReport, Instance, InstanceStatus, MadeOf, StateKind
 from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.clock import Now
 from vk_provider.translate import digest, status
 from vk_provider.translate.container_status import ON_THE_WAY
-from vk_provider.translate.live import Source
+from vk_provider.translate.file_sources import Source
 
 SETTLE_S = 2.0  # a burst of edits becomes one change
 MOST_REPLACED = 20  # instances of one pod that made way before anything ran

@@ -42,13 +42,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vk_provider.control import drift as drifts
-from vk_provider.control import freshness, notes
-from vk_provider.control.moment import Now
-from vk_provider.control.record import Failure, PodRecord, Problem
+from vk_provider.control import pod_annotations
+from vk_provider.control.memory import Failure, PodRecord, Problem
+from vk_provider.files import staleness
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
 from vk_provider.model.workload import Intent, NoCapacity
-from vk_provider.translate import conditions, probes, status, terminal
+from vk_provider.pacing.clock import Now
+from vk_provider.translate import conditions, probes, status, terminal_repair
 
 Json = dict[str, Any]
 
@@ -363,7 +364,7 @@ def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now
     noted = pods.instance_id_of(pod)
     last = record.last if record.last is not None and record.last.id == noted else None
     is_own = instance is not None and noted in ("", instance.id)
-    return terminal.reasserted(pod, instance if is_own else last, now=now.stamp)
+    return terminal_repair.reasserted(pod, instance if is_own else last, now=now.stamp)
 
 
 def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
@@ -441,10 +442,10 @@ def _live(
         settled=record.ended_again,
         outdated=_outdated(pod, step),
     )
-    memory = notes.memory(pod, instance, record)
+    memory = pod_annotations.memory(pod, instance, record)
     if isinstance(step, drifts.MakeWay):
-        memory |= notes.making_way(pod, instance)
-    body = status.patch(pod, desired, annotations=memory, along=notes.news(pod, instance, record))
+        memory |= pod_annotations.making_way(pod, instance)
+    body = status.patch(pod, desired, annotations=memory, along=pod_annotations.news(pod, instance, record))
     if body is not None:
         # In a burst one that starts at once gets one status, and the others their turn the sooner.
         early_s = _early_s(instance, record, now)
@@ -474,7 +475,7 @@ def _makes_way(pod: Json, instance: Instance, record: PodRecord) -> bool:
 
 def _is_to_make_way(pod: Json, instance_id: str) -> bool:
     """Whether that is noted. A pod that has run since has another instance, or kept this one."""
-    return notes.made_way(pod)[0] == instance_id == _had(pod) and not status.had_run(pod)
+    return pod_annotations.made_way(pod)[0] == instance_id == _had(pod) and not status.had_run(pod)
 
 
 def _make_way(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
@@ -501,7 +502,7 @@ def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now
     age_s = now.loop_s - record.made_s if record.made_s is not None else max(0.0, _age_s(instance, now))
     tried = drifts.Attempts(
         updates=node.updates,
-        replaced=notes.made_way(pod)[1],
+        replaced=pod_annotations.made_way(pod)[1],
         age_s=age_s,
         retry_at_s=record.update_at_s,
         refused=record.not_taken,
@@ -525,8 +526,8 @@ def _never_placed(
     body = status.patch(
         pod,
         status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(intent, instance)),
-        annotations=notes.memory(pod, instance, record),
-        along=notes.news(pod, instance, record),
+        annotations=pod_annotations.memory(pod, instance, record),
+        along=pod_annotations.news(pod, instance, record),
     )
     if body is not None:
         return Patch(body)  # its user sees why, before another is tried
@@ -537,7 +538,7 @@ def _never_placed(
         return Wait(wait_s)
     if any(each.status is not NEVER_PLACED for each in instances):
         return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
-    return Create(instance.id, notes.attempt_of(pod, instance.id, first=_next_candidate(intent, instance)))
+    return Create(instance.id, pod_annotations.attempt_of(pod, instance.id, first=_next_candidate(intent, instance)))
 
 
 def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
@@ -551,12 +552,12 @@ def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | N
     """What the files of a running instance want. left_s: until something else is due, None = nothing is."""
     waits = [left_s] if left_s is not None and left_s > 0 else []
     if record.live is not None:
-        match freshness.decide(pods.uid_of(pod), instance, record.live, now):
-            case freshness.Update():
+        match staleness.decide(pods.uid_of(pod), instance, record.live, now):
+            case staleness.Update():
                 return Refresh()
-            case freshness.Later(seconds):
+            case staleness.Later(seconds):
                 waits.append(seconds)
-            case freshness.Fresh():
+            case staleness.Fresh():
                 pass
     return Wait(min(waits)) if waits else Nothing()
 
@@ -637,11 +638,11 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now, intent: Intent |
         return (_report(pod, record.problem, node, now) or Wait(wait_s)) if wait_s > 0 else FetchIntent()
     if gave_up:
         return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
-    note = notes.attempt_note(pod, record, replaces)
+    note = pod_annotations.attempt_note(pod, record, replaces)
     if wait_s > 0 or note:
         return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
     first = _next_candidate(intent, unplaced) if unplaced is not None else same_again
-    return Create(replaces, notes.attempt_of(pod, replaces, first=first))
+    return Create(replaces, pod_annotations.attempt_of(pod, replaces, first=first))
 
 
 def _next_candidate(intent: Intent, unplaced: Instance) -> int:
@@ -678,7 +679,12 @@ def _had_here(record: PodRecord) -> str:
 def _ended_unseen(pod: Json, last: Instance, record: PodRecord, node: Node, now: Now) -> Action:
     """It ended by itself, and the cloud cleared up before that could be written: the end is told, not the clearing."""
     desired = status.mirrored(pod, last, now=now.stamp, host_ip=node.host_ip, settled=True)
-    body = status.patch(pod, desired, annotations=notes.memory(pod, last, record), along=notes.news(pod, last, record))
+    body = status.patch(
+        pod,
+        desired,
+        annotations=pod_annotations.memory(pod, last, record),
+        along=pod_annotations.news(pod, last, record),
+    )
     return Patch(body) if body is not None else Nothing()
 
 

@@ -13,16 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from vk_provider.backoff import Backoff
 from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
 from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control import drift as drifts
-from vk_provider.control.cost import CostBook
-from vk_provider.control.instances import InstancePoller, InstanceStore
-from vk_provider.control.lastwords import with_last_words
-from vk_provider.control.live import LiveConfiguration
-from vk_provider.control.moment import Now
-from vk_provider.control.pace import RefusalPace
+from vk_provider.control.memory import Failure, PodRecord, Problem
 from vk_provider.control.plan import (
     NEVER_PLACED,
     UNPLACED,
@@ -45,12 +39,7 @@ from vk_provider.control.plan import (
     plan,
     primary,
 )
-from vk_provider.control.probes import Ask, Prober
-from vk_provider.control.queue import KeyedQueue
-from vk_provider.control.record import Failure, PodRecord, Problem
-from vk_provider.control.references import ReferenceReader
-from vk_provider.control.sources import SourceWatcher
-from vk_provider.control.turns import Turns
+from vk_provider.control.refusal_backoff import RefusalPace
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -66,6 +55,12 @@ from vk_provider.errors import (
     Throttled,
     UnsupportedPod,
 )
+from vk_provider.files.file_sync import LiveConfiguration
+from vk_provider.files.object_reader import ReferenceReader
+from vk_provider.files.object_watcher import SourceWatcher
+from vk_provider.instances.cost import CostBook
+from vk_provider.instances.poller import InstancePoller, InstanceStore
+from vk_provider.instances.termination_message import with_last_words
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
@@ -84,11 +79,16 @@ from vk_provider.model.instance import (
     StateKind,
 )
 from vk_provider.model.workload import Intent, NoCapacity, Workload
+from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.clock import Now
+from vk_provider.pacing.fair_limiter import Turns
+from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.probes.prober import Ask, Prober
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import digest, events, status
 from vk_provider.translate.judging import OfCloud, judged
-from vk_provider.translate.news import news
 from vk_provider.translate.objects import Objects
+from vk_provider.translate.status_events import news
 from vk_provider.translate.workload import NodeContext, awaited, put_together
 
 Json = dict[str, Any]

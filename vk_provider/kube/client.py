@@ -22,7 +22,7 @@ from yarl import URL
 from vk_provider import bodies, bounds, jsontext
 from vk_provider.errors import MALFORMED, AnswerTooLong, KubeError, KubeUnavailable, MalformedAnswer
 from vk_provider.kube import objects
-from vk_provider.kube.answers import refusal
+from vk_provider.kube.api_errors import refusal
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
 from vk_provider.kube.lanes import AT_ONCE, Lane, is_listing, kind_of, lane_of
 from vk_provider.kube.lines import LineSplitter

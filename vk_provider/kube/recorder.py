@@ -15,12 +15,12 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 
 from vk_provider import bounds
-from vk_provider.backoff import Backoff
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import Json, KubeClient
-from vk_provider.kube.correlate import Correlator, Lru, Series, count_of
-from vk_provider.kube.rate import TokenBucket
+from vk_provider.kube.event_correlator import Correlator, Lru, Series, count_of
+from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.token_bucket import TokenBucket
 from vk_provider.retry_loop import retry_loop
 from vk_provider.throttled_log import ThrottledLog
 

@@ -32,7 +32,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vk_provider import bounds
-from vk_provider.backoff import Backoff
 from vk_provider.errors import (
     MALFORMED,
     AnswerTooLong,
@@ -44,10 +43,11 @@ from vk_provider.errors import (
 )
 from vk_provider.health import Fault, Pulse
 from vk_provider.kube import objects
-from vk_provider.kube.answers import from_status
+from vk_provider.kube.api_errors import from_status
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.packing import Packed, Packer, unpack
 from vk_provider.kube.store import Store, is_older
+from vk_provider.pacing.backoff import Backoff
 from vk_provider.retry_loop import retry_loop
 from vk_provider.throttled_log import ThrottledLog
 

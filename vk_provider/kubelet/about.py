@@ -13,7 +13,7 @@ from aiohttp import web
 
 from vk_provider import __version__
 from vk_provider.kubelet import target
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.target import FindPod
 
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,9 +18,9 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Channel, Cloud, ExecResult, LogOptions
 from vk_provider.kubelet import target
-from vk_provider.kubelet.command import Wanted, negotiate_command, serve
-from vk_provider.kubelet.link import StreamTimes
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.exec_session import Wanted, negotiate_command, serve
+from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vk_provider.errors import KubeError, ProviderError
-from vk_provider.kubelet.reviews import Answers
+from vk_provider.kubelet.review_cache import Answers
 
 log = logging.getLogger(__name__)
 

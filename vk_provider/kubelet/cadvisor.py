@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from vk_provider.kubelet.exposition import Page, labels
-from vk_provider.kubelet.figures import PodFigures, epoch_ms
-from vk_provider.kubelet.running import RunningPod
+from vk_provider.kubelet.running_pods import RunningPod
+from vk_provider.kubelet.usage_stats import PodFigures, epoch_ms
 from vk_provider.model import quantity
 from vk_provider.model.instance import ContainerReport
 from vk_provider.model.usage import MemoryUsage

@@ -22,8 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
 from vk_provider.errors import ConfigError, ProviderError
-from vk_provider.kubelet.handshake import ServerConnection, server_context
-from vk_provider.kubelet.signing_request import general_name, key_pem, new_key
+from vk_provider.kubelet.csr import general_name, key_pem, new_key
+from vk_provider.kubelet.tls_context import ServerConnection, server_context
 from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)

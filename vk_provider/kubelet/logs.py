@@ -14,7 +14,7 @@ from aiohttp import web
 from vk_provider.cloud.base import Cloud, LogOptions
 from vk_provider.errors import ProviderError
 from vk_provider.kubelet import target
-from vk_provider.kubelet.refusal import RequestRefused, answer_to
+from vk_provider.kubelet.http_errors import RequestRefused, answer_to
 from vk_provider.kubelet.target import FindPod
 from vk_provider.model.instance import Instance
 

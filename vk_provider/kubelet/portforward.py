@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from vk_provider.kubelet import target
-from vk_provider.kubelet.forward_sides import MessageSide, Side, SpdySide
-from vk_provider.kubelet.link import (
+from vk_provider.kubelet.hijack import (
     ClientLeft,
     ConnectionGone,
     StreamTimes,
     TunnelLink,
 )
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.listener import OutOfConnections
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.portforward_clients import MessageSide, Side, SpdySide
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import SPDY, Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate, upgrading
 from vk_provider.model.instance import Instance

@@ -6,8 +6,8 @@ The pod is the second label of every sample, where a well-known test suite looks
 from __future__ import annotations
 
 from vk_provider.kubelet.exposition import Page, labels
-from vk_provider.kubelet.figures import NodeFigures, epoch_ms
-from vk_provider.kubelet.running import RunningPod
+from vk_provider.kubelet.running_pods import RunningPod
+from vk_provider.kubelet.usage_stats import NodeFigures, epoch_ms
 
 FAMILIES = {
     "container_cpu_usage_seconds_total": ("counter", "CPU time used by the container, in core-seconds."),

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Cloud, ExecSession, Executes
 from vk_provider.kubelet import target
-from vk_provider.kubelet.command import close_session
 from vk_provider.kubelet.exec import START_TIMEOUT_S
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.exec_session import close_session
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.kubelet.target import FindPod
 from vk_provider.model.instance import Instance
 from vk_provider.wire.exit_status import UNKNOWN

@@ -21,17 +21,17 @@ from aiohttp import HttpVersion11, web
 from vk_provider.cloud.base import Cloud
 from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.errors import ConfigError, ProviderError
-from vk_provider.kubelet import about, auth, handshake
+from vk_provider.kubelet import about, auth, tls_context
 from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.exec import ExecServer
 from vk_provider.kubelet.exposition import Page, labels
-from vk_provider.kubelet.link import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.http_errors import RequestRefused, answer_to
 from vk_provider.kubelet.listener import Limits, Listener, descriptor_limit
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.portforward import Connected, PortForwardServer
-from vk_provider.kubelet.refusal import RequestRefused, answer_to
 from vk_provider.kubelet.run import RunServer
 from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.target import FindPod
@@ -131,7 +131,7 @@ class KubeletServer:
         """Raises ConfigError when the port cannot be had or there is no usable certificate."""
         if isinstance(self._authenticator, Anybody) or isinstance(self._authorizer, Anybody):
             log.warning("INSECURE: the kubelet API answers anybody; --insecure-kubelet-api is for local use only")
-        handshake.use_small_buffers()
+        tls_context.use_small_buffers()
         await self._tls.refresh()
         listening = _listen(self._host, self._wanted_port)
         self._runner = web.AppRunner(

@@ -16,13 +16,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vk_provider.backoff import Backoff
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound, ProviderError
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
-from vk_provider.kubelet import signing_request
+from vk_provider.kubelet import csr
 from vk_provider.kubelet.certificates import KeyPair, KeyPairSource
-from vk_provider.kubelet.signing_request import Outcome, Verdict
+from vk_provider.kubelet.csr import Outcome, Verdict
+from vk_provider.pacing.backoff import Backoff
 from vk_provider.retry_loop import retry_loop
 from vk_provider.throttled_log import ThrottledLog
 
@@ -79,7 +79,7 @@ class ServingCertificate:
     ) -> None:
         self._client = client
         self._node = node
-        self._name = signing_request.name_of(node)
+        self._name = csr.name_of(node)
         self._addresses = addresses
         self._stand_in = stand_in
         self._approve_own = approve_own
@@ -123,8 +123,8 @@ class ServingCertificate:
 
     async def _attempt(self, patience_s: float, tell: Tell) -> Issued | None:
         """Ask, and wait. None: not signed in time, or the request was removed. Raises KubeError, ValueError."""
-        key, addresses = signing_request.new_key(), tuple(self._addresses())
-        created = await self._create(signing_request.body(self._node, addresses, key))
+        key, addresses = csr.new_key(), tuple(self._addresses())
+        created = await self._create(csr.body(self._node, addresses, key))
         request = objects.checked_object(created, f"request {self._name}")
         log.info("asked for a serving certificate request=%s addresses=%s", self._name, ",".join(addresses))
         if self._approve_own:
@@ -150,7 +150,7 @@ class ServingCertificate:
             return
 
     async def _approve(self, request: Json, tell: Tell) -> None:
-        body = signing_request.approved(request, by=f"the provider of node {self._node}")
+        body = csr.approved(request, by=f"the provider of node {self._node}")
         try:
             await self._client.put(paths.certificate_signing_request_approval(self._name), body)
         except KubeError as error:
@@ -178,8 +178,8 @@ class ServingCertificate:
                 log.info("somebody removed the certificate request=%s, asking anew", self._name)
                 return None
             if outcome.verdict is Verdict.ISSUED:
-                since, until = signing_request.lifetime(outcome.certificate, key)
-                pair = KeyPair(outcome.certificate, signing_request.key_pem(key))
+                since, until = csr.lifetime(outcome.certificate, key)
+                pair = KeyPair(outcome.certificate, csr.key_pem(key))
                 return Issued(pair, since, until, addresses)
             if outcome.verdict in _REFUSED or waited_s >= TELL_AFTER_S:
                 self._complain(tell, _advice(outcome, self._name))
@@ -195,7 +195,7 @@ class ServingCertificate:
             return Outcome(Verdict.REMOVED)
         if found["metadata"]["uid"] != request["metadata"]["uid"]:
             return Outcome(Verdict.REMOVED)
-        return signing_request.outcome_of(found)
+        return csr.outcome_of(found)
 
     async def _until_due(self, issued: Issued) -> None:
         share = EARLIEST + (LATEST - EARLIEST) * self._jitter()

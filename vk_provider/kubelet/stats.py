@@ -15,8 +15,8 @@ from aiohttp import web
 
 from vk_provider.kubelet import cadvisor, resource_metrics, summary
 from vk_provider.kubelet.exposition import Page
-from vk_provider.kubelet.figures import FigureBook
-from vk_provider.kubelet.running import InstanceOf, RunningPod, running_pods
+from vk_provider.kubelet.running_pods import InstanceOf, RunningPod, running_pods
+from vk_provider.kubelet.usage_stats import FigureBook
 from vk_provider.metrics import CONTENT_TYPE
 
 Json = dict[str, Any]

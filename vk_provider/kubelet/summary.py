@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from vk_provider.kubelet.figures import Cpu, NodeFigures, PodFigures
-from vk_provider.kubelet.running import RunningPod
+from vk_provider.kubelet.running_pods import RunningPod
+from vk_provider.kubelet.usage_stats import Cpu, NodeFigures, PodFigures
 from vk_provider.model.instance import ContainerReport
 from vk_provider.model.usage import InterfaceUsage, MemoryUsage
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.http_errors import RequestRefused
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 
 Json = dict[str, Any]

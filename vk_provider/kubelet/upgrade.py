@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from vk_provider.kubelet.link import CLOSE_TIMEOUT_S, NO_LIMIT, MessageLink, SpdyLink, StreamTimes, Taken
-from vk_provider.kubelet.refusal import RequestRefused
+from vk_provider.kubelet.hijack import CLOSE_TIMEOUT_S, NO_LIMIT, MessageLink, SpdyLink, StreamTimes, Taken
+from vk_provider.kubelet.http_errors import RequestRefused
 
 SPDY = "SPDY/3.1"
 WEBSOCKET = "websocket"

@@ -14,8 +14,8 @@ from vk_provider.errors import Refusal
 from vk_provider.show.shapes import AROUND, METADATA, malformed
 from vk_provider.translate.annotations import PREFIX as ECI_PREFIX
 from vk_provider.translate.annotations import TABLE
+from vk_provider.translate.field_rules import Object, Refused
 from vk_provider.translate.pod_fields import pod_rule
-from vk_provider.translate.rules import Object, Refused
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vk_provider.errors import Refusal
-from vk_provider.translate.rules import Each, Entries, Harmless, Object, Rule, Type, Value, not_negative, walk
+from vk_provider.translate.field_rules import Each, Entries, Harmless, Object, Rule, Type, Value, not_negative, walk
 
 _TEXT, _FLAG, _QUANTITY = Value(Type.TEXT), Value(Type.FLAG), Value(Type.QUANTITY)
 _TEXTS, _TEXT_LIST = Entries(_TEXT), Each(_TEXT)

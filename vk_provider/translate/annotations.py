@@ -25,7 +25,7 @@ from vk_provider.model.quantity import GIB, ceil_div, parse
 from vk_provider.model.workload import NoCapacity, Notice
 from vk_provider.translate import annotation_values as values
 from vk_provider.translate.annotation_values import Check, Wire
-from vk_provider.translate.rules import EMPTY, Entries, Refused, Rule, Type, Value, walk
+from vk_provider.translate.field_rules import EMPTY, Entries, Refused, Rule, Type, Value, walk
 
 PREFIX = "k8s.aliyun.com/"
 SPECS, TYPE, OLD_TYPE = PREFIX + "eci-use-specs", PREFIX + "eci-instance-type", PREFIX + "eci-gpu-type"

@@ -22,7 +22,7 @@ from vk_provider.model.instance import (
     began_at,
 )
 from vk_provider.model.pod import Json, init_containers_of, is_sidecar
-from vk_provider.translate import waits
+from vk_provider.translate import waiting_reason
 from vk_provider.translate.probes import health
 
 CONTAINER_CREATING = "ContainerCreating"
@@ -253,8 +253,8 @@ def _wait(container: Json, report: ContainerReport, previous: Json, scene: Scene
     if reason in ON_THE_WAY:
         image = container.get("image", "")
         same = previous.get("image") in (image, report.image)
-        known = waits.shown((previous.get("state") or {}).get("waiting") or {}) if same else ("", "")
-        reason, message = waits.trouble(image, scene.events, known=known)
+        known = waiting_reason.shown((previous.get("state") or {}).get("waiting") or {}) if same else ("", "")
+        reason, message = waiting_reason.trouble(image, scene.events, known=known)
     if reason in ON_THE_WAY:
         return {"reason": default_wait(scene.pod)}  # its message tells the same in passing words
     if reason == "CrashLoopBackOff" and not message:

@@ -27,10 +27,10 @@ from functools import lru_cache
 
 from vk_provider.model.instance import MadeOf
 from vk_provider.model.pod import Json, containers_of, init_containers_of
-from vk_provider.translate import environment, live, registries, volumes
+from vk_provider.translate import environment, file_sources, registries, volumes
 from vk_provider.translate.annotations import NOTED
 from vk_provider.translate.fieldrefs import volume_value
-from vk_provider.translate.live import ABSENT, Source
+from vk_provider.translate.file_sources import ABSENT, Source
 from vk_provider.translate.objects import Kind, Objects
 
 MOST_CONTAINERS = 20
@@ -47,7 +47,7 @@ _OF_POD = ("metadata.labels['", "metadata.annotations['")
 def made_of(pod: Json, objects: Objects) -> MadeOf:
     """Of an instance that is made from these."""
     found = {(kind, key): content_of(objects.found(kind, key)) for kind, key in sources(pod)}
-    frozen = live.frozen(pod)
+    frozen = file_sources.frozen(pod)
     varies = bool(found) or any(True for each in _containers(pod) for _ in _fields_of(each, pod, frozen))
     return MadeOf(images(pod), values(pod, found) if varies else "")
 
@@ -60,7 +60,7 @@ def values(pod: Json, contents: Mapping[Source, str]) -> str:
     """contents: of each of `sources`, as `content_of` gives it."""
     namespace = _namespace(pod)
     pull = [contents[Kind.SECRET, key] for key in registries.secret_keys(pod, namespace)]
-    frozen = live.frozen(pod)
+    frozen = file_sources.frozen(pod)
     fields = _Fields(pod)
     each = [_short(_values_of(container, pod, frozen, contents, fields)) for container in _containers(pod)]
     return _FORMAT + _short(pull) + _text(each).removeprefix(_FORMAT)
@@ -70,7 +70,7 @@ def sources(pod: Json) -> Sequence[Source]:
     """The objects that `values` is about, each once."""
     namespace = _namespace(pod)
     found: dict[Source, None] = {(Kind.SECRET, key): None for key in registries.secret_keys(pod, namespace)}
-    frozen = live.frozen(pod)
+    frozen = file_sources.frozen(pod)
     for container in _containers(pod):
         found.update(dict.fromkeys(_sources_of(container, pod, frozen)))
     return tuple(found)
@@ -78,7 +78,7 @@ def sources(pod: Json) -> Sequence[Source]:
 
 def shows_files(pod: Json, names: Collection[str]) -> bool:
     """Whether the values of one of these containers are files, too."""
-    frozen = live.frozen(pod)
+    frozen = file_sources.frozen(pod)
     return any(each["name"] in names and any(_mounted(each, pod, frozen)) for each in _containers(pod))
 
 
@@ -157,7 +157,7 @@ class _Fields:
     """The pod's own fields, each read once; of a long one a digest, for a pod may show it a thousand times."""
 
     def __init__(self, pod: Json) -> None:
-        self._quiet = live.without_notes(pod)
+        self._quiet = file_sources.without_notes(pod)
         self._known: dict[str, str] = {}
 
     def __getitem__(self, path: str) -> str:

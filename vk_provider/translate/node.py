@@ -17,7 +17,7 @@ from vk_provider.config import Config
 from vk_provider.model.pod import Json
 from vk_provider.model.quantity import parse
 from vk_provider.translate.objects import NodeContext
-from vk_provider.translate.strategic import canonical
+from vk_provider.translate.status_patch import canonical
 
 IDENTITY_ANNOTATION = "vk-provider.io/identity"
 RESOURCES_ANNOTATION = "vk-provider.io/resources"  # which capacities we wrote, so that one of ours can be taken back

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
-from vk_provider.translate.probe_fields import LIFECYCLE, PROBE
-from vk_provider.translate.resources import GPU
-from vk_provider.translate.rules import (
+from vk_provider.translate.field_rules import (
     EMPTY,
     Each,
     Entries,
@@ -27,6 +24,9 @@ from vk_provider.translate.rules import (
     one_of,
     whole_and_not_negative,
 )
+from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
+from vk_provider.translate.probe_fields import LIFECYCLE, PROBE
+from vk_provider.translate.resources import GPU
 from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
 from vk_provider.translate.storage import DRIVERS, NAS_CSI, OSS_CSI
 

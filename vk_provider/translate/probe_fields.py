@@ -19,7 +19,7 @@ from vk_provider.model.pod import (
     named_port,
 )
 from vk_provider.translate import probes
-from vk_provider.translate.rules import Each, Object, Refused, Rule, Type, Value, one_of
+from vk_provider.translate.field_rules import Each, Object, Refused, Rule, Type, Value, one_of
 
 _TEXT = Value(Type.TEXT)
 _WHOLE = Value(Type.WHOLE)

@@ -16,12 +16,12 @@ from vk_provider.model.quantity import parse
 from vk_provider.translate import restart
 from vk_provider.translate.annotations import annotation_rule, contradictions
 from vk_provider.translate.expansion import names_in
+from vk_provider.translate.field_rules import walk
 from vk_provider.translate.fieldrefs import is_pod_ip
 from vk_provider.translate.oversize import oversize
 from vk_provider.translate.pod_fields import VOLUME_SOURCES, pod_rule
 from vk_provider.translate.probe_fields import health_refusals
 from vk_provider.translate.resources import GPU, architecture
-from vk_provider.translate.rules import walk
 
 
 def refusals(pod: Json, *, expands_pod_ip: bool = False) -> Sequence[Refusal]:

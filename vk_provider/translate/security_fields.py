@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vk_provider.translate.rules import EMPTY, Each, Harmless, Object, Refused, Rule, Type, Value, one_of
+from vk_provider.translate.field_rules import EMPTY, Each, Harmless, Object, Refused, Rule, Type, Value, one_of
 
 # What container runtimes leave to root without being asked. Without NET_RAW, which this cloud gives by ticket only.
 GIVEN_CAPABILITIES = frozenset(

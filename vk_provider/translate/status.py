@@ -28,7 +28,7 @@ from vk_provider.model.pod import (
 from vk_provider.translate import conditions, container_lists, container_status, digest, resize
 from vk_provider.translate.container_status import Scene, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
-from vk_provider.translate.strategic import patch
+from vk_provider.translate.status_patch import patch
 
 __all__ = [
     "all_stopped",

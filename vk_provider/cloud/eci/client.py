@@ -19,13 +19,11 @@ import tenacity
 from yarl import URL
 
 from vk_provider import bodies, bounds, jsontext
-from vk_provider.backoff import Backoff
 from vk_provider.cloud.callers import caller
-from vk_provider.cloud.eci import codes, sign
+from vk_provider.cloud.eci import error_codes, sign
 from vk_provider.cloud.eci.credentials import CredentialSource
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
-from vk_provider.cloud.limits import Limits, RetryBudget, TokenBucket
 from vk_provider.errors import (
     CloudAnswerTooLong,
     CloudDenied,
@@ -35,6 +33,8 @@ from vk_provider.errors import (
     InstanceGone,
     Throttled,
 )
+from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.sliding_window import Limits, RetryBudget, TokenBucket
 
 Observe = Callable[[str, str, float], None]
 Heard = Callable[[bool, float], None]
@@ -172,7 +172,7 @@ class EciClient:
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked_s = error.retry_after_s if isinstance(error, Throttled) else None
-        if isinstance(error, CloudError) and error.code == codes.NONCE_USED:
+        if isinstance(error, CloudError) and error.code == error_codes.NONCE_USED:
             return 0.0
         return max(asked_s or 0.0, self._backoff.delay(state.attempt_number - 1, jitter=self._jitter()))
 
@@ -181,7 +181,7 @@ class EciClient:
         try:
             return await self._once(request)
         except CloudDenied as error:
-            if error.code != codes.TOKEN_EXPIRED:
+            if error.code != error_codes.TOKEN_EXPIRED:
                 raise
         self._credentials.forget()
         return await self._once(request)
@@ -297,14 +297,14 @@ async def _encoded(body: Mapping[str, str]) -> Mapping[str, str]:
 def _judge(request: EciRequest, status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
     """The answer's object, or the error it stands for."""
     answer = _object(content, jsontext.opened if request.is_listing else jsontext.loads)
-    if answer is not None and (status < 300 or answer.get("Code") in codes.SUCCESSES):
+    if answer is not None and (status < 300 or answer.get("Code") in error_codes.SUCCESSES):
         return answer
     raise _error(request, status, headers, answer or {})
 
 
 def _error(request: EciRequest, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> CloudError:
     action, code, request_id = request.action, _word(answer, "Code"), _word(answer, "RequestId")
-    kind = codes.error_class(action, code, status)
+    kind = error_codes.error_class(action, code, status)
     if kind is InstanceGone and "ContainerName" in _word(answer, "Message"):
         kind = CloudRefused  # the container is not in the group; the group is there
     message = _message(action, status, code, request.without_secrets(_word(answer, "Message")))
@@ -331,7 +331,7 @@ def _message(action: str, status: int, code: str, words: str) -> str:
     the whole request, secrets included."""
     if not code:
         return f"{action}: HTTP {status} and no ECI error in it: is the address (--eci-endpoint) really ECI's?"
-    return f"{action}: {code}: {codes.hint(code) or words[:_MAX_MESSAGE]}"
+    return f"{action}: {code}: {error_codes.hint(code) or words[:_MAX_MESSAGE]}"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

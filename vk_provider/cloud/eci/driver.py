@@ -12,20 +12,20 @@ from typing import Any, TypeVar
 
 from vk_provider import bounds
 from vk_provider.cloud.base import Change, ExecSession, LogOptions, Price
-from vk_provider.cloud.eci import codes, request, response, tags, usage
-from vk_provider.cloud.eci.choices import Choice, choices
+from vk_provider.cloud.eci import error_codes, request, response, tags, usage
+from vk_provider.cloud.eci.candidates import Choice, choices
 from vk_provider.cloud.eci.client import EciClient
-from vk_provider.cloud.eci.details import Details
+from vk_provider.cloud.eci.describe_batcher import Lookup
 from vk_provider.cloud.eci.exec import Terminals
 from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.logs import LogReader
-from vk_provider.cloud.eci.lookup import Lookup
 from vk_provider.cloud.eci.prices import PriceBook
+from vk_provider.cloud.eci.report_cache import Rereader
 from vk_provider.cloud.eci.request import EciRequest
-from vk_provider.cloud.eci.rereading import Rereader
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
-from vk_provider.cloud.eci.stock import Place, StockMemory
+from vk_provider.cloud.eci.sold_out_cache import Place, StockMemory
+from vk_provider.cloud.eci.status_supplement import Details
 from vk_provider.errors import CloudAnswerTooLong, CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
@@ -69,7 +69,7 @@ class EciCloud:
         try:
             answer = await self._in_stock(asked, workload)
         except CloudRefused as error:
-            if not error.code.startswith(codes.IDEMPOTENT_MISMATCH):
+            if not error.code.startswith(error_codes.IDEMPOTENT_MISMATCH):
                 raise
             return await self._adopt(workload.owner.uid, error)
         instance_id = response.group_id(answer)
@@ -109,7 +109,7 @@ class EciCloud:
         try:
             answer = await self._client.call(asked)
         except OutOfCapacity as error:
-            if not codes.is_about_stock(error.code):
+            if not error_codes.is_about_stock(error.code):
                 raise
             self._stock.sold_out(place, error, asked_s=asked_s)
             raise self._out_of_stock(error, ways, places, current) from error
@@ -164,7 +164,7 @@ class EciCloud:
         try:
             await self._client.call(request.update_volumes(instance_id, volumes))
         except CloudRefused as error:
-            if error.code != codes.NO_NEED:
+            if error.code != error_codes.NO_NEED:
                 raise
 
     async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
@@ -185,7 +185,7 @@ class EciCloud:
         try:
             await self._client.call(asked)
         except CloudRefused as error:
-            if error.code != codes.NO_NEED:
+            if error.code != error_codes.NO_NEED:
                 raise
 
     async def restart(self, instance_id: str) -> None:
@@ -366,7 +366,7 @@ class EciCloud:
         try:
             return usage.usages(await self._client.call(request.newest_metrics(ids)))
         except CloudRefused as error:
-            if not error.code.endswith(codes.NOT_FOUND):
+            if not error.code.endswith(error_codes.NOT_FOUND):
                 raise
         half = len(ids) // 2
         return {**await self._usage(ids[:half]), **await self._usage(ids[half:])} if half else {}

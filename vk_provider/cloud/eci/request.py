@@ -32,8 +32,9 @@ from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecConta
 from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartContainerGroupRequest
 
 from vk_provider.cloud.base import Change, Draft
-from vk_provider.cloud.eci import health, identity, options, security, sizes, tags
-from vk_provider.cloud.eci.choices import Choice, choices, chosen, examined
+from vk_provider.cloud.eci import client_token, probe_parameters, security, sizes, tags
+from vk_provider.cloud.eci import create_parameters as options
+from vk_provider.cloud.eci.candidates import Choice, choices, chosen, examined
 from vk_provider.cloud.eci.fitting import (
     MAX_ENV,
     MAX_FILE_BYTES,
@@ -42,11 +43,11 @@ from vk_provider.cloud.eci.fitting import (
     fitted_volumes,
     variables,
 )
+from vk_provider.cloud.eci.redaction import HIDDEN, SecretBytes, SecretText, shown, without
 from vk_provider.cloud.eci.response import Words
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
-from vk_provider.masks import HIDDEN, SecretBytes, SecretText, shown, without
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
 from vk_provider.translate.environment import VARIABLE_NAME
 
@@ -115,7 +116,9 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     request.set_method("POST")
     _set_identity(request, workload, settings)
     _set_life(request, workload)
-    request.set_Containers([{**_container(item), **_console(item), **health.of(item)} for item in workload.containers])
+    request.set_Containers(
+        [{**_container(item), **_console(item), **probe_parameters.of(item)} for item in workload.containers]
+    )
     request.set_InitContainers([_container(item) for item in workload.init_containers])
     _add_environment_references(request, "Container", workload.containers)
     _add_environment_references(request, "InitContainer", workload.init_containers)
@@ -143,8 +146,8 @@ def draft(workload: Workload, settings: EciSettings) -> Draft:
 
 def _set_identity(request: Any, workload: Workload, settings: EciSettings) -> None:
     owner = workload.owner
-    request.set_ContainerGroupName(identity.group_name(owner.namespace, owner.name))
-    request.set_ClientToken(identity.client_token(owner, workload.replaces, attempt=workload.attempt))
+    request.set_ContainerGroupName(client_token.group_name(owner.namespace, owner.name))
+    request.set_ClientToken(client_token.client_token(owner, workload.replaces, attempt=workload.attempt))
     _set_tags(request, _tags(workload, settings))
 
 
@@ -332,7 +335,7 @@ def _container_refusals(container: Container, path: str) -> Iterator[Refusal]:
     count = len(variables(container))
     if count > MAX_ENV:
         yield Refusal(f"{path}.env", f"{count} variables; ECI takes at most {MAX_ENV}")
-    yield from health.refusals(container, path)
+    yield from probe_parameters.refusals(container, path)
     for key, _ in container.env:
         if not VARIABLE_NAME.fullmatch(key):
             yield Refusal(

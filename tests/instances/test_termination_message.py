@@ -1,0 +1,117 @@
+"""Last words out of the log: for whom, from which run, how much, and asked for once (S40)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vk_provider.cloud.base import LogOptions
+from vk_provider.control.memory import PodRecord
+from vk_provider.errors import CloudUnavailable
+from vk_provider.instances.termination_message import with_last_words
+from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+
+Json = dict[str, Any]
+RUNNING = ContainerState(StateKind.RUNNING, started_at="2026-01-02T03:05:00Z")
+
+
+class Logs:
+    """A cloud of which only the logs are asked."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self.pieces = pieces
+        self.asked: list[tuple[str, LogOptions]] = []
+
+    async def logs(self, instance_id: str, container: str, options: LogOptions) -> Any:
+        assert instance_id == "eci-1"
+        self.asked.append((container, options))
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+def ended(code: int | None = 1, message: str = "", at: str = "2026-01-02T03:04:00Z") -> ContainerState:
+    return ContainerState(StateKind.TERMINATED, exit_code=code, message=message, started_at=at, finished_at=at)
+
+
+def pod(policy: str = "FallbackToLogsOnError", **entry: Json) -> Json:
+    entries = [{"name": "c", **entry}] if entry else []
+    container = {"name": "c", "image": "i", "terminationMessagePolicy": policy}
+    return {"spec": {"containers": [container]}, "status": {"containerStatuses": entries}}
+
+
+def instance(state: ContainerState, last: ContainerState | None = None, *, init: bool = False) -> Instance:
+    reports = (ContainerReport("c", state, last),)
+    lists = {"init_containers": reports} if init else {"containers": reports}
+    return Instance("eci-1", Owner(), InstanceStatus.RUNNING, **lists)
+
+
+async def words(cloud: Any, pod: Json, seen: Instance, record: PodRecord | None = None) -> tuple[str, str]:
+    """Of the container's state and of its last state."""
+    told = await with_last_words(cloud, pod, seen, record or PodRecord())
+    (report,) = (*told.containers, *told.init_containers)
+    return report.state.message, report.last_state.message if report.last_state else ""
+
+
+@pytest.mark.parametrize(
+    ("target", "seen", "expected", "previous"),
+    [
+        pytest.param(pod(), instance(ended()), ("bye", ""), [False], id="failed without a word"),
+        pytest.param(pod(), instance(ended(), init=True), ("bye", ""), [False], id="an init container"),
+        pytest.param(pod(), instance(RUNNING, ended()), ("", "bye"), [True], id="the run before"),
+        pytest.param(
+            pod(), instance(ContainerState(StateKind.WAITING), ended()), ("", "bye"), [True], id="between two runs"
+        ),
+        pytest.param(pod(), instance(ended(message="own")), ("own", ""), [], id="its own words"),
+        pytest.param(pod(), instance(ended(0)), ("", ""), [], id="a good end"),
+        pytest.param(pod(), instance(ended(None)), ("", ""), [], id="an end nobody knows"),
+        pytest.param(pod(), instance(RUNNING), ("", ""), [], id="runs"),
+        pytest.param(pod("File"), instance(ended()), ("", ""), [], id="another policy"),
+        pytest.param(
+            pod(
+                state={
+                    "terminated": {
+                        "exitCode": 1,
+                        "message": "known",
+                        "startedAt": "2026-01-02T03:04:00Z",
+                        "finishedAt": "2026-01-02T03:04:00Z",
+                    }
+                }
+            ),
+            instance(ended()),
+            ("known", ""),
+            [],
+            id="what the pod has already",
+        ),
+    ],
+)
+async def test_whose_words_are_looked_for(
+    target: Json, seen: Instance, expected: tuple[str, str], previous: list[bool]
+) -> None:
+    cloud = Logs(b"b", b"ye")
+    assert await words(cloud, target, seen) == expected
+    assert cloud.asked == [("c", LogOptions(tail=80, previous=each)) for each in previous]
+
+
+async def test_each_run_is_asked_about_once() -> None:
+    cloud, record = Logs(b"bye"), PodRecord()
+    for _ in range(3):
+        assert await words(cloud, pod(), instance(ended()), record) == ("bye", "")
+    assert len(cloud.asked) == 1
+    await words(cloud, pod(), instance(ended(at="2026-01-02T03:06:00Z")), record)
+    assert len(cloud.asked) == 2
+    assert len(record.last_words) == 1
+
+
+async def test_the_last_2048_bytes_count() -> None:
+    told, _ = await words(Logs(b"x" * 5000, b"end"), pod(), instance(ended()))
+    assert (len(told), told[-4:]) == (2048, "xend")
+
+
+async def test_a_cloud_that_does_not_answer_leaves_it_without_words() -> None:
+    cloud, record = Logs(CloudUnavailable("later")), PodRecord()
+    for _ in range(2):
+        assert await words(cloud, pod(), instance(ended()), record) == ("", "")
+    assert len(cloud.asked) == 1

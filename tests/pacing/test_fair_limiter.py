@@ -1,0 +1,80 @@
+"""Who may go, and in which order."""
+
+from __future__ import annotations
+
+from vk_provider.pacing.fair_limiter import Turns
+
+
+class Office:
+    """Calls people in; whoever is called takes the turn at once and leaves it when told to."""
+
+    def __init__(self, most: int = 1) -> None:
+        self.called: list[str] = []
+        self.turns = Turns(most, self.called.append)
+
+    def come(self, key: str, *, namespace: str = "web", priority: int = 0) -> bool:
+        return self.turns.take(key, namespace=namespace, priority=priority)
+
+    def order(self) -> list[str]:
+        """All who wait, as they are called in, one after the other."""
+        self.turns.leave("first")
+        for number in range(100):
+            if number == len(self.called):
+                return self.called
+            self.turns.leave(self.called[number])
+        raise AssertionError("it never ends")
+
+
+def test_as_many_as_allowed_go_at_once_and_the_next_is_called_when_one_leaves():
+    office = Office(most=2)
+    assert [office.come(key) for key in "abc"] == [True, True, False]
+    office.turns.leave("a")
+    assert office.called == ["c"]
+    assert office.come("c"), "it was called: its turn is kept for it"
+    assert not office.come("d")
+
+
+def test_who_asks_again_while_waiting_keeps_its_one_place():
+    office = Office()
+    office.come("first")
+    for key in ("a", "b", "a", "a"):
+        assert not office.come(key)
+    assert office.order() == ["a", "b"]
+
+
+def test_namespaces_take_turns_however_many_one_of_them_brings():
+    office = Office()
+    office.come("first")
+    for number in range(4):
+        office.come(f"big-{number}", namespace="big")
+    office.come("small-0", namespace="small")
+    office.come("tiny-0", namespace="tiny")
+    assert office.order() == ["big-0", "small-0", "tiny-0", "big-1", "big-2", "big-3"]
+
+
+def test_the_highest_priority_goes_first_whoever_came_first():
+    office = Office()
+    office.come("first")
+    for key, priority in (("low", -10), ("usual", 0), ("high", 1000), ("highest", 2_000_000_000), ("high too", 1000)):
+        office.come(key, priority=priority)
+    assert office.order() == ["highest", "high", "high too", "usual", "low"]
+
+
+def test_leaving_without_a_turn_changes_nothing():
+    office = Office()
+    office.come("first")
+    office.come("a")
+    office.turns.leave("stranger")
+    office.turns.leave("a")
+    assert office.called == []
+    assert len(office.turns) == 1
+
+
+def test_nothing_is_kept_of_those_who_have_gone():
+    office = Office()
+    office.come("first")
+    for number in range(50):
+        office.come(f"k{number}", namespace=f"n{number % 7}", priority=number % 3)
+    assert len(office.order()) == 50
+    office.turns.leave(office.called[-1])
+    assert (office.turns._lines, office.turns._priorities, len(office.turns)) == ({}, [], 0)

@@ -1,0 +1,121 @@
+"""What instances cost: told on the pod and in an event at its end, and counted for the metrics.
+
+All of it is an estimate: seconds by the cloud's own times, rounded up as a bill is, times the price that is known.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from vk_provider.cloud.base import Cloud, Price, Prices
+from vk_provider.instances.poller import InstanceStore
+from vk_provider.metrics import Registry
+from vk_provider.model.instance import Instance, InstanceStatus
+
+_FREE = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.SCHEDULE_FAILED, InstanceStatus.UNKNOWN})
+
+
+class CostBook:
+    """Every instance is counted once: as long as the store has it by its own times, and for good when it has gone."""
+
+    def __init__(
+        self, cloud: Cloud, store: InstanceStore, metrics: Registry, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._prices = cloud if isinstance(cloud, Prices) else None
+        self._store = store
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._seconds_gone: dict[str, float] = defaultdict(float)
+        self._cost_gone: dict[tuple[str, str], float] = defaultdict(float)
+        self._seconds = metrics.counter(
+            "vk_instance_seconds_total", "Seconds that instances ran and are billed for.", ("namespace",)
+        )
+        self._cost = metrics.counter(
+            "vk_cost_estimated_total", "Estimated cost of instances until now.", ("namespace", "currency")
+        )
+        self._rate = metrics.gauge(
+            "vk_cost_estimated_per_hour", "Estimated cost of the instances running now.", ("namespace", "currency")
+        )
+        metrics.before_scrape(self._look)
+
+    def price_text(self, instance: Instance) -> str:
+        """For the pod's annotation; empty where nothing is known."""
+        price = self._price(instance)
+        if price is None:
+            return ""
+        source = "list price" if price.is_list else "by the cloud"
+        return sys.intern(f"{price.per_hour:.4f} {price.currency}/h ({source})")  # thousands of pods cost the same
+
+    def gone(self, instance: Instance) -> None:
+        """It leaves the store now."""
+        namespace, seconds = instance.owner.namespace, billed_s(instance, self._clock())
+        self._seconds_gone[namespace] += seconds
+        price = self._price(instance)
+        if price is not None:
+            self._cost_gone[namespace, price.currency] += seconds * price.per_second
+
+    def summary(self, instance: Instance) -> str:
+        """What it was and what it cost, in a sentence; empty for one that was never billed."""
+        seconds = billed_s(instance, self._clock())
+        if not seconds or not instance.sku:
+            return ""
+        spec = instance.sku.replace("/spot", " (spot)")
+        price = self._price(instance)
+        if price is None:
+            return f"ran {seconds} s on {spec}; its price is not known here"
+        basis = "estimated by list price" if price.is_list else "estimated"
+        return f"ran {seconds} s on {spec}, about {price.currency} {_amount(seconds * price.per_second)} ({basis})"
+
+    def _price(self, instance: Instance) -> Price | None:
+        return self._prices.price(instance.sku) if self._prices is not None and instance.sku else None
+
+    def _look(self) -> None:
+        now = self._clock()
+        seconds, cost, rate = (
+            self._seconds_gone.copy(),
+            self._cost_gone.copy(),
+            defaultdict[tuple[str, str], float](float),
+        )
+        for instance in self._store:
+            namespace, ran_s = instance.owner.namespace, billed_s(instance, now)
+            seconds[namespace] += ran_s
+            price = self._price(instance)
+            if price is not None:
+                cost[namespace, price.currency] += ran_s * price.per_second
+                if instance.status not in _FREE and not instance.status.is_ended:
+                    rate[namespace, price.currency] += price.per_hour
+        for namespace, total in seconds.items():
+            self._seconds.set_total(total, namespace=namespace)
+        for (namespace, currency), total in cost.items():
+            self._cost.set_total(round(total, 8), namespace=namespace, currency=currency)
+        self._rate.clear()
+        for (namespace, currency), total in rate.items():
+            self._rate.set(round(total, 8), namespace=namespace, currency=currency)
+
+
+def billed_s(instance: Instance, now: datetime) -> int:
+    """Whole seconds, a begun one counted; from its placing to its end, or to now while it runs."""
+    if instance.status in _FREE:
+        return 0
+    began = _instant(instance.placed_at) or _instant(instance.created_at)
+    if began is None:
+        return 0
+    end = now
+    if instance.status.is_ended:
+        last = max((one.state.finished_at for one in instance.containers), default="")
+        end = _instant(instance.ended_at) or _instant(last) or now
+    return max(0, math.ceil((end - began).total_seconds()))
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:.4f}" if amount >= 0.001 else f"{amount:.7f}".rstrip("0").rstrip(".")
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None
