@@ -208,6 +208,8 @@ def _decoded(entries: list[Json]) -> _Owners:
     owners: _Owners = {}
     for entry in entries:
         owner = _Owner(entry["operation"], entry.get("manager", ""), entry["apiVersion"], entry.get("subresource", ""))
+        if not all(isinstance(part, str) for part in (*vars(owner).values(), entry.get("time", ""))):
+            raise TypeError(f"not an entry of managedFields: {entry}")
         fields, _ = owners.get(owner, (frozenset(), ""))
         owners[owner] = (fields | fieldsets.decode(entry.get("fieldsV1") or {}), entry.get("time", ""))
     return owners
