@@ -1,6 +1,6 @@
 """Sets of fields, and objects cut, joined and compared by them: what server-side apply is made of. Pure.
 
-Source: sigs.k8s.io/structured-merge-diff v4 and Kubernetes' OpenAPI markers. Types come from `schema.txt`, and of custom
+Source: sigs.k8s.io/structured-merge-diff v4, Kubernetes' OpenAPI markers. Types come from `schema.txt`, of custom
 resources from their definitions; what neither knows is taken by its looks: maps are merged, lists are replaced whole.
 """
 

@@ -12,7 +12,7 @@ from fakes.kube.api import Api, ApiError, Writer
 from fakes.kube.resources import RESOURCES
 
 Json = dict[str, Any]
-POD = fieldsets.root("Pod")
+POD = fieldsets.root(RESOURCES["pods"])
 NAMES = some.sampled_from(["a", "b", "c"])
 TEXTS = some.sampled_from(["", "1", "2"])
 MAPS = some.dictionaries(NAMES, TEXTS, max_size=3)
