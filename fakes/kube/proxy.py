@@ -141,7 +141,13 @@ class Kubelets:
         url = URL(kubelet_of(node).base + path)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         try:
-            async with self._session.get(url, ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
+            async with self._session.get(
+                url,
+                headers={"Accept-Encoding": "identity"},  # the session unpacks nothing
+                ssl=self._tls,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as upstream:
                 if upstream.status != 200:
                     raise kubelet_error(upstream.status, await _some_text(upstream), path)
                 return await upstream.text()

@@ -319,11 +319,7 @@ def test_pods_survive_the_trip(containers, priority, labels):
 
 @pytest.mark.parametrize(
     ("version", "kind"),
-    [
-        (f"{group}/{version}".lstrip("/"), row.kind)
-        for (group, version, _), row in sorted(ROUTES.items())
-        if not row.computed  # those no client sends
-    ]
+    [(f"{group}/{version}".lstrip("/"), row.kind) for (group, version, _), row in sorted(ROUTES.items())]
     + [
         ("policy/v1", "Eviction"),
         ("policy/v1beta1", "Eviction"),
