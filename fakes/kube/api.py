@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from fakes.kube import admission, definitions, errors, events, objectmeta, patch, strategy, strictness
+from fakes.kube import admission, definitions, errors, events, objectmeta, ownership, patch, strategy, strictness
 from fakes.kube.catalog import Catalog
 from fakes.kube.clock import stamp, utc_now
 from fakes.kube.deletion import Deletion, Precondition, plan_deletion
 from fakes.kube.errors import ApiError as ApiError
 from fakes.kube.objectmeta import copy_json as copy_json
+from fakes.kube.ownership import Writer as Writer
 from fakes.kube.resources import Resource
 from fakes.kube.selectors import Predicate, field_predicate, label_predicate
 from fakes.kube.store import Compacted, Snapshot, Store
@@ -24,6 +25,8 @@ from fakes.kube.watch import WatchEvent as WatchEvent
 
 Json = dict[str, Any]
 PatchKind = Literal["strategic", "merge", "json"]
+_CONTROLLER = Writer()
+"""Those who call from within this process."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,18 @@ class Api:
     # writing
 
     def create(
-        self, resource: str | Resource, obj: Json, namespace: str | None = None, *, dry_run: bool = False
+        self,
+        resource: str | Resource,
+        obj: Json,
+        namespace: str | None = None,
+        *,
+        dry_run: bool = False,
+        writer: Writer | None = _CONTROLLER,
     ) -> Json:
-        """Store a new object after defaulting, admission and validation; `metadata.generateName` is honoured."""
+        """Store a new object after defaulting, admission and validation; `metadata.generateName` is honoured.
+
+        writer: None when the object says already who manages what.
+        """
         row = self.row(resource)
         made = self._named(row, copy_json(obj), namespace)
         place = made["metadata"].get("namespace", "")
@@ -165,6 +177,8 @@ class Api:
         strategy.validate_create(row, made)
         if self.store.get(row.key, place, made["metadata"]["name"]):
             raise errors.already_exists(row.plural, row.group, made["metadata"]["name"])
+        if writer is not None:
+            ownership.track(row, made, None, writer, "", stamp(self.clock()))
         if row.key == definitions.KEY:
             made["status"] = definitions.status_of(made, self.catalog.conflict(made), stamp(self.clock()))
         return made if dry_run else self._put(row.key, made).object
@@ -194,7 +208,15 @@ class Api:
         objectmeta.stamp_new(meta, stamp(self.clock()))
         return obj
 
-    def update(self, resource: str | Resource, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    def update(
+        self,
+        resource: str | Resource,
+        obj: Json,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        writer: Writer = _CONTROLLER,
+    ) -> Json:
         """Replace an object, or the part of it the subresource stands for.
 
         A stated resourceVersion or uid must be the current one (ApiError 409).
@@ -204,7 +226,7 @@ class Api:
         objectmeta.check_shape(row, made)
         meta = made["metadata"]
         old = self.snapshot(resource, meta.get("name", ""), meta.get("namespace"))
-        return self._replace(row, old, made, subresource, dry_run=dry_run)
+        return self._replace(row, old, made, subresource, dry_run=dry_run, writer=writer)
 
     def patch(
         self,
@@ -217,6 +239,7 @@ class Api:
         subresource: str = "",
         dry_run: bool = False,
         strict: str = "",
+        writer: Writer = _CONTROLLER,
     ) -> Json:
         """Change an object by a patch document; a uid or resourceVersion in it is a precondition (409).
 
@@ -230,14 +253,51 @@ class Api:
         made = copy_json(made)
         objectmeta.check_unmoved(row, old.object, made)
         strictness.check(row, made, strict)
-        return self._replace(row, old, made, subresource, dry_run=dry_run)
+        return self._replace(row, old, made, subresource, dry_run=dry_run, writer=writer)
 
-    def _replace(self, row: Resource, old: Snapshot, made: Json, subresource: str, *, dry_run: bool) -> Json:
+    def apply(
+        self,
+        resource: str | Resource,
+        name: str,
+        namespace: str | None,
+        config: Json,
+        *,
+        writer: Writer,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> tuple[Json, bool]:
+        """Server-side apply; the object, and whether it is new.
+
+        Raises ApiError 409 when another manager has a field that would change; `force` takes such fields over.
+        """
+        row = self.row(resource)
+        config = copy_json(config)
+        now, found = stamp(self.clock()), self.store.get(row.key, _space(row, namespace) or "", name)
+        if found is None and subresource:
+            raise errors.not_found(row.plural, row.group, name)
+        if found is None and (uid := config["metadata"].get("uid")):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(row.plural, row.group, name, why)
+        if found is None:
+            config["metadata"]["managedFields"] = ownership.first(row, config, writer, subresource)
+            ownership.stamped(config, now)
+            return self.create(resource, config, namespace, dry_run=dry_run, writer=None), True
+        made = copy_json(ownership.applied(row, found.object, config, writer, subresource, force=force))
+        ownership.stamped(made, now)
+        return self._replace(row, found, made, subresource, dry_run=dry_run, writer=None), False
+
+    def _replace(
+        self, row: Resource, old: Snapshot, made: Json, subresource: str, *, dry_run: bool, writer: Writer | None
+    ) -> Json:
+        """writer: None when `made` says already who manages what."""
         key = row.key_of_store
         objectmeta.check_preconditions(row, old.object, made)
         strategy.prepare_update(row, made, old.object, subresource)
         admission.admit_update(row, made, subresource)
         strategy.validate_update(row, made, old.object, subresource)
+        if writer is not None:
+            ownership.track(row, made, old.object, writer, subresource, stamp(self.clock()))
         if dry_run or objectmeta.same(made, old.object):  # a write that changes nothing makes no revision
             return made if dry_run else old.object
         if key == definitions.KEY and subresource == "":

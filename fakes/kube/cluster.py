@@ -20,6 +20,7 @@ from aiohttp import web
 from fakes.kube.api import Api
 from fakes.kube.authentication import AUTHENTICATED, Authenticator, User
 from fakes.kube.authorization import MASTERS, Authorizer
+from fakes.kube.backends import Backends
 from fakes.kube.certificates import Authority, KeyPair, write_private
 from fakes.kube.definition_cleanup import run_definitions
 from fakes.kube.events import expire
@@ -80,9 +81,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         seed(api, client_ca=root_ca, host=settings.host, port=port, workers=settings.nodes)
         for name in NAMESPACES:
             furnish(api, name, root_ca)
-        kubelets = await _kubelets(api, authority, settings.directory, stack)
+        session = await _session(stack)
+        kubelets = Kubelets(api, _kubelet_tls(authority, settings.directory), session)
         metrics = Metrics(api, kubelets, interval_s=settings.metrics_s) if settings.metrics_s > 0 else None
-        await _listen(_server(api, settings, kubelets, metrics), listener, _server_tls(authority, settings), stack)
+        server = _server(api, settings, kubelets, metrics, Backends(api, session))
+        await _listen(server, listener, _server_tls(authority, settings), stack)
         url = f"https://{_bracketed(settings.host)}:{port}"
         write_private(settings.kubeconfig, _kubeconfig(url, authority))
         tasks = asyncio.create_task(_background(api, root_ca, metrics, controllers=settings.controllers))
@@ -104,7 +107,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.wait({task})
 
 
-def _server(api: Api, settings: Settings, kubelets: Kubelets, metrics: Metrics | None) -> Server:
+def _server(api: Api, settings: Settings, kubelets: Kubelets, metrics: Metrics | None, backends: Backends) -> Server:
     tokens = Tokens(api)
     static = {token: User(name, (*groups, AUTHENTICATED)) for token, (name, groups) in settings.static_tokens.items()}
     return Server(
@@ -114,6 +117,7 @@ def _server(api: Api, settings: Settings, kubelets: Kubelets, metrics: Metrics |
             authorizer=Authorizer(api),
             tokens=tokens,
             kubelets=kubelets,
+            backends=backends,
             streams=Streams(api, bookmark_s=settings.bookmark_s),
             metrics=metrics,
         )
@@ -140,14 +144,19 @@ async def _forget_events(api: Api) -> None:
         expire(api, api.clock())
 
 
-async def _kubelets(api: Api, authority: Authority, directory: Path, stack: contextlib.AsyncExitStack) -> Kubelets:
+async def _session(stack: contextlib.AsyncExitStack) -> aiohttp.ClientSession:
+    """For requests that are handed on as they are: nothing is unpacked, no cookie is kept for the next caller."""
+    connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.DummyCookieJar()
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False)
+    return await stack.enter_async_context(session)
+
+
+def _kubelet_tls(authority: Authority, directory: Path) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # as without --kubelet-certificate-authority
     _load(context, authority.client("kube-apiserver-kubelet-client", [MASTERS]), directory / "kubelet-client")
-    connector = aiohttp.TCPConnector(limit=0)
-    session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, auto_decompress=False))
-    return Kubelets(api, context, session)
+    return context
 
 
 def _server_tls(authority: Authority, settings: Settings) -> ssl.SSLContext:

@@ -35,7 +35,7 @@ async def document(request: web.Request) -> Any:
     raw = await request.read()
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _YAML:
-        return _yaml(raw)
+        return parse_yaml(raw)
     if kind == protobuf.MEDIA_TYPE:
         return _protobuf(raw)
     if kind not in _JSON:
@@ -50,7 +50,7 @@ def parse_json(raw: bytes) -> Any:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {bad}") from bad
 
 
-def _yaml(raw: bytes) -> Any:
+def parse_yaml(raw: bytes) -> Any:
     try:
         return yaml.safe_load(raw)
     except yaml.YAMLError as bad:

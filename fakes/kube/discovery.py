@@ -27,8 +27,12 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
     "scale": ("autoscaling", "v1", "Scale"),
-    "proxy": ("", "v1", "NodeProxyOptions"),
 }
+
+
+def _part_kind(part: str, kind: str) -> tuple[str, str, str] | None:
+    """Group, version and kind of a subresource that has a kind of its own."""
+    return ("", "v1", f"{kind}ProxyOptions") if part == "proxy" else _SUBRESOURCE_KINDS.get(part)
 
 
 def version() -> Json:
@@ -98,9 +102,9 @@ def _entries(row: Resource) -> Iterator[Json]:
         entry["categories"] = list(row.categories)
     yield entry
     for part in row.subresources:
-        in_group, in_version, kind = _SUBRESOURCE_KINDS.get(part, ("", "", row.kind))
+        in_group, in_version, kind = _part_kind(part, row.kind) or ("", "", row.kind)
         entry = {"name": f"{row.plural}/{part}", "singularName": "", "namespaced": row.namespaced, "kind": kind}
-        if part in _SUBRESOURCE_KINDS and (in_group or row.group):
+        if in_version and (in_group or row.group):
             entry |= {"group": in_group, "version": in_version}
         yield entry | {"verbs": list(_SUBRESOURCE_VERBS.get(part, ("get", "patch", "update")))}
 
@@ -147,8 +151,8 @@ def _aggregated_resources(rows: Sequence[Resource], group_name: str, version_nam
 
 
 def _aggregated_part(part: str, kind: Json) -> Json:
-    if part in _SUBRESOURCE_KINDS:
-        in_group, in_version, name = _SUBRESOURCE_KINDS[part]
+    if own := _part_kind(part, kind["kind"]):
+        in_group, in_version, name = own
         kind = {"group": in_group, "version": in_version, "kind": name}
     verbs = list(_SUBRESOURCE_VERBS.get(part, ("get", "patch", "update")))
     return {"subresource": part, "responseKind": kind, "verbs": verbs}

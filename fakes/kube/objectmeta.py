@@ -109,7 +109,6 @@ def stamp_new(meta: Json, now: str) -> None:
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
-        "managedFields",
         "resourceVersion",
         "generation",
     ):
@@ -165,7 +164,6 @@ def carry(new: Json, old: Json) -> None:
         else:
             meta.pop(field, None)
     meta.pop("selfLink", None)
-    meta.pop("managedFields", None)
 
 
 def late_finalizers(new: Json, old: Json) -> list[errors.Fault]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from fakes.kube import definitions, errors, scale, strictness
-from fakes.kube.api import Api, PatchKind, parse_revision, too_large
-from fakes.kube.content import answer, delete_options, integer, is_dry, json_object, parse_json
+from fakes.kube import definitions, errors, objectmeta, scale, strictness
+from fakes.kube.api import Api, PatchKind, Writer, parse_revision, too_large
+from fakes.kube.content import answer, delete_options, integer, is_dry, json_object, parse_json, parse_yaml
 from fakes.kube.deletion import Deletion, Precondition
 from fakes.kube.errors import Fault
-from fakes.kube.requests import Asked
+from fakes.kube.requests import Asked, is_true
 from fakes.kube.resources import Resource
 from fakes.kube.store import Snapshot, encode
 from fakes.kube.tables import table
@@ -26,8 +26,10 @@ _PATCHES: dict[str, PatchKind] = {
     "application/merge-patch+json": "merge",
     "application/json-patch+json": "json",
 }
+_APPLY = "application/apply-patch+yaml"
 _UPSERTED = frozenset({"leases.coordination.k8s.io", "endpoints", "events", "endpointslices.discovery.k8s.io"})
 """Resources a PUT creates when they are not there."""
+_LONGEST_MANAGER = 128
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,15 @@ class Objects:
     async def _create(self, call: Call, request: web.Request) -> web.Response:
         body = call.view.stored(await json_object(request))
         warnings = strictness.check(call.row, body, call.query.get("fieldValidation", ""))
-        made = self._api.create(call.target, body, call.asked.namespace or None, dry_run=is_dry(call.query))
-        warnings += [call.row.unheeded] if call.row.unheeded else []
+        made = self._api.create(
+            call.target,
+            body,
+            call.asked.namespace or None,
+            dry_run=is_dry(call.query),
+            writer=_writer(call, request),
+        )
         warnings += definitions.warnings(made) if call.row.key == definitions.KEY else []
-        return warned(self.shown(call, Snapshot(made), 201), warnings)
+        return warned(self.shown(call, Snapshot(made), 201), [*warnings, call.row.unheeded])
 
     async def _update(self, call: Call, request: web.Request) -> web.Response:
         body = call.view.stored(await json_object(request))
@@ -171,17 +178,22 @@ class Objects:
         dry = is_dry(call.query)
         key = call.row.key_of_store
         if key in _UPSERTED and not self._api.store.get(key, call.namespace or "", call.asked.name):
-            made = self._api.create(key, body, call.namespace, dry_run=dry)
+            made = self._api.create(key, body, call.namespace, dry_run=dry, writer=_writer(call, request))
             return self.shown(call, Snapshot(made), 201)
-        made = self._api.update(call.target, body, subresource=call.asked.subresource, dry_run=dry)
+        writer = _writer(call, request)
+        made = self._api.update(call.target, body, subresource=call.asked.subresource, dry_run=dry, writer=writer)
         return warned(self.shown(call, Snapshot(made)), warnings)
 
     async def _patch(self, call: Call, request: web.Request) -> web.Response:
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if media == _APPLY:
+            return await self._apply(call, request)
         kind = _PATCHES.get(media)
         if kind is None or (kind == "strategic" and call.row.custom is not None):
             known = [name for name, one in _PATCHES.items() if one != "strategic" or call.row.custom is None]
-            raise errors.unsupported_media_type(", ".join(sorted(known)))
+            raise errors.unsupported_media_type(", ".join(sorted([*known, _APPLY])))
+        if "force" in call.query:
+            raise _bad_options(Fault.forbidden("force", "may not be specified for non-apply patch"))
         body = parse_json(await request.read())
         if isinstance(body, dict) and call.row.stored_as:
             body = {key: value for key, value in call.view.stored(body).items() if key not in ("kind", "apiVersion")}
@@ -194,8 +206,29 @@ class Objects:
             subresource=call.asked.subresource,
             dry_run=is_dry(call.query),
             strict=call.query.get("fieldValidation", ""),
+            writer=_writer(call, request),
         )
         return self.shown(call, Snapshot(made))
+
+    async def _apply(self, call: Call, request: web.Request) -> web.Response:
+        """Server-side apply; it creates what is not there."""
+        writer = _writer(call, request)
+        if not writer.stated:
+            raise _bad_options(Fault.required("fieldManager", "is required for apply patch"))
+        if call.row.stored_as:
+            raise errors.unsupported_media_type(", ".join(sorted(_PATCHES)))
+        config = call.view.stored(_configuration(call, parse_yaml(await request.read())))
+        made, new = self._api.apply(
+            call.target,
+            call.asked.name,
+            call.namespace,
+            config,
+            writer=writer,
+            force=is_true(call.query, "force"),
+            subresource=call.asked.subresource,
+            dry_run=is_dry(call.query),
+        )
+        return warned(self.shown(call, Snapshot(made), 201 if new else 200), [call.row.unheeded] if new else ())
 
     async def _delete(self, call: Call, request: web.Request) -> web.Response:
         options = await delete_options(request)
@@ -247,12 +280,49 @@ class Objects:
             raise errors.method_not_allowed()
         made = scale.applied(old, paths, wanted)
         if not is_dry(call.query):
-            made = self._api.update(call.target, made)
+            made = self._api.update(call.target, made, writer=_writer(call, request))
         return answer(scale.of(made, paths))
 
 
+def _writer(call: Call, request: web.Request) -> Writer:
+    """The field manager a write is by: the one it names, or else the client's program. Raises ApiError 422."""
+    stated = call.query.get("fieldManager", "")
+    if len(stated) > _LONGEST_MANAGER:
+        raise _bad_options(
+            Fault("fieldManager", "FieldValueTooLong", f"Too long: may not be more than {_LONGEST_MANAGER} bytes")
+        )
+    program = request.headers.get("User-Agent", "").partition("/")[0][:_LONGEST_MANAGER] or "unknown"
+    return Writer(stated or program, bool(stated), call.view.api_version)
+
+
+def _bad_options(fault: Fault) -> errors.ApiError:
+    return errors.invalid("PatchOptions", "meta.k8s.io", "", [fault])
+
+
+def _configuration(call: Call, config: Any) -> Json:
+    """What an apply states, checked. Raises ApiError 400, or 500 for fields that are none (as a real server does)."""
+    row, name = call.row, call.asked.name
+    if not isinstance(config, dict) or not isinstance(config.get("metadata", {}), dict):
+        raise errors.bad_request("error decoding YAML: the configuration is no object")
+    if config.get("apiVersion") != call.view.api_version or config.get("kind") != row.kind:
+        wrong = f"{config.get('apiVersion')}, Kind={config.get('kind')}"
+        raise errors.bad_request(f"{wrong} cannot be applied to {call.view.api_version}, Kind={row.kind}")
+    meta = config.setdefault("metadata", {})
+    if meta.get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    _check_names(call, config)
+    unknown = strictness.check(row, config, "Warn")
+    if unknown:
+        where = f"{meta.get('namespace', '')}/{name}; {call.view.api_version}, Kind={row.kind}"
+        field = unknown[0].partition('"')[2].rstrip('"')
+        why = f"failed to create typed patch object ({where}): .{field}: field not declared in schema"
+        raise errors.ApiError(500, "", why)
+    objectmeta.check_shape(row, config)
+    return config
+
+
 def warned(response: web.Response, warnings: Sequence[str]) -> web.Response:
-    for text in warnings:
+    for text in filter(None, warnings):
         response.headers.add("Warning", f'299 - "{text}"'.replace("\n", " "))
     return response
 

@@ -7,7 +7,7 @@ unless it is told the authority.
 import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -27,6 +27,9 @@ Json = dict[str, Any]
 
 _ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _CONNECT_S = 10.0
+_UNCHECKED = ssl.create_default_context()
+_UNCHECKED.check_hostname = False
+_UNCHECKED.verify_mode = ssl.CERT_NONE
 _LONGEST_BODY = 2048
 _LONGEST_PIECE = 2048
 _HOP_BY_HOP = frozenset(
@@ -47,17 +50,18 @@ _GENERIC = {
 
 
 @dataclass(frozen=True)
-class KubeletAddress:
+class Address:
     host: str
     port: int
+    scheme: str = "https"
 
     @property
     def base(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
-def kubelet_of(node: Json) -> KubeletAddress:
+def kubelet_of(node: Json) -> Address:
     """Where a node's kubelet listens. Raises ApiError 500 when the node gives no address."""
     status = node.get("status") or {}
     addresses = status.get("addresses") or ()
@@ -65,7 +69,7 @@ def kubelet_of(node: Json) -> KubeletAddress:
         for item in addresses:
             if item.get("type") == wanted and item.get("address"):
                 port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
-                return KubeletAddress(item["address"], int(port))
+                return Address(item["address"], int(port))
     raise ApiError(500, "", f"no preferred addresses found; known addresses: {list(addresses)}")
 
 
@@ -137,7 +141,13 @@ class Kubelets:
         url = URL(kubelet_of(node).base + path)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         try:
-            async with self._session.get(url, ssl=self._tls, timeout=timeout, allow_redirects=False) as upstream:
+            async with self._session.get(
+                url,
+                headers={"Accept-Encoding": "identity"},  # the session unpacks nothing
+                ssl=self._tls,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as upstream:
                 if upstream.status != 200:
                     raise kubelet_error(upstream.status, await _some_text(upstream), path)
                 return await upstream.text()
@@ -147,32 +157,62 @@ class Kubelets:
     async def node(self, call: Call, request: web.Request) -> web.StreamResponse:
         """`nodes/{name}/proxy/{path}`: any request to the kubelet itself."""
         where = kubelet_of(self._api.get("nodes", call.asked.name))
-        _, _, tail = request.raw_path.partition("/proxy")
-        target = tail if tail.startswith("/") else "/" + tail
-        if request.headers.get("Upgrade"):
-            return await pump_upgrade(request, where.host, where.port, target, tls=self._tls)
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
-        body = await request.read()
-        try:
-            async with self._session.request(
-                request.method,
-                URL(where.base + target, encoded=True),
-                data=body,
-                headers=headers,
-                ssl=self._tls,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as upstream:
-                kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP}
-                response = web.StreamResponse(status=upstream.status, headers=kept)
-                await response.prepare(request)
-                async for chunk in upstream.content.iter_any():
-                    await response.write(chunk)
-                return response
-        except aiohttp.ClientConnectionError as lost:
-            message = f"error trying to reach service: {lost}"
-            raise ApiError(503, "ServiceUnavailable", message) from lost
+        _, path = proxied(request)
+        return await relay(self._session, request, where, path if path.startswith("/") else f"/{path}", tls=self._tls)
+
+
+def proxied(request: web.Request) -> tuple[str, str]:
+    """The URL of a proxy subresource as it came, cut in two: up to `/proxy`, and what follows, query and all."""
+    steps = 7 if request.raw_path.startswith("/api/v1/namespaces/") else 5
+    parts = request.raw_path.split("/", steps + 1)
+    last, mark, query = parts[steps].partition("?")
+    rest = f"/{parts[steps + 1]}" if len(parts) > steps + 1 else ""
+    return "/".join([*parts[:steps], last]), f"{rest}{mark}{query}"
+
+
+async def relay(
+    session: aiohttp.ClientSession,
+    request: web.Request,
+    where: Address,
+    path: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    moved: Callable[[str], str] = str,
+) -> web.StreamResponse:
+    """Send a request on and its answer back. moved: a redirect's target as the client is to see it.
+
+    tls: how to talk to an https backend, None not to check who it is. Raises ApiError 503 when it cannot be reached.
+    """
+    context = tls or _UNCHECKED
+    if request.headers.get("Upgrade"):
+        return await pump_upgrade(
+            request, where.host, where.port, path, tls=context if where.scheme == "https" else None
+        )
+    headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+    try:
+        async with session.request(
+            request.method,
+            URL(where.base + path, encoded=True),
+            data=await request.read() or None,
+            headers=headers,
+            skip_auto_headers=("Accept-Encoding", "Content-Type", "User-Agent"),
+            ssl=context,
+            timeout=timeout,
+            allow_redirects=False,
+        ) as upstream:
+            kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP}
+            if location := upstream.headers.get("Location"):
+                kept["Location"] = moved(location)
+            response = web.StreamResponse(status=upstream.status, headers=kept)
+            await response.prepare(request)
+            async for chunk in upstream.content.iter_any():
+                await response.write(chunk)
+            return response
+    except (aiohttp.ClientConnectionError, TimeoutError) as lost:
+        if request.transport is None or request.task.cancelling():
+            raise
+        raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {lost}") from lost
 
 
 async def _log_frames(upstream: aiohttp.ClientResponse, request: web.Request) -> web.StreamResponse:

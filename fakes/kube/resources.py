@@ -90,7 +90,17 @@ _EVENT_FIELDS = (
     "source",
     "type",
 )
-_POD_SUBRESOURCES = ("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "status")
+_POD_SUBRESOURCES = (
+    "attach",
+    "binding",
+    "ephemeralcontainers",
+    "eviction",
+    "exec",
+    "log",
+    "portforward",
+    "proxy",
+    "status",
+)
 
 
 def _table() -> dict[str, Resource]:
@@ -126,7 +136,7 @@ def _table() -> dict[str, Resource]:
             plural="services",
             short_names=("svc",),
             categories=("all",),
-            subresources=("status",),
+            subresources=("proxy", "status"),
             fields=("spec.clusterIP", "spec.type"),
         ),
         Resource(kind="Endpoints", plural="endpoints", singular="endpoints", short_names=("ep",)),

@@ -10,6 +10,7 @@ from fakes.kube import discovery, errors, eviction, metrics, openapi, websocket
 from fakes.kube.api import Api
 from fakes.kube.authentication import ANONYMOUS, Authenticator, User, impersonated
 from fakes.kube.authorization import Authorizer, Deed, impersonations, refusal
+from fakes.kube.backends import Backends
 from fakes.kube.content import answer, is_dry, json_object
 from fakes.kube.content import refusal as refused
 from fakes.kube.errors import ApiError
@@ -40,6 +41,7 @@ class Parts:
     authorizer: Authorizer
     tokens: Tokens
     kubelets: Kubelets
+    backends: Backends
     streams: Streams
     metrics: Metrics | None = None
 
@@ -58,6 +60,8 @@ class Server:
             ("pods", "binding"): self._bind,
             ("pods", "eviction"): self._evict,
             ("nodes", "proxy"): parts.kubelets.node,
+            ("pods", "proxy"): parts.backends.pod,
+            ("services", "proxy"): parts.backends.service,
             ("serviceaccounts", "token"): self._token,
             ("bindings", ""): self._bind,
         }

@@ -62,12 +62,12 @@ class _Taken(asyncio.Protocol):
 
 
 async def pump_upgrade(
-    request: web.Request, host: str, port: int, target: str, *, tls: ssl.SSLContext
+    request: web.Request, host: str, port: int, target: str, *, tls: ssl.SSLContext | None
 ) -> web.StreamResponse:
-    """Send the request on and join the two connections. Raises ApiError when the kubelet cannot be reached."""
+    """Send the request on and join the two connections. Raises ApiError when nobody can be reached there."""
     try:
         async with asyncio.timeout(_CONNECT_S):
-            reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname="")
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname="" if tls else None)
     except (OSError, TimeoutError) as lost:
         raise ApiError(500, "", f"error dialing backend: {lost}") from lost
     try:

@@ -40,7 +40,10 @@ def is_hollow(node: Json) -> bool:
 
 
 class HollowHeartbeat:
-    """Renews every hollow node's Lease, and its conditions where they are old or wrong."""
+    """Renews every hollow node's Lease, and its conditions where they are old or wrong.
+
+    Extended resources that someone adds to a node's capacity become allocatable, as a kubelet has it.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -57,7 +60,7 @@ class HollowHeartbeat:
             await asyncio.sleep(RENEW_S)
 
     def _on_node(self, old: Json | None, new: Json | None) -> None:
-        if old is None and new is not None and is_hollow(new):
+        if new is not None and is_hollow(new) and (old is None or _unoffered(new)):
             # Outside the informer's own call, since a write here would come back into it.
             asyncio.get_running_loop().call_soon(self._beat, new)
 
@@ -88,7 +91,11 @@ class HollowHeartbeat:
 
     def _report(self, node: Json) -> None:
         fresh = self._cluster.fresh("nodes", key_of(node))
-        if fresh is None or not self._is_due(fresh):
+        if fresh is None:
+            return
+        if extra := _unoffered(fresh):
+            fresh = self._cluster.merge("nodes", fresh, {"status": {"allocatable": extra}}, subresource="status")
+        if not self._is_due(fresh):
             return
         conditions = (fresh.get("status") or {}).get("conditions") or []
         now = self._cluster.stamp()
@@ -105,6 +112,13 @@ class HollowHeartbeat:
             if parse(found["lastHeartbeatTime"]) + timedelta(seconds=REPORT_S) <= self._cluster.now():
                 return True
         return False
+
+
+def _unoffered(node: Json) -> Json:
+    """The extended resources of the capacity that allocatable lacks or has otherwise."""
+    status = node.get("status") or {}
+    capacity, allocatable = status.get("capacity") or {}, status.get("allocatable") or {}
+    return {name: size for name, size in capacity.items() if "/" in name and allocatable.get(name) != size}
 
 
 class HollowPods(Controller):

@@ -34,6 +34,27 @@ async def test_a_pod_that_waits_is_bound_when_room_appears(world):
     assert world.condition(world.get("pods", "second"), "PodScheduled")["status"] == "True"
 
 
+async def test_extended_resources_are_counted_as_nodes_come_to_offer_them(world):
+    world.hollow("n1")
+    for name in ("first", "second"):
+        amounts = {"gocrane.io/cpu": "2", "gocrane.io/memory": "1Gi"}
+        asking = {**container(), "resources": {"limits": amounts}}
+        world.make("pods", pod(name, containers=[asking]), "default")
+        await world.settle()
+    assert [text.partition(". preemption")[0] for text in world.messages("FailedScheduling")] == [
+        "0/1 nodes are available: 1 Insufficient gocrane.io/cpu, 1 Insufficient gocrane.io/memory"
+    ] * 2
+    body = {"status": {"capacity": {"gocrane.io/cpu": "3", "gocrane.io/memory": "8Gi"}}}
+    world.api.patch("nodes", "n1", None, body, kind="merge", subresource="status")
+    await world.until(lambda: world.get("pods", "first")["spec"].get("nodeName") == "n1", within_s=11)
+    await world.settle(20)
+    assert world.get("nodes", "n1", None)["status"]["allocatable"]["gocrane.io/cpu"] == "3"
+    assert not world.get("pods", "second")["spec"].get("nodeName")
+    assert "0/1 nodes are available: 1 Insufficient gocrane.io/cpu" in {
+        text.partition(". preemption")[0] for text in world.messages("FailedScheduling")
+    }
+
+
 async def test_a_repeated_failure_counts_up_one_event(world):
     world.node("n1", cpu="2")
     world.make("pods", asks("big", "3"), "default")
