@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.logsetup import Repeats, _Json, _Text
 from vk_provider.logtext import message_of
+from vk_provider.redaction import SecretText
 
 FORGED = "nginx\n2026-01-02T03:04:05.678Z INFO  control.pods created pod=kube-system/admin"
 ODD = [

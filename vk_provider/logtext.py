@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vk_provider.bounds import MOST_LOG_LINE, MOST_LOG_VALUE, shortened
-from vk_provider.cloud.eci.redaction import shown
+from vk_provider.redaction import shown
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

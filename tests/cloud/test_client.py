@@ -19,7 +19,6 @@ from tests.cloud.eciserver import KEY, SECRET
 from tests.cloud.workloads import EVERYTHING
 from vk_provider.cloud.eci import error_codes, request
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, FixedCredentials
-from vk_provider.cloud.eci.redaction import SecretBytes, SecretText
 from vk_provider.errors import (
     CloudDenied,
     CloudRefused,
@@ -29,6 +28,7 @@ from vk_provider.errors import (
     Throttled,
 )
 from vk_provider.model.workload import Container, File, RegistryCredential, Volume
+from vk_provider.redaction import SecretBytes, SecretText
 
 LIST = request.describe_groups(limit=1)
 ACTION = "DescribeContainerGroups"

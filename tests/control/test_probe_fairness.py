@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.control.test_pods import in_no_time
-from vk_provider.cloud.callers import Caller, Purpose, caller
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
+from vk_provider.pacing.callers import Caller, Purpose, caller
 from vk_provider.probes.probe_runner import Answer
 from vk_provider.probes.prober import Prober
 

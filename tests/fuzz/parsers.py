@@ -16,8 +16,8 @@ import yaml
 
 from tests.fuzz import hostile, hostile_objects, mutation
 from tests.fuzz.cost import GOAL_S, within_the_goal
-from vk_provider import bounds, jsontext
-from vk_provider.cloud.eci import loglines, redaction, request, response, sign, usage
+from vk_provider import bounds, jsontext, redaction
+from vk_provider.cloud.eci import loglines, request, response, sign, usage
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.kube.api_errors import from_status

@@ -18,10 +18,10 @@ from tests.fuzz import hostile
 from tests.fuzz.cost import within_the_goal
 from tests.fuzz.parsers import REFUSALS, _hostile_pod
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube.packing import Packer, unpack
 from vk_provider.model.quantity import parse
+from vk_provider.redaction import SecretText
 from vk_provider.translate import annotations, events, file_sources, images, registries, status
 from vk_provider.translate.expansion import Allowance, TooLong, expand, names_in
 from vk_provider.translate.judging import judged, wanted

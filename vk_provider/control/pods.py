@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
-from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control import drift as drifts
 from vk_provider.control.memory import Failure, PodRecord, Problem
 from vk_provider.control.plan import (
@@ -80,6 +79,7 @@ from vk_provider.model.instance import (
 )
 from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.pacing.clock import Now
 from vk_provider.pacing.fair_limiter import Turns
 from vk_provider.pacing.workqueue import KeyedQueue

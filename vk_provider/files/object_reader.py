@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
+from vk_provider.redaction import SecretText
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.judging import wanted
 from vk_provider.translate.objects import Kind, ObjectKey, Objects, References, TokenRequest

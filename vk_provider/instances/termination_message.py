@@ -13,11 +13,11 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from vk_provider.cloud.base import Cloud, LogOptions, describe_error
-from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.control.memory import PodRecord
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.translate.container_status import by_name, ended, ended_before
 
 log = logging.getLogger(__name__)

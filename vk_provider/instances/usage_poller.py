@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from vk_provider.cloud.base import Measures, describe_error
-from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.errors import CloudError
 from vk_provider.instances.poller import InstanceStore
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)

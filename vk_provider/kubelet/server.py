@@ -19,7 +19,6 @@ from typing import Any, cast
 from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
-from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.errors import ConfigError, ProviderError
 from vk_provider.kubelet import about, auth, tls_context
 from vk_provider.kubelet.attach import AttachServer
@@ -37,6 +36,7 @@ from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.target import FindPod
 from vk_provider.metrics import CONTENT_TYPE, Registry
 from vk_provider.model.instance import Instance, StateKind
+from vk_provider.pacing.callers import Purpose, calling_for
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger(f"{__name__}.access")

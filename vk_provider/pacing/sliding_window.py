@@ -11,8 +11,8 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
-from vk_provider.cloud.callers import OURSELVES, Caller, Purpose
-from vk_provider.roundrobin import RoundRobin
+from vk_provider.pacing.callers import OURSELVES, Caller, Purpose
+from vk_provider.pacing.roundrobin import RoundRobin
 
 WINDOW_S = 60.0
 # A call is counted by us when it leaves and by the cloud when it arrives: two that leave a minute apart may arrive

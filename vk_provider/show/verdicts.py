@@ -13,12 +13,12 @@ from enum import StrEnum
 from vk_provider.cloud.base import Draft
 from vk_provider.cloud.eci import request
 from vk_provider.cloud.eci.fitting import fitted
-from vk_provider.cloud.eci.redaction import masked
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
 from vk_provider.errors import PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Notice, Workload
+from vk_provider.redaction import masked
 from vk_provider.show.manifests import UID, UNNAMED, Found, Manifest, Other, contents, pods_in
 from vk_provider.show.surroundings import Surroundings
 from vk_provider.translate.judging import judged

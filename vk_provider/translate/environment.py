@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import FromPodIP, Notice
+from vk_provider.redaction import SecretText
 from vk_provider.translate.expansion import Allowance, escaped, names_in
 from vk_provider.translate.fieldrefs import environment_value
 from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects

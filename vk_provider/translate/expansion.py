@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText, joined
 from vk_provider.errors import Refusal, UnsupportedPod
+from vk_provider.redaction import SecretText, joined
 
 _TOKEN = re.compile(r"\$\$|\$\(([^)]*)\)")  # linear only where a `)` comes: see `_parted`
 

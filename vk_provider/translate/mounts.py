@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Mount
+from vk_provider.redaction import SecretText
 from vk_provider.translate.expansion import Allowance, names_in
 from vk_provider.translate.field_rules import inside
 

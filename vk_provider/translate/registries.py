@@ -19,9 +19,9 @@ from itertools import islice
 from typing import Any
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.workload import Notice, RegistryCredential
+from vk_provider.redaction import SecretText
 from vk_provider.translate import images
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from vk_provider import bounds
-from vk_provider.cloud.eci.redaction import SecretText
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Flex, Nfs
+from vk_provider.redaction import SecretText
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
 
 DISK, NAS, OSS = "alicloud/disk", "alicloud/nas", "alicloud/oss"

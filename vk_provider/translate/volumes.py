@@ -10,11 +10,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vk_provider.cloud.eci.redaction import SecretBytes, SecretText
 from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import ceil_div, parse
 from vk_provider.model.workload import EmptyDir, File, Flex, Nfs, Volume
+from vk_provider.redaction import SecretBytes, SecretText
 from vk_provider.translate import claims, storage
 from vk_provider.translate.expansion import Allowance
 from vk_provider.translate.fieldrefs import service_account, volume_value

@@ -19,7 +19,6 @@ import tenacity
 from yarl import URL
 
 from vk_provider import bodies, bounds, jsontext
-from vk_provider.cloud.callers import caller
 from vk_provider.cloud.eci import error_codes, sign
 from vk_provider.cloud.eci.credentials import CredentialSource
 from vk_provider.cloud.eci.request import EciRequest
@@ -34,6 +33,7 @@ from vk_provider.errors import (
     Throttled,
 )
 from vk_provider.pacing.backoff import Backoff
+from vk_provider.pacing.callers import caller
 from vk_provider.pacing.sliding_window import Limits, RetryBudget, TokenBucket
 
 Observe = Callable[[str, str, float], None]

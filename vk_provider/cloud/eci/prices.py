@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 from vk_provider.cloud.base import Price
-from vk_provider.cloud.callers import Purpose, calling_for
 from vk_provider.cloud.eci import request, response, skus
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import CloudError
+from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.retry_loop import retry_loop
 
 log = logging.getLogger(__name__)

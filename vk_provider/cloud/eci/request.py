@@ -43,12 +43,12 @@ from vk_provider.cloud.eci.fitting import (
     fitted_volumes,
     variables,
 )
-from vk_provider.cloud.eci.redaction import HIDDEN, SecretBytes, SecretText, shown, without
 from vk_provider.cloud.eci.response import Words
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import Sku, list_price
 from vk_provider.errors import CloudRefused, Refusal, UnsupportedPod
 from vk_provider.model.workload import Container, File, FromPodIP, RegistryCredential, Volume, Workload, with_paths
+from vk_provider.redaction import HIDDEN, SecretBytes, SecretText, shown, without
 from vk_provider.translate.environment import VARIABLE_NAME
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.cloud import virtualtime
-from vk_provider.cloud.callers import Caller, Purpose, caller, calling_for
+from vk_provider.pacing.callers import Caller, Purpose, caller, calling_for
 from vk_provider.pacing.sliding_window import RetryBudget, TokenBucket
 
 EXEC = 500  # calls a minute

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vk_provider.roundrobin import RoundRobin
+from vk_provider.pacing.roundrobin import RoundRobin
 
 SLOTS = 128
 OF_A_NAMESPACE = SLOTS // 2  # the other half is never one namespace's

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from vk_provider.cloud.eci.redaction import masked
+from vk_provider.redaction import masked
 
 SECRETS = (b"hunter2hunter2", b"no", b'quo"ted', b"\xff\xfe\x00\x01", b"", b"hunter2hunter2 and more")
 ENV = "Container.1.EnvironmentVar.2.Value"
