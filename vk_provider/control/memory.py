@@ -13,6 +13,7 @@ from typing import Any
 from vk_provider.control.drift import SpecDrift
 from vk_provider.files.staleness import Freshness
 from vk_provider.model.instance import CloudCondition, CloudEvent, Instance, MadeOf
+from vk_provider.model.probe import Failure
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -29,15 +30,6 @@ class Problem:
     message: str
     container: str = ""
     condition: CloudCondition | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A container that has to begin anew: its probe of this kind, startup or liveness, has failed for good."""
-
-    instance_id: str
-    container: str
-    kind: str
 
 
 @dataclass(slots=True)

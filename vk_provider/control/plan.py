@@ -43,10 +43,11 @@ from typing import Any
 
 from vk_provider.control import drift as drifts
 from vk_provider.control import pod_annotations
-from vk_provider.control.memory import Failure, PodRecord, Problem
+from vk_provider.control.memory import PodRecord, Problem
 from vk_provider.files import staleness
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
+from vk_provider.model.probe import Failure
 from vk_provider.model.workload import Intent, NoCapacity
 from vk_provider.pacing.clock import Now
 from vk_provider.translate import conditions, probes, status, terminal_repair

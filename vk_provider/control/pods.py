@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
 from vk_provider.control import drift as drifts
-from vk_provider.control.memory import Failure, PodRecord, Problem
+from vk_provider.control.memory import PodRecord, Problem
 from vk_provider.control.plan import (
     NEVER_PLACED,
     UNPLACED,
@@ -39,6 +39,7 @@ from vk_provider.control.plan import (
     primary,
 )
 from vk_provider.control.refusal_backoff import RefusalPace
+from vk_provider.control.termination_message import with_last_words
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -59,7 +60,6 @@ from vk_provider.files.object_reader import ReferenceReader
 from vk_provider.files.object_watcher import SourceWatcher
 from vk_provider.instances.cost import CostBook
 from vk_provider.instances.poller import InstancePoller, InstanceStore
-from vk_provider.instances.termination_message import with_last_words
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
@@ -77,6 +77,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.model.probe import Failure
 from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.callers import Purpose, calling_for

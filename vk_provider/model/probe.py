@@ -65,3 +65,12 @@ class Duties:
 
     def __bool__(self) -> bool:
         return not self.startup is self.readiness is self.liveness is None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A container that has to begin anew: its probe of this kind, startup or liveness, has failed for good."""
+
+    instance_id: str
+    container: str
+    kind: str

@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from vk_provider.control.memory import Failure
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import Json
-from vk_provider.model.probe import Duties, Exec, Probe
+from vk_provider.model.probe import Duties, Exec, Failure, Probe
 from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.pacing.workqueue import KeyedQueue
 from vk_provider.probes.probe_runner import Answer, Place

@@ -8,8 +8,8 @@ import pytest
 
 from vk_provider.cloud.base import LogOptions
 from vk_provider.control.memory import PodRecord
+from vk_provider.control.termination_message import with_last_words
 from vk_provider.errors import CloudUnavailable
-from vk_provider.instances.termination_message import with_last_words
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
 Json = dict[str, Any]
