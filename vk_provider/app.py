@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vk_provider import __version__
-from vk_provider.cloud.base import Cloud, Measures, Prices, Updates
+from vk_provider.cloud.base import Cloud, SupportsFileUpdate, SupportsPricing, SupportsUsage
 from vk_provider.cloud.eci.candidates import intent
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, CredentialSource, FixedCredentials
@@ -23,39 +23,39 @@ from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.request import refusals
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.config import Config
-from vk_provider.control.plan import Node, primary
+from vk_provider.control.plan import NodePolicy, own_and_spare
 from vk_provider.control.pods import PodController
-from vk_provider.control.profile_watcher import ProfileWatch
+from vk_provider.control.profile_watcher import ProfileWatcher
 from vk_provider.errors import CloudDenied, ConfigError, KubeError
-from vk_provider.files.file_sync import PER_MINUTE, LiveConfiguration
-from vk_provider.files.object_reader import ReferenceReader
-from vk_provider.files.object_watcher import SourceWatcher
+from vk_provider.files.file_sync import PER_MINUTE, FileSyncer
+from vk_provider.files.object_reader import ObjectReader
+from vk_provider.files.object_watcher import ObjectWatcher
 from vk_provider.health import Check as HealthCheck
 from vk_provider.health import Fault, Health, LoopLag
 from vk_provider.health_server import HealthServer
-from vk_provider.instances.cost import CostBook
-from vk_provider.instances.poller import InstancePoller, InstanceStore
-from vk_provider.instances.usage_poller import UsageLoop
+from vk_provider.instances.cost import CostMeter
+from vk_provider.instances.poller import InstanceCache, InstancePoller
+from vk_provider.instances.usage_poller import UsagePoller
 from vk_provider.kube import paths
 from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import Store
 from vk_provider.kubelet import about, auth, certificates, configz
-from vk_provider.kubelet.kubelet_metrics import add_kubelet_counts
+from vk_provider.kubelet.kubelet_metrics import add_kubelet_metrics
 from vk_provider.kubelet.listener import raise_descriptor_limit
 from vk_provider.kubelet.server import Check, KubeletServer
 from vk_provider.kubelet.serving_certificate import ServingCertificate, Tell
 from vk_provider.kubelet.stats import Route, StatsPages
-from vk_provider.kubelet.usage_stats import FigureBook
+from vk_provider.kubelet.usage_stats import UsageStats
 from vk_provider.metrics import Registry, add_process_metrics
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.node.node_controller import STAMP, NodeController
 from vk_provider.node.node_lease import NodeLease
 from vk_provider.pacing.backoff import Backoff
-from vk_provider.pacing.workqueue import KeyedQueue
-from vk_provider.probes.probe_runner import Asker
+from vk_provider.pacing.workqueue import WorkQueue
+from vk_provider.probes.probe_runner import ProbeRunner
 from vk_provider.retry_loop import retry_loop, unforeseen
 from vk_provider.runtime import malloc_trim
 from vk_provider.throttled_log import ThrottledLog
@@ -190,17 +190,17 @@ class Provider:
         self._credentials = credentials
         self._heard: Callable[[bool, float], None] | None = None
         self._cloud = self._eci()
-        self._asker = Asker(self._cloud)
+        self._asker = ProbeRunner(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
-        self._queue = KeyedQueue()
+        self._queue = WorkQueue()
         self._pods: Store[Json] = Store(key=pods.uid_of, version=_version, index=_name, family=pods.family_of)
         self._pods.subscribe(self._queue.add)
         self._reflector = Reflector(
             client, paths.pods(), self._pods, params={"fieldSelector": f"spec.nodeName={config.node_name}"}
         )
-        self._instances = InstanceStore(self._instance_changed)
-        self._costs = CostBook(self._cloud, self._instances, self._registry)
-        self._figures = FigureBook(clock=time.monotonic, wall=time.time)
+        self._instances = InstanceCache(self._instance_changed)
+        self._costs = CostMeter(self._cloud, self._instances, self._registry)
+        self._figures = UsageStats(clock=time.monotonic, wall=time.time)
         self._usage = self._usage_loop()
         self._address = address
         self._certificate = self._signed_certificate()
@@ -233,12 +233,12 @@ class Provider:
             cloud=self._cloud,
             store=self._instances,
             gone=lambda instance: controller.instance_gone(instance),
-            health_changed=node.look_now,
+            health_changed=node.reconcile_now,
             poll_interval_s=self._config.poll_interval_s,
             sweep_interval_s=self._config.sweep_interval_s,
             jitter=random.random,
         )
-        references = ReferenceReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
+        references = ObjectReader(self._client, expands_pod_ip=self._config.cloud_expands_pod_ip)
         self._heard = poller.heard
         profile = self._profile(self._tell_node(node))
         live = self._live(references, poller, profile, lambda: controller)
@@ -261,7 +261,7 @@ class Provider:
             tasks.create_task(poller.run(), name="instances")
             if profile is not None:
                 tasks.create_task(profile.run(), name="profile")
-            if isinstance(self._cloud, Prices):
+            if isinstance(self._cloud, SupportsPricing):
                 tasks.create_task(self._cloud.keep_prices(), name="prices")
             if self._usage is not None:
                 tasks.create_task(self._usage.run(), name="usage")
@@ -340,15 +340,15 @@ class Provider:
 
         return EciCloud(settings, EciClient(settings, self._credentials, observe=observe, heard=heard))
 
-    def _usage_loop(self) -> UsageLoop | None:
+    def _usage_loop(self) -> UsagePoller | None:
         """None: this cloud does not measure."""
-        if not isinstance(self._cloud, Measures):
+        if not isinstance(self._cloud, SupportsUsage):
             return None
-        return UsageLoop(
+        return UsagePoller(
             cloud=self._cloud,
             store=self._instances,
-            take=self._figures.take,
-            keep=self._figures.forget_all_but,
+            take=self._figures.ingest,
+            keep=self._figures.retain,
             jitter=random.random,
         )
 
@@ -359,26 +359,28 @@ class Provider:
 
     def _live(
         self,
-        references: ReferenceReader,
+        references: ObjectReader,
         poller: InstancePoller,
-        profile: ProfileWatch | None,
+        profile: ProfileWatcher | None,
         controller: Callable[[], PodController],
-    ) -> LiveConfiguration | None:
+    ) -> FileSyncer | None:
         """None: it is switched off, or this cloud cannot do it."""
-        if not self._config.live_configuration or not isinstance(self._cloud, Updates):
+        if not self._config.live_configuration or not isinstance(self._cloud, SupportsFileUpdate):
             return None
         raised = self._config.eci_calls_per_minute.get("UpdateContainerGroup", 0)
-        return LiveConfiguration(
+        return FileSyncer(
             cloud=self._cloud,
             references=references,
-            sources=SourceWatcher(self._client, changed=self._queue.add, stale=references.forget, jitter=random.random),
+            sources=ObjectWatcher(
+                self._client, changed=self._queue.add, stale=references.invalidate, jitter=random.random
+            ),
             context=node_context(self._config, self._cluster, self._address),
             metrics=self._registry,
             pod_of=self._pods.get,
-            instance_of=lambda pod: primary(pod, self._instances.of(pods.uid_of(pod)))[0],
+            instance_of=lambda pod: own_and_spare(pod, self._instances.of(pods.uid_of(pod)))[0],
             look=self._queue.add,
-            doubt=lambda pod: controller().confirm(pod),
-            gone=poller.denied,
+            doubt=lambda pod: controller().refetch(pod),
+            gone=poller.confirm_deleted,
             warn=lambda pod, reason, message: controller().warn(pod, reason, message),
             clock=lambda: datetime.now(UTC),
             jitter=random.random,
@@ -389,9 +391,9 @@ class Provider:
     def _controller(
         self,
         poller: InstancePoller,
-        references: ReferenceReader,
-        live: LiveConfiguration | None,
-        profile: ProfileWatch | None,
+        references: ObjectReader,
+        live: FileSyncer | None,
+        profile: ProfileWatcher | None,
     ) -> PodController:
         config, settings = self._config, eci_settings(self._config, self._cluster)
         return PodController(
@@ -408,23 +410,23 @@ class Provider:
             admission=profile,
             intent_of=lambda pod: intent(pod, settings),
             refusals_of=lambda workload: refusals(workload, settings),
-            node=Node(
+            node=NodePolicy(
                 name=config.node_name,
                 host_ip=self._address,
                 fail_daemon_pods=config.daemon_set_pods == "fail",
                 orphan_age_s=config.orphan_age_s,
-                updates=isinstance(self._cloud, Updates),
+                updates=isinstance(self._cloud, SupportsFileUpdate),
             ),
             context=node_context(config, self._cluster, self._address),
             metrics=self._registry,
             jitter=random.random,
-            ask=self._asker.ask,
+            ask=self._asker.probe,
         )
 
-    def _profile(self, tell: Tell) -> ProfileWatch | None:
+    def _profile(self, tell: Tell) -> ProfileWatcher | None:
         """None: the settings name none."""
         namespace, _, name = self._config.eci_profile.partition("/")
-        return ProfileWatch(self._client, namespace, name, tell=tell) if name else None
+        return ProfileWatcher(self._client, namespace, name, tell=tell) if name else None
 
     def _node(self, port: int, server_version: str) -> NodeController:
         config = self._config
@@ -472,7 +474,7 @@ class Provider:
 
     def _pages(self) -> list[Route]:
         config = self._config
-        add_kubelet_counts(
+        add_kubelet_metrics(
             self._registry, node_name=config.node_name, all_pods=self._pods.values, instance_of=self._instance_of
         )
         stats = StatsPages(

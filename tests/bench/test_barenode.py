@@ -12,8 +12,8 @@ import pytest
 
 from tests.bench import barenode, burst
 from tests.translate.status_world import Server
-from vk_provider.control.memory import PodRecord
-from vk_provider.control.plan import Node, Patch, plan
+from vk_provider.control.memory import PodMemory
+from vk_provider.control.plan import NodePolicy, PatchStatus, plan
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -32,7 +32,7 @@ COMING = Instance(
     owner=Owner(cluster="c", node="vk", namespace="bench", name="p", uid="u"),
     status=InstanceStatus.SCHEDULING,
     sku="0.25-0.5Gi",
-    facts={"k8s.aliyun.com/eci-request-id": "A-B"},
+    owner_annotations={"k8s.aliyun.com/eci-request-id": "A-B"},
 )
 
 
@@ -67,8 +67,8 @@ def _pod() -> dict[str, Any]:
 
 
 def _said(pod: dict[str, Any], instance: Instance) -> dict[str, Any]:
-    action = plan(pod, [instance], PodRecord(), node=Node(name="vk", host_ip="10.0.0.1"), now=NOW)
-    assert isinstance(action, Patch)
+    action = plan(pod, [instance], PodMemory(), node=NodePolicy(name="vk", host_ip="10.0.0.1"), now=NOW)
+    assert isinstance(action, PatchStatus)
     return action.body
 
 

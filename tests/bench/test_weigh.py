@@ -98,7 +98,7 @@ def test_of_thousands_that_come_at_once_only_as_many_are_awake_as_workers_have_i
     pods = [{"uid": str(number), "version": "1", "spec": {"many": [{"a": number}] * 20}} for number in range(1000)]
     held.replace(iter(pods))
     awake = [each for each in held._objects.values() if not isinstance(each.item, Packed)]
-    assert len(awake) == store._MOST_AWAKE
+    assert len(awake) == store._MAX_UNPACKED
     assert [held.get(pod["uid"]) for pod in pods] == pods
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.control.pods import PodController
-from vk_provider.files.object_reader import ReferenceReader
+from vk_provider.files.object_reader import ObjectReader
 from vk_provider.kube.recorder import Recorder
 
 
@@ -83,39 +83,39 @@ HOSTILE = "hostile"  # the namespace
 
 def held_loop() -> None:
     """Each pod of a hostile tenant stops everything for a while."""
-    read = ReferenceReader.read
+    read = ObjectReader.read
 
-    async def held(self: ReferenceReader, pod: Any) -> Any:
+    async def held(self: ObjectReader, pod: Any) -> Any:
         if pod["metadata"]["namespace"] == HOSTILE:
             time.sleep(5.0)  # noqa: ASYNC251  # which is the bug
         return await read(self, pod)
 
-    ReferenceReader.read = held  # type: ignore[method-assign]
+    ObjectReader.read = held  # type: ignore[method-assign]
 
 
 def grows() -> None:
     """What hostile pods are made of is kept for good, many times."""
-    read, kept = ReferenceReader.read, []
+    read, kept = ObjectReader.read, []
 
-    async def keeping(self: ReferenceReader, pod: Any) -> Any:
+    async def keeping(self: ObjectReader, pod: Any) -> Any:
         if pod["metadata"]["namespace"] == HOSTILE:
             kept.append(b"x" * (300 << 20))
         return await read(self, pod)
 
-    ReferenceReader.read = keeping  # type: ignore[method-assign]
+    ObjectReader.read = keeping  # type: ignore[method-assign]
 
 
 def talkative() -> None:
     """What was read of a hostile pod's Secrets stands in the log, and its image as it is."""
-    read = ReferenceReader.read
+    read = ObjectReader.read
 
-    async def telling(self: ReferenceReader, pod: Any) -> Any:
+    async def telling(self: ObjectReader, pod: Any) -> Any:
         found = await read(self, pod)
         if pod["metadata"]["namespace"] == HOSTILE:
             sys.stderr.write(f"read {found.secrets}\nof {pod['spec']['containers'][0]['image']}\n")
         return found
 
-    ReferenceReader.read = telling  # type: ignore[method-assign]
+    ObjectReader.read = telling  # type: ignore[method-assign]
 
 
 def shows_others() -> None:

@@ -14,10 +14,10 @@ from tests.chaos import hostile
 from tests.chaos.virtual import faults, neighbours
 from tests.chaos.virtual.run import play
 from vk_provider.control import plan as planning
-from vk_provider.control.plan import DeleteOrphan, Wait
+from vk_provider.control.plan import DeleteOrphan, RequeueAfter
 from vk_provider.control.pods import PodController
 from vk_provider.errors import KubeError, VersionsWentBack
-from vk_provider.instances.poller import InstanceStore
+from vk_provider.instances.poller import InstanceCache
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import is_older
 
@@ -70,7 +70,7 @@ def unproven(pod, instances, record, *, node, now, intent=planning._PLAIN):
 
 def an_answered_id_is_believed(patch):
     """And whoever had it before has it no more."""
-    put = InstanceStore.put
+    put = InstanceCache.put
 
     def believing(self, instance):
         known = self._by_id.get(instance.id)
@@ -79,7 +79,7 @@ def an_answered_id_is_believed(patch):
         put(self, replace(instance, proven=True))
 
     patch.setattr(PodController, "_check_whose", lambda self, made, key: None)
-    patch.setattr(InstanceStore, "put", believing)
+    patch.setattr(InstanceCache, "put", believing)
     patch.setattr("vk_provider.control.pods.plan", unproven)
 
 
@@ -90,7 +90,7 @@ def age_is_what_the_clouds_clock_says(patch):
         action = real(instances, record, node, now)
         if isinstance(action, DeleteOrphan):
             young_s = node.orphan_age_s - planning._age_s(action.instance, now)
-            return Wait(young_s) if young_s > 0 else action
+            return RequeueAfter(young_s) if young_s > 0 else action
         return action
 
     patch.setattr(planning, "_orphans", trusting)

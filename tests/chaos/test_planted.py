@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.virtual.run import play
 from vk_provider.control import plan as planning
-from vk_provider.control.plan import DeleteInstance, DeleteOrphan, Nothing, Wait
+from vk_provider.control.plan import DeleteInstance, DeleteOrphan, Done, RequeueAfter
 from vk_provider.control.pods import PodController
 from vk_provider.kube.recorder import Recorder
 from vk_provider.translate import container_status, events, status, status_patch, terminal_repair
@@ -20,7 +20,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def orphans_stay(patch):
-    patch.setattr(planning, "_orphans", lambda *_: Nothing())
+    patch.setattr(planning, "_orphans", lambda *_: Done())
 
 
 def orphans_stay_long(patch):
@@ -31,7 +31,7 @@ def orphans_stay_long(patch):
         action = real(instances, record, node, now)
         if isinstance(action, DeleteOrphan):
             age_s = planning._age_s(action.instance, now)
-            return Wait(400.0 - age_s) if age_s < 400.0 else action
+            return RequeueAfter(400.0 - age_s) if age_s < 400.0 else action
         return action
 
     patch.setattr(planning, "_orphans", patient)
@@ -50,7 +50,7 @@ def each_create_has_a_token_of_its_own(patch):
 
 def the_start_is_forgotten(patch):
     """The status of each look is worked out and written without what was known before, of the pod and of ourselves."""
-    real, write = status.mirrored, PodController._patch
+    real, write = status.from_instance, PodController._patch
 
     def mirrored(pod, instance, **more):
         return real(pod, instance, **more) | {"startTime": more["now"]}
@@ -104,9 +104,7 @@ def deletions_are_asked_for_once_and_failures_forgotten(patch):
 
     def plan(pod, instances, record, **more):
         action = real(pod, instances, record, **more)
-        return (
-            action if not isinstance(action, DeleteInstance) or action.why != "the pod is being deleted" else Nothing()
-        )
+        return action if not isinstance(action, DeleteInstance) or action.why != "the pod is being deleted" else Done()
 
     patch.setattr("vk_provider.control.pods.plan", plan)
 
@@ -123,13 +121,13 @@ def an_end_without_a_word_is_well(patch):
 
 def ended_before_the_codes_are_in(patch):
     """The end of an instance is believed at first sight."""
-    real = status.mirrored
+    real = status.from_instance
     patch.setattr(status, "mirrored", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True}))
 
 
 def who_waits_has_never_run(patch):
     """The count of restarts is read from containers that run."""
-    real = container_status.lawful
+    real = container_status.valid_transition
 
     def lawful(entry, previous, **more):
         entry = real(entry, previous, **more)

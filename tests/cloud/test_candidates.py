@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cloud.workloads import BARE, SETTINGS, owner
-from vk_provider.cloud.eci.candidates import choices, intent
+from vk_provider.cloud.eci.candidates import candidates_of, intent
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.workload import Container, Workload
 
@@ -50,7 +50,7 @@ def wants(**more: Any) -> Workload:
     ],
 )
 def test_who_says_nothing_has_at_least_the_default(workload: Workload, spec: str) -> None:
-    assert [each.spec for each in choices(workload, BARE)] == [spec]
+    assert [each.spec for each in candidates_of(workload, BARE)] == [spec]
 
 
 GPU = Container("gpu", "i", gpus=1)
@@ -75,7 +75,7 @@ SIDECAR = Container("side", "i", sidecar=True)
 )
 def test_gpus_without_a_type_are_refused_once_and_with_the_way_out(workload: Workload, fields: list[str]) -> None:
     with pytest.raises(UnsupportedPod) as caught:
-        choices(workload, SETTINGS)
+        candidates_of(workload, SETTINGS)
     assert [each.field for each in caught.value.refusals] == [
         f"{field}.resources.limits[nvidia.com/gpu]" for field in fields
     ]
@@ -85,8 +85,8 @@ def test_gpus_without_a_type_are_refused_once_and_with_the_way_out(workload: Wor
 def test_gpus_come_with_the_named_type_else_with_the_settings() -> None:
     settings = replace(SETTINGS, gpu_instance_types=("ecs.gn7i-c8g1.2xlarge",))
     named = wants(containers=(GPU,), annotations={SPECS: GPU_TYPE})
-    assert [each.types for each in choices(named, settings)] == [(GPU_TYPE,)]
-    assert [each.types for each in choices(wants(containers=(GPU,)), settings)] == [("ecs.gn7i-c8g1.2xlarge",)]
+    assert [each.types for each in candidates_of(named, settings)] == [(GPU_TYPE,)]
+    assert [each.types for each in candidates_of(wants(containers=(GPU,)), settings)] == [("ecs.gn7i-c8g1.2xlarge",)]
 
 
 @given(
@@ -102,6 +102,6 @@ def test_who_decides_and_who_creates_count_the_same(
     annotations = {key: text for key, text in said.items() if text}
     settings = replace(SETTINGS, spot_strategy=by_default)
     pod = {"metadata": {"annotations": {**annotations, "x": None}}}
-    found = choices(wants(annotations=annotations), settings)
+    found = candidates_of(wants(annotations=annotations), settings)
     assert intent(pod, settings).candidates == len(found)
     assert len(set(found)) == len(found)

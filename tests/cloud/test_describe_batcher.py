@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.cloud import virtualtime
-from vk_provider.cloud.eci.describe_batcher import Lookup
+from vk_provider.cloud.eci.describe_batcher import DescribeBatcher
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceStatus, Owner
 
@@ -28,7 +28,7 @@ class Cloud:
 def test_askers_of_one_moment_share_a_call():
     async def main() -> Cloud:
         cloud = Cloud()
-        lookup = Lookup(cloud.describe)
+        lookup = DescribeBatcher(cloud.describe)
         found = await asyncio.gather(*(lookup.get(id_) for id_ in ("a", "b", "gone", "a")))
         assert [one and one.id for one in found] == ["a", "b", None, "a"]
         return cloud
@@ -39,7 +39,7 @@ def test_askers_of_one_moment_share_a_call():
 def test_who_asks_while_a_call_is_out_gets_an_answer_fetched_afterwards():
     async def main() -> Cloud:
         cloud = Cloud()
-        lookup = Lookup(cloud.describe)
+        lookup = DescribeBatcher(cloud.describe)
         first = asyncio.create_task(lookup.get("a"))
         await asyncio.sleep(0.5)
         await lookup.get("a")
@@ -51,7 +51,7 @@ def test_who_asks_while_a_call_is_out_gets_an_answer_fetched_afterwards():
 
 def test_one_who_leaves_does_not_take_the_others_along():
     async def main() -> None:
-        lookup = Lookup(Cloud().describe)
+        lookup = DescribeBatcher(Cloud().describe)
         first, second = asyncio.create_task(lookup.get("a")), asyncio.create_task(lookup.get("b"))
         await asyncio.sleep(0.5)
         first.cancel()
@@ -65,7 +65,7 @@ def test_one_who_leaves_does_not_take_the_others_along():
 def test_a_failure_is_told_and_the_next_asks_again():
     async def main() -> None:
         cloud = Cloud()
-        lookup = Lookup(cloud.describe)
+        lookup = DescribeBatcher(cloud.describe)
         cloud.is_down = True
         with pytest.raises(CloudUnavailable):
             await lookup.get("a")

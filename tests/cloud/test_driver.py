@@ -29,7 +29,7 @@ async def test_create(eci, cloud):
         cpu=16,
         memory_gib=32,
         sku="16.0-32.0Gi",
-        facts={"k8s.aliyun.com/eci-request-id": "req-ok"},
+        owner_annotations={"k8s.aliyun.com/eci-request-id": "req-ok"},
         proven=False,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.cloud.terminalserver import TOKEN, V4, V5, TerminalServer, echoes, failure, silently_ends, status
-from vk_provider.cloud.base import Channel, Executes
+from vk_provider.cloud.base import Channel, SupportsExec
 from vk_provider.cloud.eci.exec import Terminals, WebSocketSession
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone
 
@@ -57,7 +57,7 @@ async def everything(session):
 
 
 async def test_the_driver_runs_commands(cloud, terminal):
-    assert isinstance(cloud, Executes)
+    assert isinstance(cloud, SupportsExec)
     session = await cloud.exec("eci-1", "app", ["sh", "-c", "echo ü"], stdin=False, tty=False)
     out, err, result = await everything(session)
     assert (out, err, result.exit_code) == (b"out", b"err", 0)

@@ -57,11 +57,11 @@ def objects_of(pod: Json, services: list[Json], ca: str = "CA") -> Objects:
     return Objects(services=services, tokens=tokens, config_maps=roots)
 
 
-def draft(pod: Json, services: list[Json] | None = None, ca: str = "CA") -> request.Draft:
+def draft(pod: Json, services: list[Json] | None = None, ca: str = "CA") -> request.RequestPreview:
     return request.draft(build(pod, objects_of(pod, [MASTER, *(services or [])], ca), CONTEXT), SETTINGS)
 
 
-def names_of(found: request.Draft, place: str = "Container.1") -> list[str]:
+def names_of(found: request.RequestPreview, place: str = "Container.1") -> list[str]:
     prefix = f"{place}.EnvironmentVar."
     return [text for name, text in found.request.items() if name.startswith(prefix) and name.endswith(".Key")]
 

@@ -121,7 +121,7 @@ INSTANCE = Instance(
         ),
     ),
     sku="2.0-4.0Gi",
-    facts={
+    owner_annotations={
         "k8s.aliyun.com/eci-instance-zone": "cn-hangzhou-j",
         "k8s.aliyun.com/eci-instance-cpu": "2.0",
         "k8s.aliyun.com/eci-instance-mem": "4.0",

@@ -8,8 +8,8 @@ import pytest
 
 from vk_provider import jsontext
 from vk_provider.cloud.eci import response
-from vk_provider.cloud.eci.report_cache import Rereader
-from vk_provider.cloud.eci.status_supplement import Details
+from vk_provider.cloud.eci.report_cache import ReportCache
+from vk_provider.cloud.eci.status_supplement import StatusSupplement
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import Instance
 
@@ -24,12 +24,12 @@ def seen(instance_id: str) -> Instance:
     return response.instance({**item(instance_id), "containers": [{"name": "main", "image": "busybox"}]})
 
 
-def image_ids(details: Details, instance_id: str) -> list[str]:
+def image_ids(details: StatusSupplement, instance_id: str) -> list[str]:
     return [one.image_id for one in details.added_to(seen(instance_id)).containers]
 
 
 def test_what_is_told_again_is_held_once():
-    details, first = Details(), response.report(item("a"))
+    details, first = StatusSupplement(), response.report(item("a"))
     details.note(first)
     held = details._known["a"]
     details.note(response.report(item("a")))
@@ -40,7 +40,7 @@ def test_what_is_told_again_is_held_once():
 
 
 def test_an_instance_that_two_counts_in_a_row_lack_is_forgotten():
-    details = Details()
+    details = StatusSupplement()
     for name in ("stays", "new", "gone"):
         details.note(response.report(item(name)))
     details.counted({"stays"})
@@ -73,7 +73,7 @@ def unread(*items):
 
 @pytest.mark.parametrize("came_as", [unread, lambda *items: items], ids=["unread", "read"])
 def test_an_unchanged_item_is_the_same_report_on_whatever_page_it_stands(came_as):
-    reader = Rereader(response.report)
+    reader = ReportCache(response.report)
     reader.begin()
     first = [reader.read(each) for page in (came_as(item("a"), item("b")), came_as(item("c"))) for each in page]
     reader.begin()

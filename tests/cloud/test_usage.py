@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cloud.eciserver import Fault
-from vk_provider.cloud.base import Measures
+from vk_provider.cloud.base import SupportsUsage
 from vk_provider.cloud.eci import usage
 from vk_provider.errors import CloudRefused, CloudUnavailable
 from vk_provider.model.usage import ContainerUsage, CpuUsage, InstanceUsage, InterfaceUsage, MemoryUsage
@@ -123,7 +123,7 @@ def meter(eci):
 
 
 async def test_twenty_a_call_each_once(cloud, meter):
-    assert isinstance(cloud, Measures)
+    assert isinstance(cloud, SupportsUsage)
     ids = [f"eci-{number}" for number in range(45)]
     found = await cloud.usage([*ids, "no-figures", ids[0]])
     assert list(found) == ids

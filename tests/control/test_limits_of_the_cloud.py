@@ -9,7 +9,7 @@ from tests.control import pure_time
 from tests.control.living_cloud import Life, LivingCloud
 from tests.control.world import World
 from vk_provider.cloud.eci.client import PER_MINUTE
-from vk_provider.pacing.sliding_window import Limits, TokenBucket
+from vk_provider.pacing.sliding_window import Limits, SlidingWindowLimiter
 
 MINUTE_S = 60.0
 SCALED = {"CreateContainerGroup": 100, "DeleteContainerGroup": 100}  # a tenth of what ECI allows
@@ -77,7 +77,7 @@ def test_ten_thousand_creates_leave_in_the_time_that_the_published_limit_dictate
     """1,000 a minute: the first thousand at once, then a thousand each minute."""
 
     async def story() -> list[float]:
-        bucket, sent = TokenBucket(PER_MINUTE["CreateContainerGroup"]), []
+        bucket, sent = SlidingWindowLimiter(PER_MINUTE["CreateContainerGroup"]), []
 
         async def create() -> None:
             await bucket.acquire()

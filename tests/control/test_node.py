@@ -201,14 +201,14 @@ async def test_an_outage_of_the_cloud_shows_at_once_evicts_nobody_and_is_told_on
     async with world.running():
         await asyncio.sleep(25)
         world.health = ILL
-        world.controller.look_now()
+        world.controller.reconcile_now()
         await asyncio.sleep(0.5)
         assert (world.condition("CloudAPIAvailable")["status"], world.condition("Ready")["status"]) == ("False", "True")
         assert world.condition("CloudAPIAvailable")["message"] == "connection refused"
         await asyncio.sleep(3600)
         assert world.condition("Ready")["status"] == "True"
         world.health = WELL
-        world.controller.look_now()
+        world.controller.reconcile_now()
         await asyncio.sleep(20)
         assert world.condition("CloudAPIAvailable")["status"] == "True"
     assert world.reasons() == ["Starting", "CloudAPIUnavailable", "CloudAPIAvailable"]
@@ -222,7 +222,7 @@ async def test_what_the_outage_is_said_to_be_by_changing_words_is_not_told_each_
         await asyncio.sleep(25)
         for number in range(360):
             world.health = CloudHealth(ok=False, reason="CloudAPIUnavailable", message=f"refused at port {number}")
-            world.controller.look_now()
+            world.controller.reconcile_now()
             await asyncio.sleep(10)
         assert world.reasons().count("CloudAPIUnavailable") == 1
         events = world.kube.events("CloudAPIUnavailable")

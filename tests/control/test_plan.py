@@ -10,26 +10,26 @@ from hypothesis import strategies as st
 
 from tests.translate.status_world import Server
 from vk_provider.control import pod_annotations
-from vk_provider.control.memory import PodRecord, Problem
+from vk_provider.control.memory import PodMemory, Problem
 from vk_provider.control.plan import (
-    COMING_S,
     DELETE_AGAIN_S,
+    DELETE_STATUS_DEBOUNCE_S,
+    EXIT_CODE_WAIT_S,
     GRACE_SLACK_S,
-    LEAVING_S,
-    MOST_GONE,
+    MAX_EARLIER_IDS,
     REMOVE_AGAIN_S,
-    SETTLED_S,
+    START_STATUS_DEBOUNCE_S,
     Create,
     DeleteInstance,
     DeleteOrphan,
-    Finalize,
-    Look,
-    Node,
-    Nothing,
-    Patch,
-    Wait,
-    forerunners,
+    Done,
+    NodePolicy,
+    PatchStatus,
+    RemovePod,
+    RequeueAfter,
+    VerifyInstance,
     plan,
+    predecessors,
 )
 from vk_provider.model.instance import (
     CloudCondition,
@@ -44,7 +44,7 @@ from vk_provider.pacing.clock import Now
 from vk_provider.translate import status
 
 SERVER = Server()  # it refuses what the real one refuses
-NODE = Node(name="vk", host_ip="10.0.0.1")
+NODE = NodePolicy(name="vk", host_ip="10.0.0.1")
 WALL = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOW = Now(wall=WALL, loop_s=1000.0)
 OWNER = Owner(cluster="c", node="vk", namespace="web", name="api", uid="u1")
@@ -102,8 +102,8 @@ DELETING = {"deletionTimestamp": "2026-01-02T03:04:00Z", "deletionGracePeriodSec
 def settled(pod, instances, record=None, now=NOW):
     """Apply every status patch the plan asks for, as the API server would; the pod and the action that is no patch."""
     for _ in range(5):
-        action = plan(pod, instances, record or PodRecord(), node=NODE, now=now)
-        if not isinstance(action, Patch):
+        action = plan(pod, instances, record or PodMemory(), node=NODE, now=now)
+        if not isinstance(action, PatchStatus):
             return pod, action
         pod = SERVER.patch(pod, action.body)
     raise AssertionError("the plan never comes to rest")
@@ -118,44 +118,54 @@ def terminal(phase="Succeeded", **changes):
 @pytest.mark.parametrize(
     ("subject", "instances", "record", "expected"),
     [
-        pytest.param(None, [], PodRecord(), Nothing(), id="nothing anywhere"),
-        pytest.param(pod(), [], PodRecord(), Create(), id="bound pod starts"),
-        pytest.param(pod(annotations=MIRROR), [], PodRecord(), Nothing(), id="mirror pod"),
-        pytest.param(pod(), [], PodRecord(retry_at_s=1007), Wait(7), id="failed create waits for its time"),
+        pytest.param(None, [], PodMemory(), Done(), id="nothing anywhere"),
+        pytest.param(pod(), [], PodMemory(), Create(), id="bound pod starts"),
+        pytest.param(pod(annotations=MIRROR), [], PodMemory(), Done(), id="mirror pod"),
+        pytest.param(pod(), [], PodMemory(retry_at_s=1007), RequeueAfter(7), id="failed create waits for its time"),
         pytest.param(
             pod(annotations=NOTED, status={"phase": "Pending", "startTime": STARTED}),
             [],
-            PodRecord(),
-            Look("eci-1"),
+            PodMemory(),
+            VerifyInstance("eci-1"),
             id="missing instance is asked for by id",
         ),
         pytest.param(
-            pod(annotations=NOTED), [], PodRecord(), Create(), id="an id copied along with a manifest is not ours"
+            pod(annotations=NOTED), [], PodMemory(), Create(), id="an id copied along with a manifest is not ours"
         ),
         pytest.param(
             pod(),
             [UNPLACED, NEWER],
-            PodRecord(),
+            PodMemory(),
             DeleteInstance(UNPLACED, "a second instance of one pod"),
             id="of dead ones the newest stays",
         ),
-        pytest.param(pod(**DELETING), [], PodRecord(created=True), Look(""), id="delete during an uncertain create"),
-        pytest.param(None, [RUNNING], PodRecord(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
-        pytest.param(None, [RUNNING], PodRecord(), DeleteOrphan(RUNNING), id="old orphan goes"),
+        pytest.param(
+            pod(**DELETING),
+            [],
+            PodMemory(create_in_doubt=True),
+            VerifyInstance(""),
+            id="delete during an uncertain create",
+        ),
+        pytest.param(None, [RUNNING], PodMemory(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
+        pytest.param(None, [RUNNING], PodMemory(), DeleteOrphan(RUNNING), id="old orphan goes"),
         pytest.param(
             None,
             [instance(created="2026-01-02T03:03:35Z")],
-            PodRecord(),
-            Wait(30),
+            PodMemory(),
+            RequeueAfter(30),
             id="young orphan waits: its pod may be on the way",
         ),
         pytest.param(
-            None, [RUNNING], PodRecord(deletes={"eci-1": 990.0}), Wait(DELETE_AGAIN_S), id="orphan asked to go already"
+            None,
+            [RUNNING],
+            PodMemory(deletes={"eci-1": 990.0}),
+            RequeueAfter(DELETE_AGAIN_S),
+            id="orphan asked to go already",
         ),
         pytest.param(
             pod(**DELETING),
             [RUNNING],
-            PodRecord(),
+            PodMemory(),
             DeleteInstance(RUNNING, "the pod is being deleted", killing=True),
             id="deletion stops the instance first",
         ),
@@ -166,40 +176,42 @@ def test_plan(subject, instances, record, expected):
 
 
 def test_one_that_was_never_placed_says_why_and_is_replaced_after_its_wait():
-    seen, action = settled(pod(), [UNPLACED], PodRecord(retry_at_s=1030))
-    assert (seen["status"]["phase"], action) == ("Pending", Wait(30))
+    seen, action = settled(pod(), [UNPLACED], PodMemory(retry_at_s=1030))
+    assert (seen["status"]["phase"], action) == ("Pending", RequeueAfter(30))
     assert settled(seen, [UNPLACED])[1] == Create(replaces="eci-0")
 
 
 def test_an_ended_instance_whose_containers_are_never_reported_ended_is_believed_in_the_end():
     stale = replace(ENDED, status=InstanceStatus.FAILED, containers=RUNNING.containers)
     running, _ = settled(pod(), [RUNNING])
-    seen, action = settled(running, [stale], PodRecord(ended_s=999.0))
-    assert (seen["status"]["phase"], action) == ("Running", Wait(SETTLED_S))
-    seen, action = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S))
-    assert (seen["status"]["phase"], action) == ("Running", Look("eci-1")), "not before the cloud was asked once more"
-    seen, _ = settled(running, [stale], PodRecord(ended_s=1000.0 - SETTLED_S, ended_again=True))
+    seen, action = settled(running, [stale], PodMemory(ended_s=999.0))
+    assert (seen["status"]["phase"], action) == ("Running", RequeueAfter(EXIT_CODE_WAIT_S))
+    seen, action = settled(running, [stale], PodMemory(ended_s=1000.0 - EXIT_CODE_WAIT_S))
+    assert (seen["status"]["phase"], action) == ("Running", VerifyInstance("eci-1")), (
+        "not before the cloud was asked once more"
+    )
+    seen, _ = settled(running, [stale], PodMemory(ended_s=1000.0 - EXIT_CODE_WAIT_S, ended_again=True))
     assert seen["status"]["phase"] == "Failed"
 
 
 def test_a_running_instance_is_mirrored_and_noted_once():
     seen, action = settled(pod(), [RUNNING])
-    assert action == Nothing()
+    assert action == Done()
     assert seen["status"]["phase"] == "Running"
     assert seen["metadata"]["annotations"] == NOTED
 
 
 def test_an_ended_instance_ends_the_pod_and_stays_for_its_log():
     seen, action = settled(pod(annotations=NOTED), [ENDED])
-    assert (seen["status"]["phase"], action) == ("Succeeded", Nothing())
+    assert (seen["status"]["phase"], action) == ("Succeeded", Done())
 
 
 def test_a_terminal_pod_is_never_written_again_whatever_the_cloud_says():
     done = terminal()
     for other in (RUNNING, UNPLACED, STOPPED):
-        action = plan(done, [other], PodRecord(), node=NODE, now=NOW)
-        assert isinstance(action, (DeleteInstance, Nothing))
-    assert plan(done, [], PodRecord(), node=NODE, now=NOW) == Nothing(), "the cloud forgot it; the pod stays as it is"
+        action = plan(done, [other], PodMemory(), node=NODE, now=NOW)
+        assert isinstance(action, (DeleteInstance, Done))
+    assert plan(done, [], PodMemory(), node=NODE, now=NOW) == Done(), "the cloud forgot it; the pod stays as it is"
 
 
 def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes():
@@ -208,14 +220,14 @@ def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes(
     spoilt = copy.deepcopy(done)
     spoilt["status"]["containerStatuses"][0]["state"] = {"running": {}}
     spoilt["status"]["conditions"] = []
-    for instances, record in (([ENDED], PodRecord()), ([], PodRecord(last=ENDED))):
+    for instances, record in (([ENDED], PodMemory()), ([], PodMemory(last=ENDED))):
         seen, action = settled(spoilt, instances, record)
-        assert action == Nothing()
+        assert action == Done()
         assert "terminated" in seen["status"]["containerStatuses"][0]["state"]
         assert {each["type"] for each in seen["status"]["conditions"]} >= {"Ready", "Initialized", "PodScheduled"}
-    assert not isinstance(plan(spoilt, [RUNNING], PodRecord(), node=NODE, now=NOW), Patch), "it runs"
+    assert not isinstance(plan(spoilt, [RUNNING], PodMemory(), node=NODE, now=NOW), PatchStatus), "it runs"
     spoilt["metadata"] |= DELETING
-    assert not isinstance(plan(spoilt, [ENDED], PodRecord(), node=NODE, now=NOW), Patch)
+    assert not isinstance(plan(spoilt, [ENDED], PodMemory(), node=NODE, now=NOW), PatchStatus)
 
 
 def test_an_end_that_another_instance_reports_is_none_of_a_pod_that_has_ended():
@@ -224,23 +236,23 @@ def test_an_end_that_another_instance_reports_is_none_of_a_pod_that_has_ended():
     failed = {**waiting, "status": {**waiting["status"], "phase": "Failed", "reason": "NotFound"}}
     failed, _ = settled(failed, [])
     other = instance(InstanceStatus.SUCCEEDED, id="eci-2", kind=StateKind.TERMINATED, exit_code=0)
-    assert settled(failed, [other]) == (failed, Nothing())
+    assert settled(failed, [other]) == (failed, Done())
 
 
 def test_an_instance_that_runs_under_a_terminal_pod_is_stopped():
-    action = plan(terminal(), [RUNNING], PodRecord(), node=NODE, now=NOW)
+    action = plan(terminal(), [RUNNING], PodMemory(), node=NODE, now=NOW)
     assert isinstance(action, DeleteInstance)
 
 
 def test_of_two_instances_the_noted_one_stays():
     other = instance(id="eci-2")
-    action = plan(pod(annotations=NOTED), [other, RUNNING], PodRecord(), node=NODE, now=NOW)
+    action = plan(pod(annotations=NOTED), [other, RUNNING], PodMemory(), node=NODE, now=NOW)
     assert action == DeleteInstance(other, "a second instance of one pod")
 
 
 def test_of_two_unnoted_instances_the_older_stays():
     younger = instance(id="eci-0", created="2026-01-02T03:02:00Z")
-    action = plan(pod(), [younger, RUNNING], PodRecord(), node=NODE, now=NOW)
+    action = plan(pod(), [younger, RUNNING], PodMemory(), node=NODE, now=NOW)
     assert action == DeleteInstance(younger, "a second instance of one pod")
 
 
@@ -265,8 +277,8 @@ def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
 def test_one_that_was_never_placed_stays_until_the_pod_notes_the_one_in_its_place():
     """Whoever starts anew on a list of the time before would take the noted one for vanished."""
     for replacement in (RUNNING, starting("eci-1", LATER), replace(NEWER, id="eci-1")):
-        action = plan(noting("eci-0"), [UNPLACED, replacement], PodRecord(), node=NODE, now=NOW)
-        assert isinstance(action, Patch)
+        action = plan(noting("eci-0"), [UNPLACED, replacement], PodMemory(), node=NODE, now=NOW)
+        assert isinstance(action, PatchStatus)
         assert action.body["metadata"]["annotations"] == NOTED
 
 
@@ -274,11 +286,11 @@ def test_where_others_are_known_than_the_noted_one_that_is_asked_about_first():
     """Of a list that lags: the pod has gone on to another since, and the note is all that tells of it."""
     before = noting("eci-1")
     for old in (starting("eci-0"), UNPLACED, instance(id="eci-0")):
-        assert plan(before, [old], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
-        assert plan(before, [old, starting("eci-9", LATER)], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
-        for record in (PodRecord(denied="eci-1"), PodRecord(last=RUNNING)):
+        assert plan(before, [old], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
+        assert plan(before, [old, starting("eci-9", LATER)], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
+        for record in (PodMemory(confirmed_missing_id="eci-1"), PodMemory(last=RUNNING)):
             action = plan(before, [old], record, node=NODE, now=NOW)
-            assert isinstance(action, Patch)
+            assert isinstance(action, PatchStatus)
             assert action.body["metadata"]["annotations"] == {"k8s.aliyun.com/eci-instance-id": "eci-0"}
 
 
@@ -288,17 +300,19 @@ def test_one_of_the_time_before_the_noted_one_does_not_come_back_when_that_finds
     for state in (InstanceStatus.SCHEDULING, InstanceStatus.UNKNOWN, InstanceStatus.TERMINATING):
         old = starting("eci-0", state=state)
         assert settled(before, [old, dead])[1] == DeleteInstance(old, "a second instance of one pod")
-        asked = PodRecord(deletes={"eci-0": NOW.loop_s})
-        assert settled(before, [old, dead], asked)[1] == Wait(DELETE_AGAIN_S), "no other comes while it is there"
+        asked = PodMemory(deletes={"eci-0": NOW.loop_s})
+        assert settled(before, [old, dead], asked)[1] == RequeueAfter(DELETE_AGAIN_S), (
+            "no other comes while it is there"
+        )
 
 
 def test_one_that_may_be_in_the_noted_ones_place_stays_until_that_was_placed():
     """The noted one may have found no room since it was seen."""
     before, later = noting("eci-1"), starting("eci-2", LATER)
     delete = DeleteInstance(later, "a second instance of one pod")
-    assert settled(before, [starting("eci-1"), later])[1] == Nothing()
+    assert settled(before, [starting("eci-1"), later])[1] == Done()
     assert settled(before, [starting("eci-1", state=InstanceStatus.PENDING), later])[1] == delete
-    made = PodRecord(made="eci-1")
+    made = PodMemory(last_created_id="eci-1")
     assert settled(before, [starting("eci-1"), later], made)[1] == delete, "we made it, and no other since"
     former = starting("eci-0", "2026-01-02T02:00:00Z")
     assert settled(before, [starting("eci-1"), former])[1] == DeleteInstance(former, "a second instance of one pod")
@@ -310,39 +324,39 @@ def test_which_of_two_came_later_is_not_told_by_two_clocks(created):
     dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
     other = starting("eci-2", created)
-    for record in (PodRecord(made="eci-2"), PodRecord(former={"eci-1": ""})):
+    for record in (PodMemory(last_created_id="eci-2"), PodMemory(earlier_ids={"eci-1": ""})):
         seen, _ = settled(before, [dead, other], record)
         assert seen["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-2"
         failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
         assert settled(seen, [dead, failed], record)[1] == DeleteInstance(dead, "a second instance of one pod")
-    action = settled(before, [dead, other], PodRecord(made="eci-1"))[1]
+    action = settled(before, [dead, other], PodMemory(last_created_id="eci-1"))[1]
     assert action == DeleteInstance(other, "a second instance of one pod")
     failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
-    record = PodRecord(former={"eci-2": LATER, "eci-1": ""})
+    record = PodMemory(earlier_ids={"eci-2": LATER, "eci-1": ""})
     assert settled(before, [dead, failed], record)[1] == DeleteInstance(failed, "a second instance of one pod")
 
 
 def test_a_forerunner_that_was_gone_and_is_shown_again_is_still_one_while_another_is_asked_for():
     dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
-    former = PodRecord(former=forerunners([UNPLACED], PodRecord(made="eci-0")))
-    asked = PodRecord(former=forerunners([dead], replace(former, made="eci-1")))
-    assert asked.former == {"eci-0": "", "eci-1": ""}
+    former = PodMemory(earlier_ids=predecessors([UNPLACED], PodMemory(last_created_id="eci-0")))
+    asked = PodMemory(earlier_ids=predecessors([dead], replace(former, made="eci-1")))
+    assert asked.earlier_ids == {"eci-0": "", "eci-1": ""}
     again = starting("eci-0", LATER, InstanceStatus.SCHEDULE_FAILED)
     assert settled(before, [again, dead], asked)[1] == DeleteInstance(again, "a second instance of one pod")
-    listed = PodRecord(former=forerunners([replace(dead, created_at=LATER)], PodRecord()))
+    listed = PodMemory(earlier_ids=predecessors([replace(dead, created_at=LATER)], PodMemory()))
     unknown = starting("eci-0")
     assert settled(before, [unknown, dead], listed)[1] == DeleteInstance(unknown, "a second instance of one pod")
     for number in range(10):
-        asked.former = forerunners([starting(f"eci-{number}")], asked)
-    assert len(asked.former) == MOST_GONE + 1, "what is remembered is bounded"
+        asked.earlier_ids = predecessors([starting(f"eci-{number}")], asked)
+    assert len(asked.earlier_ids) == MAX_EARLIER_IDS + 1, "what is remembered is bounded"
 
 
 def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():
     before, _ = settled(pod(), [RUNNING])
-    assert plan(before, [], PodRecord(), node=NODE, now=NOW) == Look("eci-1")
-    action = plan(before, [], PodRecord(absent=True), node=NODE, now=NOW)
-    assert isinstance(action, Patch)
+    assert plan(before, [], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
+    action = plan(before, [], PodMemory(confirmed_absent=True), node=NODE, now=NOW)
+    assert isinstance(action, PatchStatus)
     assert action.body["status"]["phase"] == "Failed"
     assert action.problem is not None
     assert action.problem.reason == "NotFound"
@@ -353,9 +367,9 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
     """While the API server was away (virtual seed 627): the pod failed as vanished, and got its exit codes later."""
     before, _ = settled(pod(), [RUNNING])
     last = instance(state, kind=StateKind.TERMINATED, exit_code=exit_code)
-    record = PodRecord(last=last)
+    record = PodMemory(last=last)
     seen, action = settled(before, [], record)
-    assert action == Nothing()
+    assert action == Done()
     assert seen["status"]["phase"] == state.value
     assert "reason" not in seen["status"], "nobody removed it while it ran"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == exit_code
@@ -366,9 +380,9 @@ def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_aske
     """Its absence may be a gap in a list (virtual seed 5752): a guess is for good."""
     before, _ = settled(pod(), [RUNNING])
     for untold in (RUNNING.containers, ()):
-        record = PodRecord(last=replace(RUNNING, status=InstanceStatus.FAILED, containers=untold))
-        assert plan(before, [], record, node=NODE, now=NOW) == Look("eci-1")
-    record.absent = True
+        record = PodMemory(last=replace(RUNNING, status=InstanceStatus.FAILED, containers=untold))
+        assert plan(before, [], record, node=NODE, now=NOW) == VerifyInstance("eci-1")
+    record.confirmed_absent = True
     seen, _ = settled(before, [], record)
     assert seen["status"]["phase"] == "Failed"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
@@ -376,13 +390,13 @@ def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_aske
 
 def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_comes_in_its_place():
     """It has ended by the cloud's word, yet nothing of it ever ran: no end is told, nor does the pod wait for good."""
-    before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodRecord(), node=NODE, now=NOW).body)
-    record = PodRecord(last=UNPLACED)
-    assert plan(before, [], record, node=NODE, now=NOW) == Look(UNPLACED.id)
-    record.absent = True
+    before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodMemory(), node=NODE, now=NOW).body)
+    record = PodMemory(last=UNPLACED)
+    assert plan(before, [], record, node=NODE, now=NOW) == VerifyInstance(UNPLACED.id)
+    record.confirmed_absent = True
     assert plan(before, [], record, node=NODE, now=NOW) == Create(UNPLACED.id)
     record.retry_at_s = NOW.loop_s + 7
-    assert plan(before, [], record, node=NODE, now=NOW) == Wait(7)
+    assert plan(before, [], record, node=NODE, now=NOW) == RequeueAfter(7)
     record.retry_at_s, record.next_attempt = 0.0, (UNPLACED.id, 1)
     record.problem = Problem("ContainerCreating", "sold out")
     noted = plan(before, [], record, node=NODE, now=NOW)
@@ -392,21 +406,21 @@ def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_co
 
 def test_of_one_that_vanished_as_it_stopped_the_exit_codes_come_with_its_end_and_nothing_after():
     before, _ = settled(pod(), [RUNNING])
-    seen, action = settled(before, [], PodRecord(last=STOPPED, absent=True))
-    assert action == Nothing()
+    seen, action = settled(before, [], PodMemory(last=STOPPED, confirmed_absent=True))
+    assert action == Done()
     assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "NotFound")
-    first = plan(before, [], PodRecord(last=STOPPED, absent=True), node=NODE, now=NOW)
+    first = plan(before, [], PodMemory(last=STOPPED, confirmed_absent=True), node=NODE, now=NOW)
     assert first.body["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
 
 
 def test_deletion_reports_exit_codes_and_a_terminal_phase_before_the_object_goes():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
-    seen, action = settled(before, [STOPPED], PodRecord(deletes={"eci-1": 999.0}))
+    seen, action = settled(before, [STOPPED], PodMemory(deletes={"eci-1": 999.0}))
     assert seen["status"]["phase"] == "Failed"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
-    assert action == Finalize(), "nothing runs and the cloud was asked: how long it takes to clear up is its affair"
-    assert plan(seen, [], PodRecord(), node=NODE, now=NOW) == Finalize()
+    assert action == RemovePod(), "nothing runs and the cloud was asked: how long it takes to clear up is its affair"
+    assert plan(seen, [], PodMemory(), node=NODE, now=NOW) == RemovePod()
 
 
 def test_the_object_stays_while_the_cloud_was_not_asked_to_remove_the_instance():
@@ -419,39 +433,39 @@ def test_the_object_stays_while_the_cloud_was_not_asked_to_remove_the_instance()
 def test_deletion_uses_the_last_states_seen_when_the_instance_went_between_two_looks():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
-    seen, action = settled(before, [], PodRecord(last=STOPPED))
+    seen, action = settled(before, [], PodMemory(last=STOPPED))
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
-    assert action == Finalize()
+    assert action == RemovePod()
 
 
 def test_a_pod_deleted_before_it_ever_started_ends_failed_and_goes():
     seen, action = settled(pod(**DELETING), [])
-    assert (seen["status"]["phase"], action) == ("Failed", Finalize())
+    assert (seen["status"]["phase"], action) == ("Failed", RemovePod())
 
 
 def test_a_removal_that_the_api_server_began_and_did_not_end_is_asked_for_again():
     """It writes the grace of 0 first, and dies before it removes the object (chaos seed 8001)."""
     half = terminal()
     half["metadata"].update(DELETING, deletionGracePeriodSeconds=0)
-    for ago_s, wanted in ((1.0, Wait(REMOVE_AGAIN_S - 1.0)), (REMOVE_AGAIN_S, Finalize())):
-        record = PodRecord(leaving_s=NOW.loop_s - ago_s)
+    for ago_s, wanted in ((1.0, RequeueAfter(REMOVE_AGAIN_S - 1.0)), (REMOVE_AGAIN_S, RemovePod())):
+        record = PodMemory(deleting_since_s=NOW.loop_s - ago_s)
         assert plan(half, [], record, node=NODE, now=NOW) == wanted, "what is on its way needs no second word"
     half["metadata"]["finalizers"] = ["example.com/hold"]
-    assert plan(half, [], PodRecord(leaving_s=0.0), node=NODE, now=NOW) == Nothing()
+    assert plan(half, [], PodMemory(deleting_since_s=0.0), node=NODE, now=NOW) == Done()
 
 
 def test_a_pod_held_by_finalizers_is_not_deleted_again():
     gone, _ = settled(pod(**DELETING), [])
     gone["metadata"]["deletionGracePeriodSeconds"] = 0
-    assert plan(gone, [], PodRecord(), node=NODE, now=NOW) == Nothing()
+    assert plan(gone, [], PodMemory(), node=NODE, now=NOW) == Done()
 
 
 def test_an_orphan_that_is_yet_to_be_made_by_our_clock_is_old_enough_after_its_age_all_the_same():
     """Our clock went back by an hour since it was made."""
     orphan = instance(created="2026-01-02T04:30:00Z")
-    record = PodRecord(unowned_s=NOW.loop_s - 20.0)
-    assert plan(None, [orphan], record, node=NODE, now=NOW) == Wait(NODE.orphan_age_s - 20.0)
-    record = PodRecord(unowned_s=NOW.loop_s - NODE.orphan_age_s)
+    record = PodMemory(orphaned_since_s=NOW.loop_s - 20.0)
+    assert plan(None, [orphan], record, node=NODE, now=NOW) == RequeueAfter(NODE.orphan_age_s - 20.0)
+    record = PodMemory(orphaned_since_s=NOW.loop_s - NODE.orphan_age_s)
     assert plan(None, [orphan], record, node=NODE, now=NOW) == DeleteOrphan(orphan)
 
 
@@ -459,9 +473,9 @@ def test_an_accepted_delete_without_effect_is_asked_for_again():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
     later = Now(wall=WALL, loop_s=1000.0 + DELETE_AGAIN_S)
-    record = PodRecord(deletes={"eci-1": 1000.0})
+    record = PodMemory(deletes={"eci-1": 1000.0})
     _, action = settled(before, [RUNNING], record)
-    assert isinstance(action, Wait)
+    assert isinstance(action, RequeueAfter)
     assert isinstance(settled(before, [RUNNING], record, later)[1], DeleteInstance)
 
 
@@ -474,14 +488,14 @@ def test_a_terminating_instance_is_left_to_its_grace_and_then_ended():
         subject = {**before, "metadata": {**before["metadata"], **changes}}
         return settled(subject, [stopping], record, Now(wall=WALL, loop_s=1000.0 + seconds))[1]
 
-    record = PodRecord(deletes={"eci-1": 1000.0})
+    record = PodMemory(deletes={"eci-1": 1000.0})
     ended = DeleteInstance(stopping, "its grace is over", force=True)
-    assert after(0, record) == Wait(LEAVING_S)
-    assert after(LEAVING_S, record) == Wait(30 + GRACE_SLACK_S - LEAVING_S)
+    assert after(0, record) == RequeueAfter(DELETE_STATUS_DEBOUNCE_S)
+    assert after(DELETE_STATUS_DEBOUNCE_S, record) == RequeueAfter(30 + GRACE_SLACK_S - DELETE_STATUS_DEBOUNCE_S)
     assert after(30 + GRACE_SLACK_S, record) == ended
     assert after(1 + GRACE_SLACK_S, record, deletionGracePeriodSeconds=1) == ended, "a grace may be shortened"
-    forced = PodRecord(deletes={"eci-1": 1000.0}, forced="eci-1")
-    assert after(600, forced) == Wait(DELETE_AGAIN_S), "once is enough while it is going"
+    forced = PodMemory(deletes={"eci-1": 1000.0}, force_deleted_id="eci-1")
+    assert after(600, forced) == RequeueAfter(DELETE_AGAIN_S), "once is enough while it is going"
 
 
 def past_deadline():
@@ -491,40 +505,40 @@ def past_deadline():
 
 def test_the_deadline_stops_the_instance_first_and_fails_the_pod_when_nothing_runs():
     late = past_deadline()
-    assert plan(late, [RUNNING], PodRecord(), node=NODE, now=NOW) == DeleteInstance(
+    assert plan(late, [RUNNING], PodMemory(), node=NODE, now=NOW) == DeleteInstance(
         RUNNING, "DeadlineExceeded", killing=True
     )
-    seen, _ = settled(late, [STOPPED], PodRecord(deletes={"eci-1": 999.0}))
+    seen, _ = settled(late, [STOPPED], PodMemory(deletes={"eci-1": 999.0}))
     assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
 def test_the_deadline_holds_when_the_instance_went_unseen():
-    seen, _ = settled(past_deadline(), [], PodRecord(absent=True))
+    seen, _ = settled(past_deadline(), [], PodMemory(confirmed_absent=True))
     assert seen["status"]["reason"] == "DeadlineExceeded"
 
 
 def test_before_the_deadline_the_pod_is_looked_at_again_in_time():
     seen, action = settled(pod(spec={"activeDeadlineSeconds": 60}), [RUNNING])
-    assert action == Wait(60)
+    assert action == RequeueAfter(60)
     assert seen["status"]["phase"] == "Running"
 
 
 def test_a_refused_pod_fails_with_the_reason():
     refusal = Problem("UnsupportedPod", "spec.volumes[0].hostPath: there is no host")
-    action = plan(pod(), [], PodRecord(refusal=refusal), node=NODE, now=NOW)
-    assert isinstance(action, Patch)
+    action = plan(pod(), [], PodMemory(refusal=refusal), node=NODE, now=NOW)
+    assert isinstance(action, PatchStatus)
     assert (action.body["status"]["phase"], action.problem) == ("Failed", refusal)
 
 
 def test_a_problem_that_may_pass_is_shown_and_waited_for():
-    record = PodRecord(retry_at_s=1005, problem=Problem("CreateContainerConfigError", 'secret "x" not found', "main"))
+    record = PodMemory(retry_at_s=1005, problem=Problem("CreateContainerConfigError", 'secret "x" not found', "main"))
     seen, action = settled(pod(), [], record)
     assert seen["status"]["phase"] == "Pending"
     assert seen["status"]["containerStatuses"][0]["state"]["waiting"] == {
         "reason": "CreateContainerConfigError",
         "message": 'secret "x" not found',
     }
-    assert action == Wait(5)
+    assert action == RequeueAfter(5)
 
 
 def daemon():
@@ -533,13 +547,13 @@ def daemon():
 
 def test_a_daemon_pod_waits_with_a_reason_and_never_gets_an_instance():
     seen, action = settled(daemon(), [])
-    assert (seen["status"]["phase"], action) == ("Pending", Nothing())
+    assert (seen["status"]["phase"], action) == ("Pending", Done())
     assert seen["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "DaemonSetNotSupported"
 
 
 def test_a_daemon_pod_fails_where_the_operator_wants_that():
-    action = plan(daemon(), [], PodRecord(), node=replace(NODE, fail_daemon_pods=True), now=NOW)
-    assert isinstance(action, Patch)
+    action = plan(daemon(), [], PodMemory(), node=replace(NODE, fail_daemon_pods=True), now=NOW)
+    assert isinstance(action, PatchStatus)
     assert action.body["status"]["phase"] == "Failed"
 
 
@@ -555,7 +569,7 @@ INSTANCES = st.lists(
     unique_by=lambda each: each.id,
 )
 RECORDS = st.builds(
-    PodRecord,
+    PodMemory,
     seen=st.booleans(),
     created=st.booleans(),
     absent=st.booleans(),
@@ -587,7 +601,7 @@ def test_whatever_the_cloud_says_patches_come_to_rest_and_terminal_stays_termina
             assert not placed, "a pod never gets a second instance"
             assert not subject["metadata"].get("deletionTimestamp")
             assert phase not in ("Succeeded", "Failed")
-        if isinstance(action, Finalize):
+        if isinstance(action, RemovePod):
             asked = [each for each in instances if each.id in record.deletes and status.all_stopped(each)]
             assert asked == instances, "the object goes only after the instance, or when nothing of that runs any more"
             assert subject["metadata"].get("deletionTimestamp")
@@ -601,19 +615,19 @@ def test_whatever_the_cloud_says_patches_come_to_rest_and_terminal_stays_termina
 def test_no_instance_without_a_pod_is_ever_patched_or_created(history, record):
     for instances in history:
         action = plan(None, instances, record, node=NODE, now=NOW)
-        assert isinstance(action, (Nothing, Wait, DeleteOrphan))
-        assert not isinstance(action, Nothing) or not instances
+        assert isinstance(action, (Done, RequeueAfter, DeleteOrphan))
+        assert not isinstance(action, Done) or not instances
 
 
 def test_the_status_of_a_plain_job_pod_takes_three_patches():
-    subject, patches, record = pod(), 0, PodRecord()
+    subject, patches, record = pod(), 0, PodMemory()
     for seen in (
         instance(InstanceStatus.SCHEDULING, kind=StateKind.WAITING),
         instance(InstanceStatus.PENDING, kind=StateKind.WAITING),
         RUNNING,
         ENDED,
     ):
-        while isinstance(action := plan(subject, [seen], record, node=NODE, now=NOW), Patch):
+        while isinstance(action := plan(subject, [seen], record, node=NODE, now=NOW), PatchStatus):
             subject, patches = SERVER.patch(subject, action.body), patches + 1
     assert subject["status"]["phase"] == "Succeeded"
     assert patches <= 3
@@ -628,11 +642,13 @@ def crowded(subject, seen, record, *, others_wait=True):
 
 
 def test_while_others_wait_for_their_turn_one_that_has_not_started_is_not_written_about():
-    made = PodRecord(made_s=NOW.loop_s - 1.0)
-    assert crowded(pod(), COMING, made) == Wait(COMING_S - 1.0)
-    assert isinstance(crowded(pod(), COMING, made, others_wait=False), Patch)
-    assert isinstance(crowded(pod(), COMING, PodRecord(made_s=NOW.loop_s - COMING_S)), Patch), "it takes long"
-    assert isinstance(crowded(pod(), COMING, PodRecord()), Patch), "an earlier life made it"
+    made = PodMemory(made_s=NOW.loop_s - 1.0)
+    assert crowded(pod(), COMING, made) == RequeueAfter(START_STATUS_DEBOUNCE_S - 1.0)
+    assert isinstance(crowded(pod(), COMING, made, others_wait=False), PatchStatus)
+    assert isinstance(crowded(pod(), COMING, PodMemory(made_s=NOW.loop_s - START_STATUS_DEBOUNCE_S)), PatchStatus), (
+        "it takes long"
+    )
+    assert isinstance(crowded(pod(), COMING, PodMemory()), PatchStatus), "an earlier life made it"
     assert crowded(pod(), RUNNING, made).body["metadata"]["annotations"] == NOTED
 
 
@@ -648,47 +664,47 @@ def test_while_others_wait_for_their_turn_one_that_has_not_started_is_not_writte
     ],
 )
 def test_trouble_is_written_at_once_however_many_wait(news):
-    made = PodRecord(made_s=NOW.loop_s)
-    assert isinstance(crowded(pod(), replace(COMING, **news), made), Patch)
+    made = PodMemory(made_s=NOW.loop_s)
+    assert isinstance(crowded(pod(), replace(COMING, **news), made), PatchStatus)
 
 
 def test_what_was_said_once_is_kept_up_to_date_however_many_wait():
     subject, _ = settled(pod(), [COMING])
     subject["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
-    assert isinstance(crowded(subject, COMING, PodRecord(made_s=NOW.loop_s)), Patch)
+    assert isinstance(crowded(subject, COMING, PodMemory(made_s=NOW.loop_s)), PatchStatus)
 
 
 def test_an_instance_that_goes_before_it_was_noted_was_there_all_the_same():
-    record = PodRecord(made_s=NOW.loop_s, last=COMING)
-    assert plan(pod(), [], record, node=NODE, now=NOW) == Look("eci-1")
-    record.absent = True
+    record = PodMemory(made_s=NOW.loop_s, last=COMING)
+    assert plan(pod(), [], record, node=NODE, now=NOW) == VerifyInstance("eci-1")
+    record.confirmed_absent = True
     assert plan(pod(), [], record, node=NODE, now=NOW).body["status"]["phase"] == "Failed"
-    unplaced = PodRecord(last=instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING))
+    unplaced = PodMemory(last=instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING))
     assert isinstance(plan(pod(), [], unplaced, node=NODE, now=NOW), Create)
 
 
 def test_one_that_stops_is_written_about_once_it_has_stopped_or_takes_long():
     gone_s = NOW.loop_s - 1.0
-    just_asked = PodRecord(deletes={"eci-1": gone_s}, leaving_s=gone_s)
+    just_asked = PodMemory(deletes={"eci-1": gone_s}, deleting_since_s=gone_s)
     seen, _ = settled(pod(), [RUNNING])
     leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
-    assert plan(leaving, [RUNNING], just_asked, node=NODE, now=NOW) == Wait(LEAVING_S - 1.0)
-    long_asked = PodRecord(deletes={"eci-1": NOW.loop_s - LEAVING_S}, leaving_s=gone_s)
+    assert plan(leaving, [RUNNING], just_asked, node=NODE, now=NOW) == RequeueAfter(DELETE_STATUS_DEBOUNCE_S - 1.0)
+    long_asked = PodMemory(deletes={"eci-1": NOW.loop_s - DELETE_STATUS_DEBOUNCE_S}, deleting_since_s=gone_s)
     action = plan(leaving, [RUNNING], long_asked, node=NODE, now=NOW)
     ready = [each["status"] for each in action.body["status"]["conditions"] if each["type"] == "Ready"]
     assert ready == ["False"]
 
 
-@given(st.floats(0.1, 1e6), st.floats(0.0, LEAVING_S))
+@given(st.floats(0.1, 1e6), st.floats(0.0, DELETE_STATUS_DEBOUNCE_S))
 def test_a_wait_for_one_that_stops_gets_to_its_end(asked_s, later_s):
     """Whatever the rounding: a wait that ends a hair too early must not be followed by another of no length."""
     seen, _ = settled(pod(), [RUNNING])
     leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
-    record = PodRecord(deletes={"eci-1": asked_s}, leaving_s=asked_s)
+    record = PodMemory(deletes={"eci-1": asked_s}, deleting_since_s=asked_s)
     now_s = asked_s + later_s
     for _ in range(3):
         action = plan(leaving, [RUNNING], record, node=NODE, now=Now(wall=WALL, loop_s=now_s))
-        if not isinstance(action, Wait):
+        if not isinstance(action, RequeueAfter):
             return
         now_s += action.seconds
     raise AssertionError(f"still waiting: {action}")

@@ -155,7 +155,7 @@ async def test_what_is_remembered_of_a_pod_goes_with_it():
         await asyncio.sleep(100)
         assert not process.controller._records
         assert not len(process.instances)
-        assert not process.poller._leaving
+        assert not process.poller._deleting
         assert not process.queue._due
     assert world.complaints() == []
 

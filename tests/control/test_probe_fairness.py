@@ -8,7 +8,7 @@ import pytest
 from tests.control.test_pods import in_no_time
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.pacing.callers import Caller, Purpose, caller
-from vk_provider.probes.probe_runner import Answer
+from vk_provider.probes.probe_runner import ProbeResult
 from vk_provider.probes.prober import Prober
 
 STARTED = "2026-01-02T03:00:00Z"
@@ -46,9 +46,9 @@ class Crowd:
         try:
             if place.container.startswith("hostile"):
                 await asyncio.sleep(probe.timeout_s)
-                return Answer(False, "no answer", unreached=True)
+                return ProbeResult(False, "no answer", unreached=True)
             await asyncio.sleep(0.05)
-            return Answer(True)
+            return ProbeResult(True)
         finally:
             self.under_way -= 1
 
@@ -63,10 +63,10 @@ class Crowd:
         reports = tuple(ContainerReport(name=each, state=running) for each in containers)
         instance = Instance(name, Owner(uid=name), InstanceStatus.RUNNING, ip="10.0.0.9", containers=reports)
         self.pods[name] = pod, instance
-        self.prober.look(pod, instance)
+        self.prober.observe(pod, instance)
 
     def has_started(self, name):
-        return all(report.started for report in self.prober.look(*self.pods[name]).containers)
+        return all(report.started for report in self.prober.observe(*self.pods[name]).containers)
 
     async def until_started(self, name):
         began = loop_time()
@@ -150,7 +150,7 @@ async def test_a_pod_that_is_gone_holds_nothing():
         crowd.add("bad", HOSTILE, namespace="bad", containers=[f"hostile-{each}" for each in range(18)])
         await asyncio.sleep(5)
         assert crowd.under_way == 4
-        crowd.prober.forget("bad")
+        crowd.prober.remove("bad")
         await asyncio.sleep(0.1)
         assert crowd.under_way == 0
         assert len(crowd.asked) == 4

@@ -14,7 +14,7 @@ import pytest
 from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
 from tests.control.world import World
-from vk_provider.control.profile_watcher import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatch
+from vk_provider.control.profile_watcher import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatcher
 from vk_provider.errors import KubeUnavailable, NotFound, PodNotReady
 
 Json = dict[str, Any]
@@ -76,7 +76,7 @@ class Scene:
         self.server = Server()
         self.told: list[str] = []
         client: Any = self.server
-        self.watch = ProfileWatch(
+        self.watch = ProfileWatcher(
             client, "kube-system", "eci-profile", tell=lambda _, reason, text: self.told.append(f"{reason}: {text}")
         )
 

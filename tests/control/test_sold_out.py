@@ -10,7 +10,7 @@ from tests.control import pure_time
 from tests.control.living_cloud import LivingCloud
 from tests.control.world import World
 from vk_provider.cloud.eci.driver import EciCloud
-from vk_provider.cloud.eci.sold_out_cache import StockMemory
+from vk_provider.cloud.eci.sold_out_cache import SoldOutCache
 from vk_provider.errors import OutOfCapacity
 
 PODS, WORKERS = 300, 8
@@ -114,7 +114,7 @@ def test_a_burst_with_a_second_choice_goes_there_without_asking_for_the_first_ag
 def test_who_asks_out_of_turn_neither_shortens_the_wait_nor_adds_to_it():
     """One that may have been sent before always asks, whatever is known of the stock."""
     now = 0.0
-    memory, place, none_left = StockMemory(lambda: now), ("2.0-4.0",), OutOfCapacity("none left")
+    memory, place, none_left = SoldOutCache(lambda: now), ("2.0-4.0",), OutOfCapacity("none left")
     memory.sold_out(place, none_left, asked_s=memory.ask(place))
     assert memory.wait_s(place) == 10
     for now in (1.0, 2.0, 9.0):

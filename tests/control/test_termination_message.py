@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vk_provider.cloud.base import LogOptions
-from vk_provider.control.memory import PodRecord
-from vk_provider.control.termination_message import with_last_words
+from vk_provider.control.memory import PodMemory
+from vk_provider.control.termination_message import with_fallback_message
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
@@ -48,9 +48,9 @@ def instance(state: ContainerState, last: ContainerState | None = None, *, init:
     return Instance("eci-1", Owner(), InstanceStatus.RUNNING, **lists)
 
 
-async def words(cloud: Any, pod: Json, seen: Instance, record: PodRecord | None = None) -> tuple[str, str]:
+async def words(cloud: Any, pod: Json, seen: Instance, record: PodMemory | None = None) -> tuple[str, str]:
     """Of the container's state and of its last state."""
-    told = await with_last_words(cloud, pod, seen, record or PodRecord())
+    told = await with_fallback_message(cloud, pod, seen, record or PodMemory())
     (report,) = (*told.containers, *told.init_containers)
     return report.state.message, report.last_state.message if report.last_state else ""
 
@@ -96,7 +96,7 @@ async def test_whose_words_are_looked_for(
 
 
 async def test_each_run_is_asked_about_once() -> None:
-    cloud, record = Logs(b"bye"), PodRecord()
+    cloud, record = Logs(b"bye"), PodMemory()
     for _ in range(3):
         assert await words(cloud, pod(), instance(ended()), record) == ("bye", "")
     assert len(cloud.asked) == 1
@@ -111,7 +111,7 @@ async def test_the_last_2048_bytes_count() -> None:
 
 
 async def test_a_cloud_that_does_not_answer_leaves_it_without_words() -> None:
-    cloud, record = Logs(CloudUnavailable("later")), PodRecord()
+    cloud, record = Logs(CloudUnavailable("later")), PodMemory()
     for _ in range(2):
         assert await words(cloud, pod(), instance(ended()), record) == ("", "")
     assert len(cloud.asked) == 1

@@ -16,12 +16,12 @@ from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
 from vk_provider.cloud.eci.candidates import intent
 from vk_provider.cloud.eci.request import refusals
-from vk_provider.control.plan import Node, primary
+from vk_provider.control.plan import NodePolicy, own_and_spare
 from vk_provider.control.pods import PodController
-from vk_provider.files.file_sync import LiveConfiguration
-from vk_provider.files.object_reader import ReferenceReader
-from vk_provider.files.object_watcher import SourceWatcher
-from vk_provider.instances.poller import InstancePoller, InstanceStore
+from vk_provider.files.file_sync import FileSyncer
+from vk_provider.files.object_reader import ObjectReader
+from vk_provider.files.object_watcher import ObjectWatcher
+from vk_provider.instances.poller import InstanceCache, InstancePoller
 from vk_provider.kube import paths
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -29,8 +29,8 @@ from vk_provider.kube.store import Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.probe import Probe
-from vk_provider.pacing.workqueue import KeyedQueue
-from vk_provider.probes.probe_runner import YES, Answer, Place
+from vk_provider.pacing.workqueue import WorkQueue
+from vk_provider.probes.probe_runner import SUCCESS, ProbeResult, ProbeTarget
 from vk_provider.translate.objects import NodeContext
 
 BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
@@ -104,7 +104,7 @@ class Process:
         self.fate = fate
         kube: Any = world.link(world.kube, fate, world.kube_latency_s)
         cloud: Any = world.link(world.cloud, fate, world.cloud_latency_s)
-        self.queue = KeyedQueue()
+        self.queue = WorkQueue()
         self.store: Store[Any] = Store(
             key=pods.uid_of,
             version=lambda pod: pod["metadata"]["resourceVersion"],
@@ -112,7 +112,7 @@ class Process:
         )
         self.store.subscribe(self.queue.add)
         self.reflector = Reflector(kube, paths.pods(), self.store, watch_s=world.watch_s, jitter=jitter)
-        self.instances = InstanceStore(self.queue.add)
+        self.instances = InstanceCache(self.queue.add)
         self.recorder = Recorder(kube, clock=world.now, jitter=jitter)
         self.poller = InstancePoller(
             cloud=cloud,
@@ -123,26 +123,26 @@ class Process:
             sweep_interval_s=30.0,
             jitter=jitter,
         )
-        references = ReferenceReader(kube)
-        self.sources = SourceWatcher(
+        references = ObjectReader(kube)
+        self.sources = ObjectWatcher(
             kube,
             changed=self.queue.add,
-            stale=references.forget,
+            stale=references.invalidate,
             jitter=jitter,
             watch_s=world.watch_s,
             most_watches=world.most_watches,
         )
-        self.live = LiveConfiguration(
+        self.live = FileSyncer(
             cloud=cloud,
             references=references,
             sources=self.sources,
             context=world.context,
             metrics=Registry(),
             pod_of=self.store.get,
-            instance_of=lambda pod: primary(pod, self.instances.of(pods.uid_of(pod)))[0],
+            instance_of=lambda pod: own_and_spare(pod, self.instances.of(pods.uid_of(pod)))[0],
             look=self.queue.add,
-            doubt=lambda pod: self.controller.confirm(pod),
-            gone=self.poller.denied,
+            doubt=lambda pod: self.controller.refetch(pod),
+            gone=self.poller.confirm_deleted,
             warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
             clock=world.now,
             jitter=jitter,
@@ -158,7 +158,7 @@ class Process:
             recorder=self.recorder,
             references=references,
             live=self.live,
-            node=Node(name="vk", host_ip="10.0.0.1"),
+            node=NodePolicy(name="vk", host_ip="10.0.0.1"),
             context=world.context,
             metrics=Registry(),
             jitter=jitter,
@@ -200,17 +200,17 @@ class World:
         self.health: list[Any] = []
         self.most_watches = 200
         self.asked: list[tuple[float, str]] = []
-        self.answers: dict[str, Answer | Callable[[], Answer]] = {}
+        self.answers: dict[str, ProbeResult | Callable[[], ProbeResult]] = {}
         self.hanging: set[str] = set()  # containers that let whoever asks wait for as long as he will
         self._loop = asyncio.get_running_loop()
 
-    async def ask(self, place: Place, probe: Probe) -> Answer:
+    async def ask(self, place: ProbeTarget, probe: Probe) -> ProbeResult:
         """What containers answer to our own probes, by name; yes unless the test says otherwise."""
         self.asked.append((self.time_s, place.container))
         if place.container in self.hanging:
             await asyncio.sleep(probe.timeout_s)
-            return Answer(False, "no answer in time", unreached=True)
-        answer = self.answers.get(place.container, YES)
+            return ProbeResult(False, "no answer in time", unreached=True)
+        answer = self.answers.get(place.container, SUCCESS)
         return answer() if callable(answer) else answer
 
     def now(self) -> datetime:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.corpus.manifests import cases
 from vk_provider.translate.annotations import annotation_rule
-from vk_provider.translate.field_rules import Each, Entries, Object, Rule
+from vk_provider.translate.field_rules import ListOf, MapOf, ObjectOf, Rule
 from vk_provider.translate.pod_fields import pod_rule
 
 # What an API server or a controller writes, what only an update may bring, and what the pods of later clusters say to
@@ -40,12 +40,12 @@ def plain(path: str) -> str:
 def leaves(rule: Rule, path: str) -> Iterator[str]:
     """Every field that has a rule of its own, without positions in lists."""
     match rule:
-        case Object(known):
+        case ObjectOf(known):
             for name, inner in known.items():
                 yield from leaves(inner, f"{path}.{name}".lstrip("."))
-        case Each(item):
+        case ListOf(item):
             yield from leaves(item, path)
-        case Entries(_, special) if special:
+        case MapOf(_, special) if special:
             for key, inner in special.items():
                 yield from leaves(inner, f"{path}[{key}]")
         case _:
@@ -55,14 +55,14 @@ def leaves(rule: Rule, path: str) -> Iterator[str]:
 def fields(rule: Rule, value: Any, path: str) -> Iterator[str]:
     """Those of them that the value has."""
     match rule:
-        case Object(known):
+        case ObjectOf(known):
             for name, inner in known.items():
                 if isinstance(value, dict) and value.get(name) is not None:
                     yield from fields(inner, value[name], f"{path}.{name}".lstrip("."))
-        case Each(item):
+        case ListOf(item):
             for each in value:
                 yield from fields(item, each, path)
-        case Entries(_, special) if special:
+        case MapOf(_, special) if special:
             for key, inner in special.items():
                 if key in value:
                     yield from fields(inner, value[key], f"{path}[{key}]")

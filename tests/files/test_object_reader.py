@@ -7,7 +7,7 @@ import pytest
 
 from tests.control.pure_time import play
 from vk_provider.errors import KubeError, KubeUnavailable, NotFound, PodNotReady, UnsupportedPod
-from vk_provider.files.object_reader import CACHE_SIZE, FRESH_S, ReferenceReader
+from vk_provider.files.object_reader import CACHE_SIZE, FRESH_S, ObjectReader
 
 
 def in_no_time(story):
@@ -70,7 +70,7 @@ def pod(name="p", *, secrets=("key",), token=False, links=False, **spec):
 def world():
     kube = Kube()
     kube.objects[PATH] = {"data": {"A": "Yg=="}}
-    return kube, ReferenceReader(kube)
+    return kube, ObjectReader(kube)
 
 
 @in_no_time
@@ -253,7 +253,7 @@ async def test_objects_that_are_too_much_together_are_refused_at_their_field():
         kube.objects[f"/api/v1/namespaces/web/secrets/s{number}"] = {"metadata": {}, "data": data}
     given = pod(secrets=[f"s{number}" for number in range(20)])
     with pytest.raises(UnsupportedPod) as raised:
-        await ReferenceReader(kube).read(given)
+        await ObjectReader(kube).read(given)
     (refusal,) = raised.value.refusals
     assert refusal.field == "spec.containers[0].env"
     assert "8 MiB" in refusal.reason
@@ -267,7 +267,7 @@ async def test_of_services_only_what_variables_are_made_of_is_kept():
     kube.objects["/api/v1/namespaces/web/services"] = [
         {"metadata": meta, "spec": {"clusterIP": "1.1.1.1", "ports": ports}}
     ]
-    (service,) = (await ReferenceReader(kube).read(pod(secrets=(), links=True))).services
+    (service,) = (await ObjectReader(kube).read(pod(secrets=(), links=True))).services
     assert service["metadata"] == {"name": "s", "namespace": "web"}
     assert len(service["spec"]["ports"]) == 100
 

@@ -11,11 +11,11 @@ from vk_provider.files.staleness import (
     JITTER_S,
     MOST_SETTLE_S,
     SETTLE_S,
-    Content,
-    Fresh,
-    Freshness,
-    Later,
-    Update,
+    FileManifest,
+    FileState,
+    RecheckAfter,
+    UpdateNow,
+    UpToDate,
     decide,
     read_content,
     renew_at,
@@ -36,8 +36,8 @@ def known(
     has="old", wants="new", *, since=990.0, changed=990.0, retry=0.0, refused="", renew_in=None, instance="eci-1"
 ):
     when = None if renew_in is None else WALL + timedelta(seconds=renew_in)
-    content = None if has is None else Content(instance, has, when)
-    return Freshness(
+    content = None if has is None else FileManifest(instance, has, when)
+    return FileState(
         LiveSources(),
         has=content,
         wants=wants,
@@ -55,24 +55,31 @@ def status(word):
 @pytest.mark.parametrize(
     ("instance", "facts", "decision"),
     [
-        pytest.param(RUNNING, known("new", since=None), Fresh(), id="the same"),
-        pytest.param(RUNNING, known(), Update(), id="other versions"),
-        pytest.param(RUNNING, known(None), Update(), id="nothing known of it"),
-        pytest.param(RUNNING, known("new", instance="eci-0"), Update(), id="known of an earlier instance only"),
-        pytest.param(RUNNING, known(None, "", since=None), Fresh(), id="sources not looked at yet"),
-        pytest.param(RUNNING, known(changed=999.0), Later(SETTLE_S - 1), id="changed just now"),
-        pytest.param(RUNNING, known(changed=999.9, since=1000 - MOST_SETTLE_S), Update(), id="changes again and again"),
-        pytest.param(RUNNING, known(retry=1060.0), Later(60.0), id="failed a moment ago"),
-        pytest.param(RUNNING, known(refused="new"), Fresh(), id="refused"),
-        pytest.param(RUNNING, known(refused="older"), Update(), id="changed since it was refused"),
-        pytest.param(RUNNING, known(refused="new", renew_in=-JITTER_S), Update(), id="refused, but the token is old"),
-        pytest.param(RUNNING, known("new", since=None, renew_in=-JITTER_S), Update(), id="the token is old"),
+        pytest.param(RUNNING, known("new", since=None), UpToDate(), id="the same"),
+        pytest.param(RUNNING, known(), UpdateNow(), id="other versions"),
+        pytest.param(RUNNING, known(None), UpdateNow(), id="nothing known of it"),
+        pytest.param(RUNNING, known("new", instance="eci-0"), UpdateNow(), id="known of an earlier instance only"),
+        pytest.param(RUNNING, known(None, "", since=None), UpToDate(), id="sources not looked at yet"),
+        pytest.param(RUNNING, known(changed=999.0), RecheckAfter(SETTLE_S - 1), id="changed just now"),
         pytest.param(
-            RUNNING, known("new", since=None, renew_in=-JITTER_S, retry=1007.0), Later(7.0), id="its renewal failed"
+            RUNNING, known(changed=999.9, since=1000 - MOST_SETTLE_S), UpdateNow(), id="changes again and again"
         ),
-        pytest.param(status("Pending"), known(), Update(), id="init containers run"),
+        pytest.param(RUNNING, known(retry=1060.0), RecheckAfter(60.0), id="failed a moment ago"),
+        pytest.param(RUNNING, known(refused="new"), UpToDate(), id="refused"),
+        pytest.param(RUNNING, known(refused="older"), UpdateNow(), id="changed since it was refused"),
+        pytest.param(
+            RUNNING, known(refused="new", renew_in=-JITTER_S), UpdateNow(), id="refused, but the token is old"
+        ),
+        pytest.param(RUNNING, known("new", since=None, renew_in=-JITTER_S), UpdateNow(), id="the token is old"),
+        pytest.param(
+            RUNNING,
+            known("new", since=None, renew_in=-JITTER_S, retry=1007.0),
+            RecheckAfter(7.0),
+            id="its renewal failed",
+        ),
+        pytest.param(status("Pending"), known(), UpdateNow(), id="init containers run"),
         *(
-            pytest.param(status(word), known(renew_in=-1000), Fresh(), id=word)
+            pytest.param(status(word), known(renew_in=-1000), UpToDate(), id=word)
             for word in ("Scheduling", "Updating", "Restarting", "Terminating", "Succeeded", "Failed", "Expired")
         ),
     ],
@@ -85,12 +92,12 @@ def test_decide(instance, facts, decision):
 def test_a_token_is_renewed_at_its_time_or_at_most_the_jitter_later(uid, renew_in):
     facts = known("new", since=None, renew_in=renew_in)
     match decide(uid, RUNNING, facts, NOW):
-        case Update():
+        case UpdateNow():
             assert renew_in <= 0
-        case Later(seconds):
+        case RecheckAfter(seconds):
             assert renew_in <= seconds <= renew_in + JITTER_S
             again = Now(wall=WALL + timedelta(seconds=seconds + 0.001), loop_s=NOW.loop_s + seconds + 0.001)
-            assert decide(uid, RUNNING, facts, again) == Update()
+            assert decide(uid, RUNNING, facts, again) == UpdateNow()
 
 
 def request(life_s):
@@ -113,7 +120,7 @@ def test_renew_at(lives, after_s):
 
 @given(st.text(max_size=30), st.text(max_size=16), st.none() | st.integers(0, 4_000_000_000))
 def test_a_note_is_read_as_it_was_written(instance, sources, when):
-    content = Content(instance, sources, None if when is None else datetime.fromtimestamp(when, UTC))
+    content = FileManifest(instance, sources, None if when is None else datetime.fromtimestamp(when, UTC))
     assert read_content(content.text()) == content
 
 
@@ -140,7 +147,7 @@ def pod(**labels):
 )
 def test_whatever_changes_the_instance_gets_the_last_of_it_in_time(changes, own):
     """Played against a cloud that takes every update: in the end it has what the sources say, each pause apart."""
-    facts = Freshness(LiveSources(objects=(SOURCE,), fields=("metadata.labels",)))
+    facts = FileState(LiveSources(objects=(SOURCE,), fields=("metadata.labels",)))
     at, updates, states = 0.0, [], [*changes, (str(own), "x", 60.0)]
     for version, label, pause in states:
         until = at + pause
@@ -148,13 +155,13 @@ def test_whatever_changes_the_instance_gets_the_last_of_it_in_time(changes, own)
         while True:
             see(pod(l=label), "eci-1", facts, found, at)
             match decide(UID, RUNNING, facts, Now(wall=WALL + timedelta(seconds=at), loop_s=at)):
-                case Update():
-                    facts.has, facts.stale_since_s = Content("eci-1", facts.wants), None
+                case UpdateNow():
+                    facts.has, facts.stale_since_s = FileManifest("eci-1", facts.wants), None
                     updates.append(at)
-                case Later(seconds) if at + seconds <= until:
+                case RecheckAfter(seconds) if at + seconds <= until:
                     at += seconds
                 case _:
                     break
         at = until
-    assert facts.has == Content("eci-1", fingerprint(pod(l="x"), facts.sources, {SOURCE: str(own)}))
+    assert facts.has == FileManifest("eci-1", fingerprint(pod(l="x"), facts.sources, {SOURCE: str(own)}))
     assert all(later - earlier >= SETTLE_S - 1e-6 for earlier, later in pairwise(updates))

@@ -22,7 +22,7 @@ from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.kube.api_errors import from_status
 from vk_provider.kube.lines import LineSplitter
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.logs import log_options
 from vk_provider.model import quantity
 from vk_provider.model.instance import merge
@@ -30,7 +30,7 @@ from vk_provider.model.workload import Workload
 from vk_provider.translate import events, file_sources, status
 from vk_provider.translate.judging import judged
 from vk_provider.translate.objects import NodeContext, Objects
-from vk_provider.translate.workload import build, put_together, references
+from vk_provider.translate.workload import assemble, build, references
 from vk_provider.wire import channels, exit_status, forwarding, grpc_health, messages
 from vk_provider.wire.spdy_frames import Data, FrameWriter, GoAway, Headers, Ping, RstStream, Settings, SynStream
 
@@ -149,7 +149,7 @@ def _cloud_answer(answer: Any) -> None:
         merge(instance, response.events_report(item))
         response.tags_of(item)
         status.all_stopped(instance)
-        status.mirrored(POD, instance, now=NOW, host_ip="10.0.0.1")
+        status.from_instance(POD, instance, now=NOW, host_ip="10.0.0.1")
     usage.usages(answer)
     for read in (
         response.group_id,
@@ -226,7 +226,7 @@ def _large_objects(found: dict[str, Any]) -> None:
 def _carried(pod: Any, objects: Objects) -> None:
     try:
         within_the_goal("references", lambda: references(pod))
-        workload = within_the_goal("build", lambda: put_together(pod, replace(objects), CONTEXT))
+        workload = within_the_goal("build", lambda: assemble(pod, replace(objects), CONTEXT))
         asked, _ = within_the_goal("create", lambda: request.create(workload, SETTINGS))
         within_the_goal("sign", lambda: sign.signed(asked.method, asked.query, asked.body, "k"))
     except (UnsupportedPod, PodNotReady) as error:
@@ -444,7 +444,7 @@ PARSERS: tuple[Parser, ...] = (
     Parser("hostile pods", [None], lambda dice, _: hostile.pod(dice), _hostile_pod, REFUSALS, costs=50),
     Parser("large objects", [None], lambda dice, _: hostile.objects(dice), _large_objects, REFUSALS, costs=200),
     Parser("hostile answers", ANSWERS, hostile.answer, _hostile_answer, (ProviderError,), costs=20),
-    Parser("log options", QUERIES, _texts, lambda query: log_options(query, now=datetime.now(UTC)), (RequestRefused,)),
+    Parser("log options", QUERIES, _texts, lambda query: log_options(query, now=datetime.now(UTC)), (HttpError,)),
     Parser(
         "quantity",
         ["250m", "1Gi", "1.5", "1e3", "-1"],

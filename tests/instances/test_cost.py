@@ -10,8 +10,8 @@ import pytest
 
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.cloud.base import Price
-from vk_provider.instances.cost import CostBook, billed_s
-from vk_provider.instances.poller import InstanceStore
+from vk_provider.instances.cost import CostMeter, billed_s
+from vk_provider.instances.poller import InstanceCache
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
@@ -69,9 +69,9 @@ class Books:
 
     def __init__(self, cloud: Any) -> None:
         self.now = NOW
-        self.store = InstanceStore(lambda _: None)
+        self.store = InstanceCache(lambda _: None)
         self.metrics = Registry()
-        self.book = CostBook(cloud, self.store, self.metrics, clock=lambda: self.now)
+        self.book = CostMeter(cloud, self.store, self.metrics, clock=lambda: self.now)
 
     def shown(self) -> dict[str, float]:
         lines = [line for line in self.metrics.exposition().splitlines() if not line.startswith("#")]

@@ -11,8 +11,8 @@ import pytest
 from tests.control import pure_time
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.errors import CloudDenied
-from vk_provider.instances.poll_schedule import LookPace
-from vk_provider.instances.poller import MOST_SEEN_OFF, InstancePoller, InstanceStore
+from vk_provider.instances.poll_schedule import PollSchedule
+from vk_provider.instances.poller import MAX_DELETIONS_PER_POLL, InstanceCache, InstancePoller
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
 
 MINUTE = 60
@@ -58,9 +58,9 @@ def instance(name: str, status: InstanceStatus = InstanceStatus.RUNNING) -> Inst
     return Instance(name, Owner("c", "vk", "web", name, f"uid-{name}"), status)
 
 
-def play(cloud: CountedCloud, story: Callable[[InstancePoller, InstanceStore], object]) -> CountedCloud:
+def play(cloud: CountedCloud, story: Callable[[InstancePoller, InstanceCache], object]) -> CountedCloud:
     async def main() -> CountedCloud:
-        store = InstanceStore(lambda uid: None)
+        store = InstanceCache(lambda uid: None)
         poller = InstancePoller(
             cloud=cloud,
             store=store,
@@ -199,15 +199,15 @@ def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
 
 
 def test_full_counts_grow_rarer_with_what_is_to_be_counted() -> None:
-    pace = LookPace(2, 120)
-    assert [pace.count_s(held) for held in (0, 1000, 4000, 5000, 10_000)] == [120, 120, 120, 150, 300]
+    pace = PollSchedule(2, 120)
+    assert [pace.full_list_interval_s(held) for held in (0, 1000, 4000, 5000, 10_000)] == [120, 120, 120, 150, 300]
 
 
 def test_what_a_count_took_is_part_of_the_time_to_the_next() -> None:
-    pace = LookPace(2, 120, count_took_s=100)
-    assert [pace.count_s(held) for held in (1000, 5000)] == [20, 50]
-    pace.count_took_s = 200
-    assert pace.count_s(1000) == 5, "and still there is a rest"
+    pace = PollSchedule(2, 120, full_list_took_s=100)
+    assert [pace.full_list_interval_s(held) for held in (1000, 5000)] == [20, 50]
+    pace.full_list_took_s = 200
+    assert pace.full_list_interval_s(1000) == 5, "and still there is a rest"
 
 
 def test_what_changes_while_all_are_counted_is_not_asked_for_again() -> None:
@@ -306,24 +306,26 @@ def test_however_long_many_come_the_calls_stay_within_a_minutes_and_nobody_waits
 
 
 def test_one_look_of_more_calls_than_a_minute_has_is_followed_by_another_within_a_minute() -> None:
-    pace = LookPace(2, 120)
+    pace = PollSchedule(2, 120)
     pace.looked(0.0, took_s=0.0, told=1_000_000)
-    assert pace.rest_s(0.0, moving=True, crowd=True) == 60.0
+    assert pace.interval_until_next_poll_s(0.0, moving=True, crowd=True) == 60.0
 
 
 def test_looks_that_take_long_keep_apart() -> None:
     """Each is a call for every 200 instances that changed in a minute, and ECI counts calls."""
-    assert LookPace(2, 120, look_took_s=3.0).rest_s(0, moving=True, crowd=True) == 1.5
-    assert LookPace(2, 120, look_took_s=3.0).rest_s(0, moving=True, crowd=False) == 2.0
+    assert PollSchedule(2, 120, poll_took_s=3.0).interval_until_next_poll_s(0, moving=True, crowd=True) == 1.5
+    assert PollSchedule(2, 120, poll_took_s=3.0).interval_until_next_poll_s(0, moving=True, crowd=False) == 2.0
 
 
 def test_a_look_that_stood_still_for_minutes_makes_nobody_wait_for_the_next() -> None:
     """Chaos seeds 7025 and 9019: the process was stopped, or the cloud was out, and no event came for minutes."""
-    pace = LookPace(2, 120, events_at=100.0, look_took_s=60.0, events_took_s=60.0)
-    assert pace.rest_s(0, moving=True, crowd=True) == 2.0
+    pace = PollSchedule(2, 120, events_at=100.0, poll_took_s=60.0, events_took_s=60.0)
+    assert pace.interval_until_next_poll_s(0, moving=True, crowd=True) == 2.0
     assert pace.wants_events(120.0, moving=True)
 
 
 def test_a_crowd_is_more_than_can_be_seen_off_in_one_go() -> None:
-    assert LookPace(2, 120).rest_s(0, moving=True, crowd=True) < LookPace(2, 120).rest_s(0, moving=True, crowd=False)
-    assert MOST_SEEN_OFF < 1000
+    assert PollSchedule(2, 120).interval_until_next_poll_s(0, moving=True, crowd=True) < PollSchedule(
+        2, 120
+    ).interval_until_next_poll_s(0, moving=True, crowd=False)
+    assert MAX_DELETIONS_PER_POLL < 1000

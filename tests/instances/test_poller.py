@@ -8,7 +8,7 @@ import pytest
 
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.errors import CloudDenied, CloudRefused, CloudUnavailable
-from vk_provider.instances.poller import InstancePoller, InstanceStore
+from vk_provider.instances.poller import InstanceCache, InstancePoller
 from vk_provider.model.instance import (
     CloudEvent,
     ContainerReport,
@@ -33,7 +33,7 @@ class World:
     def __init__(self, *instances):
         self.cloud = MemoryCloud(*instances)
         self.changed, self.gone, self.health = [], [], []
-        self.store = InstanceStore(self.changed.append)
+        self.store = InstanceCache(self.changed.append)
         self.poller = InstancePoller(
             cloud=self.cloud,
             store=self.store,
@@ -72,16 +72,16 @@ async def test_an_instance_that_only_the_increment_shows_is_described_and_taken_
 async def test_an_instance_that_no_increment_shows_is_found_by_the_sweep():
     world = await World(instance("a")).listed()
     world.cloud.instances["b"] = instance("b")
-    await world.poller.sweep()
+    await world.poller.list_all()
     assert world.ids() == {"a", "b"}
 
 
 async def test_one_count_without_it_proves_nothing_two_and_a_question_do():
     world = await World(instance("a"), instance("b")).listed()
     del world.cloud.instances["b"]
-    await world.poller.sweep()
+    await world.poller.list_all()
     assert world.ids() == {"a", "b"}
-    await world.poller.sweep()
+    await world.poller.list_all()
     assert (world.ids(), world.gone) == ({"a"}, ["b"])
 
 
@@ -91,15 +91,15 @@ async def test_an_empty_answer_is_never_taken_for_all_gone():
     world.cloud.hidden = {"a", "b"}
     for _ in range(10):
         await world.poller.poll()
-        await world.poller.sweep()
+        await world.poller.list_all()
     assert (world.ids(), world.gone) == ({"a", "b"}, [])
 
 
 async def test_the_last_instance_of_all_is_believed_gone_when_the_cloud_denies_it_by_id():
     world = await World(instance("a")).listed()
     del world.cloud.instances["a"]
-    await world.poller.sweep()
-    await world.poller.sweep()
+    await world.poller.list_all()
+    await world.poller.list_all()
     assert world.gone == ["a"]
 
 
@@ -107,17 +107,17 @@ async def test_a_count_that_misses_it_once_now_and_then_never_adds_up():
     world = await World(instance("a"), instance("b")).listed()
     for _ in range(5):
         world.cloud.hidden = {"b"}
-        await world.poller.sweep()
+        await world.poller.list_all()
         world.cloud.hidden = set()
-        await world.poller.sweep()
+        await world.poller.list_all()
     assert world.gone == []
 
 
 async def test_a_deleted_instance_is_seen_off_by_the_next_look():
     world = await World(instance("a"), instance("b")).listed()
     await world.cloud.delete("a")
-    world.poller.expect_departure("a")
-    await world.poller.see_off()
+    world.poller.track_deletion("a")
+    await world.poller.poll_deleted()
     assert (world.ids(), world.gone) == ({"b"}, ["a"])
 
 
@@ -125,13 +125,13 @@ async def test_a_terminating_instance_stays_until_it_is_gone():
     world = await World(instance("a")).listed()
     world.cloud.vanish_on_delete = False
     await world.cloud.delete("a")
-    world.poller.expect_departure("a")
-    await world.poller.see_off()
+    world.poller.track_deletion("a")
+    await world.poller.poll_deleted()
     assert world.store.get("a").status is InstanceStatus.TERMINATING
     del world.cloud.instances["a"]
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     assert world.gone == [], "nothing vouches for it"
-    await world.poller.ask_by_name()
+    await world.poller.confirm_absent()
     assert world.gone == ["a"]
 
 
@@ -140,9 +140,9 @@ async def test_departures_are_asked_for_twenty_at_a_time():
     world = await World(*many, instance("stays")).listed()
     for each in many:
         await world.cloud.delete(each.id)
-        world.poller.expect_departure(each.id)
+        world.poller.track_deletion(each.id)
     world.cloud.calls.clear()
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     assert world.ids() == {"stays"}
     assert world.cloud.calls.count("describe") == 6
 
@@ -152,10 +152,10 @@ async def test_one_that_has_stopped_to_leave_is_gone_when_it_is_seen_no_more():
     stopped = ContainerReport("main", ContainerState(StateKind.TERMINATED, exit_code=0))
     world = await World(instance("a")).listed()
     world.cloud.set("a", status=InstanceStatus.TERMINATING, containers=(stopped,))
-    world.poller.expect_departure("a")
-    await world.poller.see_off()
+    world.poller.track_deletion("a")
+    await world.poller.poll_deleted()
     del world.cloud.instances["a"]
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     assert world.gone == ["a"]
     assert "is_gone a" not in world.cloud.calls
 
@@ -167,13 +167,13 @@ async def test_where_all_leave_those_who_are_there_still_vouch_for_the_others():
     world.cloud.vanish_on_delete = False
     for each in many:
         await world.cloud.delete(each)
-        world.poller.expect_departure(each)
+        world.poller.track_deletion(each)
     for each in many[:19]:  # a whole question
         del world.cloud.instances[each]
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     assert world.gone == many[:19]
     world.cloud.hidden = set(many[19:])
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     assert world.gone == many[:19], "an empty answer proves nothing still"
 
 
@@ -190,7 +190,7 @@ async def test_who_leaves_is_looked_at_however_long_the_cloud_takes_to_answer_by
     world.cloud.instances["i19"] = instance("i19", InstanceStatus.TERMINATING)
     world.cloud.hidden = {"i19"}
     for number in range(20):
-        world.poller.expect_departure(f"i{number}")
+        world.poller.track_deletion(f"i{number}")
         if number < 19:
             del world.cloud.instances[f"i{number}"]
     await asyncio.sleep(1)
@@ -216,7 +216,7 @@ async def test_ten_about_whom_nothing_is_answered_hold_up_nobody(virtual_time):
     task = asyncio.create_task(world.poller.run())
     await asyncio.sleep(1)
     for number in range(15):
-        world.poller.expect_departure(f"i{number}")
+        world.poller.track_deletion(f"i{number}")
         del world.cloud.instances[f"i{number}"]
     await asyncio.sleep(60)
     assert set(world.gone) >= {f"i{number}" for number in range(10, 15)}
@@ -233,7 +233,7 @@ async def test_who_is_doubted_is_soon_denied_or_else_asked_about_seldom(virtual_
     task = asyncio.create_task(world.poller.run())
     await asyncio.sleep(1)
     for each in many:
-        world.poller.expect_departure(each)
+        world.poller.track_deletion(each)
         if not there:
             del world.cloud.instances[each]
     world.cloud.hidden = set(many)
@@ -255,14 +255,14 @@ async def test_a_cloud_that_deletes_nothing_twice_is_asked_another_way(kind):
         raise kind("IncorrectStatus: it is on its way out")
 
     world.cloud.delete = refused
-    world.poller.expect_departure("a")
+    world.poller.track_deletion("a")
     world.cloud.hidden = {"a"}
-    await world.poller.see_off()
-    await world.poller.ask_by_name()
+    await world.poller.poll_deleted()
+    await world.poller.confirm_absent()
     assert world.gone == []
-    await world.poller.see_off()
+    await world.poller.poll_deleted()
     del world.cloud.instances["a"]
-    await world.poller.ask_by_name()
+    await world.poller.confirm_absent()
     assert world.gone == ["a"]
 
 
@@ -472,13 +472,13 @@ async def test_where_no_event_may_be_read_nothing_gathers_and_a_list_later_tells
     await world.poller.poll()
     del world.cloud.instances["b"]
     await world.poller._remove_if_gone(["b"])
-    assert list(world.poller._untold) == ["a"]
+    assert list(world.poller._missing_start_events) == ["a"]
     await world.poller._list()
     world.cloud.events = asked([], InstanceReport("c"))
     world.cloud.calls.clear()
     await looks(world, 100)
     assert "describe" not in world.cloud.calls
-    assert not world.poller._untold
+    assert not world.poller._missing_start_events
 
 
 async def test_of_very_many_some_are_asked_about_at_a_time(virtual_time):

@@ -13,8 +13,8 @@ import pytest
 
 from tests.control import pure_time
 from vk_provider.errors import CloudUnavailable
-from vk_provider.instances.poller import InstanceStore
-from vk_provider.instances.usage_poller import SETTLE_S, UsageLoop
+from vk_provider.instances.poller import InstanceCache
+from vk_provider.instances.usage_poller import SETTLE_S, UsagePoller
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.usage import ContainerUsage, InstanceUsage
 
@@ -38,8 +38,8 @@ class World:
         self.failing = False
         self.without_figures: set[str] = set()
         self.takes_s = 0.0
-        self.store = InstanceStore(lambda uid: self.loop.wake())
-        self.loop = UsageLoop(
+        self.store = InstanceCache(lambda uid: self.loop.wake())
+        self.loop = UsagePoller(
             cloud=self, store=self.store, take=self._take, keep=self._keep, jitter=lambda: 0.0, asked_s=asked_s
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vk_provider.errors import Conflict, Gone, KubeError, NotFound
-from vk_provider.kube.api_errors import from_status, refusal
+from vk_provider.kube.api_errors import error_from_response, from_status
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_a_status_of_any_shape_is_an_error_of_its_class(status, kind, code):
 
 
 def test_the_answers_own_code_counts_for_more():
-    assert isinstance(refusal(404, b'{"kind":"Status","code":"none"}'), NotFound)
+    assert isinstance(error_from_response(404, b'{"kind":"Status","code":"none"}'), NotFound)

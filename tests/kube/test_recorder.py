@@ -9,7 +9,7 @@ import pytest
 
 from tests.kube.apiserver import refuse, running, serving
 from tests.kube.virtual import virtual_time
-from vk_provider.kube.event_correlator import COMBINED, Correlator
+from vk_provider.kube.event_correlator import COMBINED, EventCorrelator
 from vk_provider.kube.recorder import Recorder
 
 EVENTS = "/api/v1/namespaces/web/events"
@@ -114,7 +114,7 @@ async def test_an_event_the_server_forgot_is_made_anew():
 
 
 def test_more_than_ten_that_differ_in_their_message_become_one():
-    correlator = Correlator()
+    correlator = EventCorrelator()
     series = [correlator.observe(event(f"p.{index}", f"try {index}"), now=float(index)) for index in range(14)]
     assert [one.event["metadata"]["name"] for one in series[:10]] == [f"p.{index}" for index in range(10)]
     assert {one.event["metadata"]["name"] for one in series[10:]} == {"p.10"}
@@ -123,7 +123,7 @@ def test_more_than_ten_that_differ_in_their_message_become_one():
 
 
 def test_ten_quiet_minutes_end_the_gathering():
-    correlator = Correlator()
+    correlator = EventCorrelator()
     for index in range(12):
         correlator.observe(event(f"p.{index}", f"try {index}"), now=0.0)
     later = correlator.observe(event("p.later", "another"), now=601.0)
@@ -131,7 +131,7 @@ def test_ten_quiet_minutes_end_the_gathering():
 
 
 def test_one_object_may_be_spoken_of_25_times_and_then_once_in_five_minutes():
-    correlator = Correlator()
+    correlator = EventCorrelator()
     heard = [correlator.observe(event(), now=0.0) for _ in range(30)]
     assert [one is not None for one in heard] == [True] * 25 + [False] * 5
     assert correlator.observe(event(), now=299.0) is None
@@ -141,7 +141,7 @@ def test_one_object_may_be_spoken_of_25_times_and_then_once_in_five_minutes():
 
 
 def test_memory_is_bounded():
-    correlator = Correlator(memory=10)
+    correlator = EventCorrelator(memory=10)
     for index in range(1000):
         correlator.observe(event(uid=f"u{index}"), now=0.0)
     assert max(len(correlator._series), len(correlator._similar), len(correlator._buckets)) == 10

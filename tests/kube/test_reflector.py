@@ -298,7 +298,7 @@ async def test_the_answer_to_our_own_write_is_not_overwritten_by_an_older_event(
         reflector = new_reflector(client, store)
         async with running(reflector.run()):
             await store.ready.wait()
-            assert reflector.take(pod("a", 12, phase="Running"))
+            assert reflector.apply_response(pod("a", 12, phase="Running"))
             go_on.set()
             await until(lambda: "uid-z" in store)
         assert store.get("uid-a")["status"] == {"phase": "Running"}

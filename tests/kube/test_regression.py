@@ -10,7 +10,7 @@ from tests.kube.apiserver import lines, refuse, running, serving, until
 from tests.kube.test_reflector import PODS, bookmark, event, names, new_reflector, new_store, pod, pod_list
 from tests.kube.virtual import virtual_time
 from vk_provider.kube.reflector import BEHIND_S, BEHIND_TIMES
-from vk_provider.kube.store import FOR_GOOD, Store
+from vk_provider.kube.store import NEVER_AGAIN, Store
 
 GONE = lines(event("ERROR", {"code": 410, "reason": "Expired"}))
 
@@ -47,7 +47,7 @@ def test_after_a_restore_the_list_is_the_truth(lost):
             store = new_store()
             async with running(new_reflector(client, store).run()):
                 await store.ready.wait()
-                store.remove("uid-removed", resource_version=FOR_GOOD)
+                store.remove("uid-removed", resource_version=NEVER_AGAIN)
                 now["list"] = after
                 await until(lambda: "uid-goes" not in store, within_s=130)
                 assert names(store) == ["changes", "removed", "stays"]
@@ -139,8 +139,8 @@ async def test_a_write_of_ours_while_a_list_is_under_way_is_no_regression():
         reflector = new_reflector(client, store)
 
         async def meanwhile(seen):
-            assert reflector.take(pod("a", 520, phase="Running"))
-            store.remove("uid-b", resource_version=FOR_GOOD)
+            assert reflector.apply_response(pod("a", 520, phase="Running"))
+            store.remove("uid-b", resource_version=NEVER_AGAIN)
             return pod_list(510, pod("a", 490), pod("b", 480), pod("c", 505))
 
         server.on("GET", PODS, pod_list(500, pod("a", 490), pod("b", 480)), meanwhile)

@@ -164,8 +164,8 @@ def test_an_object_at_rest_is_the_same_to_everybody_and_wakes_with_its_next_vers
     store.subscribe(told.append)
     item = {"uid": "u", "version": "7", "name": "a", "spec": {"list": [1, None, True, "ü"], "deep": {"x": {}}}}
     store.apply(dict(item))
-    store.rest("u")
-    store.rest("nobody")
+    store.compact("u")
+    store.compact("nobody")
     assert store.get("u") == item
     assert store.find("a") == [item]
     assert [*store.values()] == [item]
@@ -173,6 +173,6 @@ def test_an_object_at_rest_is_the_same_to_everybody_and_wakes_with_its_next_vers
     assert not store.apply(dict(item)), "the same"
     assert store.apply({**item, "version": "8", "name": "b"})
     assert (store.find("a"), store.get("u")["version"]) == ([], "8")
-    store.rest("u")
+    store.compact("u")
     assert store.remove("u")
     assert (store.get("u"), store.find("b"), told) == (None, [], ["u", "u", "u"])

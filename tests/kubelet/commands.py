@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from vk_provider.cloud.base import Channel, ExecResult, ExecSession
 from vk_provider.errors import CloudRefused
-from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimeouts
 
 from .spdyclient import SpdyClient, Stream, upgraded
 from .world import SmallCloud, World, client_context, instance_of_pod, pod_named
@@ -165,7 +165,7 @@ async def _start_tty(command: Sequence[str], *, stdin: bool, secret: bool) -> Lo
 class Streaming(World):
     """The world with a running pod `api-0` on a LocalCloud, at 127.0.0.1."""
 
-    def __init__(self, folder: Path, times: StreamTimes | None = None) -> None:
+    def __init__(self, folder: Path, times: StreamTimeouts | None = None) -> None:
         super().__init__(folder, stream_times=times)
         self.commands = LocalCloud()
         self.cloud = self.commands

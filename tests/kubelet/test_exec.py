@@ -13,7 +13,7 @@ import pytest
 
 from vk_provider.errors import CloudUnavailable, InstanceGone
 from vk_provider.kubelet.exec_session import MOST_ORPHANS
-from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimeouts
 from vk_provider.model.instance import ContainerState, StateKind
 
 from .commands import Streaming
@@ -289,7 +289,7 @@ async def test_what_came_before_the_end_is_delivered_before_the_end(
 
 
 async def test_streams_that_are_not_opened_in_time(tmp_path: Path) -> None:
-    world = Streaming(tmp_path, StreamTimes(creation_s=0.1, linger_s=0.1))
+    world = Streaming(tmp_path, StreamTimeouts(creation_s=0.1, linger_s=0.1))
     path = "/exec/web/api-0/app?input=1&output=1&command=cat"
     async with world.serving(), upgraded(world.port, path, world.context) as client:
         await client.open(streamtype="error")
@@ -299,7 +299,7 @@ async def test_streams_that_are_not_opened_in_time(tmp_path: Path) -> None:
 
 
 async def test_an_idle_session_ends_and_pings_keep_one_up(tmp_path: Path) -> None:
-    world = Streaming(tmp_path, StreamTimes(idle_s=0.5, linger_s=0.1))
+    world = Streaming(tmp_path, StreamTimeouts(idle_s=0.5, linger_s=0.1))
     async with world.serving(), world.exec("sleep", "60", streams="o") as idle, world.exec("cat", streams="io") as busy:
 
         async def ping() -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimeouts
 
 from .commands import Streaming
 from .world import until
@@ -214,7 +214,7 @@ async def test_what_is_no_base64_ends_the_session_alone(world: Streaming) -> Non
 
 
 async def test_an_idle_session_ends(tmp_path: Path) -> None:
-    world = Streaming(tmp_path, StreamTimes(idle_s=0.2))
+    world = Streaming(tmp_path, StreamTimeouts(idle_s=0.2))
     async with world.serving(), socket(world, "sleep", "60") as ws:
         assert await channels(ws) == {1: b""}
     assert world.commands.sessions[0].closed.is_set()

@@ -9,7 +9,7 @@ from multidict import MultiDict
 
 from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet import target
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.logs import log_options
 from vk_provider.model.instance import ContainerState, Instance, StateKind
 
@@ -94,7 +94,7 @@ def test_query(query: dict[str, str], expected: LogOptions) -> None:
     ],
 )
 def test_bad_query(query: dict[str, str], expected: tuple[int, str]) -> None:
-    with pytest.raises(RequestRefused) as refused:
+    with pytest.raises(HttpError) as refused:
         log_options(query, now=NOW)
     assert (refused.value.status, str(refused.value)) == expected
 
@@ -127,7 +127,7 @@ def refusal(
     """The text of the refusal, None for none."""
     try:
         target.require_run(pod_named(status=status), instance, container, previous=previous)
-    except RequestRefused as refused:
+    except HttpError as refused:
         return str(refused) if refused.status == 400 else f"{refused.status}: {refused}"
     return None
 
@@ -203,7 +203,7 @@ def test_an_ephemeral_container_that_cannot_be_says_so() -> None:
 def test_the_instance_is_never_what_the_pod_itself_says() -> None:
     pod = pod_named(annotations={"k8s.aliyun.com/eci-instance-id": "eci-noted"})
     assert target.instance_id(pod, instance_of_pod(pod), "app") == "eci-api-0"
-    with pytest.raises(RequestRefused, match="has no instance in the cloud") as refused:
+    with pytest.raises(HttpError, match="has no instance in the cloud") as refused:
         target.instance_id(pod, None, "app")
     assert refused.value.status == 400
 
@@ -211,5 +211,5 @@ def test_the_instance_is_never_what_the_pod_itself_says() -> None:
 def test_uid_tells_namesakes_apart() -> None:
     pod = pod_named()
     assert target.find_pod(lambda *_: pod, "web", "api-0", "uid-api-0") is pod
-    with pytest.raises(RequestRefused, match='pod "api-0" does not exist'):
+    with pytest.raises(HttpError, match='pod "api-0" does not exist'):
         target.find_pod(lambda *_: pod, "web", "api-0", "another")

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimeouts
 
 from .commands import Streaming
 from .spdyclient import SpdyClient, Stream, UpgradeRefused, upgraded
@@ -150,7 +150,7 @@ async def test_streams_that_make_no_sense_are_reset_alone(world: Streaming) -> N
 
 
 async def test_a_stream_whose_other_does_not_come(tmp_path: Path) -> None:
-    world = Streaming(tmp_path, StreamTimes(creation_s=0.1))
+    world = Streaming(tmp_path, StreamTimeouts(creation_s=0.1))
     async with world.serving(), forward(world) as client:
         error = await client.open(streamtype="error", port="80", requestid="0")
         await client.ended(error)

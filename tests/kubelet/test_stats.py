@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from vk_provider.kubelet import configz
-from vk_provider.kubelet.kubelet_metrics import add_kubelet_counts
+from vk_provider.kubelet.kubelet_metrics import add_kubelet_metrics
 from vk_provider.kubelet.stats import StatsPages
-from vk_provider.kubelet.usage_stats import FigureBook
+from vk_provider.kubelet.usage_stats import UsageStats
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 from vk_provider.model.usage import ContainerUsage, CpuUsage, InstanceUsage, InterfaceUsage, MemoryUsage
 
@@ -36,11 +36,11 @@ class Stats:
 
     world: World
     now: float = 0.0
-    book: FigureBook = field(init=False)
+    book: UsageStats = field(init=False)
     settled: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.book = FigureBook(clock=lambda: self.now, wall=lambda: START + self.now)
+        self.book = UsageStats(clock=lambda: self.now, wall=lambda: START + self.now)
 
     def pod(self, name: str, *containers: str, **limits: str) -> tuple[Json, Instance]:
         pod = pod_named(name, status={"startTime": STARTED})
@@ -56,7 +56,7 @@ class Stats:
         at = time.strftime("%Y-%m-%dT%H:%M:%S.500Z", time.gmtime(START + self.now))
         one = ContainerUsage(CpuUsage(nano_cores=rate), MemoryUsage(usage=9 * MIB, working_set=8 * MIB, rss=7 * MIB))
         eth = InterfaceUsage("eth0", rx_bytes=1, rx_errors=2, tx_bytes=3, tx_errors=4)
-        self.book.take(
+        self.book.ingest(
             (
                 each,
                 InstanceUsage(
@@ -83,7 +83,7 @@ class Stats:
             book=self.book,
             settled=self.settle,
         )
-        add_kubelet_counts(world.registry, node_name=NODE, all_pods=all_pods, instance_of=world.instances.get)
+        add_kubelet_metrics(world.registry, node_name=NODE, all_pods=all_pods, instance_of=world.instances.get)
         shown = configz.configuration(
             port=10250, max_pods=9, cluster_dns=("10.0.0.2",), cluster_domain="cluster.local", anonymous=False
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vk_provider.kubelet.usage_stats import FLOOR_MEMORY, FLOOR_NANO_CORES, LEAST_CPU_NS, Cpu, CpuCounter, FigureBook
+from vk_provider.kubelet.usage_stats import FLOOR_MEMORY, FLOOR_NANO_CORES, LEAST_CPU_NS, Cpu, CpuCounter, UsageStats
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.usage import ContainerUsage, CpuUsage, InstanceUsage, MemoryUsage
 
@@ -36,10 +36,10 @@ class Clocks:
         self.now = 0.0
         self.set_back_s = 0.0
         wall = lambda: START + self.now - self.set_back_s  # noqa: E731
-        self.book = FigureBook(clock=lambda: self.now, wall=wall, stale_after_s=120)
+        self.book = UsageStats(clock=lambda: self.now, wall=wall, stale_after_s=120)
 
     def take(self, *measures) -> None:
-        self.book.take(measures)
+        self.book.ingest(measures)
 
     def cpu(self) -> Cpu:
         figures = self.book.of("eci-1")
@@ -187,7 +187,7 @@ def test_without_any_look_there_is_no_node(clocks: Clocks) -> None:
 
 def test_who_is_gone_is_forgotten(clocks: Clocks) -> None:
     clocks.take((instance(), measure(20, rate=CORE)))
-    clocks.book.forget_all_but([])
+    clocks.book.retain([])
     assert clocks.book.of("eci-1") is None
 
 
@@ -211,7 +211,7 @@ def test_the_node_s_counter_outlives_its_pods(clocks: Clocks) -> None:
     clocks.take((instance(), measure(20, total=500 * CORE, rate=CORE)))
     before = clocks.book.node
     clocks.now = 10
-    clocks.book.forget_all_but([])
+    clocks.book.retain([])
     clocks.take()
     node = clocks.book.node
     assert before is not None

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vk_provider.cloud.base import LogOptions
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
-from vk_provider.kubelet.hijack import StreamTimes
+from vk_provider.kubelet.hijack import StreamTimeouts
 from vk_provider.kubelet.listener import Limits
 from vk_provider.kubelet.server import KubeletServer
 from vk_provider.kubelet.stats import Route
@@ -295,7 +295,7 @@ class World:
     key_pair: KeyPairSource | None = None
     read_client_ca: ClientCaSource | None = None
     server: KubeletServer | None = None
-    stream_times: StreamTimes | None = None
+    stream_times: StreamTimeouts | None = None
     pages: Sequence[Route] = ()
     limits: Limits | None = None
 

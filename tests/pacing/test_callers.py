@@ -6,7 +6,7 @@ import asyncio
 
 from tests.cloud import virtualtime
 from vk_provider.pacing.callers import Caller, Purpose, caller, calling_for
-from vk_provider.pacing.sliding_window import RetryBudget, TokenBucket
+from vk_provider.pacing.sliding_window import RetryBudget, SlidingWindowLimiter
 
 EXEC = 500  # calls a minute
 PERSON = Caller(Purpose.PERSON, "good", "web")
@@ -16,7 +16,7 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def keep_asking(bucket: TokenBucket, who: Caller, granted: list[float]) -> None:
+async def keep_asking(bucket: SlidingWindowLimiter, who: Caller, granted: list[float]) -> None:
     while True:
         await bucket.acquire(who)
         granted.append(loop_time())
@@ -25,7 +25,7 @@ async def keep_asking(bucket: TokenBucket, who: Caller, granted: list[float]) ->
 
 async def beside(who: list[Caller], late: Caller, *, after_s: float) -> tuple[float, list[float]]:
     """How long one call waits beside others that never rest, each three times at once; when those had theirs."""
-    bucket, granted = TokenBucket(EXEC, reserved=0.05), []
+    bucket, granted = SlidingWindowLimiter(EXEC, reserved=0.05), []
     others = [asyncio.create_task(keep_asking(bucket, each, granted)) for each in who for _ in range(3)]
     await asyncio.sleep(after_s)
     began = loop_time()
@@ -69,7 +69,7 @@ def test_probes_of_one_pod_delay_those_of_its_neighbours_by_one_call():
 
 def test_all_together_keep_within_the_limit():
     async def main() -> list[float]:
-        bucket, granted = TokenBucket(EXEC, reserved=0.05), []
+        bucket, granted = SlidingWindowLimiter(EXEC, reserved=0.05), []
         everybody = [Caller(purpose, "any", f"{number}") for purpose in Purpose for number in range(200)]
         tasks = [asyncio.create_task(keep_asking(bucket, each, granted)) for each in everybody]
         await asyncio.sleep(300)
@@ -89,15 +89,15 @@ def test_all_together_keep_within_the_limit():
 def test_one_namespace_does_not_use_up_all_retries():
     budget = RetryBudget(size=100)
     bad, good = Caller(Purpose.CONTROL, "bad"), Caller(Purpose.CONTROL, "good")
-    assert sum(budget.take(bad) for _ in range(1000)) == 25
-    assert sum(budget.take(good) for _ in range(1000)) == 25
+    assert sum(budget.try_acquire(bad) for _ in range(1000)) == 25
+    assert sum(budget.try_acquire(good) for _ in range(1000)) == 25
     for number in range(100):
         for _ in range(100):
-            budget.take(Caller(Purpose.PROBE, f"bad-{number}"))
-    assert budget.take(Caller()), "something is left for what is done for no namespace"
+            budget.try_acquire(Caller(Purpose.PROBE, f"bad-{number}"))
+    assert budget.try_acquire(Caller()), "something is left for what is done for no namespace"
     for _ in range(5):
         budget.succeeded(good)
-    assert sum(budget.take(good) for _ in range(10)) == 0, "namespaces together leave a quarter"
+    assert sum(budget.try_acquire(good) for _ in range(10)) == 0, "namespaces together leave a quarter"
 
 
 def test_a_call_is_the_providers_own_unless_somebody_has_said_otherwise():

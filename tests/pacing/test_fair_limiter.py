@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vk_provider.pacing.fair_limiter import Turns
+from vk_provider.pacing.fair_limiter import FairLimiter
 
 
 class Office:
@@ -10,25 +10,25 @@ class Office:
 
     def __init__(self, most: int = 1) -> None:
         self.called: list[str] = []
-        self.turns = Turns(most, self.called.append)
+        self.turns = FairLimiter(most, self.called.append)
 
     def come(self, key: str, *, namespace: str = "web", priority: int = 0) -> bool:
-        return self.turns.take(key, namespace=namespace, priority=priority)
+        return self.turns.try_acquire(key, namespace=namespace, priority=priority)
 
     def order(self) -> list[str]:
         """All who wait, as they are called in, one after the other."""
-        self.turns.leave("first")
+        self.turns.release("first")
         for number in range(100):
             if number == len(self.called):
                 return self.called
-            self.turns.leave(self.called[number])
+            self.turns.release(self.called[number])
         raise AssertionError("it never ends")
 
 
 def test_as_many_as_allowed_go_at_once_and_the_next_is_called_when_one_leaves():
     office = Office(most=2)
     assert [office.come(key) for key in "abc"] == [True, True, False]
-    office.turns.leave("a")
+    office.turns.release("a")
     assert office.called == ["c"]
     assert office.come("c"), "it was called: its turn is kept for it"
     assert not office.come("d")
@@ -64,8 +64,8 @@ def test_leaving_without_a_turn_changes_nothing():
     office = Office()
     office.come("first")
     office.come("a")
-    office.turns.leave("stranger")
-    office.turns.leave("a")
+    office.turns.release("stranger")
+    office.turns.release("a")
     assert office.called == []
     assert len(office.turns) == 1
 
@@ -76,5 +76,5 @@ def test_nothing_is_kept_of_those_who_have_gone():
     for number in range(50):
         office.come(f"k{number}", namespace=f"n{number % 7}", priority=number % 3)
     assert len(office.order()) == 50
-    office.turns.leave(office.called[-1])
+    office.turns.release(office.called[-1])
     assert (office.turns._lines, office.turns._priorities, len(office.turns)) == ({}, [], 0)

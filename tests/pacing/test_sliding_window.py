@@ -9,14 +9,14 @@ import random
 import pytest
 
 from tests.cloud import virtualtime
-from vk_provider.pacing.sliding_window import Limits, RetryBudget, TokenBucket
+from vk_provider.pacing.sliding_window import Limits, RetryBudget, SlidingWindowLimiter
 
 
 def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def take(bucket: TokenBucket, times: list[float]) -> None:
+async def take(bucket: SlidingWindowLimiter, times: list[float]) -> None:
     await bucket.acquire()
     times.append(loop_time())
 
@@ -27,7 +27,7 @@ def most_in_any_minute(times: list[float]) -> int:
 
 def test_a_burst_takes_a_whole_minutes_worth_at_once():
     async def main() -> list[float]:
-        bucket, times = TokenBucket(100), []
+        bucket, times = SlidingWindowLimiter(100), []
         await asyncio.gather(*(take(bucket, times) for _ in range(101)))
         return times
 
@@ -39,7 +39,7 @@ def test_a_burst_takes_a_whole_minutes_worth_at_once():
 @pytest.mark.parametrize("seed", range(5))
 def test_no_sliding_minute_exceeds_the_limit(seed):
     async def main() -> list[float]:
-        bucket, times = TokenBucket(50), []
+        bucket, times = SlidingWindowLimiter(50), []
         dice = random.Random(seed)
         for _ in range(400):
             await asyncio.sleep(dice.choice([0, 0, 0.1, 1.5]))
@@ -53,7 +53,7 @@ def test_no_sliding_minute_exceeds_the_limit(seed):
 
 def test_first_come_first_served():
     async def main() -> list[int]:
-        bucket, order = TokenBucket(2), []
+        bucket, order = SlidingWindowLimiter(2), []
 
         async def one(number: int) -> None:
             await bucket.acquire()
@@ -67,7 +67,7 @@ def test_first_come_first_served():
 
 def test_one_who_gives_up_takes_nothing():
     async def main() -> float:
-        bucket, times = TokenBucket(1), []
+        bucket, times = SlidingWindowLimiter(1), []
         await take(bucket, times)
         impatient = asyncio.create_task(take(bucket, times))
         await asyncio.sleep(10)
@@ -81,7 +81,7 @@ def test_one_who_gives_up_takes_nothing():
 
 def test_throttling_halves_the_pace_once_for_calls_under_way_together():
     async def main() -> tuple[float, float]:
-        bucket = TokenBucket(100)
+        bucket = SlidingWindowLimiter(100)
         bucket.slow_down()
         for _ in range(9):
             bucket.slow_down()
@@ -97,7 +97,7 @@ def test_throttling_halves_the_pace_once_for_calls_under_way_together():
 
 def test_slowed_down_tokens_come_evenly_and_the_pace_recovers():
     async def main() -> tuple[list[float], float]:
-        bucket, times = TokenBucket(60), []
+        bucket, times = SlidingWindowLimiter(60), []
         await take(bucket, times)
         bucket.slow_down()
         for _ in range(4):
@@ -119,8 +119,8 @@ def test_each_call_has_its_own_bucket():
 
 def test_the_retry_budget_runs_dry_and_fills_again_with_successes():
     budget = RetryBudget(size=2, refund=0.5)
-    assert [budget.take() for _ in range(3)] == [True, True, False]
+    assert [budget.try_acquire() for _ in range(3)] == [True, True, False]
     budget.succeeded()
-    assert budget.take() is False
+    assert budget.try_acquire() is False
     budget.succeeded()
-    assert budget.take() is True
+    assert budget.try_acquire() is True

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.pacing.workqueue import WorkQueue
 
 
-async def drain(queue: KeyedQueue) -> list[str]:
+async def drain(queue: WorkQueue) -> list[str]:
     keys = []
     while len(queue):
         key = await queue.get()
@@ -17,14 +17,14 @@ async def drain(queue: KeyedQueue) -> list[str]:
 
 
 async def test_a_key_is_in_line_once():
-    queue = KeyedQueue()
+    queue = WorkQueue()
     for key in "abacab":
         queue.add(key)
     assert await drain(queue) == ["a", "b", "c"]
 
 
 async def test_a_key_changed_while_worked_on_goes_back_in_line_afterwards():
-    queue = KeyedQueue()
+    queue = WorkQueue()
     queue.add("a")
     key = await queue.get()
     queue.add("a")
@@ -34,32 +34,32 @@ async def test_a_key_changed_while_worked_on_goes_back_in_line_afterwards():
 
 
 async def test_who_is_called_goes_before_the_line_in_the_order_of_the_calls():
-    queue = KeyedQueue()
+    queue = WorkQueue()
     for key in "abcd":
         queue.add(key)
     for key in "ceca":
-        queue.call(key)
+        queue.add_front(key)
     queue.add("e")
     assert len(queue) == 5
     assert await drain(queue) == ["c", "e", "a", "b", "d"]
 
 
 async def test_who_is_called_while_worked_on_is_in_nobody_elses_hands():
-    queue = KeyedQueue()
-    queue.call("a")
+    queue = WorkQueue()
+    queue.add_front("a")
     key = await queue.get()
-    queue.call("a")
+    queue.add_front("a")
     assert len(queue) == 0
     queue.done(key)
     assert await drain(queue) == ["a"]
 
 
 async def test_a_call_overrides_a_delay_and_wakes_a_worker(virtual_time):
-    queue = KeyedQueue()
+    queue = WorkQueue()
     queue.add_after("a", 50)
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(1)
-    queue.call("a")
+    queue.add_front("a")
     assert (await waiting, virtual_time()) == ("a", 1)
     queue.done("a")
     await asyncio.sleep(100)
@@ -67,7 +67,7 @@ async def test_a_call_overrides_a_delay_and_wakes_a_worker(virtual_time):
 
 
 async def test_a_waiting_worker_is_woken():
-    queue = KeyedQueue()
+    queue = WorkQueue()
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.add("a")
@@ -75,7 +75,7 @@ async def test_a_waiting_worker_is_woken():
 
 
 async def test_a_cancelled_worker_passes_its_wake_up_on():
-    queue = KeyedQueue()
+    queue = WorkQueue()
     first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.add("a")
@@ -84,7 +84,7 @@ async def test_a_cancelled_worker_passes_its_wake_up_on():
 
 
 async def test_of_two_delays_the_earlier_wins_and_the_key_comes_once(virtual_time):
-    queue = KeyedQueue()
+    queue = WorkQueue()
     queue.add_after("a", 50)
     queue.add_after("a", 5)
     queue.add_after("a", 20)
@@ -96,7 +96,7 @@ async def test_of_two_delays_the_earlier_wins_and_the_key_comes_once(virtual_tim
 
 
 async def test_adding_now_overrides_a_delay(virtual_time):
-    queue = KeyedQueue()
+    queue = WorkQueue()
     queue.add_after("a", 30)
     queue.add("a")
     assert await drain(queue) == ["a"]
@@ -105,7 +105,7 @@ async def test_adding_now_overrides_a_delay(virtual_time):
 
 
 async def test_delays_come_in_order_of_their_times(virtual_time):
-    queue = KeyedQueue()
+    queue = WorkQueue()
     for key, delay in (("late", 9), ("soon", 1), ("mid", 4)):
         queue.add_after(key, delay)
     seen = []
@@ -117,7 +117,7 @@ async def test_delays_come_in_order_of_their_times(virtual_time):
 
 
 async def test_ten_thousand_delayed_keys_cost_little(virtual_time):
-    queue = KeyedQueue()
+    queue = WorkQueue()
     for number in range(10_000):
         queue.add_after(str(number), 1 + number / 10_000)
     await asyncio.sleep(3)
@@ -126,7 +126,7 @@ async def test_ten_thousand_delayed_keys_cost_little(virtual_time):
 
 async def test_a_key_that_is_postponed_again_and_again_leaves_nothing_behind(virtual_time):
     """A pod with a deadline in a month that changes every few seconds."""
-    queue = KeyedQueue()
+    queue = WorkQueue()
     for _ in range(10_000):
         queue.add_after("a", 30 * 86_400)
         queue.add("a")
@@ -142,7 +142,7 @@ def test_on_the_loop_that_we_run_on_delays_below_its_clock_come_too():
     uvloop = pytest.importorskip("uvloop")
 
     async def play() -> set[str]:
-        queue = KeyedQueue()
+        queue = WorkQueue()
         for number in range(50):
             queue.add_after(f"{number}", 0.0001 * number)
             if number % 7 == 0:

@@ -9,10 +9,10 @@ import pytest
 from tests.kubelet.commands import LocalCloud
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.probe import Exec, Grpc, HttpGet, Probe, TcpSocket
-from vk_provider.probes.probe_runner import YES, Answer, Asker, Place, is_no_way
+from vk_provider.probes.probe_runner import SUCCESS, ProbeResult, ProbeRunner, ProbeTarget, is_unreachable
 from vk_provider.wire import grpc_health
 
-HERE = Place("eci-1", "main", "127.0.0.1")
+HERE = ProbeTarget("eci-1", "main", "127.0.0.1")
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def silent(reader, writer):
 
 @pytest.fixture
 async def asker():
-    made = Asker(LocalCloud())
+    made = ProbeRunner(LocalCloud())
     yield made
     await made.close()
 
@@ -64,14 +64,14 @@ async def asker():
 async def test_http_statuses(asker, status, ok):
     async with listening(http(status)) as port:
         answer = await asker.ask(HERE, Probe(HttpGet(port)))
-    assert answer == (YES if ok else Answer(False, f"HTTP probe failed with statuscode: {status}"))
+    assert answer == (SUCCESS if ok else ProbeResult(False, f"HTTP probe failed with statuscode: {status}"))
 
 
 async def test_http_says_what_the_probe_says(asker):
     headers = (("Host", "shop.example"), ("X-A", "1"), ("x-a", "2"), ("Accept", ""))
     answers = http(200)
     async with listening(answers) as port:
-        assert await asker.ask(HERE, Probe(HttpGet(port, path="/health?deep=%2F", headers=headers))) == YES
+        assert await asker.ask(HERE, Probe(HttpGet(port, path="/health?deep=%2F", headers=headers))) == SUCCESS
     (asked,) = answers.asked
     first, *lines = asked.strip().split("\r\n")
     assert first == "GET /health?deep=%2F HTTP/1.1"
@@ -85,10 +85,10 @@ async def test_a_redirect_is_followed_on_the_same_host_only(asker):
     answers = http(302, 503, Location="/deeper")
     async with listening(answers) as port:
         answer = await asker.ask(HERE, Probe(HttpGet(port, path="/here")))
-    assert answer == Answer(False, "HTTP probe failed with statuscode: 503")
+    assert answer == ProbeResult(False, "HTTP probe failed with statuscode: 503")
     assert [asked.split()[1] for asked in answers.asked] == ["/here", "/deeper"]
     async with listening(http(302, Location="http://elsewhere.example/")) as port:
-        assert await asker.ask(HERE, Probe(HttpGet(port))) == YES
+        assert await asker.ask(HERE, Probe(HttpGet(port))) == SUCCESS
 
 
 @pytest.mark.parametrize("handler", [HttpGet, TcpSocket, Grpc])
@@ -104,12 +104,12 @@ async def test_a_closed_port_is_a_no_from_the_pod(asker, handler):
 async def test_silence_has_its_end(asker, handler):
     async with listening(silent) as port:
         answer = await asker.ask(HERE, Probe(handler(port), timeout_s=1))
-    assert answer == Answer(False, "no answer within 1s", unreached=True)
+    assert answer == ProbeResult(False, "no answer within 1s", unreached=True)
 
 
 async def test_an_open_port_is_enough(asker):
     async with listening(silent) as port:
-        assert await asker.ask(HERE, Probe(TcpSocket(port))) == YES
+        assert await asker.ask(HERE, Probe(TcpSocket(port))) == SUCCESS
 
 
 # --- gRPC ---
@@ -141,9 +141,9 @@ def health(status, *, chunk=1 << 16):
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
-        (1, YES),
-        (2, Answer(False, 'service unhealthy (responded with "NOT_SERVING")')),
-        (3, Answer(False, 'service unhealthy (responded with "SERVICE_UNKNOWN")')),
+        (1, SUCCESS),
+        (2, ProbeResult(False, 'service unhealthy (responded with "NOT_SERVING")')),
+        (3, ProbeResult(False, 'service unhealthy (responded with "SERVICE_UNKNOWN")')),
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 1 << 16])
@@ -167,10 +167,10 @@ async def test_what_is_no_grpc(asker):
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
-        ("exit 0", YES),
-        ("echo not yet; exit 3", Answer(False, "not yet")),
-        ("exit 3", Answer(False, "command exited with 3")),
-        ("exec sleep 60", Answer(False, "command timed out after 1s")),
+        ("exit 0", SUCCESS),
+        ("echo not yet; exit 3", ProbeResult(False, "not yet")),
+        ("exit 3", ProbeResult(False, "command exited with 3")),
+        ("exec sleep 60", ProbeResult(False, "command timed out after 1s")),
     ],
 )
 async def test_commands(asker, script, answer):
@@ -179,15 +179,15 @@ async def test_commands(asker, script, answer):
 
 async def test_of_what_the_cloud_keeps_to_itself_nothing_is_learnt():
     cloud = LocalCloud()
-    asker = Asker(cloud)
+    asker = ProbeRunner(cloud)
     cloud.unknown_exit = True
-    assert (await asker.ask(HERE, Probe(Exec(("true",))))).ok is None
+    assert (await asker.probe(HERE, Probe(Exec(("true",))))).ok is None
     cloud.failure = CloudUnavailable("no answer")
-    assert (await asker.ask(HERE, Probe(Exec(("true",))))).ok is None
+    assert (await asker.probe(HERE, Probe(Exec(("true",))))).ok is None
 
 
 @pytest.mark.parametrize(
     ("code", "no_way"), [(errno.EHOSTUNREACH, True), (errno.ENETUNREACH, True), (errno.ECONNREFUSED, False)]
 )
 def test_a_way_that_is_none_is_no_word_of_the_pods(code, no_way):
-    assert is_no_way(OSError(code, "x")) == no_way
+    assert is_unreachable(OSError(code, "x")) == no_way

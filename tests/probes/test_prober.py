@@ -8,10 +8,10 @@ from tests.control.test_pods import in_no_time
 from tests.control.world import World
 from vk_provider.errors import CloudRefused, InstanceGone
 from vk_provider.model.instance import ContainerState, StateKind
-from vk_provider.probes.probe_runner import Answer
+from vk_provider.probes.probe_runner import ProbeResult
 
-YES, NO, SILENCE = Answer(True), Answer(False, "not now"), Answer(False, "no answer", unreached=True)
-NOTHING_LEARNT = Answer(None, "the cloud opened no session")
+YES, NO, SILENCE = ProbeResult(True), ProbeResult(False, "not now"), ProbeResult(False, "no answer", unreached=True)
+NOTHING_LEARNT = ProbeResult(None, "the cloud opened no session")
 GRPC = {"grpc": {"port": 9000}}
 HTTP = {"httpGet": {"path": "/", "port": 80}}
 

@@ -21,7 +21,7 @@ from tests.soak.sample import HEAP
 from vk_provider import app, cli  # all modules are there before anything is changed in them
 from vk_provider.cloud.eci import response
 from vk_provider.kube import packing, recorder, store
-from vk_provider.kube.event_correlator import Correlator
+from vk_provider.kube.event_correlator import EventCorrelator
 from vk_provider.metrics import Registry
 
 CACHES = ("_instant", "_same", "_running", "_condition")
@@ -34,7 +34,7 @@ def make_memories_small() -> None:
     # 4,096 times as they were told, 2 MB, and as many short texts, 1 MB; 1,024 states and conditions each, 1 MB.
     for name in CACHES:
         setattr(response, name, lru_cache(maxsize=100)(getattr(response, name).__wrapped__))
-    Correlator.__init__.__kwdefaults__["memory"] = 200  # 4,096 series of events of our own, 11 MB
+    EventCorrelator.__init__.__kwdefaults__["memory"] = 200  # 4,096 series of events of our own, 11 MB
 
 
 class _Mallinfo(ctypes.Structure):

@@ -9,7 +9,7 @@ import pytest
 from tests.cloud.workloads import NOTHING_ASKED, SETTINGS
 from vk_provider.cloud.eci import request
 from vk_provider.errors import UnsupportedPod
-from vk_provider.translate.annotations import TABLE, Carried, Impossible, Ours, for_driver
+from vk_provider.translate.annotations import TABLE, Emulated, Mapped, Unsupported, for_driver
 from vk_provider.translate.refusals import refusals
 
 # Key without prefix, a right value, the parameters it makes, wrong values.
@@ -134,11 +134,11 @@ def test_a_row(key, value, made, wrong):
 
 
 def test_every_row_that_is_carried_has_a_case():
-    carried = {key for key, row in TABLE.items() if isinstance(row, Carried | Ours)}
+    carried = {key for key, row in TABLE.items() if isinstance(row, Mapped | Emulated)}
     assert carried == {full(row[0]) for row in ROWS} | {full(key) for key in ELSEWHERE}
 
 
-@pytest.mark.parametrize("key", [key for key, row in TABLE.items() if isinstance(row, Impossible)])
+@pytest.mark.parametrize("key", [key for key, row in TABLE.items() if isinstance(row, Unsupported)])
 def test_what_cannot_be_had_is_refused_by_its_name(key):
     assert refused({key: "x"}) == [f"metadata.annotations[{key}]"]
 

@@ -16,7 +16,7 @@ from pod_cases import CASES, CONTEXT, DATA, fetch, load
 
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.workload import Workload
-from vk_provider.translate.field_rules import Each, Object, Rule
+from vk_provider.translate.field_rules import ListOf, ObjectOf, Rule
 from vk_provider.translate.pod_fields import TEXT_MAP, pod_rule
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.workload import build, references
@@ -211,9 +211,9 @@ def test_the_address_may_hide_behind_an_optional_source() -> None:
 
 def known_fields(model: str, rule: Rule, path: str) -> Iterator[tuple[str, set[str], set[str]]]:
     """Path, the client's fields, ours: for every object of the table that the client has a model of."""
-    if isinstance(rule, Each):
+    if isinstance(rule, ListOf):
         yield from known_fields(model, rule.item, path)
-    if isinstance(rule, Object):
+    if isinstance(rule, ObjectOf):
         kind = getattr(models, model)
         types = {kind.attribute_map[name]: text for name, text in kind.openapi_types.items()}
         yield path, set(types), set(rule.fields)

@@ -9,7 +9,7 @@ import pytest
 from status_world import HOST, NOW, Server, condition, entry, instance, pod, run, wait
 
 from vk_provider.translate import status
-from vk_provider.translate.status_events import news
+from vk_provider.translate.status_events import events_for_patch
 
 Json = dict[str, Any]
 SMALL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
@@ -23,7 +23,7 @@ def sized(resources: Json = SMALL) -> Json:
 
 
 def look(target: Json, *reports: Any) -> Json:
-    return status.mirrored(target, instance("Running", *reports), now=NOW, host_ip=HOST)
+    return status.from_instance(target, instance("Running", *reports), now=NOW, host_ip=HOST)
 
 
 def begun(server: Server) -> Json:
@@ -61,7 +61,9 @@ def test_a_resize_is_answered_once_and_taken_back_with_the_wish() -> None:
     larger = resized(target, LARGE)
     body = status.patch(larger, look(larger, run()))
     assert body is not None
-    assert [(notice.reason, notice.message) for notice in news(larger, body)] == [("ResizeInfeasible", MESSAGE)]
+    assert [(notice.reason, notice.message) for notice in events_for_patch(larger, body)] == [
+        ("ResizeInfeasible", MESSAGE)
+    ]
     larger = server.patch(larger, body)
     told = condition(larger, "PodResizePending")
     assert (told["status"], told["reason"], told["message"]) == ("True", "Infeasible", MESSAGE)
@@ -70,7 +72,7 @@ def test_a_resize_is_answered_once_and_taken_back_with_the_wish() -> None:
     smaller = resized(larger, SMALL)
     body = status.patch(smaller, look(smaller, run()))
     assert body is not None
-    assert news(smaller, body) == ()
+    assert events_for_patch(smaller, body) == ()
     smaller = server.patch(smaller, body)
     assert condition(smaller, "PodResizePending") == {}
     assert status.patch(smaller, look(smaller, run())) is None
@@ -97,7 +99,7 @@ def test_an_ephemeral_container_is_answered_once_and_changes_nothing_else(modern
     target["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "busybox"}]
     body = status.patch(target, look(target, run()), annotations=NOTED)
     assert body is not None
-    (notice,) = news(target, body)
+    (notice,) = events_for_patch(target, body)
     assert notice.reason == "EphemeralContainersNotSupported"
     assert notice.message.startswith("container debug: ")
     after = server.patch(target, body)

@@ -10,7 +10,7 @@ MARKED = {"name": "s", "env": [{"name": "ECI_CONTAINER_TYPE", "value": "sidecar"
 
 
 def mirrored(target, seen):
-    return status.mirrored(target, seen, now=LATER, host_ip=HOST)
+    return status.from_instance(target, seen, now=LATER, host_ip=HOST)
 
 
 def test_a_native_sidecar_is_reported_among_the_init_containers():

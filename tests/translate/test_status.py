@@ -37,7 +37,7 @@ SIDECAR = {"name": "s", "restartPolicy": "Always"}
 
 
 def mirror(target, seen, **more):
-    return status.mirrored(target, seen, now=LATER, host_ip=HOST, **more)
+    return status.from_instance(target, seen, now=LATER, host_ip=HOST, **more)
 
 
 def after(target, *seen):
@@ -248,7 +248,9 @@ def test_times_of_a_last_end_that_the_cloud_left_out_are_made_up_once_while_stop
     seen = instance("Terminating", wait(reason="CrashLoopBackOff", last_state=last), run("d"))
     for group in (seen, replace(seen, status=InstanceStatus.FAILED)):
         target = after(pod(containers=["c", "d"], policy="Always"), group)
-        assert status.patch(target, status.mirrored(target, group, now="2026-01-02T03:09:30Z", host_ip=HOST)) is None
+        assert (
+            status.patch(target, status.from_instance(target, group, now="2026-01-02T03:09:30Z", host_ip=HOST)) is None
+        )
 
 
 def test_a_restart_whose_end_nobody_saw():
@@ -291,7 +293,7 @@ def test_missing_times_are_made_up_once():
     assert entry(target)["state"]["running"]["startedAt"] == LATER
     target = after(pod(policy="Always"), bare, done)
     assert entry(target)["state"]["terminated"]["startedAt"] == LATER
-    again = status.mirrored(target, done, now="2027-01-01T00:00:00Z", host_ip=HOST)
+    again = status.from_instance(target, done, now="2027-01-01T00:00:00Z", host_ip=HOST)
     assert status.patch(target, again) is None
 
 
@@ -517,14 +519,14 @@ def test_addresses_start_time_and_generation():
 @pytest.mark.parametrize("host", ["", "not-an-address", "10.0.0.300"])
 def test_an_address_the_server_would_refuse_is_left_out(host):
     """P25"""
-    assert "hostIP" not in status.mirrored(pod(), instance("Running", run()), now=NOW, host_ip=host)
+    assert "hostIP" not in status.from_instance(pod(), instance("Running", run()), now=NOW, host_ip=host)
 
 
 def test_transition_time_moves_only_with_the_status():
     """N14, P22: PodScheduled keeps the scheduler's."""
     target = after(pod(), instance("Running", run()))
     assert condition(target, "PodScheduled")["lastTransitionTime"] == BOUND["lastTransitionTime"]
-    much_later = status.mirrored(target, instance("Succeeded", end()), now="2027-01-01T00:00:00Z", host_ip=HOST)
+    much_later = status.from_instance(target, instance("Succeeded", end()), now="2027-01-01T00:00:00Z", host_ip=HOST)
     assert condition(much_later, "Initialized")["lastTransitionTime"] == LATER
     assert condition(much_later, "Ready")["lastTransitionTime"] == "2027-01-01T00:00:00Z"
 

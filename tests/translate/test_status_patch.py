@@ -12,7 +12,7 @@ SERVERS = pytest.mark.parametrize("server", [Server(), Server(modern=False)], id
 
 
 def look(target, seen, **more):
-    return status.patch(target, status.mirrored(target, seen, now=LATER, host_ip=HOST), **more)
+    return status.patch(target, status.from_instance(target, seen, now=LATER, host_ip=HOST), **more)
 
 
 @SERVERS
@@ -149,7 +149,7 @@ def test_a_newer_generation_is_acknowledged():
 def test_a_status_worked_out_from_an_older_copy_stays_lawful():
     """P14: meanwhile the API server learned how the container ended."""
     old = Server().patch(pod(containers=["a", "b"]), look(pod(containers=["a", "b"]), instance("Running", run("a"))))
-    stale = status.mirrored(old, instance("Running", run("a"), run("b")), now=LATER, host_ip=HOST)
+    stale = status.from_instance(old, instance("Running", run("a"), run("b")), now=LATER, host_ip=HOST)
     newer = Server().patch(old, look(old, instance("Running", end("a", code=3), run("b"))))
     body = status.patch(newer, stale)
     assert body is None or Server().patch(newer, body)["status"]["containerStatuses"][0]["state"] == {
@@ -160,7 +160,7 @@ def test_a_status_worked_out_from_an_older_copy_stays_lawful():
 def test_a_transition_that_the_api_server_saw_first_keeps_its_time():
     """P22: the copy the status was worked out from was older."""
     old = Server().patch(pod(), look(pod(), instance("Pending", wait())))
-    stale = status.mirrored(old, instance("Running", run()), now="2027-01-01T00:00:00Z", host_ip=HOST)
+    stale = status.from_instance(old, instance("Running", run()), now="2027-01-01T00:00:00Z", host_ip=HOST)
     newer = Server().patch(old, look(old, instance("Running", run())))
     newer["metadata"]["generation"] = 2
     merged = Server().patch(

@@ -134,7 +134,7 @@ def desired(kind, target, seen, now):
             return status.deadline_exceeded(target, seen, **args)
         case "stopped":
             return status.stopped(target, seen, **args)
-    return status.mirrored(target, seen, **args)
+    return status.from_instance(target, seen, **args)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -23,7 +23,7 @@ def written(target: Json, body: Json | None) -> Json:
 
 
 def final(target: Json, seen: Instance) -> Json:
-    desired = status.mirrored(target, seen, now=NOW, host_ip=HOST, settled=True)
+    desired = status.from_instance(target, seen, now=NOW, host_ip=HOST, settled=True)
     return written(target, status.patch(target, desired))
 
 
@@ -125,7 +125,7 @@ def test_an_end_that_stands_there_is_not_told_anew() -> None:
 def test_a_pod_that_others_ended_gets_its_containers_ends() -> None:
     target = pod()
     target = written(
-        target, status.patch(target, status.mirrored(target, instance("Running", run()), now=NOW, host_ip=HOST))
+        target, status.patch(target, status.from_instance(target, instance("Running", run()), now=NOW, host_ip=HOST))
     )
     target["status"] |= {"phase": "Failed", "reason": "Evicted"}
     target = written(target, terminal_repair.reasserted(target, instance("Terminating", end(code=143)), now=LATER))

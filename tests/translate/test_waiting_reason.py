@@ -7,7 +7,7 @@ from status_world import HOST, NOW, condition, entry, instance, pod, run, wait
 
 from vk_provider.model.instance import CloudCondition, CloudEvent, ContainerReport
 from vk_provider.translate import status
-from vk_provider.translate.waiting_reason import trouble
+from vk_provider.translate.waiting_reason import from_events
 
 FAILED = 'Failed to pull image "img": not found'
 BACK_OFF = 'Back-off pulling image "img"'
@@ -51,14 +51,14 @@ def event(reason: str, message: str, second: int = 0) -> CloudEvent:
     ],
 )
 def test_trouble_with_an_image(events: list[CloudEvent], reason: str) -> None:
-    assert trouble("img", events)[0] == reason
+    assert from_events("img", events)[0] == reason
 
 
 def test_the_state_s_own_word_goes_before_its_events() -> None:
     events = (event("Failed", FAILED),)
     for word, expected in (("", "ErrImagePull"), ("Pulling", "ErrImagePull"), ("ImagePullBackOff", "ImagePullBackOff")):
         seen = instance("Pending", wait(reason=word), events=events)
-        shown = entry(status.mirrored(pod(), seen, now=NOW, host_ip=HOST))
+        shown = entry(status.from_instance(pod(), seen, now=NOW, host_ip=HOST))
         assert shown["state"]["waiting"]["reason"] == expected
 
 
@@ -90,11 +90,13 @@ def test_the_last_trouble_with_an_image_stays_until_it_is_pulled(
 ) -> None:
     """P11, P30: by the pod's own last status, so that a new process shows the same."""
     target = pod(policy="Always")
-    known = status.mirrored(
+    known = status.from_instance(
         target, instance("Pending", wait(reason=before[0], message=before[1])), now=NOW, host_ip=HOST
     )
     target["status"] |= known
-    state = entry(status.mirrored(target, instance("Pending", report, events=events), now=NOW, host_ip=HOST))["state"]
+    state = entry(status.from_instance(target, instance("Pending", report, events=events), now=NOW, host_ip=HOST))[
+        "state"
+    ]
     waiting = state.get("waiting")
     assert (waiting and (waiting["reason"], waiting.get("message", ""))) == shown
 
@@ -102,9 +104,9 @@ def test_the_last_trouble_with_an_image_stays_until_it_is_pulled(
 def test_another_image_has_no_trouble_yet() -> None:
     target = pod()
     seen = instance("Pending", wait(reason=WORDS[0], message=WORDS[1]))
-    target["status"] |= status.mirrored(target, seen, now=NOW, host_ip=HOST)
+    target["status"] |= status.from_instance(target, seen, now=NOW, host_ip=HOST)
     target["spec"]["containers"][0]["image"] = "other"
-    shown = entry(status.mirrored(target, instance("Pending", wait()), now=NOW, host_ip=HOST))
+    shown = entry(status.from_instance(target, instance("Pending", wait()), now=NOW, host_ip=HOST))
     assert shown["state"]["waiting"] == {"reason": "ContainerCreating"}
 
 
@@ -116,4 +118,4 @@ def test_why_there_is_no_instance_is_the_pod_s_reason_until_there_is_one(reason:
     assert (waiting["phase"], waiting["reason"], waiting["message"]) == ("Pending", reason, "later")
     assert condition(waiting, "ContainerInstanceCreated")["reason"] == reason
     target["status"] |= waiting
-    assert "reason" not in status.mirrored(target, instance("Pending", wait()), now=NOW, host_ip=HOST)
+    assert "reason" not in status.from_instance(target, instance("Pending", wait()), now=NOW, host_ip=HOST)

@@ -7,7 +7,7 @@ from tests.translate.test_pod_refusals import fields
 from vk_provider.model.pod import named_port
 from vk_provider.model.probe import Duties, Exec, Grpc, Probe, TcpSocket
 from vk_provider.translate.objects import Objects
-from vk_provider.translate.probes import duties, health, restarts_alone, stop_delay_s
+from vk_provider.translate.probes import health, provider_probes, restarts_alone, stop_delay_s
 from vk_provider.translate.workload import build
 
 TCP = {"tcpSocket": {"port": 80}}
@@ -121,7 +121,7 @@ def test_one_rule_for_every_probe_that_only_the_provider_can_ask_beside_other_co
     else:
         pod = made(policy=policy, inits=[{**SIDE, f"{kind}Probe": probe}])
         assert (name, "side") in told(pod)
-    assert any(getattr(each, kind) for each in duties(pod).values())
+    assert any(getattr(each, kind) for each in provider_probes(pod).values())
     assert fields(pod) == []
 
 
@@ -200,7 +200,7 @@ def test_defaults_and_all_that_can_be_said():
 @pytest.mark.parametrize(("policy", "then"), [("Always", "StartupProbeRestartsAll"), ("Never", "StartupProbeEndsAll")])
 def test_a_sidecars_startup_probe_is_ours_to_ask_and_its_user_is_told_that_nobody_waits(policy, then):
     pod = made(policy=policy, inits=[{**SIDE, "startupProbe": TCP, "livenessProbe": TCP}])
-    assert duties(pod) == {"side": Duties(startup=Probe(TcpSocket(80)))}
+    assert provider_probes(pod) == {"side": Duties(startup=Probe(TcpSocket(80)))}
     notices = build(pod, Objects(), CONTEXT).notices
     assert [(each.reason, each.container) for each in notices] == [
         ("LivenessProbeDelayed", "side"),
@@ -212,7 +212,7 @@ def test_a_sidecars_startup_probe_is_ours_to_ask_and_its_user_is_told_that_nobod
 def test_duties_are_of_containers_that_keep_running():
     pod = made(readiness=GRPC, others=("b",), inits=[{**SIDE, "readinessProbe": GRPC}])
     grpc = Duties(readiness=Probe(Grpc(80)))
-    assert duties(pod) == {"side": grpc, "main": grpc}
+    assert provider_probes(pod) == {"side": grpc, "main": grpc}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RequestPreview:
     """The request a create would send. size: vCPU and GiB after rounding, 0 where only the cloud knows.
 
     price: None where only the cloud knows. choices: all that would be tried, in order, as `Instance.sku` names them.
@@ -191,7 +191,7 @@ class ExecSession(Protocol):
 
 
 @runtime_checkable
-class Executes(Protocol):
+class SupportsExec(Protocol):
     async def exec(
         self, instance_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
@@ -210,7 +210,7 @@ class Change:
 
 
 @runtime_checkable
-class Updates(Protocol):
+class SupportsFileUpdate(Protocol):
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
         """Make the files that a running instance shows these. That it shows them already is success.
 
@@ -235,7 +235,7 @@ class Updates(Protocol):
 
 
 @runtime_checkable
-class Restarts(Protocol):
+class SupportsRestart(Protocol):
     async def restart(self, instance_id: str) -> None:
         """Begin the whole instance anew, within its grace: init containers, containers, empty emptyDir volumes.
 
@@ -245,14 +245,14 @@ class Restarts(Protocol):
 
 
 @runtime_checkable
-class Measures(Protocol):
+class SupportsUsage(Protocol):
     async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         """The newest figures of those that have any, by id; any number of ids, in as few calls as the cloud allows."""
         ...
 
 
 @runtime_checkable
-class Prices(Protocol):
+class SupportsPricing(Protocol):
     def price(self, sku: str) -> Price | None:
         """What is known now of `Instance.sku`, without asking anybody; None where nothing is."""
         ...

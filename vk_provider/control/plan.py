@@ -43,7 +43,7 @@ from typing import Any
 
 from vk_provider.control import drift as drifts
 from vk_provider.control import pod_annotations
-from vk_provider.control.memory import PodRecord, Problem
+from vk_provider.control.memory import PodMemory, Problem
 from vk_provider.files import staleness
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus, StateKind
@@ -56,15 +56,15 @@ Json = dict[str, Any]
 
 # An ended instance whose containers are still reported as running is believed after so long: a guess for good, and the
 # cloud's answers may be half a minute old and more.
-SETTLED_S = 60.0
+EXIT_CODE_WAIT_S = 60.0
 GRACE_SLACK_S = 5.0  # the cloud ends a container at its grace by itself; we only step in when it does not
 _INSTANT_S = 1e-3  # a wait for less may end before the moment it was for, by rounding alone, and be asked for again
-LEAVING_S = 4.0  # how long what stops is not written about, unless it has stopped
-COMING_S = 3.0  # how long what has not started is not written about while others wait for their turn
+DELETE_STATUS_DEBOUNCE_S = 4.0  # how long what stops is not written about, unless it has stopped
+START_STATUS_DEBOUNCE_S = 3.0  # how long what has not started is not written about while others wait for their turn
 REMOVE_AGAIN_S = 15.0  # a pod whose grace is 0 and that is still there so long after its deletion is removed once more
 DELETE_AGAIN_S = 60.0  # a delete that was accepted and shows no effect for so long is asked for again
 SIDECARS_S = 10.0  # beyond the grace: how long the cloud has to end sidecars once the others are done
-MOST_GONE = 5  # of those that found no room and are gone, how many of the last are remembered
+MAX_EARLIER_IDS = 5  # of those that found no room and are gone, how many of the last are remembered
 NEVER_PLACED = InstanceStatus.SCHEDULE_FAILED
 UNPLACED = frozenset({InstanceStatus.SCHEDULING, NEVER_PLACED, InstanceStatus.UNKNOWN})
 _COMING = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.PENDING})
@@ -74,12 +74,12 @@ DAEMON_REFUSAL = Problem(
     " affinity on type NotIn [virtual-kubelet]",
 )
 
-_UNTRIED = PodRecord()
+_UNTRIED = PodMemory()
 _PLAIN = Intent()
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodePolicy:
     """What of our own node a pod's status shows, and how we treat what lands here."""
 
     name: str
@@ -93,12 +93,12 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Done:
     """All is as it should be; a change will say so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class RequeueAfter:
     """Look again in so many seconds."""
 
     seconds: float
@@ -141,7 +141,7 @@ class DeleteOrphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
+class PatchStatus:
     """Write this to pods/status. problem: tell the user by a Warning event too."""
 
     body: Json
@@ -149,14 +149,14 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class VerifyInstance:
     """An instance is not known though it may be there: ask the cloud by id and by uid before anything is concluded."""
 
     instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class UpdateFiles:
     """Give the instance new files, when its turn comes."""
 
 
@@ -176,7 +176,7 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Finalize:
+class RemovePod:
     """Remove the pod object: grace 0, uid as precondition."""
 
 
@@ -187,27 +187,27 @@ class FetchIntent:
 
 Action = (
     FetchIntent
-    | Nothing
-    | Wait
+    | Done
+    | RequeueAfter
     | Create
     | DeleteInstance
     | Restart
     | DeleteOrphan
-    | Patch
-    | Look
-    | Refresh
+    | PatchStatus
+    | VerifyInstance
+    | UpdateFiles
     | MakeWay
     | Update
-    | Finalize
+    | RemovePod
 )
 
 
 def plan(
     pod: Json | None,
     instances: Sequence[Instance],
-    record: PodRecord,
+    record: PodMemory,
     *,
-    node: Node,
+    node: NodePolicy,
     now: Now,
     intent: Intent | None = _PLAIN,
 ) -> Action:
@@ -217,22 +217,27 @@ def plan(
     """
     action = _plan(pod, instances, record, node, now, intent)
     if isinstance(action, DeleteInstance | Restart | MakeWay | Update) and not action.instance.proven:
-        return Look(action.instance.id)  # that it is this pod's is still to be shown
+        return VerifyInstance(action.instance.id)  # that it is this pod's is still to be shown
     return action
 
 
 def _plan(
-    pod: Json | None, instances: Sequence[Instance], record: PodRecord, node: Node, now: Now, intent: Intent | None
+    pod: Json | None,
+    instances: Sequence[Instance],
+    record: PodMemory,
+    node: NodePolicy,
+    now: Now,
+    intent: Intent | None,
 ) -> Action:
     if pod is None:
         return _orphans(instances, record, node, now)
     if pods.is_mirror(pod):
-        return Nothing()
-    instance, spare = primary(pod, instances, record)
+        return Done()
+    instance, spare = own_and_spare(pod, instances, record)
     lives = not pods.is_terminal(pod) and not pods.is_deleting(pod)
-    if lives and instance is not None and (had := _unheard_of(pod, instances, record)):
-        return Look(had)
-    needless = spare is not None and (not lives or _superfluous(pod, spare, instance, record))
+    if lives and instance is not None and (had := _unlisted_noted_id(pod, instances, record)):
+        return VerifyInstance(had)
+    needless = spare is not None and (not lives or _is_surplus(pod, spare, instance, record))
     if spare is not None and needless and spare.proven and _deletable(spare, record, now):
         return DeleteInstance(spare, "a second instance of one pod")
     if pods.is_terminal(pod):
@@ -248,8 +253,8 @@ def may_create(pod: Json, instance: Instance | None) -> bool:
     return lives and (instance is None or instance.status is NEVER_PLACED)
 
 
-def primary(
-    pod: Json, instances: Sequence[Instance], record: PodRecord = _UNTRIED
+def own_and_spare(
+    pod: Json, instances: Sequence[Instance], record: PodMemory = _UNTRIED
 ) -> tuple[Instance | None, Instance | None]:
     """The instance that is this pod's, and another one."""
     if len(instances) < 2:
@@ -259,25 +264,29 @@ def primary(
 
     def is_former(each: Instance) -> bool:
         """Whether another was tried after it: lists that lag show it as it was then."""
-        return given_up is not None and not _was_placed(each) and born(each, record) < born(given_up, record)
+        return (
+            given_up is not None
+            and not _was_placed(each)
+            and creation_order(each, record) < creation_order(given_up, record)
+        )
 
     # What the cloud has not shown to be this pod's comes after what it has, whatever anybody wrote on the pod.
     placed = [each for each in instances if each.status is not NEVER_PLACED and not is_former(each)]
     dead = [each for each in instances if each.status is NEVER_PLACED]
     ordered = sorted(placed, key=lambda each: (not each.proven, each.id != noted, each.created_at, each.id))
     # Of dead ones the newest: in an older one's place another came already, and for the asking comes no third.
-    ordered += sorted(dead, key=lambda each: born(each, record), reverse=True)
+    ordered += sorted(dead, key=lambda each: creation_order(each, record), reverse=True)
     ordered += [each for each in instances if each.status is not NEVER_PLACED and is_former(each)]
     return ordered[0] if ordered else None, ordered[1] if len(ordered) > 1 else None
 
 
-def _superfluous(pod: Json, spare: Instance, kept: Instance | None, record: PodRecord) -> bool:
+def _is_surplus(pod: Json, spare: Instance, kept: Instance | None, record: PodMemory) -> bool:
     """Whether a live pod can do without it for sure. What is known may be old: for good are only that an instance was
     placed, that it never was, and that another was made before it."""
     noted = pods.instance_id_of(pod)
     if kept is None or spare.id == noted:
         return False  # that it was never placed only it can tell, until the pod notes the one in its place
-    return kept.id != noted or _was_placed(kept) or born(spare, record) < born(kept, record)
+    return kept.id != noted or _was_placed(kept) or creation_order(spare, record) < creation_order(kept, record)
 
 
 def _was_placed(instance: Instance) -> bool:
@@ -287,37 +296,37 @@ def _was_placed(instance: Instance) -> bool:
     return instance.status not in UNPLACED
 
 
-def born(instance: Instance, record: PodRecord) -> tuple[int, str, str]:
+def creation_order(instance: Instance, record: PodMemory) -> tuple[int, str, str]:
     """Which came after which. Of those that we made the time is by our own clock, and so no measure; but what there was
     when we asked for another came before that."""
-    if instance.id == record.made:
-        return 2 * len(record.former) + 1, "", ""
-    if instance.id in record.former:
-        return 2 * [*record.former].index(instance.id) + 1, "", ""
-    times = enumerate(record.former.values())
-    later = next((number for number, time in times if time > instance.created_at), len(record.former))
+    if instance.id == record.last_created_id:
+        return 2 * len(record.earlier_ids) + 1, "", ""
+    if instance.id in record.earlier_ids:
+        return 2 * [*record.earlier_ids].index(instance.id) + 1, "", ""
+    times = enumerate(record.earlier_ids.values())
+    later = next((number for number, time in times if time > instance.created_at), len(record.earlier_ids))
     return 2 * later, instance.created_at, instance.id
 
 
-def forerunners(instances: Sequence[Instance], record: PodRecord) -> Mapping[str, str]:
+def predecessors(instances: Sequence[Instance], record: PodMemory) -> Mapping[str, str]:
     """What `record.former` is to be when another is asked for. Lists that lag may yet show some that are gone."""
     there = {
-        each.id: "" if each.id == record.made or record.former.get(each.id) == "" else each.created_at
-        for each in sorted(instances, key=lambda each: born(each, record))
+        each.id: "" if each.id == record.last_created_id or record.earlier_ids.get(each.id) == "" else each.created_at
+        for each in sorted(instances, key=lambda each: creation_order(each, record))
     }
-    gone = [(id_, time) for id_, time in record.former.items() if id_ not in there]
-    return {**dict(gone[-MOST_GONE:]), **there} or record.former
+    gone = [(id_, time) for id_, time in record.earlier_ids.items() if id_ not in there]
+    return {**dict(gone[-MAX_EARLIER_IDS:]), **there} or record.earlier_ids
 
 
-def _unheard_of(pod: Json, instances: Sequence[Instance], record: PodRecord) -> str:
+def _unlisted_noted_id(pod: Json, instances: Sequence[Instance], record: PodMemory) -> str:
     """The id of the instance noted on the pod, where only others are known and nobody has denied it: lists may be older
     than the note, and by the note alone it is found."""
-    had = _had(pod)
-    gone = {record.denied, record.last.id if record.last is not None else ""}
+    had = _noted_instance_id(pod)
+    gone = {record.confirmed_missing_id, record.last.id if record.last is not None else ""}
     return "" if had in gone or any(each.id == had for each in instances) else had
 
 
-def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: Now) -> Action:
+def _orphans(instances: Sequence[Instance], record: PodMemory, node: NodePolicy, now: Now) -> Action:
     for instance in instances:
         owner = instance.owner
         if not (owner.uid and owner.namespace and owner.name):
@@ -327,37 +336,37 @@ def _orphans(instances: Sequence[Instance], record: PodRecord, node: Node, now: 
         if not _deletable(instance, record, now):
             continue
         young_s = 0.0 if record.seen else node.orphan_age_s - _age_s(instance, now)
-        if record.unowned_s is not None:  # by our own clock too: those two may differ by hours
-            young_s = min(young_s, record.unowned_s + node.orphan_age_s - now.loop_s)
-        return Wait(young_s) if young_s > 0 else DeleteOrphan(instance)
-    return Wait(DELETE_AGAIN_S) if instances else Nothing()
+        if record.orphaned_since_s is not None:  # by our own clock too: those two may differ by hours
+            young_s = min(young_s, record.orphaned_since_s + node.orphan_age_s - now.loop_s)
+        return RequeueAfter(young_s) if young_s > 0 else DeleteOrphan(instance)
+    return RequeueAfter(DELETE_AGAIN_S) if instances else Done()
 
 
 def _terminal(
-    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodRecord, now: Now
+    pod: Json, instance: Instance | None, instances: Sequence[Instance], record: PodMemory, now: Now
 ) -> Action:
     deleting = pods.is_deleting(pod)
-    if not deleting and (body := _put_right(pod, instance, record, now)) is not None:
-        return Patch(body)
+    if not deleting and (body := _repair_terminal(pod, instance, record, now)) is not None:
+        return PatchStatus(body)
     if instance is not None:
         if instance.status.is_ended and not deleting:
-            return Nothing()
+            return Done()
         if _deletable(instance, record, now):
             return DeleteInstance(instance, "the pod has ended", killing=not instance.status.is_ended)
         if not deleting or not all(each.id in record.deletes and status.all_stopped(each) for each in instances):
-            return Wait(DELETE_AGAIN_S)
+            return RequeueAfter(DELETE_AGAIN_S)
         # Asked to go, and nothing runs any more: how long the cloud takes to clear up is the poller's business.
     meta = pod["metadata"]
     if deleting and meta.get("deletionGracePeriodSeconds") != 0:
-        return Finalize()
-    if not deleting or meta.get("finalizers") or record.leaving_s is None:
-        return Nothing()  # finalizers of others may hold the object: theirs to remove
+        return RemovePod()
+    if not deleting or meta.get("finalizers") or record.deleting_since_s is None:
+        return Done()  # finalizers of others may hold the object: theirs to remove
     # The removal is on its way, unless the API server died between the two writes that it is made of.
-    wait_s = record.leaving_s + REMOVE_AGAIN_S - now.loop_s
-    return Wait(wait_s) if wait_s > 0 else Finalize()
+    wait_s = record.deleting_since_s + REMOVE_AGAIN_S - now.loop_s
+    return RequeueAfter(wait_s) if wait_s > 0 else RemovePod()
 
 
-def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now) -> Json | None:
+def _repair_terminal(pod: Json, instance: Instance | None, record: PodMemory, now: Now) -> Json | None:
     """What others wrote over a final status (P30). A pod that goes is not held up for it."""
     if instance is not None and not status.all_stopped(instance):
         return None
@@ -368,74 +377,74 @@ def _put_right(pod: Json, instance: Instance | None, record: PodRecord, now: Now
     return terminal_repair.reasserted(pod, instance if is_own else last, now=now.stamp)
 
 
-def _deleting(pod: Json, instance: Instance | None, record: PodRecord, node: Node, now: Now) -> Action:
+def _deleting(pod: Json, instance: Instance | None, record: PodMemory, node: NodePolicy, now: Now) -> Action:
     if instance is None:
-        if record.created and record.last is None and not record.absent:
-            return Look(_had(pod))
+        if record.create_in_doubt and record.last is None and not record.confirmed_absent:
+            return VerifyInstance(_noted_instance_id(pod))
         return _final(pod, record.last, node, now)
     if status.all_stopped(instance):
         return _final(pod, instance, node, now)
     sleep_s = 0.0 if instance.id in record.deletes else _sleep_s(pod, instance, record, now)
     if sleep_s > 0:
-        body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
-        return Patch(body) if body is not None else Wait(sleep_s)
+        body = status.patch(pod, status.from_instance(pod, instance, now=now.stamp, host_ip=node.host_ip))
+        return PatchStatus(body) if body is not None else RequeueAfter(sleep_s)
     if _deletable(instance, record, now):
         return DeleteInstance(instance, "the pod is being deleted", killing=True)
-    left_s = DELETE_AGAIN_S if record.forced == instance.id else _grace_left_s(pod, instance, record, now)
+    left_s = DELETE_AGAIN_S if record.force_deleted_id == instance.id else _grace_left_s(pod, instance, record, now)
     if left_s <= 0:
         return DeleteInstance(instance, "its grace is over", force=True)
-    body = status.patch(pod, status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip))
+    body = status.patch(pod, status.from_instance(pod, instance, now=now.stamp, host_ip=node.host_ip))
     if body is None:
-        return Wait(min(left_s, DELETE_AGAIN_S))
+        return RequeueAfter(min(left_s, DELETE_AGAIN_S))
     # That it is no longer Ready, its deletion says to everybody; of one that stops at once only the end is written.
     asked_s = record.deletes.get(instance.id)
-    early_s = LEAVING_S - (now.loop_s - asked_s) if asked_s is not None else 0.0
-    return Wait(min(left_s, early_s)) if early_s > _INSTANT_S else Patch(body)
+    early_s = DELETE_STATUS_DEBOUNCE_S - (now.loop_s - asked_s) if asked_s is not None else 0.0
+    return RequeueAfter(min(left_s, early_s)) if early_s > _INSTANT_S else PatchStatus(body)
 
 
-def _sleep_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
+def _sleep_s(pod: Json, instance: Instance, record: PodMemory, now: Now) -> float:
     """Seconds that are left of the pod's preStop sleep; none where nothing runs, and never beyond the grace."""
-    if instance.status is not InstanceStatus.RUNNING or record.leaving_s is None:
+    if instance.status is not InstanceStatus.RUNNING or record.deleting_since_s is None:
         return 0.0
     grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-    return record.leaving_s + min(probes.stop_delay_s(pod), grace_s) - now.loop_s
+    return record.deleting_since_s + min(probes.stop_delay_s(pod), grace_s) - now.loop_s
 
 
-def _grace_left_s(pod: Json, instance: Instance, record: PodRecord, now: Now) -> float:
+def _grace_left_s(pod: Json, instance: Instance, record: PodMemory, now: Now) -> float:
     """Seconds until an instance that was asked to go has had the grace of the pod's deletion, which may be shorter than
     the one it was made with, and may be shortened on the way. By our own clock, so that no skew takes any of it."""
     grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
     return record.deletes.get(instance.id, now.loop_s) + grace_s + GRACE_SLACK_S - now.loop_s
 
 
-def _final(pod: Json, last: Instance | None, node: Node, now: Now) -> Action:
+def _final(pod: Json, last: Instance | None, node: NodePolicy, now: Now) -> Action:
     """The last states, with a terminal phase; the object is removed only after they have landed (P33)."""
     body = status.patch(pod, status.stopped(pod, last, now=now.stamp, host_ip=node.host_ip))
-    return Patch(body) if body is not None else Nothing()
+    return PatchStatus(body) if body is not None else Done()
 
 
 def _live(
     pod: Json,
     instance: Instance | None,
     instances: Sequence[Instance],
-    record: PodRecord,
-    node: Node,
+    record: PodMemory,
+    node: NodePolicy,
     now: Now,
     intent: Intent | None,
 ) -> Action:
     if instance is None:
-        return _absent(pod, record, node, now, intent)
+        return _no_instance(pod, record, node, now, intent)
     if instance.status is NEVER_PLACED:
         return _never_placed(pod, instance, instances, record, node, now, intent)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0 and not instance.status.is_ended:
         return _overdue(pod, instance, record, node, now)
-    if record.ended_s is not None and now.loop_s - record.ended_s >= SETTLED_S and not record.ended_again:
-        return Look(instance.id)  # its exit codes may have come in an answer that never reached us
+    if record.ended_s is not None and now.loop_s - record.ended_s >= EXIT_CODE_WAIT_S and not record.ended_again:
+        return VerifyInstance(instance.id)  # its exit codes may have come in an answer that never reached us
     if _makes_way(pod, instance, record):
         return _make_way(pod, instance, record, node, now)
     step = _step(pod, instance, record, node, now)
-    desired = status.mirrored(
+    desired = status.from_instance(
         pod,
         instance,
         now=now.stamp,
@@ -443,29 +452,31 @@ def _live(
         settled=record.ended_again,
         outdated=_outdated(pod, step),
     )
-    memory = pod_annotations.memory(pod, instance, record)
+    memory = pod_annotations.state_annotations(pod, instance, record)
     if isinstance(step, drifts.MakeWay):
         memory |= pod_annotations.making_way(pod, instance)
-    body = status.patch(pod, desired, annotations=memory, along=pod_annotations.news(pod, instance, record))
+    body = status.patch(pod, desired, annotations=memory, along=pod_annotations.info_annotations(pod, instance, record))
     if body is not None:
         # In a burst one that starts at once gets one status, and the others their turn the sooner.
-        early_s = _early_s(instance, record, now)
-        quiet = early_s > _INSTANT_S and status.says_nothing_yet(pod, desired)
-        return Wait(early_s) if quiet and not isinstance(step, drifts.MakeWay) else Patch(body)
-    if isinstance(step, drifts.Change) and record.alone_s is None:
+        early_s = _defer_status_s(instance, record, now)
+        quiet = early_s > _INSTANT_S and status.is_initial(pod, desired)
+        return RequeueAfter(early_s) if quiet and not isinstance(step, drifts.MakeWay) else PatchStatus(body)
+    if isinstance(step, drifts.Change) and record.only_sidecars_since_s is None:
         return Update(instance, step)
     if record.failing is not None and record.failing.instance_id == instance.id:
-        return _by(overdue_s, _failing(pod, instance, record.failing, record, now))
-    if record.alone_s is not None:
-        return _by(overdue_s, _alone(pod, instance, record, now))
+        return _cap_wait(overdue_s, _failing(pod, instance, record.failing, record, now))
+    if record.only_sidecars_since_s is not None:
+        return _cap_wait(overdue_s, _only_sidecars(pod, instance, record, now))
     if instance.status.is_ended:
-        return Wait(SETTLED_S)  # it ended, but its containers' own reports are not in: they come, or we go without
+        return RequeueAfter(
+            EXIT_CODE_WAIT_S
+        )  # it ended, but its containers' own reports are not in: they come, or we go without
     left_s = [-overdue_s] if overdue_s is not None else []
     left_s += [step.seconds] if isinstance(step, drifts.Later) else []
-    return _renewed(pod, instance, record, min(left_s, default=None), now)
+    return _file_action(pod, instance, record, min(left_s, default=None), now)
 
 
-def _makes_way(pod: Json, instance: Instance, record: PodRecord) -> bool:
+def _makes_way(pod: Json, instance: Instance, record: PodMemory) -> bool:
     """What it was made of is not what its pod has become, and before anything of it ran that was noted. Should it run
     all the same it stays, unless it is stopping for this already. The note alone is no reason: anybody may write one.
     """
@@ -476,14 +487,14 @@ def _makes_way(pod: Json, instance: Instance, record: PodRecord) -> bool:
 
 def _is_to_make_way(pod: Json, instance_id: str) -> bool:
     """Whether that is noted. A pod that has run since has another instance, or kept this one."""
-    return pod_annotations.made_way(pod)[0] == instance_id == _had(pod) and not status.had_run(pod)
+    return pod_annotations.made_way(pod)[0] == instance_id == _noted_instance_id(pod) and not status.had_run(pod)
 
 
-def _make_way(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+def _make_way(pod: Json, instance: Instance, record: PodMemory, node: NodePolicy, now: Now) -> Action:
     body = status.patch(pod, status.waiting(pod, now=now.stamp, host_ip=node.host_ip))
     if body is not None:
-        return Patch(body)
-    return MakeWay(instance) if _deletable(instance, record, now) else Wait(DELETE_AGAIN_S)
+        return PatchStatus(body)
+    return MakeWay(instance) if _deletable(instance, record, now) else RequeueAfter(DELETE_AGAIN_S)
 
 
 def _outdated(pod: Json, step: drifts.Step) -> str:
@@ -497,7 +508,7 @@ def _outdated(pod: Json, step: drifts.Step) -> str:
             return ""
 
 
-def _step(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> drifts.Step:
+def _step(pod: Json, instance: Instance, record: PodMemory, node: NodePolicy, now: Now) -> drifts.Step:
     if not record.drift:
         return drifts.Same()
     age_s = now.loop_s - record.made_s if record.made_s is not None else max(0.0, _age_s(instance, now))
@@ -515,79 +526,79 @@ def _never_placed(
     pod: Json,
     instance: Instance,
     instances: Sequence[Instance],
-    record: PodRecord,
-    node: Node,
+    record: PodMemory,
+    node: NodePolicy,
     now: Now,
     intent: Intent | None,
 ) -> Action:
     """Its instance never found a place."""
     if intent is None:
         wait_s = record.retry_at_s - now.loop_s
-        return Wait(wait_s) if wait_s > 0 else FetchIntent()
+        return RequeueAfter(wait_s) if wait_s > 0 else FetchIntent()
     body = status.patch(
         pod,
-        status.mirrored(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(intent, instance)),
-        annotations=pod_annotations.memory(pod, instance, record),
-        along=pod_annotations.news(pod, instance, record),
+        status.from_instance(pod, instance, now=now.stamp, host_ip=node.host_ip, give_up=_fails(intent, instance)),
+        annotations=pod_annotations.state_annotations(pod, instance, record),
+        along=pod_annotations.info_annotations(pod, instance, record),
     )
     if body is not None:
-        return Patch(body)  # its user sees why, before another is tried
+        return PatchStatus(body)  # its user sees why, before another is tried
     if _gave_up(pod, record, instance, intent):
-        return Nothing()
+        return Done()
     wait_s = record.retry_at_s - now.loop_s
     if wait_s > 0:
-        return Wait(wait_s)
+        return RequeueAfter(wait_s)
     if any(each.status is not NEVER_PLACED for each in instances):
-        return Wait(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
+        return RequeueAfter(DELETE_AGAIN_S)  # until that is gone, which is one too many, no other comes
     return Create(instance.id, pod_annotations.attempt_of(pod, instance.id, first=_next_candidate(intent, instance)))
 
 
-def _early_s(instance: Instance, record: PodRecord, now: Now) -> float:
+def _defer_status_s(instance: Instance, record: PodMemory, now: Now) -> float:
     """Seconds for which nothing need be written yet of an instance that has nothing to tell."""
     if not now.crowded or record.made_s is None or instance.status not in _COMING:
         return 0.0
-    return record.made_s + COMING_S - now.loop_s
+    return record.made_s + START_STATUS_DEBOUNCE_S - now.loop_s
 
 
-def _renewed(pod: Json, instance: Instance, record: PodRecord, left_s: float | None, now: Now) -> Action:
+def _file_action(pod: Json, instance: Instance, record: PodMemory, left_s: float | None, now: Now) -> Action:
     """What the files of a running instance want. left_s: until something else is due, None = nothing is."""
     waits = [left_s] if left_s is not None and left_s > 0 else []
-    if record.live is not None:
-        match staleness.decide(pods.uid_of(pod), instance, record.live, now):
-            case staleness.Update():
-                return Refresh()
-            case staleness.Later(seconds):
+    if record.files is not None:
+        match staleness.decide(pods.uid_of(pod), instance, record.files, now):
+            case staleness.UpdateNow():
+                return UpdateFiles()
+            case staleness.RecheckAfter(seconds):
                 waits.append(seconds)
-            case staleness.Fresh():
+            case staleness.UpToDate():
                 pass
-    return Wait(min(waits)) if waits else Nothing()
+    return RequeueAfter(min(waits)) if waits else Done()
 
 
-def _by(overdue_s: float | None, action: Action) -> Action:
+def _cap_wait(overdue_s: float | None, action: Action) -> Action:
     """No wait lasts longer than the pod's deadline is away."""
-    if isinstance(action, Wait) and overdue_s is not None:
-        return Wait(min(action.seconds, -overdue_s))
+    if isinstance(action, RequeueAfter) and overdue_s is not None:
+        return RequeueAfter(min(action.seconds, -overdue_s))
     return action
 
 
-def _failing(pod: Json, instance: Instance, failure: Failure, record: PodRecord, now: Now) -> Action:
+def _failing(pod: Json, instance: Instance, failure: Failure, record: PodMemory, now: Now) -> Action:
     """A probe of ours has failed for good: its container begins anew, or ends where nothing is begun anew (S36)."""
     if pod["spec"].get("restartPolicy") == "Never":
         if _deletable(instance, record, now):
             return DeleteInstance(instance, f"container {failure.container} failed {failure.kind} probe", killing=True)
-        return Wait(DELETE_AGAIN_S)
+        return RequeueAfter(DELETE_AGAIN_S)
     wait_s = record.restart_at_s - now.loop_s
-    return Wait(wait_s) if wait_s > 0 else Restart(instance, failure)
+    return RequeueAfter(wait_s) if wait_s > 0 else Restart(instance, failure)
 
 
-def _alone(pod: Json, instance: Instance, record: PodRecord, now: Now) -> Action:
+def _only_sidecars(pod: Json, instance: Instance, record: PodMemory, now: Now) -> Action:
     """P45: its work is done while sidecars run. The cloud ends those by itself; where it does not, we do."""
-    left_s = (record.alone_s or 0.0) + SIDECARS_S + _grace_s(pod) - now.loop_s
+    left_s = (record.only_sidecars_since_s or 0.0) + SIDECARS_S + _grace_s(pod) - now.loop_s
     if left_s > 0:
-        return Wait(left_s)
+        return RequeueAfter(left_s)
     if _deletable(instance, record, now):
         return DeleteInstance(instance, "only sidecars are left", killing=True)
-    return Wait(DELETE_AGAIN_S)
+    return RequeueAfter(DELETE_AGAIN_S)
 
 
 def _grace_s(pod: Json) -> float:
@@ -595,39 +606,44 @@ def _grace_s(pod: Json) -> float:
     return 30.0 if stated is None else float(stated)
 
 
-def _overdue(pod: Json, instance: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+def _overdue(pod: Json, instance: Instance, record: PodMemory, node: NodePolicy, now: Now) -> Action:
     """P41: stop it first; the phase becomes Failed only when nothing runs any more."""
     if status.all_stopped(instance):
         body = status.patch(pod, status.deadline_exceeded(pod, instance, now=now.stamp, host_ip=node.host_ip))
-        return Patch(body) if body is not None else Nothing()
+        return PatchStatus(body) if body is not None else Done()
     if _deletable(instance, record, now):
         return DeleteInstance(instance, "DeadlineExceeded", killing=True)
-    return Wait(DELETE_AGAIN_S)
+    return RequeueAfter(DELETE_AGAIN_S)
 
 
-def _absent(pod: Json, record: PodRecord, node: Node, now: Now, intent: Intent | None) -> Action:
+def _no_instance(pod: Json, record: PodMemory, node: NodePolicy, now: Now, intent: Intent | None) -> Action:
     """A live pod without an instance."""
     if pods.is_daemon(pod):
         return _refuse_daemon(pod, node, now)
     if record.refusal is not None:
         wait_s = record.refuse_at_s - now.loop_s
         if wait_s > 0:
-            return _announce(pod, record.refusal, node, now) or Wait(wait_s)
+            return _announce(pod, record.refusal, node, now) or RequeueAfter(wait_s)
         return _refuse(pod, record.refusal, node, now)
     overdue_s = _overdue_s(pod, now)
     if overdue_s is not None and overdue_s >= 0:
         body = status.patch(pod, status.deadline_exceeded(pod, record.last, now=now.stamp, host_ip=node.host_ip))
-        return Patch(body) if body is not None else Nothing()
+        return PatchStatus(body) if body is not None else Done()
     gave_up: bool | None = _gave_up(pod, record, None, intent)
     replaces, unplaced, same_again = "", None, 0
-    had = _had(pod) or _had_here(record)
+    had = _noted_instance_id(pod) or _last_instance_id(record)
     if (had or status.had_run(pod)) and gave_up is False:
         last = record.last if record.last is not None and record.last.id == had else None
         never_ran = last is not None and last.status is NEVER_PLACED
-        if last is not None and last.status.is_ended and not never_ran and (record.absent or _is_told(last)):
+        if (
+            last is not None
+            and last.status.is_ended
+            and not never_ran
+            and (record.confirmed_absent or _has_all_ends(last))
+        ):
             return _ended_unseen(pod, last, record, node, now)
-        if not record.absent:
-            return Look(had)
+        if not record.confirmed_absent:
+            return VerifyInstance(had)
         if had and _is_to_make_way(pod, had):
             replaces, same_again = had, last.attempt if last is not None else 0
         elif last is None or not never_ran:
@@ -636,12 +652,12 @@ def _absent(pod: Json, record: PodRecord, node: Node, now: Now, intent: Intent |
             replaces, unplaced = had, last
     wait_s = record.retry_at_s - now.loop_s
     if intent is None:
-        return (_report(pod, record.problem, node, now) or Wait(wait_s)) if wait_s > 0 else FetchIntent()
+        return (_report(pod, record.problem, node, now) or RequeueAfter(wait_s)) if wait_s > 0 else FetchIntent()
     if gave_up:
-        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Nothing()
-    note = pod_annotations.attempt_note(pod, record, replaces)
+        return _report(pod, record.problem, node, now, reason=status.SCHEDULE_FAILED) or Done()
+    note = pod_annotations.attempt_annotation(pod, record, replaces)
     if wait_s > 0 or note:
-        return _report(pod, record.problem, node, now, note=note) or Wait(max(0.0, wait_s))
+        return _report(pod, record.problem, node, now, note=note) or RequeueAfter(max(0.0, wait_s))
     first = _next_candidate(intent, unplaced) if unplaced is not None else same_again
     return Create(replaces, pod_annotations.attempt_of(pod, replaces, first=first))
 
@@ -654,7 +670,7 @@ def _fails(intent: Intent, unplaced: Instance) -> bool:
     return intent.on_no_capacity is NoCapacity.FAIL and unplaced.attempt + 1 >= intent.candidates
 
 
-def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None, intent: Intent | None) -> bool | None:
+def _gave_up(pod: Json, record: PodMemory, unplaced: Instance | None, intent: Intent | None) -> bool | None:
     """Its owner wants no further try once every way to carry it was out of capacity. The pod itself remembers.
 
     None: that cannot be told without the intent.
@@ -667,72 +683,72 @@ def _gave_up(pod: Json, record: PodRecord, unplaced: Instance | None, intent: In
     return wants_no_other and (unplaced is None or unplaced.attempt + 1 >= intent.candidates)
 
 
-def _had(pod: Json) -> str:
+def _noted_instance_id(pod: Json) -> str:
     """The instance noted on the pod. What stands there before our first status came with a copied manifest."""
     return pods.instance_id_of(pod) if pod.get("status", {}).get("startTime") else ""
 
 
-def _had_here(record: PodRecord) -> str:
+def _last_instance_id(record: PodMemory) -> str:
     """The instance that this process knew, should it have gone before it was noted."""
     return record.last.id if record.last is not None and record.last.status is not NEVER_PLACED else ""
 
 
-def _ended_unseen(pod: Json, last: Instance, record: PodRecord, node: Node, now: Now) -> Action:
+def _ended_unseen(pod: Json, last: Instance, record: PodMemory, node: NodePolicy, now: Now) -> Action:
     """It ended by itself, and the cloud cleared up before that could be written: the end is told, not the clearing."""
-    desired = status.mirrored(pod, last, now=now.stamp, host_ip=node.host_ip, settled=True)
+    desired = status.from_instance(pod, last, now=now.stamp, host_ip=node.host_ip, settled=True)
     body = status.patch(
         pod,
         desired,
-        annotations=pod_annotations.memory(pod, last, record),
-        along=pod_annotations.news(pod, last, record),
+        annotations=pod_annotations.state_annotations(pod, last, record),
+        along=pod_annotations.info_annotations(pod, last, record),
     )
-    return Patch(body) if body is not None else Nothing()
+    return PatchStatus(body) if body is not None else Done()
 
 
-def _is_told(ended: Instance) -> bool:
+def _has_all_ends(ended: Instance) -> bool:
     """Whether the end of each of its containers is known, so that nothing has to be guessed."""
     kinds = {each.state.kind for each in ended.containers}
     return kinds == {StateKind.TERMINATED}
 
 
-def _vanished(pod: Json, had: str, last: Instance | None, node: Node, now: Now) -> Action:
+def _vanished(pod: Json, had: str, last: Instance | None, node: NodePolicy, now: Now) -> Action:
     """P19: Failed, and a disruption, so that a Job's failure policy may ignore it. last: as it was seen last."""
     message = f"the cloud no longer has instance {had or 'of this pod'}: it was removed there, not by this node"
     desired = status.vanished(
         pod, last, reason="NotFound", message=message, now=now.stamp, host_ip=node.host_ip, disruption=True
     )
     body = status.patch(pod, desired)
-    return Patch(body, Problem("NotFound", message)) if body is not None else Nothing()
+    return PatchStatus(body, Problem("NotFound", message)) if body is not None else Done()
 
 
-def _refuse_daemon(pod: Json, node: Node, now: Now) -> Action:
+def _refuse_daemon(pod: Json, node: NodePolicy, now: Now) -> Action:
     """a.5: failing it would make its controller try again and again, so by default it stays Pending, with a reason."""
     if node.fail_daemon_pods:
         return _refuse(pod, DAEMON_REFUSAL, node, now)
-    return _announce(pod, DAEMON_REFUSAL, node, now) or Nothing()
+    return _announce(pod, DAEMON_REFUSAL, node, now) or Done()
 
 
-def _announce(pod: Json, refusal: Problem, node: Node, now: Now) -> Patch | None:
+def _announce(pod: Json, refusal: Problem, node: NodePolicy, now: Now) -> PatchStatus | None:
     """Shown on the pod, and told by an event; None when that is done."""
     patch = _report(pod, refusal, node, now)
     return replace(patch, problem=refusal) if patch is not None else None
 
 
-def _refuse(pod: Json, refusal: Problem, node: Node, now: Now) -> Action:
+def _refuse(pod: Json, refusal: Problem, node: NodePolicy, now: Now) -> Action:
     desired = status.refused(pod, reason=refusal.reason, message=refusal.message, now=now.stamp, host_ip=node.host_ip)
     body = status.patch(pod, desired)
-    return Patch(body, refusal) if body is not None else Nothing()
+    return PatchStatus(body, refusal) if body is not None else Done()
 
 
 def _report(
     pod: Json,
     problem: Problem | None,
-    node: Node,
+    node: NodePolicy,
     now: Now,
     *,
     note: Mapping[str, str] | None = None,
     reason: str = "",
-) -> Patch | None:
+) -> PatchStatus | None:
     """Show on the pod why it waits; None when it is shown already. reason: of the pod as a whole."""
     if problem is None:
         return None
@@ -748,10 +764,10 @@ def _report(
     if reason:
         desired |= {"reason": reason, "message": problem.message}
     body = status.patch(pod, desired, annotations=note)
-    return Patch(body) if body is not None else None
+    return PatchStatus(body) if body is not None else None
 
 
-def _deletable(instance: Instance, record: PodRecord, now: Now) -> bool:
+def _deletable(instance: Instance, record: PodMemory, now: Now) -> bool:
     """Whether asking for its deletion (again) makes sense now."""
     asked_s = record.deletes.get(instance.id)
     if asked_s is not None and now.loop_s - asked_s < DELETE_AGAIN_S - 0.5:  # a timer may ring early by a hair

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vk_provider.control.memory import PodRecord
+from vk_provider.control.memory import PodMemory
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.model.pod import Json
@@ -21,23 +21,23 @@ ATTEMPT = keys.PREFIX + "eci-create-attempt"
 PRICE = keys.PREFIX + "eci-price"
 
 
-def memory(pod: Json, instance: Instance, record: PodRecord) -> dict[str, str]:
+def state_annotations(pod: Json, instance: Instance, record: PodMemory) -> dict[str, str]:
     """Which instance is this pod's, what is in it, and which way to carry the pod comes next."""
-    notes = attempt_note(pod, record, instance.id)
+    notes = attempt_annotation(pod, record, instance.id)
     if not instance.proven:
         return notes  # should we die now, the same create gives it again
     if pods.instance_id_of(pod) != instance.id:
         notes[pods.INSTANCE_ID_ANNOTATION] = instance.id
-    content = record.live.has if record.live is not None else None
+    content = record.files.has if record.files is not None else None
     if content is not None and content.instance_id == instance.id and content.text() != pods.live_content_of(pod):
         notes[pods.LIVE_CONTENT_ANNOTATION] = content.text()
     return notes
 
 
-def news(pod: Json, instance: Instance, record: PodRecord) -> Mapping[str, str]:
+def info_annotations(pod: Json, instance: Instance, record: PodMemory) -> Mapping[str, str]:
     """What its owner may like to know. What the owner asked for by the same key stays as it is."""
     given = pod["metadata"].get("annotations") or {}
-    told = dict(instance.facts)
+    told = dict(instance.owner_annotations)
     spec = instance.sku.partition("/")[0].partition("+")[0]
     if spec:
         told[pods.INSTANCE_SPEC_ANNOTATION] = spec
@@ -46,7 +46,7 @@ def news(pod: Json, instance: Instance, record: PodRecord) -> Mapping[str, str]:
     return {key: text for key, text in told.items() if not (given.get(key) and key in keys.for_driver(given))}
 
 
-def attempt_note(pod: Json, record: PodRecord, replaces: str) -> dict[str, str]:
+def attempt_annotation(pod: Json, record: PodMemory, replaces: str) -> dict[str, str]:
     """Which attempt is to be made next, as long as that is not on the pod: it may be made only after."""
     if record.next_attempt is None or record.next_attempt[0] != replaces:
         return {}

@@ -13,33 +13,33 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from vk_provider.cloud.base import Change, Cloud, Restarts, Updates, describe_error
+from vk_provider.cloud.base import Change, Cloud, SupportsFileUpdate, SupportsRestart, describe_error
 from vk_provider.control import drift as drifts
-from vk_provider.control.memory import PodRecord, Problem
+from vk_provider.control.memory import PodMemory, Problem
 from vk_provider.control.plan import (
     NEVER_PLACED,
     UNPLACED,
     Create,
     DeleteInstance,
     DeleteOrphan,
+    Done,
     FetchIntent,
-    Finalize,
-    Look,
     MakeWay,
-    Node,
-    Nothing,
-    Patch,
-    Refresh,
+    NodePolicy,
+    PatchStatus,
+    RemovePod,
+    RequeueAfter,
     Restart,
     Update,
-    Wait,
-    forerunners,
+    UpdateFiles,
+    VerifyInstance,
     may_create,
+    own_and_spare,
     plan,
-    primary,
+    predecessors,
 )
-from vk_provider.control.refusal_backoff import RefusalPace
-from vk_provider.control.termination_message import with_last_words
+from vk_provider.control.refusal_backoff import OwnerBackoff
+from vk_provider.control.termination_message import with_fallback_message
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -55,16 +55,16 @@ from vk_provider.errors import (
     Throttled,
     UnsupportedPod,
 )
-from vk_provider.files.file_sync import LiveConfiguration
-from vk_provider.files.object_reader import ReferenceReader
-from vk_provider.files.object_watcher import SourceWatcher
-from vk_provider.instances.cost import CostBook
-from vk_provider.instances.poller import InstancePoller, InstanceStore
+from vk_provider.files.file_sync import FileSyncer
+from vk_provider.files.object_reader import ObjectReader
+from vk_provider.files.object_watcher import ObjectWatcher
+from vk_provider.instances.cost import CostMeter
+from vk_provider.instances.poller import InstanceCache, InstancePoller
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import KubeClient
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
-from vk_provider.kube.store import FOR_GOOD, Store
+from vk_provider.kube.store import NEVER_AGAIN, Store
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import (
@@ -82,15 +82,15 @@ from vk_provider.model.workload import Intent, NoCapacity, Workload
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.pacing.clock import Now
-from vk_provider.pacing.fair_limiter import Turns
-from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.pacing.fair_limiter import FairLimiter
+from vk_provider.pacing.workqueue import WorkQueue
 from vk_provider.probes.prober import Ask, Prober
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import digest, events, status
 from vk_provider.translate.judging import OfCloud, judged
 from vk_provider.translate.objects import Objects
-from vk_provider.translate.status_events import news
-from vk_provider.translate.workload import NodeContext, awaited, put_together
+from vk_provider.translate.status_events import events_for_patch
+from vk_provider.translate.workload import NodeContext, assemble, awaited
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -98,22 +98,24 @@ log = logging.getLogger(__name__)
 CREATE_RETRY = Backoff(first_s=2.0, most_s=120.0, spread=0.25)
 # c.2: a Secret made a moment later must not wait long, even where nothing may be watched.
 NOT_READY_RETRY = Backoff(first_s=1.0, most_s=9.0, spread=0.1)
-CHANGED_S = 1.0  # between two tries for the sake of something that changes again and again
+MIN_RETRY_S = 1.0  # between two tries for the sake of something that changes again and again
 RETRY = Backoff(first_s=0.5, most_s=60.0, spread=0.5)
 PLACE_RETRY = Backoff(first_s=10.0, most_s=600.0, spread=0.25)
 RESTART_AGAIN = Backoff(first_s=10.0, most_s=300.0, spread=0.0)
-CALM_AFTER_S = 600.0  # so long without a restart, and the next one comes at once again
-LOOK_AGAIN_S = 10.0
+RESTART_BACKOFF_RESET_S = 600.0  # so long without a restart, and the next one comes at once again
+VERIFY_AGAIN_S = 10.0
 LOOK_REST_S = 5.0
 UPDATE_RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
 UPDATE_REST_S = 10.0  # after an update, before the next of the same instance
 UPDATE_TOLD_AT = 3  # failures in a row after which the pod's user is told
-CUT = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
-CALM = 6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
+TRUNCATED_NAME_LEN = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
+MAX_UNUSUAL_PATCHES = (
+    6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
+)
 INVALID = 422
 SERVER_ERROR = 500  # from here on it may have been done all the same
 KILLING = "Killing"
-TOLD_LATER_S = 20.0  # what of the cloud's events finds no room in the line
+EVENT_RETRY_S = 20.0  # what of the cloud's events finds no room in the line
 NODE_NOTICE = "MissingClusterDNS"  # true of every pod here, so it is told once, on the Node
 
 
@@ -144,18 +146,18 @@ class PodController:
         client: KubeClient,
         cloud: Cloud,
         pods_seen: Reflector,
-        instances: InstanceStore,
+        instances: InstanceCache,
         poller: InstancePoller,
-        queue: KeyedQueue,
+        queue: WorkQueue,
         recorder: Recorder,
-        references: ReferenceReader,
-        node: Node,
+        references: ObjectReader,
+        node: NodePolicy,
         context: NodeContext,
         metrics: Registry,
         jitter: Jitter,
         ask: Ask,
-        live: LiveConfiguration | None = None,
-        costs: CostBook | None = None,
+        live: FileSyncer | None = None,
+        costs: CostMeter | None = None,
         admission: Admission | None = None,
         intent_of: Callable[[Json], Intent] = lambda _: Intent(),
         refusals_of: OfCloud = lambda _: (),
@@ -184,12 +186,12 @@ class PodController:
         self._refusals_of = refusals_of
         self._jitter = jitter
         self._clock = clock
-        self._records: dict[str, PodRecord] = {}
+        self._records: dict[str, PodMemory] = {}
         self._inherited: set[str] = set()  # pods for which an earlier life of ours may have sent a create
-        self._creates, self._deletes = Turns(1, queue.call), Turns(1, queue.call)
-        self._pace = RefusalPace()
-        self._waits = SourceWatcher(
-            client, changed=self.reconsider, stale=references.forget, jitter=jitter, with_contents=True
+        self._creates, self._deletes = FairLimiter(1, queue.add_front), FairLimiter(1, queue.add_front)
+        self._pace = OwnerBackoff()
+        self._awaited = ObjectWatcher(
+            client, changed=self.requeue_waiting, stale=references.invalidate, jitter=jitter, with_contents=True
         )
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
         self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
@@ -204,13 +206,13 @@ class PodController:
     @property
     def awaited_objects(self) -> int:
         """How many objects are watched because pods wait for them."""
-        return len(self._waits)
+        return len(self._awaited)
 
-    def reconsider(self, uid: str) -> None:
+    def requeue_waiting(self, uid: str) -> None:
         """Something has changed that the pod may wait for."""
         record = self._records.get(uid)
         if record is not None and record.awaits:
-            record.retry_at_s = min(record.retry_at_s, asyncio.get_running_loop().time() + CHANGED_S)
+            record.retry_at_s = min(record.retry_at_s, asyncio.get_running_loop().time() + MIN_RETRY_S)
         self._queue.add(uid)
 
     async def run(self, workers: int) -> None:
@@ -224,11 +226,11 @@ class PodController:
         for uid in list(self._store.keys()):
             self._inherited.add(uid)
             self._queue.add(uid)
-        self._creates = Turns(max(1, workers // 2), self._queue.call)
-        self._deletes = Turns(max(1, workers // 3), self._queue.call)
+        self._creates = FairLimiter(max(1, workers // 2), self._queue.add_front)
+        self._deletes = FairLimiter(max(1, workers // 3), self._queue.add_front)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prober.run(), name="prober")
-            tasks.create_task(self._waits.run(), name="what pods wait for")
+            tasks.create_task(self._awaited.run(), name="what pods wait for")
             for number in range(workers):
                 worker = f"pod-worker-{number}"
                 tasks.create_task(retry_loop(self._work, name=worker, jitter=self._jitter), name=worker)
@@ -246,10 +248,10 @@ class PodController:
             if record.failures in (0, 5) or record.failures % 60 == 0:  # the same traceback each time, for ever
                 log.exception("reconcile failed uid=%s", uid)
             self._failed(uid, None)
-            self._tell_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
+            self._emit_failed_sync(uid, f"the provider failed at this pod ({type(error).__name__}); see its log")
         finally:
-            self._creates.leave(uid)
-            self._deletes.leave(uid)
+            self._creates.release(uid)
+            self._deletes.release(uid)
             self._queue.done(uid)
 
     def _failed(self, uid: str, error: ProviderError | None) -> None:
@@ -263,15 +265,15 @@ class PodController:
         self._failures.add(error=type(error).__name__ if error is not None else "bug")
         self._queue.add_after(uid, delay_s)
         if isinstance(error, KubeError) and error.status == INVALID:
-            self._tell_failed_sync(uid, f"the API server refuses this pod's status: {error}")
+            self._emit_failed_sync(uid, f"the API server refuses this pod's status: {error}")
 
-    def _tell_failed_sync(self, uid: str, message: str) -> None:
+    def _emit_failed_sync(self, uid: str, message: str) -> None:
         pod = self._store.get(uid)
         if pod is not None:
             self.warn(pod, "FailedSync", message)
 
-    def _record(self, uid: str) -> PodRecord:
-        return self._records.setdefault(uid, PodRecord())
+    def _record(self, uid: str) -> PodMemory:
+        return self._records.setdefault(uid, PodMemory())
 
     # --- one reconcile ---
 
@@ -279,35 +281,35 @@ class PodController:
         pod = self._store.get(uid)
         instances = self._instances.of(uid)
         if pod is None and self._live is not None:
-            self._live.forget(uid)
+            self._live.remove(uid)
         if pod is None or pods.is_deleting(pod) or pods.is_terminal(pod):
-            self._waits.drop(uid)
+            self._awaited.release(uid)
         if pod is None and not instances:
             self._records.pop(uid, None)
-            self._prober.forget(uid)
+            self._prober.remove(uid)
             self._inherited.discard(uid)
             return
         record = self._record(uid)
         if pod is not None:
             record.seen = True
-            if record.unread:
-                await self._is_there(pods.key_of(pod))
-                record.unread = False
+            if record.status_write_in_doubt:
+                await self._refetch_pod(pods.key_of(pod))
+                record.status_write_in_doubt = False
                 self._queue.add(uid)
                 return
         crowded = len(self._creates) > 0
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time(), crowded=crowded)
         if pod is not None:
-            instances = self._with_answers(pod, instances, record)
+            instances = self._with_probe_results(pod, instances, record)
             record.failing = self._prober.failing(uid)
-        _take_note(record, pod, instances, now)
+        _update_memory(record, pod, instances, now)
         if pod is not None and instances:
             self._mirror_events(pod, instances, record)
         if pod is not None and not pods.is_terminal(pod):
-            instances = [await with_last_words(self._cloud, pod, each, record) for each in instances]
+            instances = [await with_fallback_message(self._cloud, pod, each, record) for each in instances]
         if pod is not None and self._live is not None:
-            record.live = self._live.see(pod, primary(pod, instances, record)[0])
-        own = primary(pod, instances, record)[0] if pod is not None else None
+            record.files = self._live.observe(pod, own_and_spare(pod, instances, record)[0])
+        own = own_and_spare(pod, instances, record)[0] if pod is not None else None
         if pod is not None:
             self._see_drift(pod, own, record)
         if self._costs is not None and own is not None and not record.price:
@@ -316,12 +318,12 @@ class PodController:
         action = plan(pod, instances, record, node=self._node, now=now, intent=intent)
         self._actions.add(action=type(action).__name__)
         match action:
-            case Nothing():
+            case Done():
                 record.patches = 0
-                self._store.rest(uid)
-            case Wait(seconds):
+                self._store.compact(uid)
+            case RequeueAfter(seconds):
                 record.patches = 0
-                self._store.rest(uid)
+                self._store.compact(uid)
                 self._queue.add_after(uid, seconds)
             case DeleteOrphan(instance):
                 await self._delete_orphan(instance, record)
@@ -330,36 +332,36 @@ class PodController:
             case FetchIntent():
                 await self._fetch_intent(pod, record)
             case Create():
-                if admitted is not None and intent is not None and _has_turn(self._creates, uid, pod):
+                if admitted is not None and intent is not None and _may_start(self._creates, uid, pod):
                     await self._create(pod, admitted, intent, record, action)
             case DeleteInstance():
-                if _has_turn(self._deletes, uid, pod):
+                if _may_start(self._deletes, uid, pod):
                     await self._delete_instance(pod, action, record)
             case Restart(instance, failure):
                 await self._restart(pod, instance, failure, record)
-            case Patch() if now.loop_s < record.patch_at_s:
+            case PatchStatus() if now.loop_s < record.patch_at_s:
                 self._queue.add_after(uid, record.patch_at_s - now.loop_s)
-            case Patch(body, problem):
+            case PatchStatus(body, problem):
                 await self._patch(pod, body, record)
-                for notice in news(pod, body):
+                for notice in events_for_patch(pod, body):
                     self.warn(pod, notice.reason, notice.message)
-                self._tell_cost(pod, body, own or record.last)
+                self._emit_cost_event(pod, body, own or record.last)
                 if problem is not None:
                     self.warn(pod, problem.reason, problem.message)
-            case Look(instance_id):
-                await self._look(pod, instance_id, record)
+            case VerifyInstance(instance_id):
+                await self._verify_instance(pod, instance_id, record)
             case MakeWay(instance):
-                if _has_turn(self._deletes, uid, pod):
+                if _may_start(self._deletes, uid, pod):
                     await self._make_way(pod, instance, record)
             case Update(instance, change):
                 record.patches = 0
                 await self._update(pod, instance, change, record)
-            case Refresh():
+            case UpdateFiles():
                 record.patches = 0
                 if self._live is not None:
                     self._live.refresh(uid)
-            case Finalize():
-                await self._finalize(pod)
+            case RemovePod():
+                await self._remove_pod(pod)
         record.failures = 0
 
     def _admitted(self, pod: Json | None, own: Instance | None) -> tuple[Json | None, Intent | None]:
@@ -378,32 +380,32 @@ class PodController:
             admitted = self._admission.view(pod)
         return pod if admitted is None else admitted
 
-    async def _fetch_intent(self, pod: Json, record: PodRecord) -> None:
+    async def _fetch_intent(self, pod: Json, record: PodMemory) -> None:
         if self._admission is not None:
             try:
                 await self._admission.fetch(pod)
             except PodNotReady as error:
                 self._postpone(pod, record, error)
                 return
-        self._queue.call(pods.uid_of(pod))  # before others, as long as what was read is fresh
+        self._queue.add_front(pods.uid_of(pod))  # before others, as long as what was read is fresh
 
-    async def _create(self, pod: Json, admitted: Json, intent: Intent, record: PodRecord, action: Create) -> None:
+    async def _create(self, pod: Json, admitted: Json, intent: Intent, record: PodMemory, action: Create) -> None:
         key = pods.key_of(pod)
         began = time.monotonic()
-        uncertain, made = record.created, record.made
+        uncertain, made = record.create_in_doubt, record.last_created_id
         asked_at = self._clock()
         objects: Objects | None = None
         try:
             objects = await self._references.read(admitted)
             workload = replace(
-                put_together(admitted, objects, self._context),
+                assemble(admitted, objects, self._context),
                 made_of=digest.made_of(pod, objects),
                 replaces=action.replaces,
                 attempt=action.attempt,
                 in_doubt=uncertain or key.uid in self._inherited,
             )
-            record.former, record.made = forerunners(self._instances.of(key.uid), record), ""
-            record.created = True
+            record.earlier_ids, record.last_created_id = predecessors(self._instances.of(key.uid), record), ""
+            record.create_in_doubt = True
             instance = await self._cloud.create(workload)
             self._check_whose(instance, key)
         except UnsupportedPod as error:
@@ -413,13 +415,13 @@ class PodController:
             self._refuse(pod, record, Problem("ProviderFailed", str(error)))
             return
         except OutOfCapacity as error:
-            record.created, record.made = uncertain, made
+            record.create_in_doubt, record.last_created_id = uncertain, made
             self._inherited.discard(key.uid)
             self._next_candidate(pod, record, action, error, intent)
             return
         except (PodNotReady, CloudError) as error:
             lost = isinstance(error, CloudUnavailable)
-            record.created, record.made = uncertain or lost, "" if lost else made
+            record.create_in_doubt, record.last_created_id = uncertain or lost, "" if lost else made
             if isinstance(error, PodNotReady) and objects is not None:
                 # Whoever brings what is missing shall not hear only then that it was in vain.
                 refused = judged(admitted, objects, self._context, self._refusals_of)
@@ -437,15 +439,15 @@ class PodController:
         log.info("created pod=%s instance=%s took_s=%.2f", key, instance.id, time.monotonic() - began)
 
     def _take_created(
-        self, pod: Json, record: PodRecord, action: Create, workload: Workload, instance: Instance
+        self, pod: Json, record: PodMemory, action: Create, workload: Workload, instance: Instance
     ) -> None:
         uid = pods.uid_of(pod)
         self._inherited.discard(uid)
-        self._waits.drop(uid)
+        self._awaited.release(uid)
         record.made_s = asyncio.get_running_loop().time()
         record.started = record.started or self._stamp()  # however late that is told, no container began before
-        record.problem, record.created, record.attempts, record.next_attempt = None, False, 0, None
-        record.made, record.awaits = instance.id, False
+        record.problem, record.create_in_doubt, record.attempts, record.next_attempt = None, False, 0, None
+        record.last_created_id, record.awaits = instance.id, False
         for notice in (*workload.notices, *instance.notices):
             if notice.reason != NODE_NOTICE:
                 self.warn(pod, notice.reason, notice.message, container=notice.container)
@@ -465,7 +467,7 @@ class PodController:
             raise CloudUnavailable("the cloud answered with an instance that is not this pod's; it will be asked again")
 
     def _next_candidate(
-        self, pod: Json, record: PodRecord, action: Create, error: OutOfCapacity, intent: Intent
+        self, pod: Json, record: PodMemory, action: Create, error: OutOfCapacity, intent: Intent
     ) -> None:
         """Another way to carry the pod, if there is one; else what its owner wants to happen without capacity."""
         if error.next_attempt is not None:
@@ -478,7 +480,7 @@ class PodController:
         self._postpone(pod, record, error)
 
     async def _refuse_whole(
-        self, pod: Json, admitted: Json, record: PodRecord, error: UnsupportedPod, objects: Objects | None
+        self, pod: Json, admitted: Json, record: PodMemory, error: UnsupportedPod, objects: Objects | None
     ) -> None:
         """For all that speaks against it, not only for what came to light first."""
         if objects is None:
@@ -487,13 +489,13 @@ class PodController:
         whole = UnsupportedPod([*found, *(one for one in error.refusals if one not in found)])
         self._refuse(pod, record, Problem(whole.reason, str(whole)))
 
-    def _refuse(self, pod: Json, record: PodRecord, refusal: Problem) -> None:
-        record.created = False
+    def _refuse(self, pod: Json, record: PodMemory, refusal: Problem) -> None:
+        record.create_in_doubt = False
         record.refusal = refusal
-        record.refuse_at_s = self._pace.due_s(pod, asyncio.get_running_loop().time())
+        record.refuse_at_s = self._pace.not_before(pod, asyncio.get_running_loop().time())
         self._queue.add(pods.uid_of(pod))
 
-    def _postpone(self, pod: Json, record: PodRecord, error: PodNotReady | CloudError) -> None:
+    def _postpone(self, pod: Json, record: PodMemory, error: PodNotReady | CloudError) -> None:
         """The pod stays Pending, says why, and is tried again."""
         before = record.problem
         record.problem, event_reason = _problem_of(error)
@@ -507,7 +509,7 @@ class PodController:
         record.retry_at_s = asyncio.get_running_loop().time() + delay_s
         record.awaits = isinstance(error, PodNotReady)
         if record.awaits:
-            self._waits.want(pods.uid_of(pod), awaited(pod))
+            self._awaited.acquire(pods.uid_of(pod), awaited(pod))
         self._queue.add(pods.uid_of(pod))  # the next look shows the problem and waits
         if isinstance(error, OutOfCapacity) and error.is_known and record.problem == before:
             return  # nobody was asked, and nothing is new
@@ -515,7 +517,7 @@ class PodController:
         self.warn(pod, event_reason, prefix + record.problem.message, container=record.problem.container)
         log.warning("not created pod=%s retry_s=%.1f: %s", pods.key_of(pod), delay_s, describe_error(error))
 
-    async def _delete_instance(self, pod: Json, action: DeleteInstance, record: PodRecord) -> None:
+    async def _delete_instance(self, pod: Json, action: DeleteInstance, record: PodMemory) -> None:
         key, instance = pods.key_of(pod), action.instance
         try:
             existed = await self._cloud.delete(instance.id, force=action.force)
@@ -523,27 +525,29 @@ class PodController:
             self.warn(pod, "FailedKillPod", f"error stopping instance {instance.id}: {error}")
             raise
         if action.force:
-            record.forced = instance.id
+            record.force_deleted_id = instance.id
         if not existed and instance.id in record.deletes:
-            self._poller.denied(instance.id)  # a first delete may come before all of the cloud knows of what was made
+            self._poller.confirm_deleted(
+                instance.id
+            )  # a first delete may come before all of the cloud knows of what was made
             return
-        self._departing(instance, record)
+        self._record_deletion(instance, record)
         log.info("deleting pod=%s instance=%s existed=%s: %s", key, instance.id, existed, action.why)
         if action.killing:
             self._announce_killing(pod, instance, action.why)
 
-    async def _restart(self, pod: Json, instance: Instance, failure: Failure, record: PodRecord) -> None:
+    async def _restart(self, pod: Json, instance: Instance, failure: Failure, record: PodMemory) -> None:
         """The first one at once, further ones slower and slower, as a kubelet restarts a container."""
         now_s = asyncio.get_running_loop().time()
-        record.restarts = 1 if now_s - record.restarted_s > CALM_AFTER_S else record.restarts + 1
+        record.restarts = 1 if now_s - record.restarted_s > RESTART_BACKOFF_RESET_S else record.restarts + 1
         record.restarted_s = now_s
         record.restart_at_s = now_s + RESTART_AGAIN.delay(record.restarts - 1, jitter=0.0)
-        if not isinstance(self._cloud, Restarts):
+        if not isinstance(self._cloud, SupportsRestart):
             raise CloudError(f"the cloud restarts nothing, and container {failure.container} should be")
         try:
             await self._cloud.restart(instance.id)
         except InstanceGone:
-            self._poller.denied(instance.id)
+            self._poller.confirm_deleted(instance.id)
             return
         except CloudError as error:
             if not error.retryable:
@@ -556,7 +560,7 @@ class PodController:
             message += f" together with the {others} other{'s' if others > 1 else ''}: the cloud restarts all or none"
         self._record_event(pod, "Normal", "Killing", message, container=failure.container)
 
-    def _see_drift(self, pod: Json, instance: Instance | None, record: PodRecord) -> None:
+    def _see_drift(self, pod: Json, instance: Instance | None, record: PodMemory) -> None:
         """In what the pod is not what its instance was made of. What that is about is watched only while it matters."""
         if instance is None or instance.status is NEVER_PLACED:
             record.drift = None
@@ -567,13 +571,13 @@ class PodController:
         sources = drifts.wanted(pod, instance, record.drift)
         contents = None
         if sources is not None:
-            self._waits.want(uid, sources)
-            contents = self._waits.contents(sources)
+            self._awaited.acquire(uid, sources)
+            contents = self._awaited.contents(sources)
         else:
-            self._waits.drop(uid)
+            self._awaited.release(uid)
         record.drift = drifts.see(pod, instance, record.drift, contents, asyncio.get_running_loop().time())
 
-    async def _make_way(self, pod: Json, instance: Instance, record: PodRecord) -> None:
+    async def _make_way(self, pod: Json, instance: Instance, record: PodMemory) -> None:
         """Asks the cloud by id first: what is known of it may be some seconds old, and what ran is not thrown away."""
         found = (await self._cloud.describe([instance.id])).get(instance.id)
         if found is not None and found.status is not InstanceStatus.TERMINATING and drifts.has_run(found):
@@ -585,8 +589,8 @@ class PodController:
         message = f"{told} changed before anything of instance {instance.id} ran: another takes its place"
         self._record_event(pod, "Normal", "InstanceReplaced", message)
 
-    async def _update(self, pod: Json, instance: Instance, change: drifts.Change, record: PodRecord) -> None:
-        if not isinstance(self._cloud, Updates):
+    async def _update(self, pod: Json, instance: Instance, change: drifts.Change, record: PodMemory) -> None:
+        if not isinstance(self._cloud, SupportsFileUpdate):
             raise CloudError("the cloud updates nothing")
         told = drifts.describe(change)
         wants = drifts.subject(change, record.drift.wants if record.drift else UNKNOWN_MAKE)
@@ -602,7 +606,7 @@ class PodController:
                 values=change.images | change.values,
                 logins=change.logins,
             )
-            workload = replace(put_together(admitted, objects, self._context), made_of=made_of)
+            workload = replace(assemble(admitted, objects, self._context), made_of=made_of)
             names = change.images | change.values
             files = digest.shows_files(pod, names)
             await self._cloud.update(instance.id, workload, Change(names, files=files, logins=change.logins))
@@ -612,7 +616,7 @@ class PodController:
             log.warning("not updated pod=%s instance=%s: %s", pods.key_of(pod), instance.id, describe_error(error))
             return
         except InstanceGone:
-            self._queue.add_after(pods.uid_of(pod), LOOK_AGAIN_S)  # the poller finds out
+            self._queue.add_after(pods.uid_of(pod), VERIFY_AGAIN_S)  # the poller finds out
             return
         except (PodNotReady, CloudError) as error:
             self._update_later(pod, told, error, record)
@@ -627,7 +631,7 @@ class PodController:
         log.info("updated pod=%s instance=%s took_s=%.2f: %s", pods.key_of(pod), instance.id, took_s, told)
         self._queue.add(pods.uid_of(pod))
 
-    def _update_later(self, pod: Json, told: str, error: PodNotReady | CloudError, record: PodRecord) -> None:
+    def _update_later(self, pod: Json, told: str, error: PodNotReady | CloudError, record: PodMemory) -> None:
         delay_s = UPDATE_RETRY.delay(record.updates_failed, jitter=self._jitter())
         if isinstance(error, Throttled):
             delay_s = max(delay_s, error.retry_after_s or 0.0)
@@ -638,18 +642,18 @@ class PodController:
             self.warn(pod, "InstanceUpdateFailed", f"{told} changed, and the instance stays as it is for now: {error}")
         self._queue.add(pods.uid_of(pod))
 
-    def _with_answers(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> Sequence[Instance]:
+    def _with_probe_results(self, pod: Json, instances: Sequence[Instance], record: PodMemory) -> Sequence[Instance]:
         """The pod's own instance with what our probes know of its containers."""
-        mine, _ = primary(pod, instances, record)
+        mine, _ = own_and_spare(pod, instances, record)
         if mine is None:
-            self._prober.forget(pods.uid_of(pod))
+            self._prober.remove(pods.uid_of(pod))
             return instances
-        seen = self._prober.look(pod, mine)
+        seen = self._prober.observe(pod, mine)
         return [seen if each is mine else each for each in instances]
 
-    def _departing(self, instance: Instance, record: PodRecord) -> None:
+    def _record_deletion(self, instance: Instance, record: PodMemory) -> None:
         record.deletes = {**record.deletes, instance.id: asyncio.get_running_loop().time()}
-        self._poller.expect_departure(instance.id)
+        self._poller.track_deletion(instance.id)
         self._queue.add(instance.owner.uid)  # for what else there is to do, and to ask again should nothing come of it
 
     def _announce_killing(self, pod: Json, instance: Instance, why: str) -> None:
@@ -659,20 +663,20 @@ class PodController:
             if each.state.kind is StateKind.RUNNING:
                 self._record_event(pod, *events.stopping(each.name), container=each.name)
 
-    async def _delete_orphan(self, instance: Instance, record: PodRecord) -> None:
+    async def _delete_orphan(self, instance: Instance, record: PodMemory) -> None:
         """W7: only after a live look, never on the word of a cache."""
         owner = instance.owner
         pod = await self._live_pod(owner)
         if pod is not None and pods.uid_of(pod) == owner.uid:
             if pod["spec"].get("nodeName") == self._node.name:
-                self._reflector.take(pod)  # the watch is behind
+                self._reflector.apply_response(pod)  # the watch is behind
             else:
                 log.error(
                     "instance=%s is of pod=%s/%s, which is bound elsewhere", instance.id, owner.namespace, owner.name
                 )
             return
         await self._cloud.delete(instance.id, force=True)  # P35: nobody waits for its end any more
-        self._departing(instance, record)
+        self._record_deletion(instance, record)
         if record.seen:
             log.info("deleting instance=%s pod=%s/%s: the pod was removed", instance.id, owner.namespace, owner.name)
         else:
@@ -680,7 +684,7 @@ class PodController:
 
     async def _live_pod(self, owner: Owner) -> Json | None:
         """The pod as the API server has it this moment, or a namesake, or None."""
-        if len(owner.name) >= CUT:
+        if len(owner.name) >= TRUNCATED_NAME_LEN:
             params = {"fieldSelector": f"spec.nodeName={self._node.name}"}
             answer = await self._client.get(paths.pods(owner.namespace), params=params)
             listed = [objects.checked_object(each, "pod") for each in objects.checked_items(answer, "pods")]
@@ -691,11 +695,11 @@ class PodController:
         except NotFound:
             return None
 
-    async def _patch(self, pod: Json, body: Json, record: PodRecord) -> None:
+    async def _patch(self, pod: Json, body: Json, record: PodMemory) -> None:
         key = pods.key_of(pod)
         record.patches += 1
-        if record.patches > CALM:
-            delay_s = RETRY.delay(record.patches - CALM, jitter=self._jitter())
+        if record.patches > MAX_UNUSUAL_PATCHES:
+            delay_s = RETRY.delay(record.patches - MAX_UNUSUAL_PATCHES, jitter=self._jitter())
             record.patch_at_s = asyncio.get_running_loop().time() + delay_s
             log.warning("the status of pod=%s is changed back again and again, next_s=%.1f", key, delay_s)
         if started := body.get("status", {}).get("startTime"):
@@ -711,24 +715,24 @@ class PodController:
             self._forget_pod(key)  # its DELETED event is on the way
             return
         except Conflict as error:
-            await self._read_again(key, error)
+            await self._resolve_conflict(key, error)
             return
         except KubeError as error:
-            record.unread = error.unanswered or error.status >= SERVER_ERROR
+            record.status_write_in_doubt = error.unanswered or error.status >= SERVER_ERROR
             raise
-        if not self._reflector.take(answer) and _is_same(self._store.get(key.uid), pod):
+        if not self._reflector.apply_response(answer) and _is_same(self._store.get(key.uid), pod):
             raise KubeError(f"the API server took the status of {key} and kept nothing of it")
 
-    async def _read_again(self, key: pods.PodKey, conflict: Conflict) -> None:
+    async def _resolve_conflict(self, key: pods.PodKey, conflict: Conflict) -> None:
         """A namesake means that ours is gone; the same pod, that others wrote it too: taken as it is, tried again."""
-        if await self._is_there(key):
+        if await self._refetch_pod(key):
             raise conflict
 
-    async def confirm(self, pod: Json) -> None:
+    async def refetch(self, pod: Json) -> None:
         """Somebody was told that it is gone: take what the API server has of it this moment."""
-        await self._is_there(pods.key_of(pod))
+        await self._refetch_pod(pods.key_of(pod))
 
-    async def _is_there(self, key: pods.PodKey) -> bool:
+    async def _refetch_pod(self, key: pods.PodKey) -> bool:
         try:
             answer = await self._client.get(paths.pod(key.namespace, key.name))
             found = objects.checked_object(answer, f"pod {key}")
@@ -737,10 +741,10 @@ class PodController:
         if found is None or pods.uid_of(found) != key.uid:
             self._forget_pod(key)
             return False
-        self._reflector.take(found)
+        self._reflector.apply_response(found)
         return True
 
-    async def _finalize(self, pod: Json) -> None:
+    async def _remove_pod(self, pod: Json) -> None:
         key = pods.key_of(pod)
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": key.uid}}
         try:
@@ -749,19 +753,19 @@ class PodController:
             self._forget_pod(key)
             return
         except Conflict as error:
-            await self._read_again(key, error)
+            await self._resolve_conflict(key, error)
             return
         log.info("removed pod=%s", key)
         # Unless others hold it by a finalizer, what the watch has yet to say of it, as that its grace became 0, is of
         # the past and does not bring it back: it would be removed once more.
         held = bool((left.get("metadata") or {}).get("finalizers"))
-        self._store.remove(key.uid, resource_version="" if held else FOR_GOOD)
+        self._store.remove(key.uid, resource_version="" if held else NEVER_AGAIN)
 
     def _forget_pod(self, key: pods.PodKey) -> None:
         """The API server denied this uid; should it be wrong, the watch brings it back."""
         self._store.remove(key.uid)
 
-    async def _look(self, pod: Json, instance_id: str, record: PodRecord) -> None:
+    async def _verify_instance(self, pod: Json, instance_id: str, record: PodMemory) -> None:
         """Ask the cloud about the pod by every name we have for its instance."""
         key, now_s = pods.key_of(pod), asyncio.get_running_loop().time()
         if (rest_s := record.looked_s + LOOK_REST_S - now_s) > 0:  # the id may be another one again and again
@@ -779,16 +783,18 @@ class PodController:
             self._queue.add(key.uid)
         missing = instance_id if all(each.id != instance_id for each in ours) else ""
         if ours and not missing:
-            self._queue.add_after(key.uid, LOOK_AGAIN_S)  # the answer may be older than what is known, and no news then
+            self._queue.add_after(
+                key.uid, VERIFY_AGAIN_S
+            )  # the answer may be older than what is known, and no news then
             return
         if missing and instance_id not in found and not await self._is_denied(pod, instance_id):
             log.warning("pod=%s instance=%s is in no list, yet the cloud does not deny it", key, instance_id)
-            self._queue.add_after(key.uid, LOOK_AGAIN_S)
+            self._queue.add_after(key.uid, VERIFY_AGAIN_S)
             return
         if missing in self._instances.unproven:
-            self._poller.denied(missing)
-        record.denied = instance_id
-        record.absent, record.ended_again = not ours, True
+            self._poller.confirm_deleted(missing)
+        record.confirmed_missing_id = instance_id
+        record.confirmed_absent, record.ended_again = not ours, True
         self._queue.add(key.uid)
 
     async def _is_denied(self, pod: Json, instance_id: str) -> bool:
@@ -801,7 +807,7 @@ class PodController:
 
     # --- what users see ---
 
-    def _tell_cost(self, pod: Json, body: Json, instance: Instance | None) -> None:
+    def _emit_cost_event(self, pod: Json, body: Json, instance: Instance | None) -> None:
         """Once, when the pod has ended."""
         if self._costs is None or instance is None or body.get("status", {}).get("phase") not in pods.TERMINAL_PHASES:
             return
@@ -826,8 +832,8 @@ class PodController:
     def _stamp(self) -> str:
         return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def _mirror_events(self, pod: Json, instances: Sequence[Instance], record: PodRecord) -> None:
-        instance, _ = primary(pod, instances, record)
+    def _mirror_events(self, pod: Json, instances: Sequence[Instance], record: PodMemory) -> None:
+        instance, _ = own_and_spare(pod, instances, record)
         if instance is None or instance.status is InstanceStatus.SCHEDULE_FAILED:
             return
         mirrored = {each.id: each.count for each in record.mirrored}
@@ -839,7 +845,7 @@ class PodController:
                 # A stop was told when we asked for it; a process that does not remember meets the same name.
                 if event.reason != KILLING or instance.id not in record.deletes:
                     if not self._recorder.has_room:
-                        self._queue.add_after(pods.uid_of(pod), TOLD_LATER_S)
+                        self._queue.add_after(pods.uid_of(pod), EVENT_RETRY_S)
                         continue
                     self._recorder.put(events.pod_event(pod, event, node=self._node.name), key=(instance.id, event.id))
             told.append(event)
@@ -860,25 +866,31 @@ def _is_same(held: Json | None, pod: Json) -> bool:
     return held is not None and held["metadata"].get("resourceVersion") == pod["metadata"].get("resourceVersion")
 
 
-def _has_turn(turns: Turns, uid: str, pod: Json) -> bool:
+def _may_start(turns: FairLimiter, uid: str, pod: Json) -> bool:
     """Who is refused is called when its turn has come, by being put into the queue."""
     priority = pod["spec"].get("priority")
     # What it is compared with is other pods', so whatever else stands here must not reach them.
-    return turns.take(uid, namespace=pod["metadata"]["namespace"], priority=priority if type(priority) is int else 0)
+    return turns.try_acquire(
+        uid, namespace=pod["metadata"]["namespace"], priority=priority if type(priority) is int else 0
+    )
 
 
-def _take_note(record: PodRecord, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:
+def _update_memory(record: PodMemory, pod: Json | None, instances: Sequence[Instance], now: Now) -> None:
     """What the sight of the pod and its instances settles."""
-    instance = primary(pod, instances, record)[0] if pod is not None else None
+    instance = own_and_spare(pod, instances, record)[0] if pod is not None else None
     alone = pod is not None and instance is not None and status.only_sidecars_left(pod, instance)
-    record.alone_s = None if not alone else now.loop_s if record.alone_s is None else record.alone_s
-    record.unowned_s = None if pod is not None else now.loop_s if record.unowned_s is None else record.unowned_s
+    record.only_sidecars_since_s = (
+        None if not alone else now.loop_s if record.only_sidecars_since_s is None else record.only_sidecars_since_s
+    )
+    record.orphaned_since_s = (
+        None if pod is not None else now.loop_s if record.orphaned_since_s is None else record.orphaned_since_s
+    )
     if pod is not None and not record.started:
         record.started = (pod.get("status") or {}).get("startTime") or ""
-    if record.leaving_s is None and pod is not None and pods.is_deleting(pod):
-        record.leaving_s = now.loop_s
+    if record.deleting_since_s is None and pod is not None and pods.is_deleting(pod):
+        record.deleting_since_s = now.loop_s
     if instances:
-        record.absent = record.created = False
+        record.confirmed_absent = record.create_in_doubt = False
     if record.deletes:
         record.deletes = {each.id: record.deletes[each.id] for each in instances if each.id in record.deletes}
     placed = [each for each in instances if each.status not in UNPLACED]

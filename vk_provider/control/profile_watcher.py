@@ -27,7 +27,7 @@ MOST_NAMESPACES = 512
 PATIENCE_S = 10.0  # how long pods wait for the first look at it; a profile that may not be read must not stop them
 
 
-class ProfileWatch:
+class ProfileWatcher:
     """Without the ConfigMap there is nothing to add. An `Admission`, as `PodController` takes one."""
 
     def __init__(self, client: KubeClient, namespace: str, name: str, *, tell: Tell) -> None:

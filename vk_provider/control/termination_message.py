@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from vk_provider.cloud.base import Cloud, LogOptions, describe_error
-from vk_provider.control.memory import PodRecord
+from vk_provider.control.memory import PodMemory
 from vk_provider.errors import CloudError
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 from vk_provider.model.pod import Json, containers_of, init_containers_of
@@ -27,7 +27,7 @@ DEADLINE_S = 10.0
 _READ_AT_MOST = 1 << 20
 
 
-async def with_last_words(cloud: Cloud, pod: Json, instance: Instance, record: PodRecord) -> Instance:
+async def with_fallback_message(cloud: Cloud, pod: Json, instance: Instance, record: PodMemory) -> Instance:
     """The instance with the ends of its log in place of the messages that failed containers did not leave."""
     wanting = {
         each["name"]
@@ -49,7 +49,7 @@ async def with_last_words(cloud: Cloud, pod: Json, instance: Instance, record: P
 
 
 async def _told(
-    cloud: Cloud, instance_id: str, report: ContainerReport, record: PodRecord, known: Mapping[tuple[str, str], str]
+    cloud: Cloud, instance_id: str, report: ContainerReport, record: PodMemory, known: Mapping[tuple[str, str], str]
 ) -> ContainerReport:
     state, last = report.state, report.last_state
     if _is_wordless(state):
@@ -65,7 +65,7 @@ async def _worded(
     instance_id: str,
     name: str,
     state: ContainerState,
-    record: PodRecord,
+    record: PodMemory,
     known: Mapping[tuple[str, str], str],
     *,
     previous: bool = False,

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from vk_provider.cloud.base import Updates, describe_error
+from vk_provider.cloud.base import SupportsFileUpdate, describe_error
 from vk_provider.errors import (
     CloudRefused,
     Conflict,
@@ -30,17 +30,17 @@ from vk_provider.errors import (
     UnsupportedPod,
 )
 from vk_provider.files import staleness
-from vk_provider.files.object_reader import ReferenceReader
-from vk_provider.files.object_watcher import SourceWatcher
-from vk_provider.files.staleness import Content, Freshness
+from vk_provider.files.object_reader import ObjectReader
+from vk_provider.files.object_watcher import ObjectWatcher
+from vk_provider.files.staleness import FileManifest, FileState
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
 from vk_provider.model.workload import Volume
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.clock import Now
-from vk_provider.pacing.sliding_window import TokenBucket
-from vk_provider.pacing.workqueue import KeyedQueue
+from vk_provider.pacing.sliding_window import SlidingWindowLimiter
+from vk_provider.pacing.workqueue import WorkQueue
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import file_sources
 from vk_provider.translate.file_sources import LiveSources
@@ -63,8 +63,8 @@ class Warn(Protocol):
     def __call__(self, pod: Json, reason: str, message: str) -> None: ...
 
 
-class LiveConfiguration:
-    """What it knows of a pod is in `Freshness`, kept from the first sight of its live instance to its end.
+class FileSyncer:
+    """What it knows of a pod is in `FileState`, kept from the first sight of its live instance to its end.
 
     look: has the pod of this uid looked at. doubt: asks the API server whether the pod is still there. gone: told the
     id of an instance that the cloud denied.
@@ -73,9 +73,9 @@ class LiveConfiguration:
     def __init__(
         self,
         *,
-        cloud: Updates,
-        references: ReferenceReader,
-        sources: SourceWatcher,
+        cloud: SupportsFileUpdate,
+        references: ObjectReader,
+        sources: ObjectWatcher,
         context: NodeContext,
         metrics: Registry,
         pod_of: Callable[[str], Json | None],
@@ -103,9 +103,9 @@ class LiveConfiguration:
         self._warn = warn
         self._clock = clock
         self._jitter = jitter
-        self._known: dict[str, Freshness] = {}
-        self._queue = KeyedQueue()
-        self._pace = TokenBucket(per_minute)
+        self._known: dict[str, FileState] = {}
+        self._queue = WorkQueue()
+        self._pace = SlidingWindowLimiter(per_minute)
         self._updates = metrics.counter("vk_live_updates_total", "Updates of files of instances.", ("result",))
 
     # --- for the reconcile loop
@@ -118,11 +118,11 @@ class LiveConfiguration:
         if known is not _UNCHANGING:
             known.has = _made(pod, instance.id, known.sources, objects, asked_at)
 
-    def see(self, pod: Json, instance: Instance | None) -> Freshness | None:
+    def observe(self, pod: Json, instance: Instance | None) -> FileState | None:
         """What is known of the files of this pod; None when they are never to change, or nothing runs."""
         uid = pods.uid_of(pod)
         if instance is None or instance.status.is_ended or pods.is_terminal(pod) or pods.is_deleting(pod):
-            self.forget(uid)
+            self.remove(uid)
             return None
         known = self._known.get(uid)
         if known is None:
@@ -132,7 +132,7 @@ class LiveConfiguration:
         if known.has is None or known.has.instance_id != instance.id:
             noted = staleness.read_content(pods.live_content_of(pod))
             known.has = noted if noted is not None and noted.instance_id == instance.id else None
-        self._sources.want(uid, known.sources.objects)
+        self._sources.acquire(uid, known.sources.objects)
         found = self._sources.versions(known.sources.objects)
         staleness.see(pod, instance.id, known, found, asyncio.get_running_loop().time())
         return known
@@ -141,9 +141,9 @@ class LiveConfiguration:
         """Its turn comes; until then more of its changes may come together."""
         self._queue.add(uid)
 
-    def forget(self, uid: str) -> None:
+    def remove(self, uid: str) -> None:
         self._known.pop(uid, None)
-        self._sources.drop(uid)
+        self._sources.release(uid)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -163,7 +163,7 @@ class LiveConfiguration:
         finally:
             self._queue.done(uid)
 
-    def _due(self, uid: str) -> tuple[Json, Instance, Freshness] | None:
+    def _due(self, uid: str) -> tuple[Json, Instance, FileState] | None:
         """The pod, if it still wants what it queued for: much may have happened since."""
         pod, known = self._pod_of(uid), self._known.get(uid)
         if pod is None or known is None or pods.is_deleting(pod) or pods.is_terminal(pod):
@@ -172,7 +172,7 @@ class LiveConfiguration:
         if instance is None:
             return None
         now = Now(wall=self._clock(), loop_s=asyncio.get_running_loop().time())
-        wanted = isinstance(staleness.decide(uid, instance, known, now), staleness.Update)
+        wanted = isinstance(staleness.decide(uid, instance, known, now), staleness.UpdateNow)
         return (pod, instance, known) if wanted else None
 
     async def _turn(self, uid: str) -> None:
@@ -197,7 +197,7 @@ class LiveConfiguration:
             self._updates.add(result="done")
         self._look(uid)
 
-    async def _update(self, pod: Json, instance: Instance, known: Freshness) -> None:
+    async def _update(self, pod: Json, instance: Instance, known: FileState) -> None:
         began = asyncio.get_running_loop().time()
         asked_at = self._clock()
         objects = await self._references.read_content(pod)
@@ -230,7 +230,7 @@ class LiveConfiguration:
                 there = await self._cloud.volumes_of(instance.id)
             return content(pod, objects, self._context, Kept(there, frozen, lacks))
 
-    async def _failed(self, pod: Json, known: Freshness, wants: str, error: ProviderError) -> None:
+    async def _failed(self, pod: Json, known: FileState, wants: str, error: ProviderError) -> None:
         """The old files stay."""
         self._postpone(known)
         log.warning("files not updated pod=%s failures=%d: %s", pods.key_of(pod), known.failures, describe_error(error))
@@ -252,25 +252,25 @@ class LiveConfiguration:
         except KubeError as error:
             log.info("whether pod=%s is still there cannot be told now: %s", pods.key_of(pod), error)
 
-    def _postpone(self, known: Freshness) -> None:
+    def _postpone(self, known: FileState) -> None:
         delay_s = RETRY.delay(known.failures, jitter=self._jitter())
         known.failures += 1
         known.retry_at_s = asyncio.get_running_loop().time() + delay_s
         self._updates.add(result="failed")
 
 
-_UNCHANGING = Freshness(LiveSources())  # one for all pods of whose files nothing can change: nothing is noted of them
+_UNCHANGING = FileState(LiveSources())  # one for all pods of whose files nothing can change: nothing is noted of them
 
 
-def _unlooked(pod: Json) -> Freshness:
+def _unlooked(pod: Json) -> FileState:
     """Of a pod of which nothing is known yet."""
     sources = file_sources.live_sources(pod)
-    return Freshness(sources) if sources else _UNCHANGING
+    return FileState(sources) if sources else _UNCHANGING
 
 
-def _made(pod: Json, instance_id: str, sources: LiveSources, objects: Objects, asked_at: datetime) -> Content:
+def _made(pod: Json, instance_id: str, sources: LiveSources, objects: Objects, asked_at: datetime) -> FileManifest:
     """What an instance has that was just given these objects."""
     made_of = file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects))
     still = file_sources.frozen(pod)
     lives_s = {request: life_s for request, life_s in objects.token_lives_s.items() if request.volume not in still}
-    return Content(instance_id, made_of, staleness.renew_at(asked_at, lives_s))
+    return FileManifest(instance_id, made_of, staleness.renew_at(asked_at, lives_s))

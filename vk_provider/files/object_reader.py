@@ -26,7 +26,7 @@ FRESH_S = 1.0
 CACHE_SIZE = 512
 
 
-class ReferenceReader:
+class ObjectReader:
     """Reads by name only, as R1 wants it. Concurrent readers of one object share one request."""
 
     def __init__(self, client: KubeClient, *, expands_pod_ip: bool = False) -> None:
@@ -66,7 +66,7 @@ class ReferenceReader:
             gone, _ = failures.split((UnsupportedPod, NotFound, Conflict))
             raise (gone or failures).exceptions[0] from None
 
-    def forget(self, path: str) -> None:
+    def invalidate(self, path: str) -> None:
         """The object there has changed: who asks next is not told what it was before."""
         self._cache.pop(path, None)
 

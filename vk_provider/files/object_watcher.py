@@ -46,7 +46,7 @@ class _Entry:
     watch: asyncio.Task[None] | None = None
 
 
-class SourceWatcher:
+class ObjectWatcher:
     """Bounded: an entry for each object that is wanted.
 
     changed: called with a pod's uid after a version became known or changed. stale: called with the object's path
@@ -82,7 +82,7 @@ class SourceWatcher:
 
     # --- for those who want to know
 
-    def want(self, uid: str, sources: Iterable[Source]) -> None:
+    def acquire(self, uid: str, sources: Iterable[Source]) -> None:
         """Keep an eye on these for this pod, and on no others, until `drop`. Once is enough."""
         wanted = tuple(sources)
         before = self._wanted.get(uid)
@@ -97,7 +97,7 @@ class SourceWatcher:
             entry.users.add(uid)
         self._release(uid, [source for source in before or () if source not in wanted])
 
-    def drop(self, uid: str) -> None:
+    def release(self, uid: str) -> None:
         self._release(uid, self._wanted.pop(uid, ()))
 
     def _release(self, uid: str, sources: Iterable[Source]) -> None:

@@ -10,7 +10,7 @@
 | the last try failed                          | not before its back-off is over                                  |
 | is not Pending or Running                    | nothing: the cloud takes no update now, a change of it says more |
 
-What an instance has is noted on the pod (`Content`), so that a restarted provider need not ask or guess.
+What an instance has is noted on the pod (`FileManifest`), so that a restarted provider need not ask or guess.
 Source: kubelet.md S21, S23.
 """
 
@@ -38,7 +38,7 @@ _UPDATABLE = frozenset({InstanceStatus.PENDING, InstanceStatus.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileManifest:
     """What the files in an instance were made of. sources: their fingerprint. renew_at: when its tokens want renewal,
     None = it has none."""
 
@@ -54,12 +54,12 @@ class Content:
         return json.dumps(note, separators=(",", ":"))
 
 
-def read_content(text: str) -> Content | None:
+def read_content(text: str) -> FileManifest | None:
     """The note again; None for anything that we did not write."""
     try:
         note = json.loads(text)
         renew_at = note.get("renewTokensAt")
-        return Content(
+        return FileManifest(
             str(note["instance"]),
             str(note["sources"]),
             None if renew_at is None else datetime.strptime(renew_at, STAMP).replace(tzinfo=UTC),
@@ -69,14 +69,14 @@ def read_content(text: str) -> Content | None:
 
 
 @dataclass(slots=True)
-class Freshness:
+class FileState:
     """What is known of one pod's files. All of it can be lost: `has` is noted on the pod, the rest only paces.
 
     wants: the fingerprint of the sources as they are now; empty = not all of them have been looked at yet.
     """
 
     sources: LiveSources
-    has: Content | None = None
+    has: FileManifest | None = None
     wants: str = ""
     stale_since_s: float | None = None  # loop time at which `has` was first seen to differ from `wants`
     changed_s: float = 0.0  # loop time of the newest change of `wants`
@@ -86,46 +86,46 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class UpdateNow:
     """Give the instance new files."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RecheckAfter:
     """Decide again in so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class UpToDate:
     """Nothing to do until something changes."""
 
 
-def decide(uid: str, instance: Instance, known: Freshness, now: Now) -> Update | Later | Fresh:
+def decide(uid: str, instance: Instance, known: FileState, now: Now) -> UpdateNow | RecheckAfter | UpToDate:
     if instance.status not in _UPDATABLE:
-        return Fresh()
+        return UpToDate()
     both = (_stale_wait_s(instance, known, now), _token_wait_s(uid, instance, known, now))
     waits = [wait_s for wait_s in both if wait_s is not None]
     if not waits:
-        return Fresh()
+        return UpToDate()
     wait_s = max(min(waits), known.retry_at_s - now.loop_s)
-    return Later(wait_s) if wait_s > 0 else Update()
+    return RecheckAfter(wait_s) if wait_s > 0 else UpdateNow()
 
 
-def is_stale(instance_id: str, known: Freshness) -> bool:
+def is_stale(instance_id: str, known: FileState) -> bool:
     """Whether the instance shows something else than the sources say, as far as both are known."""
     has = known.has
     return bool(known.wants) and (has is None or (has.instance_id, has.sources) != (instance_id, known.wants))
 
 
-def is_token_due(known: Freshness, wall: datetime) -> bool:
+def is_token_due(known: FileState, wall: datetime) -> bool:
     """Whether a token wants renewal, or may: of an instance found after a restart nothing is known."""
     has = known.has
     return known.sources.tokens if has is None else has.renew_at is not None and has.renew_at <= wall
 
 
-def see(pod: Json, instance_id: str, known: Freshness, found: Mapping[Source, str] | None, now_s: float) -> None:
+def see(pod: Json, instance_id: str, known: FileState, found: Mapping[Source, str] | None, now_s: float) -> None:
     """Take in the sources as they are now. found: the version of each object; None = some are not known."""
     wants = fingerprint(pod, known.sources, found) if found is not None else ""
     if wants != known.wants:
@@ -143,13 +143,13 @@ def renew_at(asked_at: datetime, lives_s: Mapping[TokenRequest, int]) -> datetim
     return asked_at + timedelta(seconds=min(TOKEN_AGE_S, *(TOKEN_SHARE * life_s for life_s in lives_s.values())))
 
 
-def _stale_wait_s(instance: Instance, known: Freshness, now: Now) -> float | None:
+def _stale_wait_s(instance: Instance, known: FileState, now: Now) -> float | None:
     if known.stale_since_s is None or not is_stale(instance.id, known) or known.wants == known.refused:
         return None
     return min(known.changed_s + SETTLE_S, known.stale_since_s + MOST_SETTLE_S) - now.loop_s
 
 
-def _token_wait_s(uid: str, instance: Instance, known: Freshness, now: Now) -> float | None:
+def _token_wait_s(uid: str, instance: Instance, known: FileState, now: Now) -> float | None:
     has = known.has
     if has is None or has.instance_id != instance.id or has.renew_at is None:
         return None

@@ -11,21 +11,21 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from vk_provider.cloud.base import Cloud, Price, Prices
-from vk_provider.instances.poller import InstanceStore
+from vk_provider.cloud.base import Cloud, Price, SupportsPricing
+from vk_provider.instances.poller import InstanceCache
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import Instance, InstanceStatus
 
 _FREE = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.SCHEDULE_FAILED, InstanceStatus.UNKNOWN})
 
 
-class CostBook:
+class CostMeter:
     """Every instance is counted once: as long as the store has it by its own times, and for good when it has gone."""
 
     def __init__(
-        self, cloud: Cloud, store: InstanceStore, metrics: Registry, *, clock: Callable[[], datetime] | None = None
+        self, cloud: Cloud, store: InstanceCache, metrics: Registry, *, clock: Callable[[], datetime] | None = None
     ) -> None:
-        self._prices = cloud if isinstance(cloud, Prices) else None
+        self._prices = cloud if isinstance(cloud, SupportsPricing) else None
         self._store = store
         self._clock = clock or (lambda: datetime.now(UTC))
         self._seconds_gone: dict[str, float] = defaultdict(float)
@@ -39,7 +39,7 @@ class CostBook:
         self._rate = metrics.gauge(
             "vk_cost_estimated_per_hour", "Estimated cost of the instances running now.", ("namespace", "currency")
         )
-        metrics.before_scrape(self._look)
+        metrics.before_scrape(self._collect)
 
     def price_text(self, instance: Instance) -> str:
         """For the pod's annotation; empty where nothing is known."""
@@ -72,7 +72,7 @@ class CostBook:
     def _price(self, instance: Instance) -> Price | None:
         return self._prices.price(instance.sku) if self._prices is not None and instance.sku else None
 
-    def _look(self) -> None:
+    def _collect(self) -> None:
         now = self._clock()
         seconds, cost, rate = (
             self._seconds_gone.copy(),

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-QUIET = 1.5  # times the interval, between two looks when nothing moves: an end that nobody waits for is seen then
+IDLE_FACTOR = 1.5  # times the interval, between two looks when nothing moves: an end that nobody waits for is seen then
 CALM_S = 10.0  # how long after a change there may be more
-CROWD = 0.25  # times the interval, while very many come, or more are leaving than can be asked about one by one
+BURST_FACTOR = 0.25  # times the interval, while very many come, or more are leaving than can be asked about one by one
 TAIL_S = 5.0  # how long after that the rest of them count as many
-LOOK_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
-TOLD_A_CALL = 200  # instances that one call tells of
+POLL_SHARE = 0.5  # times what a look takes, at least: the more pages a crowd has, the more calls each costs
+REPORTS_PER_CALL = 200  # instances that one call tells of
 # Calls for changes, which with full counts have to go into the 500 a minute that we allow ourselves of a call whose
 # limit is not published: where that is met, all of them wait for a good part of a minute.
 CALLS_AT_ONCE = 200  # of a minute; after that they are spaced
@@ -21,35 +21,37 @@ CALLS_A_MINUTE = 270
 # Times the interval, between two looks for events: those decorate, and cost as much as all else.
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
-COUNTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
-COUNT_REST_S = 5.0  # between two of these calls: nobody waits for a count, and no minute is to have all of its calls
+LISTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
+LIST_PAGE_REST_S = (
+    5.0  # between two of these calls: nobody waits for a count, and no minute is to have all of its calls
+)
 
 
 @dataclass(slots=True)
-class LookPace:
+class PollSchedule:
     interval_s: float
     sweep_s: float
     changed_at: float = float("-inf")
     events_at: float = float("-inf")
     events_took_s: float = 0.0
-    look_took_s: float = 0.0
+    poll_took_s: float = 0.0
     crowd_at: float = float("-inf")
-    count_took_s: float = 0.0
+    full_list_took_s: float = 0.0
     _calls: deque[tuple[float, int]] = field(default_factory=deque)  # of the last minute's looks: when, and how many
 
-    def looked(self, began: float, *, took_s: float, told: int) -> None:
+    def record_poll(self, began: float, *, took_s: float, told: int) -> None:
         """told: of how many instances."""
-        self.look_took_s = took_s
-        self._calls.append((began, max(1, -(-told // TOLD_A_CALL))))
+        self.poll_took_s = took_s
+        self._calls.append((began, max(1, -(-told // REPORTS_PER_CALL))))
 
-    def rest_s(self, now: float, *, moving: bool, crowd: bool) -> float:
+    def interval_until_next_poll_s(self, now: float, *, moving: bool, crowd: bool) -> float:
         """From one look for changes to the next."""
         if crowd:
             self.crowd_at = now
         if crowd or (moving and now - self.crowd_at < TAIL_S):
-            rest_s = min(self.interval_s, max(self.interval_s * CROWD, self.look_took_s * LOOK_SHARE))
+            rest_s = min(self.interval_s, max(self.interval_s * BURST_FACTOR, self.poll_took_s * POLL_SHARE))
         else:
-            rest_s = self.interval_s * (1 if moving or now - self.changed_at < CALM_S else QUIET)
+            rest_s = self.interval_s * (1 if moving or now - self.changed_at < CALM_S else IDLE_FACTOR)
         return max(rest_s, self._spacing_s(now))
 
     def _spacing_s(self, now: float) -> float:
@@ -58,7 +60,7 @@ class LookPace:
             self._calls.popleft()
         if sum(calls for _, calls in self._calls) < CALLS_AT_ONCE:
             return 0.0
-        return min(60.0, self._calls[-1][1] * 60.0 / CALLS_A_MINUTE) - self.look_took_s  # after that all are free again
+        return min(60.0, self._calls[-1][1] * 60.0 / CALLS_A_MINUTE) - self.poll_took_s  # after that all are free again
 
     def wants_events(self, now: float, *, moving: bool) -> bool:
         busy = moving or now - self.changed_at < CALM_S
@@ -66,7 +68,7 @@ class LookPace:
         most_s = self.interval_s * EVENTS_QUIET  # what took long may have stood still with all of us, or with the cloud
         return now - self.events_at >= max(least_s, min(most_s, self.events_took_s * EVENTS_SHARE))
 
-    def count_s(self, instances: int) -> float:
+    def full_list_interval_s(self, instances: int) -> float:
         """From one full count to the next: with very many it is rarer, so that what it costs a minute is bounded."""
-        apart_s = max(self.sweep_s, instances * 60 / COUNTED_PER_MINUTE)
-        return max(COUNT_REST_S, apart_s - self.count_took_s)
+        apart_s = max(self.sweep_s, instances * 60 / LISTED_PER_MINUTE)
+        return max(LIST_PAGE_REST_S, apart_s - self.full_list_took_s)

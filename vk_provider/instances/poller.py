@@ -16,7 +16,7 @@ from typing import Any
 from vk_provider.cloud.base import Cloud, describe_error
 from vk_provider.errors import CloudDenied, CloudError, CloudRefused, CloudUnavailable
 from vk_provider.health import Pulse
-from vk_provider.instances.poll_schedule import COUNT_REST_S, LookPace
+from vk_provider.instances.poll_schedule import LIST_PAGE_REST_S, PollSchedule
 from vk_provider.model.instance import UNKNOWN_MAKE, Instance, InstanceReport, InstanceStatus, merge, without_older
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.retry_loop import retry_loop, told_elsewhere
@@ -30,21 +30,23 @@ Step = Callable[[], Awaitable[None]]
 TakenIn = dict[int, tuple[InstanceReport, Instance | None]]
 
 LIST_AGE_S = 300  # how old a list may be at the most: events since are asked for, until an answer tells of some
-ANSWERS_AFTER_NONE = 6  # answers that tell of events, after one that told of none while something was on its way
-MARGIN_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
+ANSWERS_AFTER_EMPTY = 6  # answers that tell of events, after one that told of none while something was on its way
+POLL_OVERLAP_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
-UNTOLD_S = 60.0  # after which no look for events goes back to a start any more, at the usual pace
-SUSPICION = 2  # full counts in a row that must miss an instance before the cloud is asked about it by id
+MISSING_START_EVENT_S = 60.0  # after which no look for events goes back to a start any more, at the usual pace
+MISSING_LISTS_BEFORE_CHECK = (
+    2  # full counts in a row that must miss an instance before the cloud is asked about it by id
+)
 BATCH = 20
-DEPARTURE_S = 0.5
+DELETION_POLL_S = 0.5
 # While a thousand leave each question takes long at both ends: one after the other would be too slow to see the last
 # states, which show for seconds only.
-QUESTIONS_AT_ONCE = 8
-AT_ONCE = 10  # questions about single instances, where no witness stands for many
-BY_NAME_S = 0.5  # a question about one that turned out to be there: it will be asked again and again
-MANY = 100  # on their way at once: a burst, in which everybody waits for the next look
-MOST_ASKED = 5 * BATCH  # of whose starts no event tells, after one look
-MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
+CONCURRENT_BATCHES = 8
+CONCURRENT_ID_CHECKS = 10  # questions about single instances, where no witness stands for many
+ID_CHECK_INTERVAL_S = 0.5  # a question about one that turned out to be there: it will be asked again and again
+BURST_SIZE = 100  # on their way at once: a burst, in which everybody waits for the next look
+MAX_START_EVENT_LOOKUPS = 5 * BATCH  # of whose starts no event tells, after one look
+MAX_DELETIONS_PER_POLL = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
 SILENT = CloudHealth(ok=False, reason="CloudAPIUnavailable", message="no call to the cloud is answered")
 MOST_FOREIGN = 1000  # remembered
@@ -54,7 +56,7 @@ RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end
 RETRY_RESTED = Backoff(first_s=2.0, most_s=15.0, spread=0.3)
 
 
-class InstanceStore:
+class InstanceCache:
     """Instances by id and by pod uid. `changed` is called with the pod uid after each change.
 
     An instance is one pod's: that of its tags, as shown last; or, by a create's answer alone, that of the first such.
@@ -143,7 +145,7 @@ class InstanceStore:
             self._moving.discard(instance.id)
             return
         self._moving.add(instance.id)
-        if len(self._moving) in (1, MANY):
+        if len(self._moving) in (1, BURST_SIZE):
             self.stirred.set()
 
 
@@ -162,9 +164,9 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
         kept["owner"] = known.owner
     if newer.made_of is not known.made_of and newer.made_of in (known.made_of, UNKNOWN_MAKE):
         kept["made_of"] = known.made_of
-    if newer.facts is not known.facts:
-        joined = {**known.facts, **newer.facts}
-        kept["facts"] = known.facts if joined == known.facts else joined
+    if newer.owner_annotations is not known.owner_annotations:
+        joined = {**known.owner_annotations, **newer.owner_annotations}
+        kept["facts"] = known.owner_annotations if joined == known.owner_annotations else joined
     return replace(newer, **kept) if kept else newer
 
 
@@ -185,13 +187,13 @@ def _raise_first(answers: Sequence[object]) -> None:
 
 def _is_forgotten(now: float, good_at: float | None) -> bool:
     """Whether the cloud does not remember any more what it would have to be asked for."""
-    return good_at is not None and now - good_at + MARGIN_S > MOST_WINDOW_S
+    return good_at is not None and now - good_at + POLL_OVERLAP_S > MOST_WINDOW_S
 
 
 def _window_s(now: float, good_at: float | None) -> int:
     """What is to be looked back over, when the last look that succeeded began at `good_at`."""
     since_s = 0.0 if good_at is None else now - good_at
-    return min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + MARGIN_S))
+    return min(MOST_WINDOW_S, max(LEAST_WINDOW_S, math.ceil(round(since_s, 3)) + POLL_OVERLAP_S))
 
 
 def _health_of(error: CloudError) -> CloudHealth:
@@ -207,7 +209,7 @@ class _Failed(CloudError):
 
 
 class InstancePoller:
-    """Looks for changes, and counts everything, at the pace of `LookPace`.
+    """Looks for changes, and counts everything, at the pace of `PollSchedule`.
 
     `ready` is set once the first complete list is in; before that nobody may create or delete (P4).
     """
@@ -216,7 +218,7 @@ class InstancePoller:
         self,
         *,
         cloud: Cloud,
-        store: InstanceStore,
+        store: InstanceCache,
         gone: Callable[[Instance], None],
         health_changed: Callable[[], None],
         poll_interval_s: float,
@@ -227,16 +229,18 @@ class InstancePoller:
         self._store = store
         self._gone = gone
         self.health = CloudHealth(ok=None, reason="CloudAPINotTried", message="the cloud has not been asked yet")
-        self._troubles: dict[Step | None, CloudHealth] = {}  # by question, until that is answered; None: by any
+        self._errors: dict[Step | None, CloudHealth] = {}  # by question, until that is answered; None: by any
         self._unanswered_at: float | None = None  # loop time since when no call of any kind has been answered
         self._health_changed = health_changed
         self.pulse = Pulse()  # of the looks for changes
-        self._pace = LookPace(poll_interval_s, sweep_interval_s)
+        self._pace = PollSchedule(poll_interval_s, sweep_interval_s)
         self._jitter = jitter
-        self._leaving: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
+        self._deleting: dict[str, None] = {}  # ids whose deletion the cloud accepted: to be seen off by id, in turns
         self._missing: dict[str, int] = {}  # id → full counts in a row without it
-        self._doubted: dict[str, None] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
-        self._doubt = asyncio.Event()
+        self._suspected: dict[
+            str, None
+        ] = {}  # of those that leave: not to be seen any more, and nobody vouches for that
+        self._suspicion_changed = asyncio.Event()
         self._foreign: dict[str, None] = {}  # ids with which creates were answered, and which are not ours
         self._asked: Sequence[str] = ()  # by name, the last time
         # Loop times at which the newest look that succeeded began, for changes and for events.
@@ -245,16 +249,18 @@ class InstancePoller:
         self._answers_wanted = 0  # that tell of events, until all of what was before the last ones counts as told
         self._changes: TakenIn = {}
         self._events: TakenIn = {}
-        self._untold: dict[str, float] = {}  # ids of those whose newest start no event tells of → loop time it was seen
+        self._missing_start_events: dict[
+            str, float
+        ] = {}  # ids of those whose newest start no event tells of → loop time it was seen
         self.ready = asyncio.Event()
 
-    def expect_departure(self, instance_id: str) -> None:
+    def track_deletion(self, instance_id: str) -> None:
         """The cloud accepted its deletion: ask by id until it is gone, for no incremental answer says so."""
-        self._leaving[instance_id] = None
+        self._deleting[instance_id] = None
 
-    def denied(self, instance_id: str) -> None:
+    def confirm_deleted(self, instance_id: str) -> None:
         """The cloud said by name that it does not have it any more."""
-        self._forget(instance_id)
+        self._remove(instance_id)
 
     def heard(self, answered: bool, took_s: float) -> None:
         """A try of some call was answered, be it by an error, or given up unanswered after so long.
@@ -264,14 +270,14 @@ class InstancePoller:
         now = asyncio.get_running_loop().time()
         if answered:
             self._unanswered_at = None
-            if self._troubles.pop(None, None) is not None and self._troubles:
-                self._show(next(iter(self._troubles.values())))
+            if self._errors.pop(None, None) is not None and self._errors:
+                self._show(next(iter(self._errors.values())))
             return
         if self._unanswered_at is None:
             self._unanswered_at = now - took_s
-        if now - self._unanswered_at >= SILENCE_S and not self._troubles:
+        if now - self._unanswered_at >= SILENCE_S and not self._errors:
             log.warning("cloud trouble reason=%s: %s", SILENT.reason, SILENT.message)
-            self._troubles[None] = SILENT
+            self._errors[None] = SILENT
             self._show(SILENT)
 
     async def run(self) -> None:
@@ -279,7 +285,7 @@ class InstancePoller:
             await self._loop(self._first_list, until=self.ready.is_set)
             tasks.create_task(self._loop(self.poll, rest=self._rest), name="poll")
             tasks.create_task(self._listen(), name="events")
-            tasks.create_task(self._loop(self.sweep, rest=self._rest_from_counting), name="sweep")
+            tasks.create_task(self._loop(self.list_all, rest=self._rest_from_counting), name="sweep")
             tasks.create_task(self._loop(self._see_off_if_any, rest=self._rest_from_seeing_off), name="departures")
             tasks.create_task(self._loop(self._ask_if_doubted, rest=self._rest_from_asking), name="doubts")
 
@@ -320,8 +326,8 @@ class InstancePoller:
         began = loop.time()
         while True:
             self._store.stirred.clear()
-            crowd = len(self._leaving) > MOST_SEEN_OFF or self._store.moving >= MANY
-            rest_s = self._pace.rest_s(loop.time(), moving=self._store.moving > 0, crowd=crowd)
+            crowd = len(self._deleting) > MAX_DELETIONS_PER_POLL or self._store.moving >= BURST_SIZE
+            rest_s = self._pace.interval_until_next_poll_s(loop.time(), moving=self._store.moving > 0, crowd=crowd)
             try:
                 async with asyncio.timeout_at(began + rest_s):
                     await self._store.stirred.wait()
@@ -336,7 +342,7 @@ class InstancePoller:
             now = asyncio.get_running_loop().time
             # The pace goes by the clock, so there is no event to wait for.
             while (  # noqa: ASYNC110
-                self.poll in self._troubles or not self._pace.wants_events(now(), moving=self._store.moving > 0)
+                self.poll in self._errors or not self._pace.wants_events(now(), moving=self._store.moving > 0)
             ):
                 await asyncio.sleep(self._pace.interval_s)
 
@@ -345,11 +351,11 @@ class InstancePoller:
         )
 
     async def _rest_from_counting(self) -> None:
-        await asyncio.sleep(self._pace.count_s(len(self._store)))
+        await asyncio.sleep(self._pace.full_list_interval_s(len(self._store)))
 
     async def _guarded(self, step: Step) -> bool:
         """Run one step; a cloud that fails is shown on the node."""
-        known = self._troubles.get(step)
+        known = self._errors.get(step)
         try:
             await step()
         except CloudError as error:
@@ -368,10 +374,10 @@ class InstancePoller:
                 log.exception("cloud trouble reason=%s", trouble.reason)
         else:
             self._beat(step, None)
-            self._no_trouble(step)
+            self._clear_error(step)
             return True
-        self._troubles[step] = trouble
-        self._show(next(iter(self._troubles.values())))
+        self._errors[step] = trouble
+        self._show(next(iter(self._errors.values())))
         return False
 
     def _beat(self, step: Step, trouble: CloudHealth | None) -> None:
@@ -382,11 +388,11 @@ class InstancePoller:
         else:
             self.pulse.failed(trouble.message, trouble.reason)
 
-    def _no_trouble(self, step: Step) -> None:
+    def _clear_error(self, step: Step) -> None:
         """The cloud is well once every question that it failed at has been answered, or is no question any more."""
-        self._troubles.pop(step, None)
-        if self._troubles:
-            self._show(next(iter(self._troubles.values())))
+        self._errors.pop(step, None)
+        if self._errors:
+            self._show(next(iter(self._errors.values())))
         elif not self.health.ok:
             log.info("cloud answers")
             self._show(CloudHealth(ok=True, reason="CloudAPIAnswers", message="the cloud API answers"))
@@ -404,11 +410,11 @@ class InstancePoller:
             await self._list()
             return
         reports = await self._cloud.changes(_window_s(began, self._good_at))
-        unknown, self._changes = self._take_in(reports, self._changes)
+        unknown, self._changes = self._ingest(reports, self._changes)
         await self._refresh(unknown)
-        await self._prove(self._store.unproven_for(PROVE_S)[:MOST_ASKED])
+        await self._prove(self._store.unproven_for(PROVE_S)[:MAX_START_EVENT_LOOKUPS])
         self._good_at = began
-        self._pace.looked(began, took_s=loop.time() - began, told=len(reports))
+        self._pace.record_poll(began, took_s=loop.time() - began, told=len(reports))
 
     async def poll_events(self) -> None:
         """Take in what happened; of an instance that is not known yet it will be told once more."""
@@ -419,20 +425,20 @@ class InstancePoller:
         if _is_forgotten(began, self._events_good_at):
             await self._list()
         reports = await self._cloud.events(_window_s(began, self._events_good_at))
-        _, self._events = self._take_in(reports, self._events)
+        _, self._events = self._ingest(reports, self._events)
         self._pace.events_at = began
         # An empty answer proves nothing: so long as nothing is told the next look goes further back. Where nothing has
         # happened that costs nothing. Where something should have, the first answer may be a part as well.
         if not reports:
-            self._answers_wanted = ANSWERS_AFTER_NONE if self._store.moving else max(1, self._answers_wanted)
+            self._answers_wanted = ANSWERS_AFTER_EMPTY if self._store.moving else max(1, self._answers_wanted)
         elif self._answers_wanted:
             self._answers_wanted -= 1
         oldest = began - LIST_AGE_S
         self._events_good_at = max(oldest, self._events_good_at or oldest) if self._answers_wanted else began
         self._pace.events_took_s = loop.time() - began
-        await self._ask_for_untold(began)
+        await self._fetch_missing_start_events(began)
 
-    def _take_in(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
+    def _ingest(self, reports: Sequence[InstanceReport], before: TakenIn) -> tuple[Sequence[str], TakenIn]:
         """The ids of those that are not known yet, or not for sure, each once; and what is `before` to the next answer
         of this call."""
         now: TakenIn = {}
@@ -451,30 +457,32 @@ class InstancePoller:
                 self._store.put(merge(known, report))
                 if self._store.get(report.id) is not known:
                     self._pace.changed_at = asyncio.get_running_loop().time()
-                    self._note_untold(report.id)
+                    self._note_missing_start_event(report.id)
             now[id(report)] = report, self._store.get(report.id)
         return [*unknown], now
 
-    def _note_untold(self, instance_id: str) -> None:
+    def _note_missing_start_event(self, instance_id: str) -> None:
         instance = self._store.get(instance_id)
         if instance is None or events.tells_of_starts(instance):
-            self._untold.pop(instance_id, None)
+            self._missing_start_events.pop(instance_id, None)
         else:
-            self._untold.setdefault(instance_id, asyncio.get_running_loop().time())
+            self._missing_start_events.setdefault(instance_id, asyncio.get_running_loop().time())
 
-    async def _ask_for_untold(self, heard_at: float) -> None:
+    async def _fetch_missing_start_events(self, heard_at: float) -> None:
         """Ask about them by id, once each: partial answers may have left them out until their events were too old."""
-        due = [each for each, seen_at in self._untold.items() if heard_at - seen_at >= UNTOLD_S]
+        due = [
+            each for each, seen_at in self._missing_start_events.items() if heard_at - seen_at >= MISSING_START_EVENT_S
+        ]
         for each in due:
-            self._note_untold(each)  # a full answer may have told since
-        asked = [each for each in due if each in self._untold][:MOST_ASKED]
+            self._note_missing_start_event(each)  # a full answer may have told since
+        asked = [each for each in due if each in self._missing_start_events][:MAX_START_EVENT_LOOKUPS]
         found = await self._refresh(asked)
         for each in asked:
-            self._untold.pop(each, None)
+            self._missing_start_events.pop(each, None)
             if each in self._store and each not in found:
-                self._untold[each] = heard_at  # this answer was a part as well
+                self._missing_start_events[each] = heard_at  # this answer was a part as well
 
-    async def sweep(self) -> None:
+    async def list_all(self) -> None:
         """Count everything: take in what no incremental look showed, and find out what is missing.
 
         A count takes minutes. Of one that came or changed meanwhile, the looks have told more than the count can.
@@ -482,8 +490,8 @@ class InstancePoller:
         loop = asyncio.get_running_loop()
         began = loop.time()
         before = {instance.id: instance.status for instance in self._store}
-        counted = await self._cloud.statuses(rest_s=COUNT_REST_S)
-        self._pace.count_took_s = loop.time() - began
+        counted = await self._cloud.statuses(rest_s=LIST_PAGE_REST_S)
+        self._pace.full_list_took_s = loop.time() - began
         await self._refresh([each for each in counted if self._missed(before.get(each), counted[each], each)])
         suspects = []
         for instance_id in [each for each in before if each in self._store]:
@@ -491,7 +499,7 @@ class InstancePoller:
                 self._missing.pop(instance_id, None)
                 continue
             self._missing[instance_id] = self._missing.get(instance_id, 0) + 1
-            if self._missing[instance_id] >= SUSPICION:
+            if self._missing[instance_id] >= MISSING_LISTS_BEFORE_CHECK:
                 suspects.append(instance_id)
         await self._remove_if_gone(suspects)
         for instance_id in [each for each in self._missing if each not in self._store]:
@@ -542,129 +550,129 @@ class InstancePoller:
 
     async def _rest_from_seeing_off(self) -> None:
         """Oftener than anything else is asked: the last states of a container can be seen for seconds only."""
-        await asyncio.sleep(DEPARTURE_S)
+        await asyncio.sleep(DELETION_POLL_S)
 
     async def _see_off_if_any(self) -> None:
-        if self._leaving:
-            await self.see_off()
+        if self._deleting:
+            await self.poll_deleted()
 
-    async def see_off(self) -> None:
+    async def poll_deleted(self) -> None:
         """Ask about those whose deletion was accepted, in turns."""
-        turn = [each for each in self._leaving if each in self._store][:MOST_SEEN_OFF]
-        for doubted in await self._remove_if_vouched(turn):
-            self._doubted[doubted] = None
-            self._doubt.set()
+        turn = [each for each in self._deleting if each in self._store][:MAX_DELETIONS_PER_POLL]
+        for doubted in await self._remove_if_canary_present(turn):
+            self._suspected[doubted] = None
+            self._suspicion_changed.set()
         for each in turn:
-            self._leaving.pop(each, None)
-        self._leaving = {each: None for each in (*self._leaving, *turn) if each in self._store}
+            self._deleting.pop(each, None)
+        self._deleting = {each: None for each in (*self._deleting, *turn) if each in self._store}
 
     async def _ask_if_doubted(self) -> None:
         """Apart from all looks, which must not wait for such calls: people want them too, and they are few a minute."""
-        self._doubt.clear()
-        if not self._doubted:
-            self._no_trouble(self._ask_if_doubted)
-            await self._doubt.wait()
-        self._asked = list(self._doubted)[:AT_ONCE]
-        await self.ask_by_name()
+        self._suspicion_changed.clear()
+        if not self._suspected:
+            self._clear_error(self._ask_if_doubted)
+            await self._suspicion_changed.wait()
+        self._asked = list(self._suspected)[:CONCURRENT_ID_CHECKS]
+        await self.confirm_absent()
 
     async def _rest_from_asking(self) -> None:
-        await asyncio.sleep(BY_NAME_S * sum(each in self._store for each in self._asked))
+        await asyncio.sleep(ID_CHECK_INTERVAL_S * sum(each in self._store for each in self._asked))
 
-    async def ask_by_name(self) -> None:
+    async def confirm_absent(self) -> None:
         """Have the cloud deny some of those that are only not to be seen."""
-        batch = list(self._doubted)[:AT_ONCE]
+        batch = list(self._suspected)[:CONCURRENT_ID_CHECKS]
         try:
-            await self._remove_if_denied(batch)
+            await self._remove_if_not_found(batch)
         finally:
             for instance_id in batch:  # who is there still is doubted again, behind those who wait
-                del self._doubted[instance_id]
+                del self._suspected[instance_id]
 
     async def _remove_if_gone(self, instance_ids: Sequence[str]) -> None:
         """Remove those that the cloud no longer has; where nothing vouches for that, once it has denied each id."""
-        await self._remove_if_denied(await self._remove_if_vouched(instance_ids))
+        await self._remove_if_not_found(await self._remove_if_canary_present(instance_ids))
 
-    async def _remove_if_vouched(self, instance_ids: Sequence[str]) -> Sequence[str]:
+    async def _remove_if_canary_present(self, instance_ids: Sequence[str]) -> Sequence[str]:
         """Remove those that are gone for sure; returns those that are only not to be seen.
 
         Each question carries one instance that must be there, as a witness: an answer without it is not believed. Of
         one that was asked to leave and of which all has stopped nothing is left to be missed: it needs no witness.
         """
         doubted: list[str] = []
-        witness = self._witness(set(instance_ids)) if instance_ids else ""
+        witness = self._canary(set(instance_ids)) if instance_ids else ""
         batches = range(0, len(instance_ids), BATCH - 1)
         turns = iter(batches)
 
         async def ask() -> None:
             for first in turns:
-                doubted.extend(await self._not_vouched(instance_ids[first : first + BATCH - 1], witness))
+                doubted.extend(await self._still_present(instance_ids[first : first + BATCH - 1], witness))
 
-        askers = min(QUESTIONS_AT_ONCE, len(batches))
+        askers = min(CONCURRENT_BATCHES, len(batches))
         answers = await asyncio.gather(*(ask() for _ in range(askers)), return_exceptions=True)
         _raise_first(answers)
         return doubted
 
-    async def _not_vouched(self, batch: Sequence[str], witness: str) -> Sequence[str]:
+    async def _still_present(self, batch: Sequence[str], witness: str) -> Sequence[str]:
         doubted: list[str] = []
         found = await self._cloud.describe([*batch, *([witness] if witness else [])])
         for instance in found.values():
             self._store.put(instance)
         for instance_id in [each for each in batch if each not in found]:
-            if found or self._has_stopped_to_leave(instance_id):
-                self._forget(instance_id)
+            if found or self._is_deleted_and_stopped(instance_id):
+                self._remove(instance_id)
             else:
                 doubted.append(instance_id)
         return doubted
 
-    def _has_stopped_to_leave(self, instance_id: str) -> bool:
+    def _is_deleted_and_stopped(self, instance_id: str) -> bool:
         instance = self._store.get(instance_id)
-        return instance_id in self._leaving and instance is not None and status.all_stopped(instance)
+        return instance_id in self._deleting and instance is not None and status.all_stopped(instance)
 
-    async def _remove_if_denied(self, instance_ids: Sequence[str]) -> None:
+    async def _remove_if_not_found(self, instance_ids: Sequence[str]) -> None:
         """Remove those that the cloud, asked about each by itself, says it does not have.
 
         Raises what went wrong at one of them, once the others are dealt with.
         """
-        few = asyncio.Semaphore(AT_ONCE)
+        few = asyncio.Semaphore(CONCURRENT_ID_CHECKS)
 
         async def denied(instance_id: str) -> bool:
             async with few:
-                return await self._is_denied(instance_id)
+                return await self._is_not_found(instance_id)
 
         answers = await asyncio.gather(*map(denied, instance_ids), return_exceptions=True)
         for instance_id, answer in zip(instance_ids, answers, strict=True):
             if answer is True:
-                self._forget(instance_id)
+                self._remove(instance_id)
         _raise_first(answers)
 
-    async def _is_denied(self, instance_id: str) -> bool:
+    async def _is_not_found(self, instance_id: str) -> bool:
         instance = self._store.get(instance_id)
         if instance is None:
             return False
-        if instance_id in self._leaving:  # asked for once more, its deletion harms nothing, and more such calls go
+        if instance_id in self._deleting:  # asked for once more, its deletion harms nothing, and more such calls go
             try:
                 return not await self._cloud.delete(instance_id)
             except (CloudRefused, CloudUnavailable):
                 pass  # the cloud may say so of what is about to go
         return await self._cloud.is_gone(instance_id, instance.containers[0].name if instance.containers else "")
 
-    def _witness(self, suspects: set[str]) -> str:
+    def _canary(self, suspects: set[str]) -> str:
         """Some live instance that nobody deletes; where all leave, the newest of those that run still."""
         for instance in self._store:
             live = instance.status in (InstanceStatus.RUNNING, InstanceStatus.PENDING)
-            if live and instance.id not in suspects and instance.id not in self._leaving:
+            if live and instance.id not in suspects and instance.id not in self._deleting:
                 return instance.id
-        for instance_id in reversed(self._leaving):
+        for instance_id in reversed(self._deleting):
             leaving = self._store.get(instance_id)
             if leaving is not None and not status.all_stopped(leaving):
                 return instance_id
         return ""
 
-    def _forget(self, instance_id: str) -> None:
+    def _remove(self, instance_id: str) -> None:
         instance = self._store.get(instance_id)
         if instance is None:
             return
         self._gone(instance)  # before the store says so: whoever looks must find the last states
-        self._leaving.pop(instance_id, None)
-        self._untold.pop(instance_id, None)
+        self._deleting.pop(instance_id, None)
+        self._missing_start_events.pop(instance_id, None)
         self._store.remove(instance_id)
         log.info("instance gone instance=%s pod=%s/%s", instance_id, instance.owner.namespace, instance.owner.name)

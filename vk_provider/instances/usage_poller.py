@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from vk_provider.cloud.base import Measures, describe_error
+from vk_provider.cloud.base import SupportsUsage, describe_error
 from vk_provider.errors import CloudError
-from vk_provider.instances.poller import InstanceStore
+from vk_provider.instances.poller import InstanceCache
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.pacing.backoff import Backoff
@@ -54,14 +54,14 @@ class _Asked:
     lacking: int = 0
 
 
-class UsageLoop:
+class UsagePoller:
     """take: given what each look found; also nothing, when there is nothing to look at. keep: the ids still there."""
 
     def __init__(
         self,
         *,
-        cloud: Measures,
-        store: InstanceStore,
+        cloud: SupportsUsage,
+        store: InstanceCache,
         take: Callable[[Sequence[tuple[Instance, InstanceUsage]]], None],
         keep: Callable[[Collection[str]], None],
         jitter: Callable[[], float],
@@ -117,7 +117,7 @@ class UsageLoop:
     async def _guarded(self, chosen: Sequence[Instance]) -> float:
         """One look; the seconds until the next may come. A cloud that fails is told once, and tried again for ever."""
         try:
-            await self._look(chosen)
+            await self._poll(chosen)
         except CloudError as error:
             if not self._failures:
                 log.warning("no figures of what pods use: %s", describe_error(error))
@@ -131,7 +131,7 @@ class UsageLoop:
         self._failures = 0
         return -(-len(chosen) // PER_CALL) * 60 / CALLS_PER_MINUTE
 
-    async def _look(self, chosen: Sequence[Instance]) -> None:
+    async def _poll(self, chosen: Sequence[Instance]) -> None:
         with calling_for(Purpose.BACKGROUND):
             found = await self._cloud.usage([one.id for one in chosen])
         now = asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ _BY_CODE: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone,
 _MOST_TEXT = 500  # characters of a body that is no Status: enough for a proxy's error page to be recognised
 
 
-def refusal(code: int, body: bytes, *, retry_after: str = "", call: str = "") -> KubeError:
+def error_from_response(code: int, body: bytes, *, retry_after: str = "", call: str = "") -> KubeError:
     """The error for an answer of 400 and above. retry_after: the header; call: `GET /path`, for people.
 
     That an object is gone only a Status says: a proxy on the way, and a server that has just started, answer 404 for

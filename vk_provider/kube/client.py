@@ -22,7 +22,7 @@ from yarl import URL
 from vk_provider import bodies, bounds, jsontext
 from vk_provider.errors import MALFORMED, AnswerTooLong, KubeError, KubeUnavailable, MalformedAnswer
 from vk_provider.kube import objects
-from vk_provider.kube.api_errors import refusal
+from vk_provider.kube.api_errors import error_from_response
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
 from vk_provider.kube.lanes import AT_ONCE, Lane, is_listing, kind_of, lane_of
 from vk_provider.kube.lines import LineSplitter
@@ -278,7 +278,7 @@ async def _checked(response: aiohttp.ClientResponse, call: str, most: int) -> by
     except bodies.Overlong as error:
         raise AnswerTooLong(f"{call}: {error}") from error
     if response.status >= 300:
-        raise refusal(response.status, body, retry_after=response.headers.get("Retry-After", ""), call=call)
+        raise error_from_response(response.status, body, retry_after=response.headers.get("Retry-After", ""), call=call)
     return body
 
 

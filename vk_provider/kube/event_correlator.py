@@ -71,9 +71,9 @@ class Series:
         self.tries = 0
         self.queued = False
         self.in_flight = False
-        self.tell(event)
+        self.add(event)
 
-    def tell(self, event: Json) -> None:
+    def add(self, event: Json) -> None:
         """What it should be from now on."""
         self.count = count_of(event)
         self.is_warning = event.get("type") == "Warning"
@@ -94,7 +94,7 @@ class _Similar:
     last: float = 0.0
 
 
-class Correlator:
+class EventCorrelator:
     def __init__(self, *, memory: int = _MEMORY) -> None:
         self._series: Lru[Series] = Lru(memory)
         self._similar: Lru[_Similar] = Lru(memory)
@@ -117,8 +117,8 @@ class Correlator:
             series = self._series.put(key, Series(event))
         else:
             news = {"count": series.count + 1, "lastTimestamp": event.get("lastTimestamp"), "message": event["message"]}
-            series.tell({**series.event, **news})
-        return series if self._bucket(event, now).take(now) else None
+            series.add({**series.event, **news})
+        return series if self._bucket(event, now).try_acquire(now) else None
 
     def _is_crowded(self, group: Hashable, message: str, now: float) -> bool:
         similar = self._similar.get_or_put(group, _Similar)

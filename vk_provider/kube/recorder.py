@@ -18,7 +18,7 @@ from vk_provider import bounds
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import objects, paths
 from vk_provider.kube.client import Json, KubeClient
-from vk_provider.kube.event_correlator import Correlator, Lru, Series, count_of
+from vk_provider.kube.event_correlator import EventCorrelator, Lru, Series, count_of
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.token_bucket import TokenBucket
 from vk_provider.retry_loop import retry_loop
@@ -40,7 +40,7 @@ _YIELDS_S = 30.0
 Name = str  # namespace/name
 
 
-class Line:
+class EventQueue:
     """Series waiting to be sent, those worth most first, each at most once, at most `most` in all."""
 
     def __init__(self, most: int) -> None:
@@ -64,7 +64,7 @@ class Line:
         self._ranks[rank].append(series)
         return victim
 
-    def take(self) -> Series | None:
+    def pop(self) -> Series | None:
         for line in reversed(self._ranks):
             if line:
                 series = line.popleft()
@@ -102,7 +102,7 @@ class Recorder:
         self.sent: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._client = client
-        self._line = Line(most)
+        self._line = EventQueue(most)
         self._crowded = most - most // 5
         self._yields_to = yields_to
         self._busy_since: float | None = None
@@ -111,7 +111,7 @@ class Recorder:
         self._jitter = jitter
         self._clock = clock
         self._began, self._began_s = clock(), time.monotonic()
-        self._correlator = Correlator()
+        self._correlator = EventCorrelator()
         self._mirrored: Lru[int] = Lru(_MIRRORED_MEMORY)  # hash of the Name, a third of its size → count on the server
         self._mirroring: dict[Name, Series] = {}  # those in line or in flight
         self._in_flight = 0
@@ -196,7 +196,7 @@ class Recorder:
         series = self._mirroring.get(name)
         if series is not None:
             if count > series.count:
-                series.tell(event)
+                series.add(event)
             return None if series.queued or series.in_flight else series
         if count <= known or (not known and self._is_forgotten(event)):
             return None
@@ -264,7 +264,7 @@ class Recorder:
             pause_s = self._open_at - _now()
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
-            elif series := self._line.take():
+            elif series := self._line.pop():
                 return series
             else:
                 self._work.clear()

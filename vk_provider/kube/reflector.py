@@ -186,7 +186,7 @@ class Reflector:
     def state(self) -> State:
         return self._state
 
-    def take(self, item: Json) -> bool:
+    def apply_response(self, item: Json) -> bool:
         """Put the server's answer to our own write into the store, unless the watch was faster (W8).
 
         Raises MalformedAnswer.

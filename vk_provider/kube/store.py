@@ -14,8 +14,8 @@ T = TypeVar("T")
 _MOST_TOMBSTONES = 20_000
 # Objects that are not packed: as many as the workers have in hand. A pod takes four times its bytes in dicts, and when
 # thousands come at once most of them wait for their turn.
-_MOST_AWAKE = 64
-FOR_GOOD = "9" * 40  # newer than any version: a uid whose object is no more never comes back
+_MAX_UNPACKED = 64
+NEVER_AGAIN = "9" * 40  # newer than any version: a uid whose object is no more never comes back
 
 
 def is_older(version: str, than: str) -> bool:
@@ -86,7 +86,7 @@ class Store(Generic[T]):
         held = self._objects.get(key)
         return held.get() if held is not None else None
 
-    def rest(self, key: str) -> None:
+    def compact(self, key: str) -> None:
         """Nobody is going to look at it for a while."""
         self._awake.pop(key, None)
         held = self._objects.get(key)
@@ -213,8 +213,8 @@ class Store(Generic[T]):
             self._by_index[index] = (*self._by_index.get(index, ()), key)
         self._awake[key] = None
         self._awake.move_to_end(key)
-        if len(self._awake) > _MOST_AWAKE:
-            self.rest(next(iter(self._awake)))
+        if len(self._awake) > _MAX_UNPACKED:
+            self.compact(next(iter(self._awake)))
         return True
 
     def _is_news(self, key: str, item: T, version: str, known: _Held[T] | None) -> bool:

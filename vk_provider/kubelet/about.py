@@ -13,7 +13,7 @@ from aiohttp import web
 
 from vk_provider import __version__
 from vk_provider.kubelet import target
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.target import FindPod
 
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,6 +77,6 @@ def checkpoint(pods: FindPod) -> Page:
         names = request.match_info
         target.require_container(target.streaming_pod(pods, names), names["container"])
         what = f"{names['namespace']}/{names['pod']}/{names['container']}"
-        raise RequestRefused(500, f"checkpointing of {what} failed (this node's cloud makes no checkpoints)")
+        raise HttpError(500, f"checkpointing of {what} failed (this node's cloud makes no checkpoints)")
 
     return handle

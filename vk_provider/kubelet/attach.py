@@ -18,9 +18,9 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Channel, Cloud, ExecResult, LogOptions
 from vk_provider.kubelet import target
-from vk_provider.kubelet.exec_session import Wanted, negotiate_command, serve
-from vk_provider.kubelet.hijack import StreamTimes
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.exec_session import StreamOptions, negotiate_command, serve
+from vk_provider.kubelet.hijack import StreamTimeouts
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
@@ -41,7 +41,7 @@ class AttachServer:
         pods: FindPod,
         instance_of: Callable[[str], Instance | None],
         cloud: Cloud,
-        times: StreamTimes,
+        times: StreamTimeouts,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pods = pods
@@ -52,7 +52,7 @@ class AttachServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused."""
-        wanted = Wanted.of_query(request.query)
+        wanted = StreamOptions.of_query(request.query)
         names = request.match_info
         not_found = f"container {names['container']} not found in pod {names['pod']}_{names['namespace']}"
         found = target.running_container(names, self._pods, self._instance_of, not_found=not_found)
@@ -88,7 +88,7 @@ class LogSession:
 
     async def write(self, data: bytes) -> None:
         if data and self._takes_input:
-            raise RequestRefused(501, NO_INPUT)
+            raise HttpError(501, NO_INPUT)
 
     async def close_stdin(self) -> None: ...
 

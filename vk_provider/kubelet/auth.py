@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vk_provider.errors import KubeError, ProviderError
-from vk_provider.kubelet.review_cache import Answers
+from vk_provider.kubelet.review_cache import ReviewCache
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class ClusterAuthenticator:
         """clock: for lifetimes; epoch: seconds since 1970, for the end of a certificate."""
         self._review = review
         self._epoch = epoch
-        self._tokens: Answers[bytes, Identity | None] = Answers(
+        self._tokens: ReviewCache[bytes, Identity | None] = ReviewCache(
             lifetime_s=lambda identity: BAD_TOKEN_LIFETIME_S if identity is None else TOKEN_LIFETIME_S,
             clock=clock,
             most=most,
@@ -218,7 +218,7 @@ class ClusterAuthorizer:
     ) -> None:
         self._review = review
         self._node_name = node_name
-        self._answers: Answers[tuple[Identity, str, str], bool] = Answers(
+        self._answers: ReviewCache[tuple[Identity, str, str], bool] = ReviewCache(
             lifetime_s=lambda allowed: ALLOW_LIFETIME_S if allowed else DENY_LIFETIME_S, clock=clock, most=most
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.running_pods import RunningPod
-from vk_provider.kubelet.usage_stats import PodFigures, epoch_ms
+from vk_provider.kubelet.usage_stats import PodStats, epoch_ms
 from vk_provider.model import quantity
 from vk_provider.model.instance import ContainerReport
 from vk_provider.model.usage import MemoryUsage
@@ -73,7 +73,7 @@ def _container_labels(pod: RunningPod, container: ContainerReport) -> dict[str, 
     }
 
 
-def _add_whole(page: Page, pod: RunningPod, figures: PodFigures, id_: str) -> None:
+def _add_whole(page: Page, pod: RunningPod, figures: PodStats, id_: str) -> None:
     where = {"container": "", "pod": pod.name, "namespace": pod.namespace, "id": id_, "image": "", "name": ""}
     who = labels(**where)
     if figures.cpu is not None:

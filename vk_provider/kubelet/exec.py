@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from vk_provider.cloud.base import Cloud, Executes
+from vk_provider.cloud.base import Cloud, SupportsExec
 from vk_provider.kubelet import target
-from vk_provider.kubelet.exec_session import Orphans, Wanted, negotiate_command, serve
-from vk_provider.kubelet.hijack import StreamTimes
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.exec_session import Orphans, StreamOptions, negotiate_command, serve
+from vk_provider.kubelet.hijack import StreamTimeouts
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
@@ -23,7 +23,7 @@ class ExecServer:
     """Answers `/exec`. A session is its request, which may outlive its client but not the server."""
 
     def __init__(
-        self, *, pods: FindPod, instance_of: Callable[[str], Instance | None], cloud: Cloud, times: StreamTimes
+        self, *, pods: FindPod, instance_of: Callable[[str], Instance | None], cloud: Cloud, times: StreamTimeouts
     ) -> None:
         self._pods = pods
         self._instance_of = instance_of
@@ -34,15 +34,15 @@ class ExecServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused, or CloudError when the cloud does not start the command."""
         found = target.running_container(request.match_info, self._pods, self._instance_of)
-        if not isinstance(self._cloud, Executes):
-            raise RequestRefused(501, "this node's cloud cannot run commands in containers")
-        wanted = Wanted.of_query(request.query)
+        if not isinstance(self._cloud, SupportsExec):
+            raise HttpError(501, "this node's cloud cannot run commands in containers")
+        wanted = StreamOptions.of_query(request.query)
         agreed = negotiate_command(request)
         if isinstance(agreed, web.Response):
             return agreed
         command = request.query.getall("command", [])
         if not command:
-            raise RequestRefused(400, "you must specify at least one command for the container")
+            raise HttpError(400, "you must specify at least one command for the container")
         async with upgrading(request, agreed, self._times) as upgrade:
             async with asyncio.timeout(START_TIMEOUT_S):
                 session = await self._cloud.exec(

@@ -19,8 +19,15 @@ from aiohttp import web
 
 from vk_provider.cloud.base import Channel, ExecSession
 from vk_provider.errors import ProviderError
-from vk_provider.kubelet.hijack import REPLY_BUFFER_BYTES, ClientLeft, ConnectionGone, Link, MessageLink, StreamTimes
-from vk_provider.kubelet.http_errors import RequestRefused, answer_to
+from vk_provider.kubelet.hijack import (
+    REPLY_BUFFER_BYTES,
+    ClientDisconnected,
+    ConnectionGone,
+    Link,
+    MessageLink,
+    StreamTimeouts,
+)
+from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
 from vk_provider.kubelet.upgrade import Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate
 from vk_provider.wire import channels, messages
 from vk_provider.wire.channels import CommandEvent, Input, InputEnded, Left, Name, Ready, Resized, SpdyCommand
@@ -36,7 +43,7 @@ MOST_ORPHANS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class StreamOptions:
     """Which streams a request asks for."""
 
     stdin: bool
@@ -45,7 +52,7 @@ class Wanted:
     tty: bool
 
     @classmethod
-    def of_query(cls, query: Mapping[str, str]) -> Wanted:
+    def of_query(cls, query: Mapping[str, str]) -> StreamOptions:
         """The API server names them input, output and error, others stdin, stdout and stderr (X1).
 
         Raises RequestRefused 400 when none is asked for.
@@ -55,7 +62,7 @@ class Wanted:
             for names in (("input", "stdin"), ("output", "stdout"), ("error", "stderr"), ("tty",))
         )
         if not (stdin or stdout or stderr):
-            raise RequestRefused(400, "you must specify at least 1 of stdin, stdout, stderr")
+            raise HttpError(400, "you must specify at least 1 of stdin, stdout, stderr")
         return cls(stdin=stdin, stdout=stdout, stderr=stderr and not tty, tty=tty)
 
 
@@ -150,8 +157,8 @@ async def serve(
     protocol: str,
     session: ExecSession,
     *,
-    wanted: Wanted,
-    times: StreamTimes,
+    wanted: StreamOptions,
+    times: StreamTimeouts,
     orphans: Orphans | None = None,
 ) -> None:
     """Answers 101 and carries the session to its end, which it closes in any case. Errors after the 101 are told to
@@ -170,7 +177,7 @@ async def serve(
         await close_session(session)
 
 
-async def _begin(upgrade: SpdyUpgrade | WebSocketUpgrade, protocol: str, wanted: Wanted) -> Client:
+async def _begin(upgrade: SpdyUpgrade | WebSocketUpgrade, protocol: str, wanted: StreamOptions) -> Client:
     stdin, stdout, stderr, tty = wanted.stdin, wanted.stdout, wanted.stderr, wanted.tty
     if isinstance(upgrade, WebSocketUpgrade):
         command = MessageCommand(protocol=protocol, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
@@ -240,7 +247,12 @@ class _Conversation:
     """
 
     def __init__(
-        self, client: Client, session: ExecSession, wanted: Wanted, times: StreamTimes, orphans: Orphans | None
+        self,
+        client: Client,
+        session: ExecSession,
+        wanted: StreamOptions,
+        times: StreamTimeouts,
+        orphans: Orphans | None,
     ) -> None:
         self._client = client
         self._session = session
@@ -264,11 +276,11 @@ class _Conversation:
                 status = await self._follow()
                 for helper in helpers:
                     helper.cancel()
-        except* ClientLeft as reasons:
+        except* ClientDisconnected as reasons:
             self._has_left.set()
             log.debug("a session has lost its client: %s", reasons.exceptions[0])
         except* Exception as errors:
-            status = failure(_told(errors.exceptions[0]))
+            status = failure(_as_message(errors.exceptions[0]))
         return None if self._has_left.is_set() else status
 
     async def _guard(self) -> None:
@@ -282,18 +294,18 @@ class _Conversation:
         await self._has_left.wait()
         if self._orphans is None:
             await asyncio.sleep(DELIVERY_S)  # for what has come
-            raise ClientLeft("the client has left")
+            raise ClientDisconnected("the client has left")
         with self._orphans.one_more() as has_to_end, suppress(TimeoutError):
             async with asyncio.timeout(self._times.idle_s):
                 await has_to_end.wait()
-        raise ClientLeft("the command went on without its client for long enough")
+        raise ClientDisconnected("the command went on without its client for long enough")
 
     async def _listen(self) -> None:
         try:
             while True:
                 for event in await self._client.receive():
                     await self._inbox.put(event)
-        except ClientLeft as error:
+        except ClientDisconnected as error:
             await self._inbox.put(Left(str(error)))
 
     async def _feed(self) -> None:
@@ -317,7 +329,7 @@ class _Conversation:
     async def _leave(self, reason: str) -> None:
         self._has_left.set()
         if not self._ready.is_set() or self._orphans is None:
-            raise ClientLeft(reason)
+            raise ClientDisconnected(reason)
         log.debug("a command goes on without its client: %s", reason)
         if self._wanted.stdin:
             await self._end_input()
@@ -344,7 +356,7 @@ class _Conversation:
     async def _show(self, name: Name, data: bytes) -> None:
         try:
             await self._client.write(name, data)
-        except ClientLeft:
+        except ClientDisconnected:
             self._has_left.set()  # `_listen` finds out as well, behind all that came before
 
 
@@ -353,7 +365,7 @@ async def _wait_for_streams(ready: asyncio.Event, creation_s: float) -> None:
         async with asyncio.timeout(creation_s):
             await ready.wait()
     except TimeoutError as error:
-        raise ClientLeft(f"the client did not open its streams within {creation_s:g} s") from error
+        raise ClientDisconnected(f"the client did not open its streams within {creation_s:g} s") from error
 
 
 async def _end(client: Client, status: Json) -> None:
@@ -362,7 +374,7 @@ async def _end(client: Client, status: Json) -> None:
             guard = tasks.create_task(client.guard())
             await client.end(status)
             guard.cancel()
-    except* ClientLeft as reasons:
+    except* ClientDisconnected as reasons:
         log.debug("a session has lost its client: %s", reasons.exceptions[0])
 
 
@@ -375,9 +387,9 @@ async def close_session(session: ExecSession) -> None:
         log.warning("a session in the cloud could not be closed: %s", error or "no answer in time")
 
 
-def _told(error: BaseException) -> str:
+def _as_message(error: BaseException) -> str:
     """What the client may read of an error; what is our own mistake goes to the log as well."""
     known = error if isinstance(error, Exception) else RuntimeError()
     if not isinstance(error, (ProviderError, TimeoutError)):
         log.error("a session broke", exc_info=error)
-    return answer_to(known)[1]
+    return to_status_and_text(known)[1]

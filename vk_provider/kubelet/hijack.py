@@ -30,16 +30,16 @@ CLOSE_TIMEOUT_S = 2.0
 NO_LIMIT = 2**62
 
 
-class ClientLeft(ProviderError):
+class ClientDisconnected(ProviderError):
     """The client has gone, or has to: there is nobody to answer."""
 
 
-class ConnectionGone(ClientLeft):
+class ConnectionGone(ClientDisconnected):
     """The connection is no more. What came by it before may still wait to be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTimes:
+class StreamTimeouts:
     """idle_s: without a byte either way a session ends. creation_s: for a client to open its streams. linger_s: for a
     client to close first, since a connection cut under it loses the exit status (X26)."""
 
@@ -48,13 +48,13 @@ class StreamTimes:
     linger_s: float = 1.0
 
 
-class Taken(asyncio.Protocol):
+class HijackedTransport(asyncio.Protocol):
     """Between a transport and aiohttp's protocol, from before the 101 until `give_back`."""
 
     def __init__(self, request: web.Request, *, keeps_bytes: bool) -> None:
         """keeps_bytes: what comes is for `read`; else for aiohttp."""
         if request.transport is None:
-            raise ClientLeft("the client left before the upgrade")
+            raise ClientDisconnected("the client left before the upgrade")
         self._below = request.protocol
         self._keeps_bytes = keeps_bytes
         self._given_back = False
@@ -119,7 +119,7 @@ class Taken(asyncio.Protocol):
         """The next bytes. Raises ClientLeft at the end."""
         while not self._chunks:
             if self.lost.is_set():
-                raise ClientLeft("the client closed the connection")
+                raise ClientDisconnected("the client closed the connection")
             self._something.clear()
             await self._something.wait()
         data = self._chunks.popleft()
@@ -131,7 +131,7 @@ class Taken(asyncio.Protocol):
     def put(self, data: bytes) -> None:
         """Raises ClientLeft."""
         if self.lost.is_set() or self._transport.is_closing():
-            raise ClientLeft("the client closed the connection")
+            raise ClientDisconnected("the client closed the connection")
         self.touched = self._loop.time()
         self._transport.write(data)
 
@@ -140,7 +140,7 @@ class Taken(asyncio.Protocol):
         if self._transport.get_write_buffer_size() >= beyond:
             await self._writable.wait()
         if self.lost.is_set():
-            raise ClientLeft("the client closed the connection")
+            raise ClientDisconnected("the client closed the connection")
 
     async def flush(self) -> None:
         """Wait until all that was put has left this program, or the client has gone."""
@@ -148,12 +148,12 @@ class Taken(asyncio.Protocol):
         if self._transport.get_write_buffer_size():
             await self._writable.wait()
 
-    async def guard(self, times: StreamTimes) -> None:
+    async def guard(self, times: StreamTimeouts) -> None:
         """Never returns. Raises ConnectionGone, or ClientLeft when it was idle for too long."""
         while True:
             left_s = self.touched + times.idle_s - self._loop.time()
             if left_s <= 0:
-                raise ClientLeft(f"nothing was said for {times.idle_s:g} s")
+                raise ClientDisconnected(f"nothing was said for {times.idle_s:g} s")
             with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await self.lost.wait()
@@ -185,7 +185,7 @@ class Link(Protocol):
 
 
 class SpdyLink:
-    def __init__(self, taken: Taken, times: StreamTimes) -> None:
+    def __init__(self, taken: HijackedTransport, times: StreamTimeouts) -> None:
         self._taken = taken
         self._times = times
 
@@ -204,7 +204,7 @@ class SpdyLink:
         await self._taken.flush()
 
     async def close(self) -> None:
-        with suppress(ClientLeft, TimeoutError):
+        with suppress(ClientDisconnected, TimeoutError):
             async with asyncio.timeout(self._times.linger_s):
                 while True:
                     await self._taken.read()
@@ -213,7 +213,7 @@ class SpdyLink:
 class MessageLink:
     """A WebSocket that aiohttp frames. `writer_limit` is out of its reach: waiting for the client is done here."""
 
-    def __init__(self, taken: Taken, times: StreamTimes, socket: web.WebSocketResponse) -> None:
+    def __init__(self, taken: HijackedTransport, times: StreamTimeouts, socket: web.WebSocketResponse) -> None:
         self._taken = taken
         self._times = times
         self._socket = socket
@@ -233,7 +233,7 @@ class MessageLink:
                 case WSMsgType.PONG:
                     pass
                 case _:
-                    raise ClientLeft("the client closed its WebSocket")
+                    raise ClientDisconnected("the client closed its WebSocket")
 
     async def _next(self) -> WSMessage:
         """aiohttp does not learn that the connection is lost, so once it is, only what came before is taken."""
@@ -271,7 +271,7 @@ class MessageLink:
 
     async def _put(self, message: str | bytes) -> None:
         if self._taken.lost.is_set():
-            raise ClientLeft("the client closed the connection")
+            raise ClientDisconnected("the client closed the connection")
         self._taken.touched = asyncio.get_running_loop().time()
         try:
             if isinstance(message, str):
@@ -279,7 +279,7 @@ class MessageLink:
             else:
                 await self._socket.send_bytes(message)
         except ConnectionError as error:
-            raise ClientLeft("the client closed the connection") from error
+            raise ClientDisconnected("the client closed the connection") from error
 
     async def _answer_ping(self, data: bytes) -> None:
         with suppress(ConnectionError):
@@ -296,7 +296,7 @@ class TunnelLink:
     async def read(self) -> bytes:
         message = await self._messages.read()
         if isinstance(message, str):
-            raise ClientLeft("the client sent text into a tunnel of bytes")
+            raise ClientDisconnected("the client sent text into a tunnel of bytes")
         return message
 
     async def write(self, data: bytes, *, beyond: int = 0) -> None:

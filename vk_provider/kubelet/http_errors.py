@@ -10,7 +10,7 @@ from vk_provider.cloud.base import describe_error
 from vk_provider.errors import CloudError, CloudRefused, InstanceGone, ProviderError
 
 
-class RequestRefused(ProviderError):
+class HttpError(ProviderError):
     """The request cannot be carried out as it stands. status: HTTP; the message is the body."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -18,10 +18,10 @@ class RequestRefused(ProviderError):
         super().__init__(message)
 
 
-def answer_to(error: Exception) -> tuple[int, str]:
+def to_status_and_text(error: Exception) -> tuple[int, str]:
     """Status and one line for any error that comes out of a handler. Says nothing of errors that are our own fault."""
     match error:
-        case RequestRefused():
+        case HttpError():
             return error.status, _one_line(str(error))
         case InstanceGone():
             return 400, _one_line(f"the cloud no longer has the instance of this pod: {describe_error(error)}")

@@ -12,7 +12,7 @@ from vk_provider.model.instance import Instance, StateKind
 _STATES = {StateKind.WAITING: "created", StateKind.RUNNING: "running", StateKind.TERMINATED: "exited"}
 
 
-def add_kubelet_counts(
+def add_kubelet_metrics(
     registry: Registry,
     *,
     node_name: str,

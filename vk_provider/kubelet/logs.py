@@ -14,7 +14,7 @@ from aiohttp import web
 from vk_provider.cloud.base import Cloud, LogOptions
 from vk_provider.errors import ProviderError
 from vk_provider.kubelet import target
-from vk_provider.kubelet.http_errors import RequestRefused, answer_to
+from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
 from vk_provider.kubelet.target import FindPod
 from vk_provider.model.instance import Instance
 
@@ -64,9 +64,9 @@ def _validate(
         stream != "All" and tail is not None,
     )
     if any(faults):
-        raise RequestRefused(422, _INVALID)
+        raise HttpError(422, _INVALID)
     if stream != "All":
-        raise RequestRefused(400, f"stream {stream} cannot be had alone: this node's cloud keeps one log for both")
+        raise HttpError(400, f"stream {stream} cannot be had alone: this node's cloud keeps one log for both")
 
 
 def _boolean(query: Mapping[str, str], name: str) -> bool:
@@ -79,7 +79,7 @@ def _integer(query: Mapping[str, str], name: str, *, instead: str = "") -> int |
         return None
     text = instead or query[name]
     if not _INTEGER.fullmatch(text) or len(text) > 20 or not -_INT64 <= int(text) < _INT64:
-        raise RequestRefused(400, _UNDECODABLE)
+        raise HttpError(400, _UNDECODABLE)
     return int(text)
 
 
@@ -89,13 +89,13 @@ def _instant(text: str) -> str:
         return ""
     match = _INSTANT.fullmatch(text)
     if match is None:
-        raise RequestRefused(400, _UNDECODABLE)
+        raise HttpError(400, _UNDECODABLE)
     date, hour, minute, second, fraction, zone = match.groups()
     offset = "+00:00" if zone == "Z" else zone
     try:
         utc = datetime.fromisoformat(f"{date}T{hour}:{minute}:{second}{offset}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise RequestRefused(400, _UNDECODABLE) from error
+        raise HttpError(400, _UNDECODABLE) from error
     return f"{_whole_seconds(utc)}{'.' + fraction[:9] if fraction else ''}Z"
 
 
@@ -192,7 +192,7 @@ async def _break_off(request: web.Request, response: web.StreamResponse, error: 
     """Say the error as a last line, as a kubelet does, and cut the connection: nobody shall take the log for whole."""
     expected = isinstance(error, (ProviderError, TimeoutError))
     log.warning("broke off %s: %s", request.rel_url.raw_path, error, exc_info=None if expected else error)
-    await response.write(f"\n{answer_to(error)[1]}\n".encode())
+    await response.write(f"\n{to_status_and_text(error)[1]}\n".encode())
     if request.transport is not None:
         request.transport.close()
 

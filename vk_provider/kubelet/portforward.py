@@ -19,12 +19,12 @@ from aiohttp import web
 
 from vk_provider.kubelet import target
 from vk_provider.kubelet.hijack import (
-    ClientLeft,
+    ClientDisconnected,
     ConnectionGone,
-    StreamTimes,
+    StreamTimeouts,
     TunnelLink,
 )
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.listener import OutOfConnections
 from vk_provider.kubelet.portforward_clients import MessageSide, Side, SpdySide
 from vk_provider.kubelet.target import FindPod
@@ -75,7 +75,7 @@ class PortForwardServer:
         *,
         pods: FindPod,
         instance_of: Callable[[str], Instance | None],
-        times: StreamTimes,
+        times: StreamTimeouts,
         dial: Dial = dial_tcp,
     ) -> None:
         self._pods = pods
@@ -112,7 +112,7 @@ def _ports(request: web.Request) -> list[int]:
     texts = [text.strip() for value in request.query.getall("port", []) for text in value.split(",")]
     ports = [forwarding.port_number(text) for text in texts]
     if not ports or len(ports) > forwarding.MOST_PORTS or None in ports:
-        raise RequestRefused(400, f"the query needs port=… with 1 to {forwarding.MOST_PORTS} port numbers")
+        raise HttpError(400, f"the query needs port=… with 1 to {forwarding.MOST_PORTS} port numbers")
     return [port for port in ports if port is not None]
 
 
@@ -178,7 +178,7 @@ class _Inbox:
 class Session:
     """All pairs of one client connection, each a task of one TaskGroup."""
 
-    def __init__(self, side: Side, destination: Destination, *, times: StreamTimes, dial: Dial) -> None:
+    def __init__(self, side: Side, destination: Destination, *, times: StreamTimeouts, dial: Dial) -> None:
         self._side = side
         self._destination = destination
         self._times = times
@@ -193,7 +193,7 @@ class Session:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._guard())
                 await self._listen(tasks)
-        except* ClientLeft as reasons:
+        except* ClientDisconnected as reasons:
             log.debug("a port-forward has ended: %s", reasons.exceptions[0])
         except* Exception as errors:
             log.error("a port-forward broke", exc_info=errors.exceptions[0])  # noqa: TRY400 -- of the group, the cause
@@ -205,7 +205,7 @@ class Session:
                 for event in await self._side.receive():
                     await self._on_event(event, tasks)
                 await self._budget.wait_for_room()
-        except ClientLeft:
+        except ClientDisconnected:
             for inbox in self._inboxes.values():
                 inbox.put(None)
             if self._tasks:
@@ -234,7 +234,7 @@ class Session:
                 self._tasks[key].cancel()
                 await self._forget(key, self._inboxes[key])  # here, for a task that has not begun ends in silence
             case Left(reason):
-                raise ClientLeft(reason)
+                raise ClientDisconnected(reason)
 
     async def _pair(self, key: str, inbox: _Inbox) -> None:
         """From the first of its streams to the end of both directions."""
@@ -250,10 +250,10 @@ class Session:
         if self._inboxes.get(key) is not inbox:
             return
         del self._inboxes[key], self._tasks[key]
-        with suppress(ClientLeft):
+        with suppress(ClientDisconnected):
             await self._side.close(key, error)
         if self._side.is_over:
-            raise ClientLeft("all connections have ended")
+            raise ClientDisconnected("all connections have ended")
 
     async def _connect_and_carry(self, key: str, inbox: _Inbox) -> str:
         """What to tell of a connection that never was one; else empty."""
@@ -281,7 +281,7 @@ class Session:
             with suppress(ConnectionError):
                 while data := await reader.read(READ_BYTES):
                     is_taken = is_taken and await self._send(key, data)
-            with suppress(ClientLeft):
+            with suppress(ClientDisconnected):
                 await self._side.finish(key)
             if not self._side.half_closes:
                 upward.cancel()
@@ -291,7 +291,7 @@ class Session:
         before it takes what the client has sent."""
         try:
             await self._side.send(key, data)
-        except ClientLeft:
+        except ClientDisconnected:
             return False
         return True
 

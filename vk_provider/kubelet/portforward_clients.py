@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from vk_provider.kubelet.hijack import NO_LIMIT, REPLY_BUFFER_BYTES, ClientLeft, Link, MessageLink
+from vk_provider.kubelet.hijack import NO_LIMIT, REPLY_BUFFER_BYTES, ClientDisconnected, Link, MessageLink
 from vk_provider.wire.forwarding import Begun, Complete, ForwardEvent, MessageForwarding, SpdyForwarding
 
 
@@ -67,7 +67,7 @@ class SpdySide:
         await self._link.guard()
 
     async def leave(self) -> None:
-        with suppress(ClientLeft):
+        with suppress(ClientDisconnected):
             self._pairs.go_away()
             await self._link.write(self._pairs.take(), beyond=NO_LIMIT)
             await self._link.close()

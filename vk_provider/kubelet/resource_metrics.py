@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.running_pods import RunningPod
-from vk_provider.kubelet.usage_stats import NodeFigures, epoch_ms
+from vk_provider.kubelet.usage_stats import NodeStats, epoch_ms
 
 FAMILIES = {
     "container_cpu_usage_seconds_total": ("counter", "CPU time used by the container, in core-seconds."),
@@ -26,7 +26,7 @@ def new_page() -> Page:
     return Page(FAMILIES)
 
 
-def add_node(page: Page, node: NodeFigures | None, *, failed: bool) -> None:
+def add_node(page: Page, node: NodeStats | None, *, failed: bool) -> None:
     if node is not None:
         page.add("node_cpu_usage_seconds_total", "", node.cpu.total_ns / 1e9, node.at_ms)
         page.add("node_memory_working_set_bytes", "", node.working_set, node.at_ms)

@@ -24,7 +24,7 @@ class _Outcome(Generic[V]):
     error: Exception | None = None
 
 
-class Answers(Generic[K, V]):
+class ReviewCache(Generic[K, V]):
     """Remembers answers by question, each as long as `lifetime_s` says of it. Errors are shared but not remembered."""
 
     def __init__(

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
-from vk_provider.cloud.base import Cloud, ExecSession, Executes
+from vk_provider.cloud.base import Cloud, ExecSession, SupportsExec
 from vk_provider.kubelet import target
 from vk_provider.kubelet.exec import START_TIMEOUT_S
 from vk_provider.kubelet.exec_session import close_session
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.kubelet.target import FindPod
 from vk_provider.model.instance import Instance
 from vk_provider.wire.exit_status import UNKNOWN
@@ -30,11 +30,11 @@ class RunServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Raises RequestRefused or CloudError."""
         found = target.running_container(request.match_info, self._pods, self._instance_of)
-        if not isinstance(self._cloud, Executes):
-            raise RequestRefused(501, "this node's cloud cannot run commands in containers")
+        if not isinstance(self._cloud, SupportsExec):
+            raise HttpError(501, "this node's cloud cannot run commands in containers")
         command = request.query.get("cmd", "").split()
         if not command:
-            raise RequestRefused(400, "you must specify a command by cmd=…")
+            raise HttpError(400, "you must specify a command by cmd=…")
         async with asyncio.timeout(START_TIMEOUT_S):
             session = await self._cloud.exec(
                 found.instance_id, request.match_info["container"], command, stdin=False, tty=False
@@ -60,7 +60,7 @@ async def _collected(session: ExecSession) -> bytes:
         async for _, data in output:
             collected += data
             if len(collected) > MOST_BYTES:
-                raise RequestRefused(500, f"the command wrote more than {MOST_BYTES} bytes; use exec for that")
+                raise HttpError(500, f"the command wrote more than {MOST_BYTES} bytes; use exec for that")
     finally:
         if isinstance(output, AsyncGenerator):
             await output.aclose()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vk_provider.kubelet.usage_stats import ContainerFigures, FigureBook, PodFigures, running
+from vk_provider.kubelet.usage_stats import ContainerStats, PodStats, UsageStats, running
 from vk_provider.model.instance import ContainerReport, Instance
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ class RunningPod:
 
     pod: Json
     containers: Sequence[ContainerReport]
-    figures: PodFigures | None
+    figures: PodStats | None
 
     @property
     def namespace(self) -> str:
@@ -29,7 +29,7 @@ class RunningPod:
     def name(self) -> str:
         return str(self.pod["metadata"]["name"])
 
-    def of(self, container: ContainerReport) -> ContainerFigures | None:
+    def of(self, container: ContainerReport) -> ContainerStats | None:
         """Its figures, if they are of its present run."""
         found = self.figures.containers.get(container.name) if self.figures is not None else None
         return found if found is not None and found.restart_count == container.restart_count else None
@@ -41,7 +41,7 @@ class RunningPod:
         return all(figures is not None and figures.are_complete for figures in found)
 
 
-def running_pods(pods: Iterable[Json], instance_of: InstanceOf, book: FigureBook) -> Iterator[RunningPod]:
+def running_pods(pods: Iterable[Json], instance_of: InstanceOf, book: UsageStats) -> Iterator[RunningPod]:
     for pod in pods:
         instance = instance_of(pod["metadata"]["uid"])
         containers = running(instance) if instance is not None else ()

@@ -26,8 +26,8 @@ from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavai
 from vk_provider.kubelet.certificates import ServingTls
 from vk_provider.kubelet.exec import ExecServer
 from vk_provider.kubelet.exposition import Page, labels
-from vk_provider.kubelet.hijack import StreamTimes
-from vk_provider.kubelet.http_errors import RequestRefused, answer_to
+from vk_provider.kubelet.hijack import StreamTimeouts
+from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
 from vk_provider.kubelet.listener import Limits, Listener, descriptor_limit
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.portforward import Connected, PortForwardServer
@@ -75,7 +75,7 @@ class KubeletServer:
         port: int = 10250,
         checks: Mapping[str, Check] | None = None,
         api_server_users: frozenset[str] = auth.API_SERVER_USERS,
-        stream_times: StreamTimes | None = None,
+        stream_times: StreamTimeouts | None = None,
         pages: Sequence[Route] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class KubeletServer:
         self._checks: Mapping[str, Check] = checks if checks is not None else dict.fromkeys(_CHECKS, _well)
         self._api_server_users = api_server_users
         self._logs = LogServer(pods=pods, instance_of=instance_of, cloud=cloud)
-        times = stream_times or StreamTimes()
+        times = stream_times or StreamTimeouts()
         self._exec = ExecServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
         self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
         self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times, dial=self._dial)
@@ -236,8 +236,8 @@ class KubeletServer:
         except ConnectionError:
             raise  # nobody is left to be answered
         except Exception as error:
-            status, text = answer_to(error)
-            if not isinstance(error, RequestRefused):
+            status, text = to_status_and_text(error)
+            if not isinstance(error, HttpError):
                 ours = not isinstance(error, (ProviderError, TimeoutError))
                 log.warning("%s failed: %s", request.rel_url.raw_path, error, exc_info=error if ours else None)
             return _text(status, text)

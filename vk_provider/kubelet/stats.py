@@ -16,7 +16,7 @@ from aiohttp import web
 from vk_provider.kubelet import cadvisor, resource_metrics, summary
 from vk_provider.kubelet.exposition import Page
 from vk_provider.kubelet.running_pods import InstanceOf, RunningPod, running_pods
-from vk_provider.kubelet.usage_stats import FigureBook
+from vk_provider.kubelet.usage_stats import UsageStats
 from vk_provider.metrics import CONTENT_TYPE
 
 Json = dict[str, Any]
@@ -44,7 +44,7 @@ class StatsPages:
         started_at: str,
         all_pods: Callable[[], Iterable[Json]],
         instance_of: InstanceOf,
-        book: FigureBook,
+        book: UsageStats,
         settled: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
         self._node_name = node_name

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vk_provider.kubelet.running_pods import RunningPod
-from vk_provider.kubelet.usage_stats import Cpu, NodeFigures, PodFigures
+from vk_provider.kubelet.usage_stats import Cpu, NodeStats, PodStats
 from vk_provider.model.instance import ContainerReport
 from vk_provider.model.usage import InterfaceUsage, MemoryUsage
 
 Json = dict[str, Any]
 
 
-def node_stats(name: str, started_at: str, figures: NodeFigures | None) -> Json:
+def node_stats(name: str, started_at: str, figures: NodeStats | None) -> Json:
     stats: Json = {"nodeName": name, "startTime": started_at}
     if figures is not None:
         time = _time(figures.at_ms)
@@ -68,7 +68,7 @@ def _cpu(cpu: Cpu, time: str) -> Json:
     return {"time": time, **rate, "usageCoreNanoSeconds": cpu.total_ns}
 
 
-def _network(figures: PodFigures) -> Json:
+def _network(figures: PodStats) -> Json:
     """The first interface is the pod's own; it stands beside the list of all."""
     every = [_interface(one) for one in figures.interfaces]
     return {"time": _time(figures.at_ms), **every[0], "interfaces": every}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.http_errors import HttpError
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
 
 Json = dict[str, Any]
@@ -40,14 +40,14 @@ def find_pod(find: FindPod, namespace: str, name: str, uid: str = "") -> Json:
     """Raises RequestRefused 404 when there is none, or (with uid) only a namesake."""
     pod = find(namespace, name)
     if pod is None or (uid and pod["metadata"].get("uid") != uid):
-        raise RequestRefused(404, f"pod {quoted(name)} does not exist")
+        raise HttpError(404, f"pod {quoted(name)} does not exist")
     return pod
 
 
 def require_container(pod: Mapping[str, Any], container: str) -> None:
     """Raises RequestRefused 404 unless the pod's spec has it, be it of whichever kind."""
     if not any(item.get("name") == container for item in _specs(pod)):
-        raise RequestRefused(404, f"container {quoted(container)} not found in pod {quoted(pod['metadata']['name'])}")
+        raise HttpError(404, f"container {quoted(container)} not found in pod {quoted(pod['metadata']['name'])}")
 
 
 def require_run(pod: Mapping[str, Any], instance: Instance | None, container: str, *, previous: bool) -> None:
@@ -59,18 +59,18 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
     looks = list(_looks(pod, instance, container))
     where = f"container {quoted(container)} in pod {quoted(pod['metadata']['name'])}"
     if why := _why_never(pod, container):
-        raise RequestRefused(400, f"{where} did not run: {why}")
+        raise HttpError(400, f"{where} did not run: {why}")
     if previous:
         if not any(look.ended_before for look in looks):
-            raise RequestRefused(400, f"previous terminated {where} not found")
+            raise HttpError(400, f"previous terminated {where} not found")
         return
     if any(look.running or look.ended or look.ended_before for look in looks):
         return
     reasons = [look.waiting for look in looks if look.waiting is not None]
     if not reasons:
-        raise RequestRefused(400, f"{where} is not available")
+        raise HttpError(400, f"{where} is not available")
     reason = next((reason for reason in reasons if reason), _NO_REASON_YET)
-    raise RequestRefused(400, f"{where} is waiting to start: {_PULL_TROUBLE.get(reason, reason)}")
+    raise HttpError(400, f"{where} is waiting to start: {_PULL_TROUBLE.get(reason, reason)}")
 
 
 def _why_never(pod: Mapping[str, Any], container: str) -> str:
@@ -86,7 +86,7 @@ def instance_id(pod: Mapping[str, Any], instance: Instance | None, container: st
     """The instance to ask. Raises RequestRefused 400 without any."""
     if instance is None:
         name = pod["metadata"]["name"]
-        raise RequestRefused(
+        raise HttpError(
             400,
             f"container {quoted(container)} in pod {quoted(name)} has no instance in the cloud, "
             "so there is no log of it: it was never started, or its instance is gone",
@@ -111,7 +111,7 @@ def streaming_pod(find: FindPod, names: Mapping[str, str]) -> Json:
     pod = find(names["namespace"], names["pod"])
     uid = names.get("uid", "")
     if pod is None or (uid and pod["metadata"].get("uid") != uid):
-        raise RequestRefused(404, "pod does not exist")
+        raise HttpError(404, "pod does not exist")
     return pod
 
 
@@ -127,7 +127,7 @@ def running_container(
     instance = instance_of(pod["metadata"]["uid"])
     spec = next((item for item in _specs(pod) if item.get("name") == name), None)
     if spec is None or instance is None or not any(look.running for look in _looks(pod, instance, name)):
-        raise RequestRefused(500, not_found or f"container not found ({quoted(name)})")
+        raise HttpError(500, not_found or f"container not found ({quoted(name)})")
     reports = (*instance.containers, *instance.init_containers)
     started_at = next((report.state.started_at for report in reports if report.name == name), "")
     return RunningContainer(instance.id, spec, started_at)
@@ -143,9 +143,9 @@ def address(pod: Mapping[str, Any], instance: Instance | None) -> str:
     """The pod's IP. Raises RequestRefused 400 unless it is up: the address of an ended one may be another's now."""
     name = quoted(pod["metadata"]["name"])
     if instance is None or instance.status.is_ended:
-        raise RequestRefused(400, f"pod {name} is not running")
+        raise HttpError(400, f"pod {name} is not running")
     if not instance.ip:
-        raise RequestRefused(400, f"pod {name} has no address yet")
+        raise HttpError(400, f"pod {name} has no address yet")
     return instance.ip
 
 

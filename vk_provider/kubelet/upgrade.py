@@ -8,8 +8,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from vk_provider.kubelet.hijack import CLOSE_TIMEOUT_S, NO_LIMIT, MessageLink, SpdyLink, StreamTimes, Taken
-from vk_provider.kubelet.http_errors import RequestRefused
+from vk_provider.kubelet.hijack import (
+    CLOSE_TIMEOUT_S,
+    NO_LIMIT,
+    HijackedTransport,
+    MessageLink,
+    SpdyLink,
+    StreamTimeouts,
+)
+from vk_provider.kubelet.http_errors import HttpError
 
 SPDY = "SPDY/3.1"
 WEBSOCKET = "websocket"
@@ -35,15 +42,15 @@ def negotiate(request: web.Request, *, spdy: Sequence[str], websocket: Sequence[
     """
     wanted = request.headers.get("Upgrade", "").strip()
     if "upgrade" not in _items(request, "Connection", lower=True) or wanted.lower() not in (SPDY.lower(), WEBSOCKET):
-        raise RequestRefused(500, "Upgrade request required")
+        raise HttpError(500, "Upgrade request required")
     if request.can_read_body:
-        raise RequestRefused(400, "a request to upgrade has no body")
+        raise HttpError(400, "a request to upgrade has no body")
     if wanted.lower() == WEBSOCKET:
         offered = _items(request, "Sec-WebSocket-Protocol")
         return _choose(WEBSOCKET, offered, websocket) if offered else Agreed(WEBSOCKET, "")
     offered = _items(request, _SPDY_HEADER)
     if not offered:
-        raise RequestRefused(400, f"the header {_SPDY_HEADER} is needed to upgrade to {SPDY}")
+        raise HttpError(400, f"the header {_SPDY_HEADER} is needed to upgrade to {SPDY}")
     return _choose(SPDY, offered, spdy)
 
 
@@ -70,7 +77,7 @@ def _items(request: web.Request, name: str, *, lower: bool = False) -> list[str]
 class SpdyUpgrade:
     """response: what the handler returns in the end, whatever happened after `begin`."""
 
-    def __init__(self, request: web.Request, taken: Taken, protocol: str, times: StreamTimes) -> None:
+    def __init__(self, request: web.Request, taken: HijackedTransport, protocol: str, times: StreamTimeouts) -> None:
         self._request = request
         self._taken = taken
         self._times = times
@@ -87,7 +94,7 @@ class SpdyUpgrade:
 class WebSocketUpgrade:
     """response: as of SpdyUpgrade."""
 
-    def __init__(self, request: web.Request, taken: Taken, protocol: str, times: StreamTimes) -> None:
+    def __init__(self, request: web.Request, taken: HijackedTransport, protocol: str, times: StreamTimeouts) -> None:
         self._request = request
         self._taken = taken
         self._times = times
@@ -108,7 +115,7 @@ class WebSocketUpgrade:
 
 @asynccontextmanager
 async def upgrading(
-    request: web.Request, agreed: Agreed, times: StreamTimes
+    request: web.Request, agreed: Agreed, times: StreamTimeouts
 ) -> AsyncIterator[SpdyUpgrade | WebSocketUpgrade]:
     """Takes the connection at once, since a client may send in the same millisecond in which the 101 goes out.
 
@@ -116,7 +123,7 @@ async def upgrading(
     aiohttp learns that a connection is lost, it cancels the handler.
     """
     is_spdy = agreed.transport == SPDY
-    taken = Taken(request, keeps_bytes=is_spdy)
+    taken = HijackedTransport(request, keeps_bytes=is_spdy)
     kind = SpdyUpgrade if is_spdy else WebSocketUpgrade
     try:
         yield kind(request, taken, agreed.protocol, times)

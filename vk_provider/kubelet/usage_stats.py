@@ -35,7 +35,7 @@ class Cpu:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerFigures:
+class ContainerStats:
     """One run of a container. restart_count tells which. None: not known."""
 
     restart_count: int
@@ -48,18 +48,18 @@ class ContainerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class PodFigures:
+class PodStats:
     """at_ms: when the cloud measured them, in milliseconds since the epoch."""
 
     at_ms: int
     cpu: Cpu | None
     memory: MemoryUsage
     interfaces: Sequence[InterfaceUsage]
-    containers: Mapping[str, ContainerFigures]
+    containers: Mapping[str, ContainerStats]
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFigures:
+class NodeStats:
     """at_ms: when the newest measure of any pod was taken in."""
 
     at_ms: int
@@ -113,12 +113,12 @@ class _Known:
     """One instance. arrived: our clock when its newest measure came."""
 
     arrived: float
-    figures: PodFigures
+    figures: PodStats
     cpu: CpuCounter | None
     containers: dict[tuple[str, int], CpuCounter] = field(default_factory=dict)
 
 
-class FigureBook:
+class UsageStats:
     """Figures by instance id. clock: steady seconds, by which figures age; wall: seconds since the epoch."""
 
     def __init__(
@@ -128,7 +128,7 @@ class FigureBook:
         self._wall = wall
         self._stale_after_s = stale_after_s
         self._known: dict[str, _Known] = {}
-        self._node: NodeFigures | None = None
+        self._node: NodeStats | None = None
         self._looked: float | None = None  # our clock at the last look that succeeded
 
     # --- what is told ---
@@ -138,19 +138,19 @@ class FigureBook:
         """Whether a look at the cloud's figures has succeeded lately."""
         return self._looked is not None and self._clock() - self._looked <= self._stale_after_s
 
-    def of(self, instance_id: str) -> PodFigures | None:
+    def of(self, instance_id: str) -> PodStats | None:
         known = self._known.get(instance_id)
         if known is None or self._clock() - known.arrived > self._stale_after_s:
             return None
         return known.figures
 
     @property
-    def node(self) -> NodeFigures | None:
+    def node(self) -> NodeStats | None:
         return self._node if self.is_current else None
 
     # --- what comes in ---
 
-    def take(self, measures: Iterable[tuple[Instance, InstanceUsage]]) -> None:
+    def ingest(self, measures: Iterable[tuple[Instance, InstanceUsage]]) -> None:
         """What one look at the cloud gave; also nothing is news, when there is nothing to measure."""
         now = self._clock()
         for instance, usage in measures:
@@ -158,7 +158,7 @@ class FigureBook:
         self._count_node(now)
         self._looked = now
 
-    def forget_all_but(self, instance_ids: Iterable[str]) -> None:
+    def retain(self, instance_ids: Iterable[str]) -> None:
         self._known = {id_: self._known[id_] for id_ in instance_ids if id_ in self._known}
 
     def _take(self, instance: Instance, usage: InstanceUsage, now: float) -> None:
@@ -167,7 +167,7 @@ class FigureBook:
         if at_ms is None or (known is not None and at_ms <= known.figures.at_ms):
             return
         counters: dict[tuple[str, int], CpuCounter] = {}
-        containers: dict[str, ContainerFigures] = {}
+        containers: dict[str, ContainerStats] = {}
         for report in running(instance):
             measured = usage.containers.get(report.name)
             started_ms = epoch_ms(report.state.started_at)
@@ -179,12 +179,12 @@ class FigureBook:
             if counter is not None:
                 counters[run] = counter
             cpu = counter.figures if counter is not None else None
-            containers[report.name] = ContainerFigures(report.restart_count, cpu, _told(measured.memory))
+            containers[report.name] = ContainerStats(report.restart_count, cpu, _told(measured.memory))
         whole_cpu, memory = _whole(usage, containers)
         created_ms = epoch_ms(instance.created_at)
         age_s = MOST_BASE_S if created_ms is None else (at_ms - created_ms) / 1000
         cpu_counter = _moved(known.cpu if known else None, at_ms, whole_cpu, age_s)
-        figures = PodFigures(
+        figures = PodStats(
             at_ms=at_ms,
             cpu=cpu_counter.figures if cpu_counter is not None else None,
             memory=memory,
@@ -200,11 +200,11 @@ class FigureBook:
         memory = FLOOR_MEMORY + sum(each.memory.working_set or 0 for each in fresh)
         at_ms, before = int(self._wall() * 1000), self._node
         if before is None or self._looked is None:
-            self._node = NodeFigures(at_ms, Cpu(rate, rate), memory)
+            self._node = NodeStats(at_ms, Cpu(rate, rate), memory)
             return
         growth = int(rate * min(now - self._looked, self._stale_after_s))
         total = before.cpu.total_ns + max(growth, 1)
-        self._node = NodeFigures(max(at_ms, before.at_ms + 1), Cpu(total, rate), memory)
+        self._node = NodeStats(max(at_ms, before.at_ms + 1), Cpu(total, rate), memory)
 
 
 def _moved(counter: CpuCounter | None, at_ms: int, usage: CpuUsage, age_s: float) -> CpuCounter | None:
@@ -226,7 +226,7 @@ def _told(memory: MemoryUsage) -> MemoryUsage:
     )
 
 
-def _whole(usage: InstanceUsage, containers: Mapping[str, ContainerFigures]) -> tuple[CpuUsage, MemoryUsage]:
+def _whole(usage: InstanceUsage, containers: Mapping[str, ContainerStats]) -> tuple[CpuUsage, MemoryUsage]:
     """The instance's own figures; what it does not give, added up from its containers."""
     cpu, memory = usage.cpu, _told(usage.memory)
     if cpu == CpuUsage():

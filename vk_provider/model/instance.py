@@ -151,7 +151,7 @@ class Instance:
     sku: str = ""  # what is billed, in the driver's own words
     attempt: int = 0  # which of the ways to carry its pod it is; see `Workload.attempt`
     placed_at: str = ""  # since when it is billed; empty = not yet, or not known
-    facts: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
+    owner_annotations: Mapping[str, str] = field(default_factory=dict)  # annotations that tell the pod's owner about it
     proven: bool = True
     made_of: MadeOf = UNKNOWN_MAKE
     notices: Sequence[Notice] = ()  # of the answer to a create only: what of the workload was left out
@@ -174,7 +174,7 @@ class InstanceReport:
     sku: str | None = None
     placed_at: str | None = None
     ended_at: str | None = None
-    facts: Mapping[str, str] | None = None
+    owner_annotations: Mapping[str, str] | None = None
     owner: Owner | None = None
 
 
@@ -201,7 +201,9 @@ def merge(instance: Instance, report: InstanceReport) -> Instance:
         sku=report.sku or instance.sku,
         placed_at=instance.placed_at or report.placed_at or "",
         ended_at=instance.ended_at or report.ended_at or "",
-        facts=instance.facts if report.facts is None else {**instance.facts, **report.facts},
+        owner_annotations=instance.owner_annotations
+        if report.owner_annotations is None
+        else {**instance.owner_annotations, **report.owner_annotations},
     )
 
 

@@ -56,7 +56,7 @@ class NodeController:
         self._adopt = adopt
         self._jitter = jitter
         self._clock = clock
-        self._look_now = asyncio.Event()
+        self._reconcile_now = asyncio.Event()
         self._log = ThrottledLog(log)
         self.pulse = Pulse()
         self._heartbeat_at = float("-inf")
@@ -79,16 +79,16 @@ class NodeController:
         """Where the condition ProviderHealthy comes from; without it there is none."""
         self._own_fault = fault
 
-    def look_now(self) -> None:
+    def reconcile_now(self) -> None:
         """Something of our own health changed: do not wait for the next round."""
-        self._look_now.set()
+        self._reconcile_now.set()
 
     async def run(self) -> None:
         """Register, then look every ROUND_S. Raises ConfigError when the name belongs to a node that is not ours."""
 
         async def look() -> None:
-            self._look_now.clear()  # before looking, so that no change falls between
-            await self.look()
+            self._reconcile_now.clear()  # before looking, so that no change falls between
+            await self.reconcile()
             self.pulse.well()
 
         await retry_loop(
@@ -104,7 +104,7 @@ class NodeController:
     async def _wait(self, most_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(most_s):
-                await self._look_now.wait()
+                await self._reconcile_now.wait()
 
     def _failed(self, error: Exception, delay_s: float) -> None:
         self.pulse.failed(str(error), (type(error), getattr(error, "status", 0)))
@@ -112,7 +112,7 @@ class NodeController:
             words = "node=%s not written, again in_s=%.1f: %s"
             self._log.warning((type(error), error.status), words, self._spec.name, delay_s, error)
 
-    async def look(self) -> None:
+    async def reconcile(self) -> None:
         """One round: read the Node, register it or put right what differs."""
         try:
             found = self._checked(await self._client.get(paths.node(self._spec.name)))

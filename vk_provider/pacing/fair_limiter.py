@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 
-class Turns:
+class FairLimiter:
     """At most `most` keys have a turn. A key that has to wait is called when its turn has come, and then asks again.
 
     A key has a turn or waits or neither, never both.
@@ -30,7 +30,7 @@ class Turns:
         """How many wait."""
         return len(self._waiting)
 
-    def take(self, key: str, *, namespace: str, priority: int) -> bool:
+    def try_acquire(self, key: str, *, namespace: str, priority: int) -> bool:
         """Whether it may go now. Who has got True must `leave`."""
         if key in self._having:
             return True
@@ -45,7 +45,7 @@ class Turns:
             self._lines[priority].setdefault(namespace, deque()).append(key)
         return False
 
-    def leave(self, key: str) -> None:
+    def release(self, key: str) -> None:
         """It has had its turn, or does not want it any more; no harm where it had none."""
         if key not in self._having:
             return

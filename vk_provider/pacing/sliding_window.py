@@ -34,7 +34,7 @@ _RECOVERY_S = 60.0  # from the slowest back to full speed, if nothing is throttl
 _SAME_EPISODE_S = 1.0  # calls that were under way together are throttled together: that counts once
 
 
-class TokenBucket:
+class SlidingWindowLimiter:
     """Hands out `per_minute` tokens in any minute: by purpose, then by namespace and pod in rotation.
 
     A burst may take a whole minute's worth at once; then each token comes back a minute after it was taken, so that
@@ -154,12 +154,12 @@ class Limits:
         self._by_people = by_people
         self._per_minute = per_minute
         self._default = default
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[str, SlidingWindowLimiter] = {}
 
-    def bucket(self, action: str) -> TokenBucket:
+    def bucket(self, action: str) -> SlidingWindowLimiter:
         """Always the same bucket for the same name."""
         if action not in self._buckets:
-            self._buckets[action] = TokenBucket(
+            self._buckets[action] = SlidingWindowLimiter(
                 self._per_minute.get(action, self._default),
                 reserved=RESERVED_FOR_PEOPLE if action in self._by_people else 0.0,
             )
@@ -179,7 +179,7 @@ class RetryBudget:
         self._refund = refund
         self._owed: dict[str, float] = {}  # by namespace: its retries that successes have not given back
 
-    def take(self, caller: Caller = OURSELVES) -> bool:
+    def try_acquire(self, caller: Caller = OURSELVES) -> bool:
         """Whether one more retry may be made; it is counted."""
         namespace = caller.namespace
         if self._left < 1.0 + (_OUR_RETRIES * self._size if namespace else 0.0):

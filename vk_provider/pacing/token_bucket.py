@@ -14,7 +14,7 @@ class TokenBucket:
         self._tokens = float(burst)
         self._at = now
 
-    def take(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Take a token if there is one."""
         self._fill(now)
         if self._tokens < 1.0:

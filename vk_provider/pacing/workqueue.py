@@ -13,7 +13,7 @@ from collections import deque
 _FEW = 64
 
 
-class KeyedQueue:
+class WorkQueue:
     """First come, first served, with delays: of two times for one key the earlier wins."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class KeyedQueue:
         if key not in self._processing:
             self._enqueue(key)
 
-    def call(self, key: str) -> None:
+    def add_front(self, key: str) -> None:
         """Look at this key before those in line: something stands idle until it does what it waited for."""
         self._due.pop(key, None)
         if key in self._dirty:

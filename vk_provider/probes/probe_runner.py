@@ -17,7 +17,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from vk_provider.cloud.base import Cloud, ExecSession, Executes
+from vk_provider.cloud.base import Cloud, ExecSession, SupportsExec
 from vk_provider.errors import CloudError
 from vk_provider.model.probe import Exec, Grpc, HttpGet, Probe, TcpSocket
 from vk_provider.wire.grpc_health import HealthCheck, NoHealth
@@ -31,7 +31,7 @@ _NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, err
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProbeTarget:
     """Where a container is: its instance, its name, the pod's address."""
 
     instance_id: str
@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """ok None: nothing was learnt. unreached: no packet came back, from the pod or from anything else."""
 
     ok: bool | None
@@ -48,17 +48,17 @@ class Answer:
     unreached: bool = False
 
 
-YES = Answer(True)
+SUCCESS = ProbeResult(True)
 
 
-class Asker:
+class ProbeRunner:
     """Every question has its deadline and leaves nothing open behind. Raises nothing."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, place: Place, probe: Probe) -> Answer:
+    async def probe(self, place: ProbeTarget, probe: Probe) -> ProbeResult:
         match probe.handler:
             case Exec(command):
                 return await self._exec(place, command, probe.timeout_s)
@@ -73,32 +73,32 @@ class Asker:
         if self._session is not None:
             await self._session.close()
 
-    async def _timed(self, question: Awaitable[Answer], probe: Probe) -> Answer:
+    async def _timed(self, question: Awaitable[ProbeResult], probe: Probe) -> ProbeResult:
         try:
             async with asyncio.timeout(probe.timeout_s):
                 return await question
         except TimeoutError:
-            return Answer(False, f"no answer within {probe.timeout_s}s", unreached=True)
+            return ProbeResult(False, f"no answer within {probe.timeout_s}s", unreached=True)
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            return Answer(False, str(error) or type(error).__name__, unreached=is_no_way(error))
+            return ProbeResult(False, str(error) or type(error).__name__, unreached=is_unreachable(error))
 
     # --- commands ---
 
-    async def _exec(self, place: Place, command: Sequence[str], timeout_s: float) -> Answer:
-        if not isinstance(self._cloud, Executes):
-            return Answer(None, "the cloud runs no commands")
+    async def _exec(self, place: ProbeTarget, command: Sequence[str], timeout_s: float) -> ProbeResult:
+        if not isinstance(self._cloud, SupportsExec):
+            return ProbeResult(None, "the cloud runs no commands")
         try:
             async with asyncio.timeout(OPEN_S):
                 session = await self._cloud.exec(place.instance_id, place.container, command, stdin=False, tty=False)
         except (CloudError, TimeoutError) as error:
-            return Answer(None, f"the cloud opened no session: {error}")
+            return ProbeResult(None, f"the cloud opened no session: {error}")
         try:
             async with asyncio.timeout(timeout_s):
                 return await _run(session)
         except TimeoutError:
-            return Answer(False, f"command timed out after {timeout_s}s")
+            return ProbeResult(False, f"command timed out after {timeout_s}s")
         except CloudError as error:
-            return Answer(None, str(error))
+            return ProbeResult(None, str(error))
         finally:
             with suppress(TimeoutError, CloudError):
                 async with asyncio.timeout(CLOSE_S):
@@ -106,7 +106,7 @@ class Asker:
 
     # --- HTTP ---
 
-    async def _http(self, place: Place, get: HttpGet) -> Answer:
+    async def _http(self, place: ProbeTarget, get: HttpGet) -> ProbeResult:
         url = URL(f"{get.scheme.lower()}://{_host(place.ip)}:{get.port}/{get.path.removeprefix('/')}", encoded=True)
         headers = _headers(get)
         for _ in range(MOST_REDIRECTS):
@@ -114,13 +114,13 @@ class Asker:
                 location = response.headers.get("Location", "")
                 if response.status not in _REDIRECTS or not location:
                     if 200 <= response.status < 400:
-                        return YES
-                    return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
+                        return SUCCESS
+                    return ProbeResult(False, f"HTTP probe failed with statuscode: {response.status}")
             target = url.join(URL(location))
             if target.host != url.host:
-                return YES  # as a kubelet: it answers, and whom it points to is not asked
+                return SUCCESS  # as a kubelet: it answers, and whom it points to is not asked
             url = target
-        return Answer(False, f"stopped after {MOST_REDIRECTS} redirects")
+        return ProbeResult(False, f"stopped after {MOST_REDIRECTS} redirects")
 
     def _http_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -147,25 +147,25 @@ def _headers(get: HttpGet) -> CIMultiDict[str]:
     return headers
 
 
-async def _run(session: ExecSession) -> Answer:
+async def _run(session: ExecSession) -> ProbeResult:
     output = b""
     async for _, data in session.output():
         output += data[: MOST_OUTPUT - len(output)]
     result = await session.result()
     if result.exit_code == 0:
-        return YES
+        return SUCCESS
     if result.exit_code is None:
-        return Answer(None, result.message or "the cloud does not say how the command ended")
-    return Answer(False, output.decode(errors="replace").strip() or f"command exited with {result.exit_code}")
+        return ProbeResult(None, result.message or "the cloud does not say how the command ended")
+    return ProbeResult(False, output.decode(errors="replace").strip() or f"command exited with {result.exit_code}")
 
 
-async def _tcp(ip: str, port: int) -> Answer:
+async def _tcp(ip: str, port: int) -> ProbeResult:
     _, writer = await asyncio.open_connection(ip, port)
     await _close(writer)
-    return YES
+    return SUCCESS
 
 
-async def _grpc(ip: str, port: int, service: str) -> Answer:
+async def _grpc(ip: str, port: int, service: str) -> ProbeResult:
     reader, writer = await asyncio.open_connection(ip, port)
     try:
         check = HealthCheck(f"{_host(ip)}:{port}", service)
@@ -175,10 +175,10 @@ async def _grpc(ip: str, port: int, service: str) -> Answer:
             await writer.drain()  # a server that asks for echoes and reads none must not fill our memory
             status = check.receive(await reader.read(65536))
     except NoHealth as error:
-        return Answer(False, str(error))
+        return ProbeResult(False, str(error))
     finally:
         await _close(writer)
-    return YES if status == "SERVING" else Answer(False, f'service unhealthy (responded with "{status}")')
+    return SUCCESS if status == "SERVING" else ProbeResult(False, f'service unhealthy (responded with "{status}")')
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -191,6 +191,6 @@ def _host(ip: str) -> str:
     return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
 
 
-def is_no_way(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return isinstance(cause, OSError) and cause.errno in _NO_WAY

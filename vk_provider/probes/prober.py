@@ -21,8 +21,8 @@ from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus
 from vk_provider.model.pod import Json
 from vk_provider.model.probe import Duties, Exec, Failure, Probe
 from vk_provider.pacing.callers import Purpose, calling_for
-from vk_provider.pacing.workqueue import KeyedQueue
-from vk_provider.probes.probe_runner import Answer, Place
+from vk_provider.pacing.workqueue import WorkQueue
+from vk_provider.probes.probe_runner import ProbeResult, ProbeTarget
 from vk_provider.probes.probe_slots import PROMPT_S, ProbeSlots
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import probes
@@ -33,7 +33,7 @@ LEAST_PAUSE_S = 0.5
 MOST_MESSAGE = 1000  # characters of an answer in an event
 STARTUP, READINESS, LIVENESS = "startup", "readiness", "liveness"
 
-Ask = Callable[[Place, Probe], Awaitable[Answer]]
+Ask = Callable[[ProbeTarget, Probe], Awaitable[ProbeResult]]
 Tell = Callable[..., None]  # (pod, type, reason, message, container=…)
 
 
@@ -43,7 +43,7 @@ class _Run:
 
     id: tuple[int, str]
     pod: Json
-    place: Place
+    place: ProbeTarget
     duties: Duties
     started: bool
     ready: bool
@@ -68,7 +68,7 @@ class Prober:
         self._tell = tell
         self._jitter = jitter
         self._clock = clock
-        self._queue = KeyedQueue()
+        self._queue = WorkQueue()
         self._slots = ProbeSlots(begin=self._begin, give_up=self._give_up)
         self._tasks: dict[str, asyncio.Task[None]] = {}  # probes under way
         self._scopes: dict[str, tuple[_Run, asyncio.Timeout]] = {}  # of those that wait for an answer
@@ -87,12 +87,12 @@ class Prober:
 
     # --- what the reconcile loop asks ---
 
-    def look(self, pod: Json, instance: Instance) -> Instance:
+    def observe(self, pod: Json, instance: Instance) -> Instance:
         """Take note of what runs now, and add to the reports what is known of each."""
         uid = pods.uid_of(pod)
-        duties = probes.duties(pod)
+        duties = probes.provider_probes(pod)
         if not duties or pods.is_deleting(pod) or pods.is_terminal(pod) or instance.status not in _ASKED:
-            self.forget(uid)
+            self.remove(uid)
             return instance
         known, now_running = self._runs.get(uid, {}), {}
         for report in instance.containers:
@@ -110,13 +110,13 @@ class Prober:
                 return Failure(run.place.instance_id, run.place.container, run.failed)
         return None
 
-    def forget(self, uid: str) -> None:
+    def remove(self, uid: str) -> None:
         self._end_probes_of(uid, self._runs.pop(uid, {}))
 
     def _run_of(
         self, pod: Json, instance: Instance, report: ContainerReport, duties: Duties, known: _Run | None
     ) -> _Run:
-        place = Place(instance.id, report.name, instance.ip)
+        place = ProbeTarget(instance.id, report.name, instance.ip)
         id_ = (report.restart_count, report.state.started_at)
         if known is not None and known.id == id_ and known.place == place:
             known.pod = pod
@@ -186,7 +186,7 @@ class Prober:
                 with calling_for(Purpose.PROBE, run.pod["metadata"]["namespace"], pods.uid_of(run.pod)):
                     answer = await self._ask(run.place, probe)
         except TimeoutError:
-            answer = Answer(None, f"given up after {loop.time() - began:.0f}s: too many probes wait for an answer")
+            answer = ProbeResult(None, f"given up after {loop.time() - began:.0f}s: too many probes wait for an answer")
         finally:
             self._scopes.pop(key, None)
         if self._find(key)[0] is not run:
@@ -216,7 +216,7 @@ class Prober:
 
     # --- judging ---
 
-    def _judge(self, run: _Run, kind: str, probe: Probe, answer: Answer) -> None:
+    def _judge(self, run: _Run, kind: str, probe: Probe, answer: ProbeResult) -> None:
         if answer.ok is None or not self._is_the_pods_own(kind, probe, answer):
             self._event(run, "ProbeWarning", f"{kind.capitalize()} probe learnt nothing: {answer.message}")
             return
@@ -228,7 +228,7 @@ class Prober:
         if count >= (probe.success_threshold if answer.ok else probe.failure_threshold):
             self._settle(run, kind, ok=answer.ok)
 
-    def _is_the_pods_own(self, kind: str, probe: Probe, answer: Answer) -> bool:
+    def _is_the_pods_own(self, kind: str, probe: Probe, answer: ProbeResult) -> bool:
         """As long as no pod has ever answered, silence may as well be ours: then nobody is restarted for it."""
         if isinstance(probe.handler, Exec):
             return True

@@ -22,16 +22,16 @@ def watch_over(loop: asyncio.AbstractEventLoop, lost: Callable[[asyncio.Task[Any
     A callback rather than a task: it cannot be lost in the same way, for what fails in it reaches the loop's handler of
     exceptions.
     """
-    _look(loop, {}, lost)
+    _scan(loop, {}, lost)
 
 
-def _look(loop: asyncio.AbstractEventLoop, before: Waits, lost: Callable[[asyncio.Task[Any]], object]) -> None:
+def _scan(loop: asyncio.AbstractEventLoop, before: Waits, lost: Callable[[asyncio.Task[Any]], object]) -> None:
     """Whoever is to go on does so before the next look: the loop's line is first come first served."""
     now = {task: waiter for task in asyncio.all_tasks(loop) if (waiter := _over(task)) is not None}
     for task, waiter in now.items():
         if before.get(task) is waiter:
             lost(task)
-    loop.call_later(EVERY_S, _look, loop, now, lost)
+    loop.call_later(EVERY_S, _scan, loop, now, lost)
 
 
 def _over(task: asyncio.Task[Any]) -> object:

@@ -14,7 +14,7 @@ from vk_provider.errors import Refusal
 from vk_provider.show.shapes import AROUND, METADATA, malformed
 from vk_provider.translate.annotations import PREFIX as ECI_PREFIX
 from vk_provider.translate.annotations import TABLE
-from vk_provider.translate.field_rules import Object, Refused
+from vk_provider.translate.field_rules import ObjectOf, Rejected
 from vk_provider.translate.pod_fields import pod_rule
 
 Json = dict[str, Any]
@@ -45,8 +45,8 @@ _KINDS: Mapping[str, tuple[Collection[str], Sequence[str]]] = {
 }
 MAKERS = frozenset(_KINDS)
 
-_POD_SPEC = pod_rule(Refused("")).fields["spec"]
-_POD_FIELDS: Collection[str] = _POD_SPEC.fields if isinstance(_POD_SPEC, Object) else ()
+_POD_SPEC = pod_rule(Rejected("")).fields["spec"]
+_POD_FIELDS: Collection[str] = _POD_SPEC.fields if isinstance(_POD_SPEC, ObjectOf) else ()
 
 
 @dataclass(frozen=True, slots=True)

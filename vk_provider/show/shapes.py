@@ -8,40 +8,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vk_provider.errors import Refusal
-from vk_provider.translate.field_rules import Each, Entries, Harmless, Object, Rule, Type, Value, not_negative, walk
+from vk_provider.translate.field_rules import Ignored, ListOf, MapOf, ObjectOf, Rule, Scalar, Type, not_negative, walk
 
-_TEXT, _FLAG, _QUANTITY = Value(Type.TEXT), Value(Type.FLAG), Value(Type.QUANTITY)
-_TEXTS, _TEXT_LIST = Entries(_TEXT), Each(_TEXT)
-_COUNT = Value(Type.WHOLE, not_negative)
-_QUANTITIES = Entries(_QUANTITY)
+_TEXT, _FLAG, _QUANTITY = Scalar(Type.TEXT), Scalar(Type.FLAG), Scalar(Type.QUANTITY)
+_TEXTS, _TEXT_LIST = MapOf(_TEXT), ListOf(_TEXT)
+_COUNT = Scalar(Type.WHOLE, not_negative)
+_QUANTITIES = MapOf(_QUANTITY)
 
-METADATA = Object({"name": _TEXT, "generateName": _TEXT, "namespace": _TEXT, "labels": _TEXTS, "annotations": _TEXTS})
-CLAIM_SPEC = Object(
+METADATA = ObjectOf({"name": _TEXT, "generateName": _TEXT, "namespace": _TEXT, "labels": _TEXTS, "annotations": _TEXTS})
+CLAIM_SPEC = ObjectOf(
     {
         "accessModes": _TEXT_LIST,
-        "resources": Object({"requests": _QUANTITIES}),
-        "selector": Object({"matchLabels": _TEXTS}),
+        "resources": ObjectOf({"requests": _QUANTITIES}),
+        "selector": ObjectOf({"matchLabels": _TEXTS}),
         "storageClassName": _TEXT,
         "volumeMode": _TEXT,
         "volumeName": _TEXT,
     }
 )
-CLAIM = Object({"metadata": METADATA, "spec": CLAIM_SPEC})  # as it stands in an ephemeral volume
-_CLAIM_TEMPLATE = Object({"metadata": Object({"name": _TEXT}, required=("name",)), "spec": CLAIM_SPEC}, ("metadata",))
-_REPLICAS = Object({"replicas": _COUNT})
-_JOB = Object({"parallelism": _COUNT, "completions": _COUNT})
+CLAIM = ObjectOf({"metadata": METADATA, "spec": CLAIM_SPEC})  # as it stands in an ephemeral volume
+_CLAIM_TEMPLATE = ObjectOf(
+    {"metadata": ObjectOf({"name": _TEXT}, required=("name",)), "spec": CLAIM_SPEC}, ("metadata",)
+)
+_REPLICAS = ObjectOf({"replicas": _COUNT})
+_JOB = ObjectOf({"parallelism": _COUNT, "completions": _COUNT})
 # kind → its spec, beside the pod template
 AROUND: Mapping[str, Rule] = {
-    "CronJob": Object({"jobTemplate": Object({"spec": _JOB})}),
+    "CronJob": ObjectOf({"jobTemplate": ObjectOf({"spec": _JOB})}),
     "Deployment": _REPLICAS,
     "Job": _JOB,
     "ReplicaSet": _REPLICAS,
     "ReplicationController": _REPLICAS,
-    "StatefulSet": Object({"replicas": _COUNT, "volumeClaimTemplates": Each(_CLAIM_TEMPLATE)}),
+    "StatefulSet": ObjectOf({"replicas": _COUNT, "volumeClaimTemplates": ListOf(_CLAIM_TEMPLATE)}),
 }
 
-_SECRET_REF = Object({"name": _TEXT, "namespace": _TEXT})
-_CSI = Object(
+_SECRET_REF = ObjectOf({"name": _TEXT, "namespace": _TEXT})
+_CSI = ObjectOf(
     {
         "driver": _TEXT,
         "fsType": _TEXT,
@@ -52,45 +54,47 @@ _CSI = Object(
     },
     ("driver",),
 )
-_FLEX = Object(
+_FLEX = ObjectOf(
     {"driver": _TEXT, "fsType": _TEXT, "options": _TEXTS, "readOnly": _FLAG, "secretRef": _SECRET_REF}, ("driver",)
 )
-_VOLUME_SPEC = Object(
+_VOLUME_SPEC = ObjectOf(
     {
         "accessModes": _TEXT_LIST,
         "capacity": _QUANTITIES,
-        "claimRef": Object({"name": _TEXT, "namespace": _TEXT}),
+        "claimRef": ObjectOf({"name": _TEXT, "namespace": _TEXT}),
         "csi": _CSI,
         "flexVolume": _FLEX,
         "mountOptions": _TEXT_LIST,
-        "nfs": Object({"path": _TEXT, "readOnly": _FLAG, "server": _TEXT}),
+        "nfs": ObjectOf({"path": _TEXT, "readOnly": _FLAG, "server": _TEXT}),
         "storageClassName": _TEXT,
         "volumeMode": _TEXT,
     }
 )
-_NAMED = Object(METADATA.fields, ("name",))
+_NAMED = ObjectOf(METADATA.fields, ("name",))
 # kind → what pods read of it
-OBJECTS: Mapping[str, Object] = {
-    "ConfigMap": Object({"metadata": _NAMED, "data": _TEXTS, "binaryData": _TEXTS}, ("metadata",)),
-    "Secret": Object({"metadata": _NAMED, "data": _TEXTS, "stringData": _TEXTS, "type": _TEXT}, ("metadata",)),
-    "PersistentVolumeClaim": Object(
-        {"metadata": _NAMED, "spec": CLAIM_SPEC, "status": Harmless("")}, ("metadata", "spec")
+OBJECTS: Mapping[str, ObjectOf] = {
+    "ConfigMap": ObjectOf({"metadata": _NAMED, "data": _TEXTS, "binaryData": _TEXTS}, ("metadata",)),
+    "Secret": ObjectOf({"metadata": _NAMED, "data": _TEXTS, "stringData": _TEXTS, "type": _TEXT}, ("metadata",)),
+    "PersistentVolumeClaim": ObjectOf(
+        {"metadata": _NAMED, "spec": CLAIM_SPEC, "status": Ignored("")}, ("metadata", "spec")
     ),
-    "PersistentVolume": Object({"metadata": _NAMED, "spec": _VOLUME_SPEC}, ("metadata", "spec")),
-    "Service": Object(
+    "PersistentVolume": ObjectOf({"metadata": _NAMED, "spec": _VOLUME_SPEC}, ("metadata", "spec")),
+    "Service": ObjectOf(
         {
             "metadata": _NAMED,
-            "spec": Object(
+            "spec": ObjectOf(
                 {
                     "type": _TEXT,
                     "clusterIP": _TEXT,
-                    "ports": Each(Object({"name": _TEXT, "port": Value(Type.WHOLE), "protocol": _TEXT}, ("port",))),
+                    "ports": ListOf(
+                        ObjectOf({"name": _TEXT, "port": Scalar(Type.WHOLE), "protocol": _TEXT}, ("port",))
+                    ),
                 }
             ),
         },
         ("metadata",),
     ),
-    "StorageClass": Object(
+    "StorageClass": ObjectOf(
         {"metadata": _NAMED, "provisioner": _TEXT, "parameters": _TEXTS, "mountOptions": _TEXT_LIST},
         ("metadata", "provisioner"),
     ),

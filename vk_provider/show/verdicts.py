@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from vk_provider.cloud.base import Draft
+from vk_provider.cloud.base import RequestPreview
 from vk_provider.cloud.eci import request
 from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.settings import eci_settings
@@ -51,7 +51,7 @@ class Verdict:
 
     found: Found
     outcome: Outcome
-    draft: Draft | None = None
+    draft: RequestPreview | None = None
     refusals: Sequence[Refusal] = ()
     around: Sequence[Refusal] = ()
     waits_for: str = ""
@@ -183,7 +183,7 @@ def _verdict(config: Config, found: Found, around: Surroundings) -> Verdict:
     return replace(refused, outcome=Outcome.RUNS, draft=draft, asked=asked, notes=notes)
 
 
-def _notes(workload: Workload, draft: Draft, left_out: Sequence[Notice]) -> Sequence[str]:
+def _notes(workload: Workload, draft: RequestPreview, left_out: Sequence[Notice]) -> Sequence[str]:
     """What the pod's owner should know although it runs. left_out: of what its cluster adds."""
     notes = []
     open_ones = [name for name, is_open in (("CPU", workload.cpu_open), ("memory", workload.memory_open)) if is_open]

@@ -25,7 +25,7 @@ from vk_provider.model.quantity import GIB, ceil_div, parse
 from vk_provider.model.workload import NoCapacity, Notice
 from vk_provider.translate import annotation_values as values
 from vk_provider.translate.annotation_values import Check, Wire
-from vk_provider.translate.field_rules import EMPTY, Entries, Refused, Rule, Type, Value, walk
+from vk_provider.translate.field_rules import EMPTY, MapOf, Rejected, Rule, Scalar, Type, walk
 
 PREFIX = "k8s.aliyun.com/"
 SPECS, TYPE, OLD_TYPE = PREFIX + "eci-use-specs", PREFIX + "eci-instance-type", PREFIX + "eci-gpu-type"
@@ -39,19 +39,19 @@ MOST_STORAGE_GIB = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Mapped:
     check: Check
     wire: Wire
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
+class Emulated:
     check: Check
     how: str
 
 
 @dataclass(frozen=True, slots=True)
-class Impossible:
+class Unsupported:
     """unless: values that ask for nothing more than what happens anyway."""
 
     reason: str
@@ -59,17 +59,17 @@ class Impossible:
 
 
 @dataclass(frozen=True, slots=True)
-class Needless:
+class NoEffect:
     check: Check
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Reported:
     pass
 
 
-Row = Carried | Ours | Impossible | Needless | Written
+Row = Mapped | Emulated | Unsupported | NoEffect | Reported
 
 _NO_PARAMETER = "the public API of ECI has no parameter for it"
 _FLAG = values.flag
@@ -77,125 +77,123 @@ _SPOT_STRATEGY = values.word("NoSpot", "SpotAsPriceGo", "SpotWithPriceLimit")
 _REGISTRIES = values.several(values.registry_host, 50)
 
 
-def _plain(pattern: str, example: str, name: str) -> Carried:
-    return Carried(values.matching(pattern, example), values.as_is(name))
+def _plain(pattern: str, example: str, name: str) -> Mapped:
+    return Mapped(values.matching(pattern, example), values.as_is(name))
 
 
-def _id(prefix: str, name: str) -> Carried:
-    return Carried(values.id_of(prefix), values.as_is(name))
+def _id(prefix: str, name: str) -> Mapped:
+    return Mapped(values.id_of(prefix), values.as_is(name))
 
 
-def _whole(least: int, most: int, name: str) -> Carried:
-    return Carried(values.whole(least, most), values.as_is(name))
+def _whole(least: int, most: int, name: str) -> Mapped:
+    return Mapped(values.whole(least, most), values.as_is(name))
 
 
-def _flag(name: str) -> Carried:
-    return Carried(_FLAG, values.as_flag(name))
+def _flag(name: str) -> Mapped:
+    return Mapped(_FLAG, values.as_flag(name))
 
 
-def _word(name: str, *allowed: str) -> Carried:
-    return Carried(values.word(*allowed), values.as_is(name))
+def _word(name: str, *allowed: str) -> Mapped:
+    return Mapped(values.word(*allowed), values.as_is(name))
 
 
 _IMAGE_CACHE = _plain(r"(imc|s|m)-[A-Za-z0-9]+", "imc-bp1xyz", "ImageSnapshotId")
-_ACR = Carried(values.several(values.acr_instance, 20), values.as_acr_instances)
+_ACR = Mapped(values.several(values.acr_instance, 20), values.as_acr_instances)
 
 _WITH_PREFIX: Mapping[str, Row] = {
     # where it runs
-    "eci-vswitch": Carried(values.several(values.id_of("vsw"), 10), values.joined("VSwitchId")),
+    "eci-vswitch": Mapped(values.several(values.id_of("vsw"), 10), values.joined("VSwitchId")),
     "eci-schedule-strategy": _word("ScheduleStrategy", "VSwitchOrdered", "VSwitchRandom"),
-    "eci-security-group": Carried(values.several(values.id_of("sg"), 5), values.joined("SecurityGroupId")),
+    "eci-security-group": Mapped(values.several(values.id_of("sg"), 5), values.joined("SecurityGroupId")),
     "eci-resource-group-id": _id("rg", "ResourceGroupId"),
     # what it runs on
-    "eci-use-specs": Ours(values.several(values.spec, values.MAX_SPECS), "tries one after the other on no stock"),
-    "eci-instance-type": Ours(values.several(values.instance_type, 10), "InstanceType, in place of Cpu and Memory"),
-    "eci-gpu-type": Ours(values.several(values.instance_type, 10), "as eci-instance-type, whose old name it is"),
-    "eci-instance-family": Impossible(f"{_NO_PARAMETER}; name types of the family in eci-use-specs"),
-    "eci-instance-generation": Impossible(f"{_NO_PARAMETER}; name types of the generation in eci-use-specs"),
-    "eci-compute-category": Carried(
+    "eci-use-specs": Emulated(values.several(values.spec, values.MAX_SPECS), "tries one after the other on no stock"),
+    "eci-instance-type": Emulated(values.several(values.instance_type, 10), "InstanceType, in place of Cpu and Memory"),
+    "eci-gpu-type": Emulated(values.several(values.instance_type, 10), "as eci-instance-type, whose old name it is"),
+    "eci-instance-family": Unsupported(f"{_NO_PARAMETER}; name types of the family in eci-use-specs"),
+    "eci-instance-generation": Unsupported(f"{_NO_PARAMETER}; name types of the generation in eci-use-specs"),
+    "eci-compute-category": Mapped(
         values.several(values.word("economy", "general"), 2), values.numbered("ComputeCategory")
     ),
     "eci-cpu-architecture": _word("CpuArchitecture", "AMD64", "ARM64"),
     "eci-gpu-driver-version": _plain(r"tesla=\d+(\.\d+)+", "tesla=525.85.12", "GpuDriverVersion"),
     "eci-cpu-option-core": _whole(0, 1000, "CpuOptionsCore"),
     "eci-cpu-option-ht": _whole(0, 1000, "CpuOptionsThreadsPerCore"),
-    "eci-privatepool-matchcriteria": Impossible(_NO_PARAMETER, ("None",)),
-    "eci-privatepool-id": Impossible(_NO_PARAMETER),
+    "eci-privatepool-matchcriteria": Unsupported(_NO_PARAMETER, ("None",)),
+    "eci-privatepool-id": Unsupported(_NO_PARAMETER),
     # spot
-    "eci-spot-strategy": Ours(_SPOT_STRATEGY, "SpotStrategy, as long as spot instances are tried"),
-    "eci-spot-price-limit": Ours(values.price, "SpotPriceLimit, beside SpotWithPriceLimit"),
-    "eci-spot-duration": Ours(values.whole(0, 6), "SpotDuration, as long as spot instances are tried"),
-    "eci-spot-fallback": Ours(_FLAG, "asks for a pay-as-you-go instance when no spot instance is to be had"),
-    "eci-spot-release-strategy": Impossible(
+    "eci-spot-strategy": Emulated(_SPOT_STRATEGY, "SpotStrategy, as long as spot instances are tried"),
+    "eci-spot-price-limit": Emulated(values.price, "SpotPriceLimit, beside SpotWithPriceLimit"),
+    "eci-spot-duration": Emulated(values.whole(0, 6), "SpotDuration, as long as spot instances are tried"),
+    "eci-spot-fallback": Emulated(_FLAG, "asks for a pay-as-you-go instance when no spot instance is to be had"),
+    "eci-spot-release-strategy": Unsupported(
         f"{_NO_PARAMETER}, and the pod is not evicted before its release; its Job or Deployment replaces it after it"
     ),
     # failed creation
-    "eci-fail-strategy": Ours(
+    "eci-fail-strategy": Emulated(
         values.word("fail-back", "fail-over", "fail-fast"), "fail-fast: no further try after the first round"
     ),
-    "eci-max-pending-minute": Impossible(
+    "eci-max-pending-minute": Unsupported(
         f"{_NO_PARAMETER}, and the cloud's own limit of 240 minutes holds; limit the pod by activeDeadlineSeconds",
         ("240",),
     ),
-    "eci-reschedule-enable": Ours(_FLAG, "what was not placed is tried again anyway"),
-    "pod-fail-on-create-err": Ours(_FLAG, "the pod fails after the first round without stock"),
+    "eci-reschedule-enable": Emulated(_FLAG, "what was not placed is tried again anyway"),
+    "pod-fail-on-create-err": Emulated(_FLAG, "the pod fails after the first round without stock"),
     # identity
-    "eci-custom-hosts": Carried(values.hosts, values.as_hosts),
-    "eci-custom-tags": Carried(values.tags, values.as_tags),
+    "eci-custom-hosts": Mapped(values.hosts, values.as_hosts),
+    "eci-custom-tags": Mapped(values.tags, values.as_tags),
     "eci-ram-role-name": _plain(r"[A-Za-z0-9._-]{1,64}", "MyRole", "RamRoleName"),
     # images
     "eci-auto-imc": _flag("AutoMatchImageCache"),
     "eci-image-cache": _flag("AutoMatchImageCache"),
-    "imc-perfect-match": Needless(_FLAG, "a cache that matches in part saves time too"),
-    "imc-match-count-request": Needless(values.whole(1, 100), "a cache that matches in part saves time too"),
+    "imc-perfect-match": NoEffect(_FLAG, "a cache that matches in part saves time too"),
+    "imc-match-count-request": NoEffect(values.whole(1, 100), "a cache that matches in part saves time too"),
     "eci-imc-id": _IMAGE_CACHE,
     "eci-image-snapshot-id": _IMAGE_CACHE,
     "image-accelerate-mode": _word("ImageAccelerateMode", "nydus", "dadi", "p2p", "imc"),
     "acr-instance-ids": _ACR,
     "acr-instance-id": _ACR,
-    "acr-service-arns": Carried(
+    "acr-service-arns": Mapped(
         values.several(values.role_arn, 20),
         lambda text: {f"AcrRegistryInfo.{n}.ArnService": one for n, one in enumerate(values.parts(text), 1)},
     ),
-    "acr-user-arns": Carried(
+    "acr-user-arns": Mapped(
         values.several(values.role_arn, 20),
         lambda text: {f"AcrRegistryInfo.{n}.ArnUser": one for n, one in enumerate(values.parts(text), 1)},
     ),
-    "plain-http-registry": Carried(_REGISTRIES, values.joined("PlainHttpRegistry")),
-    "insecure-registry": Carried(_REGISTRIES, values.joined("InsecureRegistry")),
+    "plain-http-registry": Mapped(_REGISTRIES, values.joined("PlainHttpRegistry")),
+    "insecure-registry": Mapped(_REGISTRIES, values.joined("InsecureRegistry")),
     "eci-data-cache-bucket": _plain(r"[A-Za-z0-9._-]{1,64}", "default", "DataCacheBucket"),
     "eci-data-cache-pl": _word("DataCachePL", "PL0", "PL1", "PL2", "PL3"),
     "eci-data-cache-provisionedIops": _whole(0, 1_000_000, "DataCacheProvisionedIops"),
     "eci-data-cache-burstingEnabled": _flag("DataCacheBurstingEnabled"),
     # addresses
     "eci-eip-instanceid": _id("eip", "EipInstanceId"),
-    "eci-with-eip": Carried(_FLAG, values.if_on("AutoCreateEip", "true")),
+    "eci-with-eip": Mapped(_FLAG, values.if_on("AutoCreateEip", "true")),
     "eip-bandwidth": _whole(1, 1000, "EipBandwidth"),
     "eip-common-bandwidth-package-id": _id("cbwp", "EipCommonBandwidthPackage"),
     "eip-isp": _word("EipISP", "BGP", "BGP_PRO"),
-    "eip-internet-charge-type": Impossible(f"{_NO_PARAMETER}; make the address yourself and name it by its id"),
-    "eip-public-ip-address-pool-id": Impossible(f"{_NO_PARAMETER}; make the address yourself and name it by its id"),
-    "eci-enable-ipv6": Carried(_FLAG, values.if_on("Ipv6AddressCount", "1")),
-    "eci-ipv6-count": Carried(
-        values.whole(0, 1), lambda text: {"Ipv6AddressCount": "1"} if text.strip() == "1" else {}
-    ),
+    "eip-internet-charge-type": Unsupported(f"{_NO_PARAMETER}; make the address yourself and name it by its id"),
+    "eip-public-ip-address-pool-id": Unsupported(f"{_NO_PARAMETER}; make the address yourself and name it by its id"),
+    "eci-enable-ipv6": Mapped(_FLAG, values.if_on("Ipv6AddressCount", "1")),
+    "eci-ipv6-count": Mapped(values.whole(0, 1), lambda text: {"Ipv6AddressCount": "1"} if text.strip() == "1" else {}),
     "eci-ipv6-bandwidth-enable": _flag("Ipv6GatewayBandwidthEnable"),
     "eci-ipv6-bandwidth": _plain(r"\d{1,5}M?", "100M", "Ipv6GatewayBandwidth"),
-    "eci-private-ip-address": Carried(values.address, values.as_is("PrivateIpAddress")),
-    "eci-fixed-ip": Carried(_FLAG, values.if_on("FixedIp", "true")),
+    "eci-private-ip-address": Mapped(values.address, values.as_is("PrivateIpAddress")),
+    "eci-fixed-ip": Mapped(_FLAG, values.if_on("FixedIp", "true")),
     "eci-fixed-ip-retain-hour": _whole(1, 8760, "FixedIpRetainHour"),
-    "eci-custom-dnsconfig": Carried(values.resolver, values.as_resolver),
-    "eci-ntp-server": Carried(values.several(values.address, 20), values.numbered("NtpServer")),
-    "eci-kube-proxy-enabled": Impossible(f"{_NO_PARAMETER}; use headless Services or load balancers", ("false",)),
+    "eci-custom-dnsconfig": Mapped(values.resolver, values.as_resolver),
+    "eci-ntp-server": Mapped(values.several(values.address, 20), values.numbered("NtpServer")),
+    "eci-kube-proxy-enabled": Unsupported(f"{_NO_PARAMETER}; use headless Services or load balancers", ("false",)),
     # storage and the rest
-    "eci-extra-ephemeral-storage": Ours(
+    "eci-extra-ephemeral-storage": Emulated(
         values.gibibytes(MOST_STORAGE_GIB), "EphemeralStorage, if the containers do not ask for more"
     ),
-    "eci-ephemeral-storage-options": Impossible(_NO_PARAMETER, ('{"encrypted":"false"}',)),
-    "eci-eviction-enable": Impossible(_NO_PARAMETER, ("false",)),
-    "eci-set-diskvolume": Ours(values.disk, "the volume of that name becomes a cloud disk that goes with the pod"),
+    "eci-ephemeral-storage-options": Unsupported(_NO_PARAMETER, ('{"encrypted":"false"}',)),
+    "eci-eviction-enable": Unsupported(_NO_PARAMETER, ("false",)),
+    "eci-set-diskvolume": Emulated(values.disk, "the volume of that name becomes a cloud disk that goes with the pod"),
     "eci-sls-enable": _flag("SlsEnable"),
-    "eci-core-pattern": Carried(values.core_pattern, values.as_is("CorePattern")),
+    "eci-core-pattern": Mapped(values.core_pattern, values.as_is("CorePattern")),
     # written by this node or by the vendor's
     **dict.fromkeys(
         (
@@ -222,18 +220,18 @@ _WITH_PREFIX: Mapping[str, Row] = {
             "cluster-dns",
             "cluster-domain",
         ),
-        Written(),
+        Reported(),
     ),
 }
 _LONGEST_KEY = 100  # characters: what is longer is like none of ours
 TABLE: Mapping[str, Row] = {
     **{PREFIX + key: row for key, row in _WITH_PREFIX.items()},
     # In bits per second, as Kubernetes means them; ECI's own pages disagree about its unit (eci.md 2.1).
-    "kubernetes.io/ingress-bandwidth": Carried(values.bandwidth, values.in_bits("IngressBandwidth")),
-    "kubernetes.io/egress-bandwidth": Carried(values.bandwidth, values.in_bits("EgressBandwidth")),
+    "kubernetes.io/ingress-bandwidth": Mapped(values.bandwidth, values.in_bits("IngressBandwidth")),
+    "kubernetes.io/egress-bandwidth": Mapped(values.bandwidth, values.in_bits("EgressBandwidth")),
 }
 # What a node may write on a pod that runs. The last two, where their owner asked for nothing, tell what became of it.
-NOTED = frozenset({*(key for key, row in TABLE.items() if isinstance(row, Written)), VSWITCH, SECURITY_GROUP})
+NOTED = frozenset({*(key for key, row in TABLE.items() if isinstance(row, Reported)), VSWITCH, SECURITY_GROUP})
 _CONTRADICTIONS = (  # two ways to say one thing
     (SPECS, TYPE),
     (SPECS, OLD_TYPE),
@@ -247,12 +245,12 @@ _APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 
 def annotation_rule(annotations: object) -> Rule:
     """The rule for a pod's annotations. It depends on them, as AppArmor's keys end with a container's name."""
-    apparmor = Refused(
+    apparmor = Rejected(
         "there is no host on which a profile's file could lie; leave it out", (*EMPTY, "unconfined", "runtime/default")
     )
     keys = annotations if isinstance(annotations, Mapping) else {}
     special: dict[str, Rule] = {key: apparmor for key in keys if str(key).startswith(_APPARMOR_PREFIX)}
-    return Entries(Value(Type.TEXT), {**_RULES, **special})
+    return MapOf(Scalar(Type.TEXT), {**_RULES, **special})
 
 
 def contradictions(annotations: Mapping[str, str | None]) -> Iterator[Refusal]:
@@ -274,7 +272,7 @@ def notices(annotations: Mapping[str, str | None]) -> Iterator[Notice]:
         row = TABLE.get(key)
         if not text or not key.startswith(PREFIX):
             continue
-        if isinstance(row, Needless) and text.strip().lower() != "false":
+        if isinstance(row, NoEffect) and text.strip().lower() != "false":
             yield Notice("AnnotationIgnored", f"{key} is not acted on: {_NO_PARAMETER}; {row.why}")
         elif row is None and unknown < bounds.MOST_UNKNOWN_KEYS:
             unknown += 1
@@ -292,7 +290,10 @@ def for_driver(annotations: Mapping[str, str | None]) -> Mapping[str, str]:
     return {
         key: text
         for key, text in sorted(annotations.items())
-        if text and key in TABLE and not isinstance(TABLE[key], Written) and (not isinstance(text, str) or text.strip())
+        if text
+        and key in TABLE
+        and not isinstance(TABLE[key], Reported)
+        and (not isinstance(text, str) or text.strip())
     }
 
 
@@ -323,12 +324,12 @@ def _path(key: str) -> str:
 
 def _rule(row: Row) -> Rule:
     match row:
-        case Impossible(reason, unless):
-            return Refused(f"cannot be had on the virtual node: {reason}", (*EMPTY, *unless))
-        case Written():
-            return Value(Type.TEXT)
-        case Carried(check) | Ours(check) | Needless(check):
-            return Value(Type.TEXT, lambda value: check(str(value)) if str(value).strip() else "")
+        case Unsupported(reason, unless):
+            return Rejected(f"cannot be had on the virtual node: {reason}", (*EMPTY, *unless))
+        case Reported():
+            return Scalar(Type.TEXT)
+        case Mapped(check) | Emulated(check) | NoEffect(check):
+            return Scalar(Type.TEXT, lambda value: check(str(value)) if str(value).strip() else "")
 
 
 _RULES: Mapping[str, Rule] = {key: _rule(row) for key, row in TABLE.items()}

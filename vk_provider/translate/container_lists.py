@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar
 from vk_provider.translate import conditions, container_status, resize
-from vk_provider.translate.container_status import Scene, by_name, has_started
+from vk_provider.translate.container_status import StatusContext, by_name, has_started
 
 
-def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], list[Json]]:
+def mirrored(pod: Json, instance: Instance, scene: StatusContext) -> tuple[list[Json], list[Json]]:
     """What the cloud reports of each container, or what is known of it already.
 
     A sidecar of the pod is one more container to the cloud, so it is looked for by name in either of its lists.
@@ -21,7 +21,9 @@ def mirrored(pod: Json, instance: Instance, scene: Scene) -> tuple[list[Json], l
     def entries(specs: Sequence[Json], field: str) -> list[Json]:
         known = by_name(status.get(field))
         return [
-            resize.given(spec, container_status.reported(spec, seen.get(spec["name"]), known.get(spec["name"]), scene))
+            resize.given(
+                spec, container_status.from_report(spec, seen.get(spec["name"]), known.get(spec["name"]), scene)
+            )
             for spec in specs
         ]
 
@@ -51,7 +53,7 @@ def lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list
     def each_lawful(entries: Sequence[Json], specs: Sequence[Json], field: str, *, is_init: bool) -> list[Json]:
         known, by_spec = by_name(status.get(field)), by_name(specs)
         return [
-            container_status.lawful(
+            container_status.valid_transition(
                 entry, known.get(entry["name"]), container=by_spec[entry["name"]], policy=policy, is_init=is_init
             )
             for entry in entries
@@ -69,7 +71,7 @@ def lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list
 def as_known(pod: Json) -> tuple[list[Json], list[Json]]:
     """The entries the API server has, the ordinary wait where it has none."""
     nothing = Instance(id="", owner=Owner(), status=InstanceStatus.UNKNOWN)
-    return mirrored(pod, nothing, Scene(pod=pod, instance_id="", status=nothing.status, now=""))
+    return mirrored(pod, nothing, StatusContext(pod=pod, instance_id="", status=nothing.status, now=""))
 
 
 def unlocated(
@@ -83,8 +85,8 @@ def unlocated(
 
     def end(entry: Json) -> Json:
         if not ended_well:
-            return container_status.unlocated(container_status.concluded(entry))
-        return container_status.unlocated(
+            return container_status.with_unknown_termination(container_status.as_final(entry))
+        return container_status.with_unknown_termination(
             entry, exit_code=0, reason="Completed", message="the cloud reported the whole instance as Succeeded"
         )
 

@@ -49,7 +49,7 @@ _BACK_OFF_FIRST_S, _BACK_OFF_MAX_S = 10, 300
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class StatusContext:
     """What all containers of one look have in common.
 
     status: the instance's. final: nothing of it starts any more, so a wait between two runs is the end.
@@ -124,7 +124,7 @@ def waiting(container: Json, *, reason: str, message: str = "") -> Json:
     return _entry(container, state={"waiting": _filled(reason=reason, message=message)})
 
 
-def reported(container: Json, report: ContainerReport | None, previous: Json | None, scene: Scene) -> Json:
+def from_report(container: Json, report: ContainerReport | None, previous: Json | None, scene: StatusContext) -> Json:
     """The entry for what the cloud reports now; without a report the previous one, or the ordinary wait.
 
     A container that one answer leaves out is not thereby gone: only `unlocated` says so, once the instance has ended.
@@ -137,7 +137,7 @@ def reported(container: Json, report: ContainerReport | None, previous: Json | N
     else:
         entry = _from_report(container, report, previous or {}, scene)
     if scene.final:
-        entry = concluded(entry)
+        entry = as_final(entry)
     if (ended(entry) or scene.stopping) and entry.get("ready") and not _is_done_init(container, entry, scene):
         entry = {**entry, "ready": False}
     return _with_foreign(entry, previous)
@@ -157,7 +157,9 @@ def _is_of_an_earlier_run(report: ContainerReport, previous: Json) -> bool:
     return bool(began) and began < known
 
 
-def unlocated(status: Json, *, exit_code: int = KILLED, reason: str = UNKNOWN, message: str = UNLOCATED) -> Json:
+def with_unknown_termination(
+    status: Json, *, exit_code: int = KILLED, reason: str = UNKNOWN, message: str = UNLOCATED
+) -> Json:
     """The entry once nobody can say any more how the container ended (P15); an end that is known stays as it is."""
     if ended(status):
         return status
@@ -171,7 +173,7 @@ def unlocated(status: Json, *, exit_code: int = KILLED, reason: str = UNKNOWN, m
     }
 
 
-def concluded(status: Json) -> Json:
+def as_final(status: Json) -> Json:
     """A container that waits between two runs, when no other run will come: its last end is its end."""
     last = ended_before(status)
     if state_of(status) is not StateKind.WAITING or last is None:
@@ -179,7 +181,7 @@ def concluded(status: Json) -> Json:
     return {**status, "state": {"terminated": last}, "lastState": {}, "ready": False, "started": False}
 
 
-def lawful(status: Json, previous: Json | None, *, container: Json, policy: str, is_init: bool) -> Json:
+def valid_transition(status: Json, previous: Json | None, *, container: Json, policy: str, is_init: bool) -> Json:
     """The entry as the API server will take it over the previous one (P14): no unlawful restart, no shrinking count."""
     if previous is None:
         return status
@@ -208,7 +210,7 @@ def unsupported_ephemeral(container: Json) -> Json:
 # --- from a report --------------------------------------------------------------------------------------------------
 
 
-def _from_report(container: Json, report: ContainerReport, previous: Json, scene: Scene) -> Json:
+def _from_report(container: Json, report: ContainerReport, previous: Json, scene: StatusContext) -> Json:
     restarts = max(report.restart_count, int(previous.get("restartCount") or 0))
     same_run = restarts == int(previous.get("restartCount") or 0)
     last = _last_end(report, previous, scene, same_run=same_run)
@@ -247,14 +249,14 @@ def _entry(container: Json, *, state: Json, last: Json | None = None, restarts: 
     }
 
 
-def _wait(container: Json, report: ContainerReport, previous: Json, scene: Scene, restarts: int) -> Json:
+def _wait(container: Json, report: ContainerReport, previous: Json, scene: StatusContext, restarts: int) -> Json:
     """previous: the entry, if it is of the same run."""
     reason, message = report.state.reason, report.state.message
     if reason in ON_THE_WAY:
         image = container.get("image", "")
         same = previous.get("image") in (image, report.image)
-        known = waiting_reason.shown((previous.get("state") or {}).get("waiting") or {}) if same else ("", "")
-        reason, message = waiting_reason.trouble(image, scene.events, known=known)
+        known = waiting_reason.current((previous.get("state") or {}).get("waiting") or {}) if same else ("", "")
+        reason, message = waiting_reason.from_events(image, scene.events, known=known)
     if reason in ON_THE_WAY:
         return {"reason": default_wait(scene.pod)}  # its message tells the same in passing words
     if reason == "CrashLoopBackOff" and not message:
@@ -270,7 +272,7 @@ def _minutes(seconds: int) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def _end(state: ContainerState, previous: Json, scene: Scene, container_id: str) -> Json:
+def _end(state: ContainerState, previous: Json, scene: StatusContext, container_id: str) -> Json:
     known = ended(previous) or {}
     running = (previous.get("state") or {}).get("running") or {}
     code, reason = _how_it_ended(state, scene.status)
@@ -307,7 +309,7 @@ def _how_it_ended(state: ContainerState, status: InstanceStatus) -> tuple[int, s
     return code, state.reason or ("Completed" if code == 0 else "Error")
 
 
-def _last_end(report: ContainerReport, previous: Json, scene: Scene, *, same_run: bool) -> Json | None:
+def _last_end(report: ContainerReport, previous: Json, scene: StatusContext, *, same_run: bool) -> Json | None:
     if report.last_state is not None and report.last_state.kind is StateKind.TERMINATED:
         # In an instance that is stopping, the last end stands as the state itself: see `concluded`.
         kept = ended_before(previous) or ended(previous)
@@ -335,7 +337,7 @@ def _is_started(container: Json, report: ContainerReport, previous: Json, *, sam
     return same_run and is_running(previous) and bool(previous.get("started"))
 
 
-def _is_ready(container: Json, report: ContainerReport, previous: Json, entry: Json, scene: Scene) -> bool:
+def _is_ready(container: Json, report: ContainerReport, previous: Json, entry: Json, scene: StatusContext) -> bool:
     """P13, S37: what nobody has asked yet stays as it was in the same run, and is a no in a new one."""
     if _is_done_init(container, entry, scene):
         return True
@@ -351,12 +353,12 @@ def _is_ready(container: Json, report: ContainerReport, previous: Json, entry: J
     return same_run and is_running(previous) and bool(previous.get("ready"))
 
 
-def _is_plain_init(container: Json, scene: Scene) -> bool:
+def _is_plain_init(container: Json, scene: StatusContext) -> bool:
     names = {init["name"] for init in init_containers_of(scene.pod)}
     return container["name"] in names and not is_sidecar(container)
 
 
-def _is_done_init(container: Json, entry: Json, scene: Scene) -> bool:
+def _is_done_init(container: Json, entry: Json, scene: StatusContext) -> bool:
     end = ended(entry)
     return end is not None and end.get("exitCode") == 0 and _is_plain_init(container, scene)
 

@@ -35,7 +35,7 @@ class Type(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Scalar:
     """A plain value that is carried."""
 
     type: Type
@@ -43,7 +43,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
+class ObjectOf:
     """An object of known fields; `required` ones must be there and not empty."""
 
     fields: Mapping[str, Rule]
@@ -51,14 +51,14 @@ class Object:
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
+class ListOf:
     """A list, every item under one rule."""
 
     item: Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class MapOf:
     """A map with free keys. special: rules for keys of their own; other keys fall under `other`."""
 
     other: Rule
@@ -66,21 +66,21 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Harmless:
+class Ignored:
     """Not carried, and nothing is lost by it on a virtual node: the reason says why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """Not carried. `unless`: values that mean the same as leaving the field out."""
 
     reason: str
     unless: Sequence[object] = EMPTY
 
 
-Rule = Value | Object | Each | Entries | Harmless | Refused
+Rule = Scalar | ObjectOf | ListOf | MapOf | Ignored | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,9 @@ class Finding:
     malformed: bool = False
 
 
-UNKNOWN = Refused("this field is not known here, so it would be lost without a word; remove it, or update the provider")
+UNKNOWN = Rejected(
+    "this field is not known here, so it would be lost without a word; remove it, or update the provider"
+)
 
 
 def walk(rule: Rule, value: object, path: str) -> Sequence[Finding]:
@@ -122,27 +124,27 @@ class _Findings(list[Finding]):
 def _walk(rule: Rule, value: object, path: str, found: list[Finding]) -> None:
     """A list to add to, not an iterator: each pod is walked, and most have nothing to be found."""
     match rule:
-        case Value(type_, check):
+        case Scalar(type_, check):
             _walk_value(type_, check, value, path, found)
-        case Object():
+        case ObjectOf():
             _walk_object(rule, value, path, found)
-        case Each(item):
+        case ListOf(item):
             _walk_list(item, value, path, found)
-        case Entries():
+        case MapOf():
             _walk_entries(rule, value, path, found)
-        case Refused(reason, unless):
+        case Rejected(reason, unless):
             if not any(_same(value, neutral) for neutral in unless):
                 found.append(Finding(Refusal(path, reason)))
-        case Harmless():
+        case Ignored():
             return
 
 
 def _passes(rule: Rule, value: object) -> bool:
     """What most fields of most pods are, told without going on to them or writing their path."""
     kind = type(rule)
-    if kind is Value:
+    if kind is Scalar:
         return rule.check is None and rule.type is Type.TEXT and isinstance(value, str)  # type: ignore[union-attr]
-    return kind is Harmless
+    return kind is Ignored
 
 
 def one_of(*allowed: str, instead: str = "") -> Check:
@@ -197,7 +199,7 @@ def _walk_value(type_: Type, check: Check | None, value: object, path: str, foun
         found.append(Finding(Refusal(path, fault)))
 
 
-def _walk_object(rule: Object, value: object, path: str, found: list[Finding]) -> None:
+def _walk_object(rule: ObjectOf, value: object, path: str, found: list[Finding]) -> None:
     if not isinstance(value, Mapping):
         found.append(_malformed(path, "must be an object"))
         return
@@ -217,7 +219,7 @@ def _walk_list(item: Rule, value: object, path: str, found: list[Finding]) -> No
             _walk(item, content, f"{path}[{index}]", found)
 
 
-def _walk_entries(rule: Entries, value: object, path: str, found: list[Finding]) -> None:
+def _walk_entries(rule: MapOf, value: object, path: str, found: list[Finding]) -> None:
     if not isinstance(value, Mapping):
         found.append(_malformed(path, "must be an object"))
         return

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 
 from vk_provider.translate.field_rules import (
     EMPTY,
-    Each,
-    Entries,
-    Harmless,
-    Object,
-    Refused,
+    Ignored,
+    ListOf,
+    MapOf,
+    ObjectOf,
+    Rejected,
     Rule,
+    Scalar,
     Type,
-    Value,
     inside,
     is_address,
     names_file,
@@ -30,32 +30,32 @@ from vk_provider.translate.resources import GPU
 from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
 from vk_provider.translate.storage import DRIVERS, NAS_CSI, OSS_CSI
 
-TEXT = Value(Type.TEXT)
-FLAG = Value(Type.FLAG)
-WHOLE = Value(Type.WHOLE)
-QUANTITY = Value(Type.QUANTITY, not_negative)
-RELATIVE_PATH = Value(Type.TEXT, inside)
-FILE_PATH = Value(Type.TEXT, names_file)
-TEXTS = Each(TEXT)
-TEXT_MAP = Entries(TEXT)
+TEXT = Scalar(Type.TEXT)
+FLAG = Scalar(Type.FLAG)
+WHOLE = Scalar(Type.WHOLE)
+QUANTITY = Scalar(Type.QUANTITY, not_negative)
+RELATIVE_PATH = Scalar(Type.TEXT, inside)
+FILE_PATH = Scalar(Type.TEXT, names_file)
+TEXTS = ListOf(TEXT)
+TEXT_MAP = MapOf(TEXT)
 
-SCHEDULING = Harmless("only the scheduler reads it, and the pod is bound already")
-ADMITTED = Harmless("has acted when the API server admitted the pod")
-
-
-def _not_yet(what: str, instead: str = "leave it out") -> Refused:
-    return Refused(f"{what} not carried yet on the virtual node; {instead}")
+SCHEDULING = Ignored("only the scheduler reads it, and the pod is bound already")
+ADMITTED = Ignored("has acted when the API server admitted the pod")
 
 
-def _never(why: str, instead: str) -> Refused:
-    return Refused(f"{why}; {instead}")
+def _not_yet(what: str, instead: str = "leave it out") -> Rejected:
+    return Rejected(f"{what} not carried yet on the virtual node; {instead}")
+
+
+def _never(why: str, instead: str) -> Rejected:
+    return Rejected(f"{why}; {instead}")
 
 
 # --- environment ----------------------------------------------------------------------------------------------------
 
-_KEY_REFERENCE = Object({"name": TEXT, "key": TEXT, "optional": FLAG}, required=("name", "key"))
-_OBJECT_REFERENCE = Object({"name": TEXT, "optional": FLAG}, required=("name",))
-_API_VERSION = Value(Type.TEXT, one_of("v1"))
+_KEY_REFERENCE = ObjectOf({"name": TEXT, "key": TEXT, "optional": FLAG}, required=("name", "key"))
+_OBJECT_REFERENCE = ObjectOf({"name": TEXT, "optional": FLAG}, required=("name",))
+_API_VERSION = Scalar(Type.TEXT, one_of("v1"))
 _CONTAINER_RESOURCES = tuple(
     f"{group}.{resource}" for group in ("limits", "requests") for resource in ("cpu", "memory", "ephemeral-storage")
 )
@@ -70,22 +70,22 @@ def _is_resource(value: object) -> str:
 
 _RESOURCE_FIELDS: Mapping[str, Rule] = {
     "containerName": TEXT,
-    "resource": Value(Type.TEXT, _is_resource),
+    "resource": Scalar(Type.TEXT, _is_resource),
     "divisor": QUANTITY,
 }
-_ENVIRONMENT_RESOURCE = Object(_RESOURCE_FIELDS, required=("resource",))
-_VOLUME_RESOURCE = Object(_RESOURCE_FIELDS, required=("containerName", "resource"))
-_ENVIRONMENT_FIELD = Object(
-    {"apiVersion": _API_VERSION, "fieldPath": Value(Type.TEXT, is_environment_path)}, required=("fieldPath",)
+_ENVIRONMENT_RESOURCE = ObjectOf(_RESOURCE_FIELDS, required=("resource",))
+_VOLUME_RESOURCE = ObjectOf(_RESOURCE_FIELDS, required=("containerName", "resource"))
+_ENVIRONMENT_FIELD = ObjectOf(
+    {"apiVersion": _API_VERSION, "fieldPath": Scalar(Type.TEXT, is_environment_path)}, required=("fieldPath",)
 )
-_VOLUME_FIELD = Object(
-    {"apiVersion": _API_VERSION, "fieldPath": Value(Type.TEXT, is_volume_path)}, required=("fieldPath",)
+_VOLUME_FIELD = ObjectOf(
+    {"apiVersion": _API_VERSION, "fieldPath": Scalar(Type.TEXT, is_volume_path)}, required=("fieldPath",)
 )
-_ENV = Object(
+_ENV = ObjectOf(
     {
         "name": TEXT,
         "value": TEXT,
-        "valueFrom": Object(
+        "valueFrom": ObjectOf(
             {
                 "fieldRef": _ENVIRONMENT_FIELD,
                 "resourceFieldRef": _ENVIRONMENT_RESOURCE,
@@ -99,32 +99,32 @@ _ENV = Object(
     },
     required=("name",),
 )
-_ENV_FROM = Object({"prefix": TEXT, "configMapRef": _OBJECT_REFERENCE, "secretRef": _OBJECT_REFERENCE})
+_ENV_FROM = ObjectOf({"prefix": TEXT, "configMapRef": _OBJECT_REFERENCE, "secretRef": _OBJECT_REFERENCE})
 
 # --- containers -----------------------------------------------------------------------------------------------------
 
-_EXTENDED = Refused(
+_EXTENDED = Rejected(
     "there is no such resource on the virtual node, only cpu, memory, ephemeral-storage and, in containers, "
     "nvidia.com/gpu; leave it out",
     unless=(*EMPTY, 0, "0"),
 )
-_QUANTITIES = Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY})
-_CONTAINER_QUANTITIES = Entries(
-    _EXTENDED, {**(_QUANTITIES.special or {}), GPU: Value(Type.QUANTITY, whole_and_not_negative)}
+_QUANTITIES = MapOf(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY})
+_CONTAINER_QUANTITIES = MapOf(
+    _EXTENDED, {**(_QUANTITIES.special or {}), GPU: Scalar(Type.QUANTITY, whole_and_not_negative)}
 )
-_RESOURCES = Object(
+_RESOURCES = ObjectOf(
     {
         "limits": _CONTAINER_QUANTITIES,
         "requests": _CONTAINER_QUANTITIES,
         "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
     }
 )
-_PORT = Object(
+_PORT = ObjectOf(
     {
         "name": TEXT,
         "containerPort": WHOLE,
-        "protocol": Value(Type.TEXT, one_of("TCP", "UDP")),
-        "hostPort": Refused(
+        "protocol": Scalar(Type.TEXT, one_of("TCP", "UDP")),
+        "hostPort": Rejected(
             "there is no host whose port could be taken; reach the pod by its own address or by a Service",
             unless=(*EMPTY, 0),
         ),
@@ -132,47 +132,47 @@ _PORT = Object(
     },
     required=("containerPort",),
 )
-_MOUNT = Object(
+_MOUNT = ObjectOf(
     {
         "name": TEXT,
         "mountPath": TEXT,
         "subPath": RELATIVE_PATH,
         "readOnly": FLAG,
         "subPathExpr": RELATIVE_PATH,
-        "mountPropagation": Refused(
+        "mountPropagation": Rejected(
             "there is no host to pass mounts to or from; leave it out or say None", unless=(*EMPTY, "None")
         ),
-        "recursiveReadOnly": Refused(
+        "recursiveReadOnly": Rejected(
             "the cloud does not say whether mounts below a mount become read-only too; leave it out or say IfPossible",
             unless=(*EMPTY, "Disabled", "IfPossible"),
         ),
     },
     required=("name", "mountPath"),
 )
-_CONTAINER = Object(
+_CONTAINER = ObjectOf(
     {
         "name": TEXT,
         "image": TEXT,
         "command": TEXTS,
         "args": TEXTS,
         "workingDir": TEXT,
-        "ports": Each(_PORT),
-        "envFrom": Each(_ENV_FROM),
-        "env": Each(_ENV),
+        "ports": ListOf(_PORT),
+        "envFrom": ListOf(_ENV_FROM),
+        "env": ListOf(_ENV),
         "resources": _RESOURCES,
-        "resizePolicy": Harmless("acts on a resize only, and the virtual node offers none"),
+        "resizePolicy": Ignored("acts on a resize only, and the virtual node offers none"),
         # Beside the pod's it is judged by `refusals`; Always makes an init container a sidecar.
-        "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),
-        "restartPolicyRules": Harmless("they ask for more restarts than the policy gives; a notice tells of them"),
-        "volumeMounts": Each(_MOUNT),
+        "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+        "restartPolicyRules": Ignored("they ask for more restarts than the policy gives; a notice tells of them"),
+        "volumeMounts": ListOf(_MOUNT),
         "volumeDevices": _never("no container can be given a block device", "mount a volume"),
         "livenessProbe": PROBE,
         "readinessProbe": PROBE,
         "startupProbe": PROBE,
         "lifecycle": LIFECYCLE,
         "terminationMessagePath": TEXT,
-        "terminationMessagePolicy": Value(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
-        "imagePullPolicy": Value(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
+        "terminationMessagePolicy": Scalar(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
+        "imagePullPolicy": Scalar(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
         "securityContext": CONTAINER_SECURITY,
         "stdin": FLAG,
         "stdinOnce": FLAG,
@@ -183,30 +183,30 @@ _CONTAINER = Object(
 
 # --- volumes --------------------------------------------------------------------------------------------------------
 
-_KEY_TO_PATH = Object({"key": TEXT, "path": FILE_PATH, "mode": WHOLE}, required=("key", "path"))
-_DOWNWARD_ITEM = Object(
+_KEY_TO_PATH = ObjectOf({"key": TEXT, "path": FILE_PATH, "mode": WHOLE}, required=("key", "path"))
+_DOWNWARD_ITEM = ObjectOf(
     {"path": FILE_PATH, "mode": WHOLE, "fieldRef": _VOLUME_FIELD, "resourceFieldRef": _VOLUME_RESOURCE},
     required=("path",),
 )
-_NAMED_ITEMS: Mapping[str, Rule] = {"name": TEXT, "items": Each(_KEY_TO_PATH), "optional": FLAG}
-_PROJECTION = Object(
+_NAMED_ITEMS: Mapping[str, Rule] = {"name": TEXT, "items": ListOf(_KEY_TO_PATH), "optional": FLAG}
+_PROJECTION = ObjectOf(
     {
-        "configMap": Object(_NAMED_ITEMS, required=("name",)),
-        "secret": Object(_NAMED_ITEMS, required=("name",)),
-        "downwardAPI": Object({"items": Each(_DOWNWARD_ITEM)}),
-        "serviceAccountToken": Object(
+        "configMap": ObjectOf(_NAMED_ITEMS, required=("name",)),
+        "secret": ObjectOf(_NAMED_ITEMS, required=("name",)),
+        "downwardAPI": ObjectOf({"items": ListOf(_DOWNWARD_ITEM)}),
+        "serviceAccountToken": ObjectOf(
             {"audience": TEXT, "expirationSeconds": WHOLE, "path": FILE_PATH}, required=("path",)
         ),
         "clusterTrustBundle": _not_yet("trust bundles are", "put the certificates into a ConfigMap"),
         "podCertificate": _not_yet("pod certificates are", "put the certificate into a Secret"),
     }
 )
-_LOGIN = Object({"name": TEXT}, required=("name",))
-_NFS = Object({"server": TEXT, "path": TEXT, "readOnly": FLAG}, required=("server", "path"))
-_CLAIM = Object({"claimName": TEXT, "readOnly": FLAG}, required=("claimName",))
-_CLAIM_SPEC = Object(
+_LOGIN = ObjectOf({"name": TEXT}, required=("name",))
+_NFS = ObjectOf({"server": TEXT, "path": TEXT, "readOnly": FLAG}, required=("server", "path"))
+_CLAIM = ObjectOf({"claimName": TEXT, "readOnly": FLAG}, required=("claimName",))
+_CLAIM_SPEC = ObjectOf(
     {
-        "volumeMode": Value(Type.TEXT, one_of("Filesystem", instead="no container can be given a block device")),
+        "volumeMode": Scalar(Type.TEXT, one_of("Filesystem", instead="no container can be given a block device")),
         **dict.fromkeys(
             (
                 "accessModes",
@@ -218,22 +218,22 @@ _CLAIM_SPEC = Object(
                 "volumeAttributesClassName",
                 "volumeName",
             ),
-            Harmless("the cluster makes a claim of it, which is looked at when it is bound"),
+            Ignored("the cluster makes a claim of it, which is looked at when it is bound"),
         ),
     }
 )
-_EPHEMERAL = Object(
+_EPHEMERAL = ObjectOf(
     {
-        "volumeClaimTemplate": Object({"metadata": Harmless("the claim's own"), "spec": _CLAIM_SPEC}),
+        "volumeClaimTemplate": ObjectOf({"metadata": Ignored("the claim's own"), "spec": _CLAIM_SPEC}),
         "readOnly": FLAG,
     }
 )
 _INLINE_DRIVER = one_of(
     NAS_CSI, OSS_CSI, instead="use a PersistentVolumeClaim, or for what an object of the cluster holds a Secret"
 )
-_INLINE_CSI = Object(
+_INLINE_CSI = ObjectOf(
     {
-        "driver": Value(Type.TEXT, _INLINE_DRIVER),
+        "driver": Scalar(Type.TEXT, _INLINE_DRIVER),
         "fsType": TEXT,
         "readOnly": FLAG,
         "volumeAttributes": TEXT_MAP,
@@ -241,9 +241,9 @@ _INLINE_CSI = Object(
     },
     required=("driver",),
 )
-_FLEX = Object(
+_FLEX = ObjectOf(
     {
-        "driver": Value(Type.TEXT, one_of(*DRIVERS, instead="use a PersistentVolumeClaim")),
+        "driver": Scalar(Type.TEXT, one_of(*DRIVERS, instead="use a PersistentVolumeClaim")),
         "fsType": TEXT,
         "readOnly": FLAG,
         "options": TEXT_MAP,
@@ -251,26 +251,26 @@ _FLEX = Object(
     },
     required=("driver",),
 )
-_FOREIGN_DISK = Refused(
+_FOREIGN_DISK = Rejected(
     "this kind of storage does not exist in the cloud; use nfs or a PersistentVolumeClaim of a disk, NAS or OSS",
     unless=(),
 )
-_VOLUME = Object(
+_VOLUME = ObjectOf(
     {
         "name": TEXT,
-        "emptyDir": Object({"medium": Value(Type.TEXT, one_of("Memory")), "sizeLimit": QUANTITY}),
-        "configMap": Object({**_NAMED_ITEMS, "defaultMode": WHOLE}, required=("name",)),
-        "secret": Object(
-            {"secretName": TEXT, "items": Each(_KEY_TO_PATH), "optional": FLAG, "defaultMode": WHOLE},
+        "emptyDir": ObjectOf({"medium": Scalar(Type.TEXT, one_of("Memory")), "sizeLimit": QUANTITY}),
+        "configMap": ObjectOf({**_NAMED_ITEMS, "defaultMode": WHOLE}, required=("name",)),
+        "secret": ObjectOf(
+            {"secretName": TEXT, "items": ListOf(_KEY_TO_PATH), "optional": FLAG, "defaultMode": WHOLE},
             required=("secretName",),
         ),
-        "downwardAPI": Object({"items": Each(_DOWNWARD_ITEM), "defaultMode": WHOLE}),
-        "projected": Object({"sources": Each(_PROJECTION), "defaultMode": WHOLE}),
-        "hostPath": Refused(
+        "downwardAPI": ObjectOf({"items": ListOf(_DOWNWARD_ITEM), "defaultMode": WHOLE}),
+        "projected": ObjectOf({"sources": ListOf(_PROJECTION), "defaultMode": WHOLE}),
+        "hostPath": Rejected(
             "there is no host whose files could be shown; use emptyDir, a ConfigMap or a Secret", unless=()
         ),
-        "gitRepo": Refused("clone the repository in an init container into an emptyDir instead", unless=()),
-        "image": Refused("the cloud mounts no images; copy the files in an init container", unless=()),
+        "gitRepo": Rejected("clone the repository in an init container into an emptyDir instead", unless=()),
+        "image": Rejected("the cloud mounts no images; copy the files in an init container", unless=()),
         "persistentVolumeClaim": _CLAIM,
         "ephemeral": _EPHEMERAL,
         "nfs": _NFS,
@@ -305,30 +305,30 @@ VOLUME_SOURCES = frozenset(_VOLUME.fields) - {"name"}
 
 # --- the pod --------------------------------------------------------------------------------------------------------
 
-_HOST_ALIAS = Object({"ip": Value(Type.TEXT, is_address), "hostnames": TEXTS}, required=("ip",))
-_DNS_OPTION = Object({"name": TEXT, "value": TEXT}, required=("name",))
+_HOST_ALIAS = ObjectOf({"ip": Scalar(Type.TEXT, is_address), "hostnames": TEXTS}, required=("ip",))
+_DNS_OPTION = ObjectOf({"name": TEXT, "value": TEXT}, required=("name",))
 _HOST_SHARING = _never("an instance shares no host with other pods", "leave it out")
 
-_SPEC = Object(
+_SPEC = ObjectOf(
     {
-        "containers": Each(_CONTAINER),
-        "initContainers": Each(_CONTAINER),
-        "ephemeralContainers": Harmless("each gets a status that says why it does not start; the others go on"),
-        "volumes": Each(_VOLUME),
-        "restartPolicy": Value(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+        "containers": ListOf(_CONTAINER),
+        "initContainers": ListOf(_CONTAINER),
+        "ephemeralContainers": Ignored("each gets a status that says why it does not start; the others go on"),
+        "volumes": ListOf(_VOLUME),
+        "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
         "terminationGracePeriodSeconds": WHOLE,
         "activeDeadlineSeconds": WHOLE,
-        "dnsPolicy": Value(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
-        "dnsConfig": Object({"nameservers": TEXTS, "searches": TEXTS, "options": Each(_DNS_OPTION)}),
+        "dnsPolicy": Scalar(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
+        "dnsConfig": ObjectOf({"nameservers": TEXTS, "searches": TEXTS, "options": ListOf(_DNS_OPTION)}),
         "hostname": TEXT,
         "subdomain": TEXT,
         "setHostnameAsFQDN": FLAG,
         "hostnameOverride": TEXT,
         "enableServiceLinks": FLAG,
         "serviceAccountName": TEXT,
-        "serviceAccount": Harmless("the old name of serviceAccountName"),
+        "serviceAccount": Ignored("the old name of serviceAccountName"),
         "automountServiceAccountToken": ADMITTED,
-        "imagePullSecrets": Each(Object({"name": TEXT})),
+        "imagePullSecrets": ListOf(ObjectOf({"name": TEXT})),
         "nodeName": TEXT,
         "hostNetwork": _HOST_SHARING,
         "hostPID": _HOST_SHARING,
@@ -336,12 +336,12 @@ _SPEC = Object(
         "hostUsers": HOST_USERS,
         "shareProcessNamespace": FLAG,
         "securityContext": POD_SECURITY,
-        "hostAliases": Each(_HOST_ALIAS),
-        "readinessGates": Harmless("they are looked at when the pod's status is made"),
+        "hostAliases": ListOf(_HOST_ALIAS),
+        "readinessGates": Ignored("they are looked at when the pod's status is made"),
         "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
-        "os": Object({"name": Value(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
-        "overhead": Entries(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
-        "resources": Object(
+        "os": ObjectOf({"name": Scalar(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
+        "overhead": MapOf(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
+        "resources": ObjectOf(
             {
                 "limits": _QUANTITIES,
                 "requests": _QUANTITIES,
@@ -369,12 +369,12 @@ _SPEC = Object(
     required=("containers",),
 )
 
-_BOOKKEEPING = Harmless("the API server's bookkeeping, which asks nothing of a node")
+_BOOKKEEPING = Ignored("the API server's bookkeeping, which asks nothing of a node")
 
 
-def pod_rule(annotations: Rule) -> Object:
+def pod_rule(annotations: Rule) -> ObjectOf:
     """The rule for a whole pod object; `annotations`: the rule for its annotations, which have a table of their own."""
-    metadata = Object(
+    metadata = ObjectOf(
         {
             "name": TEXT,
             "namespace": TEXT,
@@ -400,13 +400,13 @@ def pod_rule(annotations: Rule) -> Object:
         },
         required=("name",),
     )
-    return Object(
+    return ObjectOf(
         {
             "apiVersion": _BOOKKEEPING,
             "kind": _BOOKKEEPING,
             "metadata": metadata,
             "spec": _SPEC,
-            "status": Harmless("ours to write"),
+            "status": Ignored("ours to write"),
         },
         required=("metadata", "spec"),
     )

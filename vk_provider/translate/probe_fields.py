@@ -19,25 +19,25 @@ from vk_provider.model.pod import (
     named_port,
 )
 from vk_provider.translate import probes
-from vk_provider.translate.field_rules import Each, Object, Refused, Rule, Type, Value, one_of
+from vk_provider.translate.field_rules import ListOf, ObjectOf, Rejected, Rule, Scalar, Type, one_of
 
-_TEXT = Value(Type.TEXT)
-_WHOLE = Value(Type.WHOLE)
-_PORT = Value(Type.PORT)
-_SCHEME = Value(Type.TEXT, one_of("HTTP", "HTTPS"))
-_EXEC = Object({"command": Each(_TEXT)}, required=("command",))
-_HEADERS = Each(Object({"name": _TEXT, "value": _TEXT}, required=("name",)))
-_ELSEWHERE = Refused("a probe asks the pod at its own address; leave it out", unless=("",))
+_TEXT = Scalar(Type.TEXT)
+_WHOLE = Scalar(Type.WHOLE)
+_PORT = Scalar(Type.PORT)
+_SCHEME = Scalar(Type.TEXT, one_of("HTTP", "HTTPS"))
+_EXEC = ObjectOf({"command": ListOf(_TEXT)}, required=("command",))
+_HEADERS = ListOf(ObjectOf({"name": _TEXT, "value": _TEXT}, required=("name",)))
+_ELSEWHERE = Rejected("a probe asks the pod at its own address; leave it out", unless=("",))
 
-PROBE: Rule = Object(
+PROBE: Rule = ObjectOf(
     {
         "exec": _EXEC,
-        "httpGet": Object(
+        "httpGet": ObjectOf(
             {"path": _TEXT, "port": _PORT, "host": _ELSEWHERE, "scheme": _SCHEME, "httpHeaders": _HEADERS},
             required=("port",),
         ),
-        "tcpSocket": Object({"port": _PORT, "host": _ELSEWHERE}, required=("port",)),
-        "grpc": Object({"port": _WHOLE, "service": _TEXT}, required=("port",)),
+        "tcpSocket": ObjectOf({"port": _PORT, "host": _ELSEWHERE}, required=("port",)),
+        "grpc": ObjectOf({"port": _WHOLE, "service": _TEXT}, required=("port",)),
         "initialDelaySeconds": _WHOLE,
         "periodSeconds": _WHOLE,
         "timeoutSeconds": _WHOLE,
@@ -48,30 +48,30 @@ PROBE: Rule = Object(
 )
 _HOOK_HANDLERS = {
     "exec": _EXEC,
-    "httpGet": Object(
+    "httpGet": ObjectOf(
         {"path": _TEXT, "port": _PORT, "host": _TEXT, "scheme": _SCHEME, "httpHeaders": _HEADERS}, required=("port",)
     ),
-    "tcpSocket": Object({"port": _PORT, "host": _TEXT}, required=("port",)),
+    "tcpSocket": ObjectOf({"port": _PORT, "host": _TEXT}, required=("port",)),
 }
-LIFECYCLE: Rule = Object(
+LIFECYCLE: Rule = ObjectOf(
     {
-        "postStart": Object(
+        "postStart": ObjectOf(
             {
                 **_HOOK_HANDLERS,
-                "sleep": Refused(
+                "sleep": Rejected(
                     "the cloud cannot hold up what comes after a container's start; let the container sleep by itself",
                     unless=(),
                 ),
             }
         ),
-        "preStop": Object({**_HOOK_HANDLERS, "sleep": Object({"seconds": _WHOLE})}),
-        "stopSignal": Refused(
+        "preStop": ObjectOf({**_HOOK_HANDLERS, "sleep": ObjectOf({"seconds": _WHOLE})}),
+        "stopSignal": Rejected(
             "the cloud stops a container with SIGTERM or as its image says; set STOPSIGNAL in the image",
             unless=("", "SIGTERM"),
         ),
     }
 )
-NO_INIT_PROBE = Refused(
+NO_INIT_PROBE = Rejected(
     "an init container runs to its end before others start, so that nobody asks after its health; leave it out",
     unless=(),
 )

@@ -59,7 +59,7 @@ def health(pod: Json, container: Json) -> Health:
     )
 
 
-def duties(pod: Json) -> Mapping[str, Duties]:
+def provider_probes(pod: Json) -> Mapping[str, Duties]:
     """What the provider has to ask, by container; those without a question are left out."""
     running = [*(each for each in init_containers_of(pod) if is_sidecar(each)), *containers_of(pod)]
     found = {each["name"]: health(pod, each).duties for each in running if has_probes(each)}

@@ -14,7 +14,7 @@ from typing import Any
 
 from vk_provider.model.pod import Json
 from vk_provider.translate import annotations as keys
-from vk_provider.translate.annotations import SECURITY_GROUP, TABLE, VSWITCH, Carried, Ours
+from vk_provider.translate.annotations import SECURITY_GROUP, TABLE, VSWITCH, Emulated, Mapped
 
 _NETWORK = {"vSwitchIds": VSWITCH, "securityGroupId": SECURITY_GROUP}
 _SILENT = frozenset({"vpcId"})  # the vSwitches say it already
@@ -138,7 +138,7 @@ def _texts(value: Any, path: str, faults: list[str]) -> Mapping[str, str] | None
 
 def _value_faults(key: str, text: str) -> Sequence[str]:
     row = TABLE.get(key)
-    fault = row.check(text) if isinstance(row, Carried | Ours) and text.strip() else ""
+    fault = row.check(text) if isinstance(row, Mapped | Emulated) and text.strip() else ""
     if row is None and key.startswith(keys.PREFIX):
         fault = "unknown here"
     return [fault] if fault else []

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vk_provider.translate.field_rules import EMPTY, Each, Harmless, Object, Refused, Rule, Type, Value, one_of
+from vk_provider.translate.field_rules import EMPTY, Ignored, ListOf, ObjectOf, Rejected, Rule, Scalar, Type, one_of
 
 # What container runtimes leave to root without being asked. Without NET_RAW, which this cloud gives by ticket only.
 GIVEN_CAPABILITIES = frozenset(
@@ -60,8 +60,8 @@ OPTIONAL_CAPABILITIES = frozenset(
 )
 _MAX_ID = 2**31 - 1
 
-_FLAG = Value(Type.FLAG)
-_TEXT = Value(Type.TEXT)
+_FLAG = Scalar(Type.FLAG)
+_TEXT = Scalar(Type.TEXT)
 
 
 def capability(name: str) -> str:
@@ -79,14 +79,14 @@ def _is_id(value: object) -> str:
     return "" if isinstance(value, int) and 0 <= value <= _MAX_ID else f"must be between 0 and {_MAX_ID}"
 
 
-_ID = Value(Type.WHOLE, _is_id)
-_PROFILE = Object(
+_ID = Scalar(Type.WHOLE, _is_id)
+_PROFILE = ObjectOf(
     {
-        "type": Value(
+        "type": Scalar(
             Type.TEXT,
             one_of("RuntimeDefault", "Unconfined", instead="there is no host on which a profile's file could lie"),
         ),
-        "localhostProfile": Refused("there is no host on which a profile's file could lie; leave it out"),
+        "localhostProfile": Rejected("there is no host on which a profile's file could lie; leave it out"),
     }
 )
 _SHARED: Mapping[str, Rule] = {
@@ -94,30 +94,30 @@ _SHARED: Mapping[str, Rule] = {
     "runAsGroup": _ID,
     "runAsNonRoot": _FLAG,
     "runAsUser": _ID,
-    "seLinuxOptions": Object(dict.fromkeys(("level", "role", "type", "user"), _TEXT)),
+    "seLinuxOptions": ObjectOf(dict.fromkeys(("level", "role", "type", "user"), _TEXT)),
     "seccompProfile": _PROFILE,
-    "windowsOptions": Harmless("says something of Windows only, and the virtual node runs Linux"),
+    "windowsOptions": Ignored("says something of Windows only, and the virtual node runs Linux"),
 }
-CONTAINER_SECURITY = Object(
+CONTAINER_SECURITY = ObjectOf(
     {
         **_SHARED,
         "allowPrivilegeEscalation": _FLAG,
-        "capabilities": Object({"add": Each(Value(Type.TEXT, _can_be_added)), "drop": Each(_TEXT)}),
-        "privileged": Refused("an instance gives no host to have privileges on; leave it out"),
-        "procMount": Refused("only Default is carried; leave it out", unless=(*EMPTY, "Default")),
+        "capabilities": ObjectOf({"add": ListOf(Scalar(Type.TEXT, _can_be_added)), "drop": ListOf(_TEXT)}),
+        "privileged": Rejected("an instance gives no host to have privileges on; leave it out"),
+        "procMount": Rejected("only Default is carried; leave it out", unless=(*EMPTY, "Default")),
         "readOnlyRootFilesystem": _FLAG,
     }
 )
-POD_SECURITY = Object(
+POD_SECURITY = ObjectOf(
     {
         **_SHARED,
         "fsGroup": _ID,
-        "fsGroupChangePolicy": Harmless("says when owners of files are changed, and here they never are"),
-        "seLinuxChangePolicy": Harmless("acts only where SELinux does"),
-        "supplementalGroups": Each(_ID),
+        "fsGroupChangePolicy": Ignored("says when owners of files are changed, and here they never are"),
+        "seLinuxChangePolicy": Ignored("acts only where SELinux does"),
+        "supplementalGroups": ListOf(_ID),
         # A kubelet whose runtime cannot do it refuses the pod too.
-        "supplementalGroupsPolicy": Refused("only Merge is carried; leave it out", unless=(*EMPTY, "Merge")),
-        "sysctls": Each(Object({"name": _TEXT, "value": _TEXT}, required=("name",))),
+        "supplementalGroupsPolicy": Rejected("only Merge is carried; leave it out", unless=(*EMPTY, "Merge")),
+        "sysctls": ListOf(ObjectOf({"name": _TEXT, "value": _TEXT}, required=("name",))),
     }
 )
-HOST_USERS = Harmless("the only host an instance has is a machine of its own, so nobody else's users are on it")
+HOST_USERS = Ignored("the only host an instance has is a machine of its own, so nobody else's users are on it")

@@ -26,20 +26,20 @@ from vk_provider.model.pod import (
     phase_of,
 )
 from vk_provider.translate import conditions, container_lists, container_status, digest, resize
-from vk_provider.translate.container_status import Scene, has_started, is_running
+from vk_provider.translate.container_status import StatusContext, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
 from vk_provider.translate.status_patch import patch
 
 __all__ = [
     "all_stopped",
     "deadline_exceeded",
+    "from_instance",
     "had_run",
+    "is_initial",
     "is_stopping",
-    "mirrored",
     "only_sidecars_left",
     "patch",
     "refused",
-    "says_nothing_yet",
     "stopped",
     "vanished",
     "waiting",
@@ -116,7 +116,7 @@ def had_run(pod: Json) -> bool:
     return any(has_started(entry) or entry.get("containerID") for entry in entries)
 
 
-def says_nothing_yet(pod: Json, desired: Json) -> bool:
+def is_initial(pod: Json, desired: Json) -> bool:
     """Of a status that `mirrored` made: nothing has started and nothing is wrong, so what it says, the start says too.
 
     Only before the pod's first status: what has been said once is kept up to date.
@@ -194,7 +194,7 @@ def waiting(
     )
 
 
-def mirrored(
+def from_instance(
     pod: Json,
     instance: Instance,
     *,
@@ -299,7 +299,7 @@ def deadline_exceeded(pod: Json, instance: Instance | None, *, now: str, host_ip
     instance: as last seen; None when there is none (any more).
     """
     if instance is not None and not all_stopped(instance):
-        return mirrored(pod, instance, now=now, host_ip=host_ip)
+        return from_instance(pod, instance, now=now, host_ip=host_ip)
     inits, apps = _last_seen(pod, instance, now)
     if not had_run(pod) and not any(has_started(entry) for entry in [*inits, *apps]):
         inits, apps = [], []
@@ -331,8 +331,8 @@ def stopped(pod: Json, instance: Instance | None, *, now: str, host_ip: str) -> 
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
-def _scene(pod: Json, instance: Instance, *, now: str) -> Scene:
-    return Scene(
+def _scene(pod: Json, instance: Instance, *, now: str) -> StatusContext:
+    return StatusContext(
         pod=pod,
         instance_id=instance.id,
         status=instance.status,
@@ -353,7 +353,7 @@ def _last_known(pod: Json, instance: Instance | None, now: str) -> tuple[list[Js
 
 def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Json], list[Json]]:
     inits, apps = _last_known(pod, instance, now)
-    return [container_status.concluded(each) for each in inits], [container_status.concluded(each) for each in apps]
+    return [container_status.as_final(each) for each in inits], [container_status.as_final(each) for each in apps]
 
 
 # --- phases ---------------------------------------------------------------------------------------------------------

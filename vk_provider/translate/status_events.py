@@ -10,7 +10,7 @@ from vk_provider.translate import conditions
 from vk_provider.translate.container_status import by_name
 
 
-def news(pod: Json, body: Json) -> Sequence[Notice]:
+def events_for_patch(pod: Json, body: Json) -> Sequence[Notice]:
     """body: the patch that has just been written over `pod`."""
     status = body.get("status") or {}
     return (

@@ -12,7 +12,7 @@ from typing import Any
 
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_terminal
 from vk_provider.translate import conditions
-from vk_provider.translate.container_status import by_name, lawful, restart_policy
+from vk_provider.translate.container_status import by_name, restart_policy, valid_transition
 from vk_provider.translate.resize import FIELDS as RESOURCES
 
 _SCALARS = ("phase", "hostIP", "podIP", "startTime")
@@ -116,7 +116,9 @@ def _lawful_list(pod: Json, wanted: Sequence[Json], present: Sequence[Json], nam
     policy = restart_policy(pod) if name != "ephemeralContainerStatuses" else "Never"
     previous = by_name(present)
     return [
-        lawful(each, previous.get(each["name"]), container=specs.get(each["name"], {}), policy=policy, is_init=is_init)
+        valid_transition(
+            each, previous.get(each["name"]), container=specs.get(each["name"], {}), policy=policy, is_init=is_init
+        )
         for each in wanted
     ]
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from vk_provider.model.instance import ContainerReport, Instance, StateKind
 from vk_provider.model.pod import Json, containers_of, init_containers_of, phase_of
 from vk_provider.translate import conditions, container_status, resize
-from vk_provider.translate.container_status import Scene, by_name, ended
+from vk_provider.translate.container_status import StatusContext, by_name, ended
 from vk_provider.translate.status_patch import changed_conditions
 
 
@@ -50,7 +50,7 @@ class _Ends:
         self._reports: Mapping[str, ContainerReport] = {
             each.name: each for each in reports if each.state.kind is StateKind.TERMINATED
         }
-        self._scene = Scene(
+        self._scene = StatusContext(
             pod=pod,
             instance_id=instance.id,
             status=instance.status,
@@ -71,6 +71,6 @@ class _Ends:
         if not lacking:
             return None
         for name, spec in lacking.items():
-            told = container_status.reported(spec, self._reports[name], known.get(name), self._scene)
+            told = container_status.from_report(spec, self._reports[name], known.get(name), self._scene)
             known[name] = resize.given(spec, told)
         return [known[spec["name"]] for spec in specs if spec["name"] in known]

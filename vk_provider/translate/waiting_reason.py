@@ -31,13 +31,13 @@ _LASTING = frozenset({*(word for _, _, word in _TROUBLES), "RegistryUnavailable"
 _NONE = ("", "")
 
 
-def shown(waiting: Mapping[str, str]) -> tuple[str, str]:
+def current(waiting: Mapping[str, str]) -> tuple[str, str]:
     """Reason and message of a trouble with its image, out of a container's waiting state; both empty without one."""
     reason = waiting.get("reason") or ""
     return (reason, waiting.get("message") or "") if reason in _LASTING else _NONE
 
 
-def trouble(image: str, events: Sequence[CloudEvent], *, known: tuple[str, str] = _NONE) -> tuple[str, str]:
+def from_events(image: str, events: Sequence[CloudEvent], *, known: tuple[str, str] = _NONE) -> tuple[str, str]:
     """Waiting reason and message of a container with this image; both empty if nothing is wrong with it (any more).
 
     known: what the pod shows of it already. It stays until an event tells otherwise, and in its own words.

@@ -199,10 +199,10 @@ def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     environments and both in the pod's order, as a kubelet would come upon them.
     """
     _refuse(pod, expands_pod_ip=context.expands_pod_ip)
-    return put_together(pod, objects, context)
+    return assemble(pod, objects, context)
 
 
-def put_together(pod: Json, objects: Objects, context: NodeContext) -> Workload:
+def assemble(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     """As `build`, for a pod that `references` has let pass: to judge it a second time costs as much as all the rest."""
     return _Assembly(pod, objects, context).workload()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from vk_provider.cloud.base import Change, Cloud, LogOptions, Updates
+from vk_provider.cloud.base import Change, Cloud, LogOptions, SupportsFileUpdate
 from vk_provider.errors import CloudDenied, InstanceGone, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus, MadeOf, Owner, StateKind, merge
 from vk_provider.model.workload import Container, File, Volume, Workload
@@ -174,7 +174,7 @@ async def test_the_files_of_a_running_instance_can_be_changed_and_said_again(clo
         return (await cloud.describe([created.id]))[created.id].status is InstanceStatus.RUNNING
 
     await until(runs)
-    assert isinstance(cloud, Updates)
+    assert isinstance(cloud, SupportsFileUpdate)
     for _ in range(2):
         await cloud.update_files(created.id, volumes(b"2"))
     await until(runs)
@@ -199,7 +199,7 @@ async def test_a_running_instance_is_changed_and_its_tags_say_so_with_it(cloud):
     assert created.made_of == before.made_of
     await until(runs)
     assert (await look()).made_of == before.made_of
-    assert isinstance(cloud, Updates)
+    assert isinstance(cloud, SupportsFileUpdate)
     await cloud.update(created.id, after, Change(frozenset({"main"})))
     assert (await look()).made_of == after.made_of, "in one call: nobody may see the one without the other"
     assert (await look()).owner == wanted.owner

@@ -26,7 +26,7 @@ _GPU_TYPE = re.compile(r"ecs\.(gn|vgn|sgn|ebmgn)[a-z0-9-]+\..+")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Candidate:
     """One way to carry a pod. size: None where we do not know what the type has. types: ECS types; none = by size."""
 
     size: Size | None
@@ -45,7 +45,7 @@ class Choice:
         return skus.text(self.spec, spot=self.spot, storage_gib=self.storage_gib)
 
 
-def choices(workload: Workload, settings: EciSettings) -> Sequence[Choice]:
+def candidates_of(workload: Workload, settings: EciSettings) -> Sequence[Candidate]:
     """At least one. Raises UnsupportedPod, naming all of the pod that no instance can have."""
     found, refusals = examined(workload, settings)
     if refusals:
@@ -53,10 +53,10 @@ def choices(workload: Workload, settings: EciSettings) -> Sequence[Choice]:
     return found
 
 
-def examined(workload: Workload, settings: EciSettings) -> tuple[Sequence[Choice], Sequence[Refusal]]:
+def examined(workload: Workload, settings: EciSettings) -> tuple[Sequence[Candidate], Sequence[Refusal]]:
     """One choice for each candidate of `intent`, and what speaks against them; complete only without any of that."""
     refusals: list[Refusal] = []
-    found: list[Choice] = []
+    found: list[Candidate] = []
     storage_gib = _extra_storage_gib(workload, refusals)
     for spot, spec in _candidates(workload.annotations, settings):
         try:
@@ -68,9 +68,9 @@ def examined(workload: Workload, settings: EciSettings) -> tuple[Sequence[Choice
     return tuple(found), tuple(dict.fromkeys(refusals))
 
 
-def chosen(workload: Workload, settings: EciSettings) -> Choice:
+def selected(workload: Workload, settings: EciSettings) -> Candidate:
     """The one that the workload's attempt stands for."""
-    found = choices(workload, settings)
+    found = candidates_of(workload, settings)
     return found[workload.attempt % len(found)]
 
 
@@ -96,7 +96,7 @@ def _same(spec: str) -> str:
     return f"{float(match[1])}-{float(match[2])}" if match else spec
 
 
-def _of_candidate(workload: Workload, settings: EciSettings, spot: str, spec: str, storage_gib: int) -> Choice:
+def _of_candidate(workload: Workload, settings: EciSettings, spot: str, spec: str, storage_gib: int) -> Candidate:
     given = workload.annotations
     if spec:
         return _of_spec(spec, workload, settings, spot, storage_gib)
@@ -107,7 +107,7 @@ def _of_candidate(workload: Workload, settings: EciSettings, spot: str, spec: st
         return _of_types(settings.gpu_instance_types, workload, spot, storage_gib, field="--eci-gpu-instance-type")
     cpu, memory_gib = _need(workload)
     size = sizes.fit(cpu, memory_gib, settings.region, standard_only=spot != NO_SPOT)
-    return Choice(size, spot=spot, storage_gib=storage_gib)
+    return Candidate(size, spot=spot, storage_gib=storage_gib)
 
 
 def _gpus(workload: Workload) -> int:
@@ -126,7 +126,7 @@ def _need(workload: Workload) -> tuple[float | None, float | None]:
     )
 
 
-def _of_spec(text: str, workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Choice:
+def _of_spec(text: str, workload: Workload, settings: EciSettings, spot: str, storage_gib: int) -> Candidate:
     match = SIZE_SPEC.fullmatch(text)
     field = _annotation(keys.SPECS)
     if match is None:
@@ -139,7 +139,7 @@ def _of_spec(text: str, workload: Workload, settings: EciSettings, spot: str, st
             [Refusal(field, f"{text} is not on sale in {settings.region}{among}; {_nearest(wanted, on_sale)}")]
         )
     _must_hold(wanted, text, workload, field)
-    return Choice(wanted, spot=spot, storage_gib=storage_gib)
+    return Candidate(wanted, spot=spot, storage_gib=storage_gib)
 
 
 def _nearest(wanted: Size, on_sale: sizes.Rows) -> str:
@@ -155,12 +155,12 @@ def _nearest(wanted: Size, on_sale: sizes.Rows) -> str:
     return f"the next larger is {size.cpu:g}-{size.memory_gib:g}Gi"
 
 
-def _of_types(types: Sequence[str], workload: Workload, spot: str, storage_gib: int, *, field: str) -> Choice:
+def _of_types(types: Sequence[str], workload: Workload, spot: str, storage_gib: int, *, field: str) -> Candidate:
     known = [skus.size_of_type(one) for one in types]
     for name, size in zip(types, known, strict=True):
         if size is not None:
             _must_hold(size, name, workload, field)
-    return Choice(known[0], tuple(types), spot, storage_gib)
+    return Candidate(known[0], tuple(types), spot, storage_gib)
 
 
 def _must_hold(size: Size, name: str, workload: Workload, field: str) -> None:

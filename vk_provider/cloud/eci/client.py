@@ -34,7 +34,7 @@ from vk_provider.errors import (
 )
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.callers import caller
-from vk_provider.pacing.sliding_window import Limits, RetryBudget, TokenBucket
+from vk_provider.pacing.sliding_window import Limits, RetryBudget, SlidingWindowLimiter
 
 Observe = Callable[[str, str, float], None]
 Heard = Callable[[bool, float], None]
@@ -167,7 +167,7 @@ class EciClient:
             return False
         if isinstance(error, CloudAnswerTooLong):
             return False
-        return isinstance(error, CloudError) and error.retryable and self._budget.take(caller())
+        return isinstance(error, CloudError) and error.retryable and self._budget.try_acquire(caller())
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -210,7 +210,9 @@ class EciClient:
         query, body = sign.signed_pairs(request.method, queried, sent, credentials.access_key_secret)
         return await self._observed(request, query, body, bucket)
 
-    async def _observed(self, request: EciRequest, query: str, body: str, bucket: TokenBucket) -> Mapping[str, Any]:
+    async def _observed(
+        self, request: EciRequest, query: str, body: str, bucket: SlidingWindowLimiter
+    ) -> Mapping[str, Any]:
         clock = asyncio.get_running_loop().time
         began, code = clock(), "given up"
         try:

@@ -9,14 +9,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from vk_provider.cloud.eci.candidates import Choice
+from vk_provider.cloud.eci.candidates import Candidate
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import NO_SPOT
 from vk_provider.errors import Refusal
 from vk_provider.model.workload import Workload
 from vk_provider.translate import annotation_values as values
 from vk_provider.translate import annotations as keys
-from vk_provider.translate.annotations import PREFIX, Carried
+from vk_provider.translate.annotations import PREFIX, Mapped
 
 MAX_TAGS = 20
 _TAGS = f"{PREFIX}eci-custom-tags"
@@ -38,7 +38,7 @@ def place(settings: EciSettings) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def hardware(workload: Workload, choice: Choice, settings: EciSettings) -> dict[str, str]:
+def hardware(workload: Workload, choice: Candidate, settings: EciSettings) -> dict[str, str]:
     """What the instance is made on."""
     named: dict[str, str] = {}
     if choice.types:
@@ -86,7 +86,7 @@ def with_annotations(parameters: Mapping[str, str], workload: Workload) -> dict[
     done = dict(parameters)
     for key, text in workload.annotations.items():
         row = keys.TABLE.get(key)
-        if isinstance(row, Carried):
+        if isinstance(row, Mapped):
             done.update(_placed(row.wire(text), done))
     if "," in done.get("VSwitchId", ""):
         done.setdefault("ScheduleStrategy", "VSwitchOrdered")  # the given order is a preference

@@ -10,7 +10,7 @@ from vk_provider.model.instance import Instance
 GATHER_S = 0.2  # how long the first asker waits for others to ask along
 
 
-class Lookup:
+class DescribeBatcher:
     """Asks for all wanted ids together. An answer given was fetched after its question, never before.
 
     describe: ids → those that exist; any number of ids. Its errors reach every asker of that round.

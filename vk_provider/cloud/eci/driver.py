@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 from vk_provider import bounds
 from vk_provider.cloud.base import Change, ExecSession, LogOptions, Price
 from vk_provider.cloud.eci import error_codes, request, response, tags, usage
-from vk_provider.cloud.eci.candidates import Choice, choices
+from vk_provider.cloud.eci.candidates import Candidate, candidates_of
 from vk_provider.cloud.eci.client import EciClient
-from vk_provider.cloud.eci.describe_batcher import Lookup
+from vk_provider.cloud.eci.describe_batcher import DescribeBatcher
 from vk_provider.cloud.eci.exec import Terminals
 from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.prices import PriceBook
-from vk_provider.cloud.eci.report_cache import Rereader
+from vk_provider.cloud.eci.report_cache import ReportCache
 from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
-from vk_provider.cloud.eci.sold_out_cache import Place, StockMemory
-from vk_provider.cloud.eci.status_supplement import Details
+from vk_provider.cloud.eci.sold_out_cache import Place, SoldOutCache
+from vk_provider.cloud.eci.status_supplement import StatusSupplement
 from vk_provider.errors import CloudAnswerTooLong, CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
@@ -51,16 +51,16 @@ class EciCloud:
         self._settings = settings
         self._client = client
         self._ours = {tags.CLUSTER: tags.value_of(settings.cluster), tags.NODE: tags.value_of(settings.node)}
-        self._logs = LogReader(client.call, Lookup(self.describe).get)
+        self._logs = LogReader(client.call, DescribeBatcher(self.describe).get)
         self._terminals = Terminals(client.call)
         # Groups whose init containers are at work, the incremental call being silent about those (eci.md 2.5), and how
         # often in a row each was not to be found.
         self._starting: dict[str, int] = {}
-        self._details = Details()
-        self._stock = StockMemory(lambda: asyncio.get_running_loop().time())
+        self._details = StatusSupplement()
+        self._stock = SoldOutCache(lambda: asyncio.get_running_loop().time())
         self._prices = PriceBook(settings, client.call)
         self._unseen: dict[str, None] = {}  # new groups whose place and addresses are still to be looked up, once
-        self._changed, self._happened = Rereader(response.report), Rereader(response.events_report)
+        self._changed, self._happened = ReportCache(response.report), ReportCache(response.events_report)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -91,14 +91,14 @@ class EciCloud:
             sku=choice.sku,
             attempt=workload.attempt,
             made_of=workload.made_of,
-            facts={f"{PREFIX}eci-request-id": request_id} if request_id else {},
+            owner_annotations={f"{PREFIX}eci-request-id": request_id} if request_id else {},
             proven=False,
             notices=fitted(workload)[1],
         )
 
     async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
         """Ask, unless it was sold out a moment ago. Raises OutOfCapacity, which says how to go on."""
-        ways = choices(workload, self._settings)
+        ways = candidates_of(workload, self._settings)
         current = workload.attempt % len(ways)
         places = [(way.sku, *way.types[1:], *_where(asked)) for way in ways]
         place = places[current]
@@ -119,7 +119,7 @@ class EciCloud:
     def _out_of_stock(
         self,
         error: OutOfCapacity,
-        ways: Sequence[Choice],
+        ways: Sequence[Candidate],
         places: Sequence[Place],
         current: int,
         *,
@@ -301,9 +301,12 @@ class EciCloud:
         for report in reports:
             if report.id:
                 self._details.note(report)
-        placed = await self._look_at_placed({report.id for report in reports if report.ip})
-        reports += [InstanceReport(each.id, owner=each.owner, facts=each.facts, sku=each.sku) for each in placed]
-        reports += [_as_report(instance) for instance in await self._look_at_starting()]
+        placed = await self._describe_placed({report.id for report in reports if report.ip})
+        reports += [
+            InstanceReport(each.id, owner=each.owner, owner_annotations=each.owner_annotations, sku=each.sku)
+            for each in placed
+        ]
+        reports += [_as_report(instance) for instance in await self._describe_starting()]
         return tuple(report for report in reports if report.id)
 
     async def events(self, window_s: int) -> Sequence[InstanceReport]:
@@ -315,7 +318,7 @@ class EciCloud:
         )
         return tuple(report for report in happened if report.id)
 
-    async def _look_at_placed(self, placed: Set[str]) -> Sequence[Instance]:
+    async def _describe_placed(self, placed: Set[str]) -> Sequence[Instance]:
         """Each new group once, when it has an address, as those of these ids have: the other calls do not tell where it
         is and what it has."""
         wanted = [id_ for id_ in self._unseen if id_ in placed]
@@ -326,7 +329,7 @@ class EciCloud:
             self._unseen.pop(instance_id, None)
         return tuple(found.values())
 
-    async def _look_at_starting(self) -> Sequence[Instance]:
+    async def _describe_starting(self) -> Sequence[Instance]:
         """Each once more when it has begun to run or has ended, so that its init containers' last states are seen."""
         wanted = list(self._starting)
         found = await self.describe(wanted)
@@ -489,6 +492,6 @@ def _as_report(instance: Instance) -> InstanceReport:
         events=instance.events or None,
         sku=instance.sku or None,
         ended_at=instance.ended_at or None,
-        facts=instance.facts or None,
+        owner_annotations=instance.owner_annotations or None,
         owner=instance.owner,
     )

@@ -15,7 +15,7 @@ from vk_provider.jsontext import Unread
 from vk_provider.model.instance import InstanceReport
 
 
-class Rereader:
+class ReportCache:
     """An item that is written as it was in the last answer gives the very object that it gave then, and is not read.
 
     Holds what the last two answers gave and nothing else.

@@ -31,10 +31,10 @@ from aliyunsdkeci.request.v20180808.DescribeMultiContainerGroupMetricRequest imp
 from aliyunsdkeci.request.v20180808.ExecContainerCommandRequest import ExecContainerCommandRequest
 from aliyunsdkeci.request.v20180808.RestartContainerGroupRequest import RestartContainerGroupRequest
 
-from vk_provider.cloud.base import Change, Draft
+from vk_provider.cloud.base import Change, RequestPreview
 from vk_provider.cloud.eci import client_token, probe_parameters, security, sizes, tags
 from vk_provider.cloud.eci import create_parameters as options
-from vk_provider.cloud.eci.candidates import Choice, choices, chosen, examined
+from vk_provider.cloud.eci.candidates import Candidate, candidates_of, examined, selected
 from vk_provider.cloud.eci.fitting import (
     MAX_ENV,
     MAX_FILE_BYTES,
@@ -100,7 +100,7 @@ class EciRequest:
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choice]:
+def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Candidate]:
     """CreateContainerGroup for a workload, and what it will run on.
 
     The same workload gives the same request, so that a repeated call is answered with the first one's instance.
@@ -111,7 +111,7 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
         raise UnsupportedPod(found)
     if not workload.containers and not workload.init_containers:
         raise UnsupportedPod([Refusal("spec.containers", "there is no container to run")])
-    choice = chosen(workload, settings)
+    choice = selected(workload, settings)
     request = CreateContainerGroupRequest()
     request.set_method("POST")
     _set_identity(request, workload, settings)
@@ -130,16 +130,16 @@ def create(workload: Workload, settings: EciSettings) -> tuple[EciRequest, Choic
     return _split(request, options.with_annotations(given, workload)), choice
 
 
-def draft(workload: Workload, settings: EciSettings) -> Draft:
+def draft(workload: Workload, settings: EciSettings) -> RequestPreview:
     """The request a create would send, all parameters together, and what it costs. Raises UnsupportedPod."""
     request, choice = create(workload, settings)
     size = choice.size or sizes.Size(0, 0)
-    return Draft(
+    return RequestPreview(
         request=dict(sorted({"Action": request.action, **request.query, **request.body}.items())),
         cpu=size.cpu,
         memory_gib=size.memory_gib,
         price=list_price(choice.sku, settings.region),
-        choices=tuple(one.sku for one in choices(workload, settings)),
+        choices=tuple(one.sku for one in candidates_of(workload, settings)),
         notices=fitted(workload)[1],
     )
 

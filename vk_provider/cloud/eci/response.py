@@ -158,7 +158,7 @@ def instance(group: Any) -> Instance:
         events=_events(item.get("events")),
         sku=_sku(item),
         attempt=tags.attempt_of(written),
-        facts=facts(item),
+        owner_annotations=facts(item),
         made_of=tags.make_of(written),
     )
 

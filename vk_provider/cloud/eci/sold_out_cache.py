@@ -27,7 +27,7 @@ class _SoldOut:
     times: int = 1
 
 
-class StockMemory:
+class SoldOutCache:
     """clock: seconds that only grow."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -21,7 +21,7 @@ class _Known:
 _NOTHING = _Known(None, ())
 
 
-class Details:
+class StatusSupplement:
     """The last words of the status call about each instance; `counted` keeps it from growing.
 
     What is told again stays the object that it was, which the instance itself mostly holds too.
