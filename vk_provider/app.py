@@ -36,7 +36,7 @@ from vk_provider.control.queue import KeyedQueue
 from vk_provider.control.references import ReferenceReader
 from vk_provider.control.sources import SourceWatcher
 from vk_provider.control.usage import UsageLoop
-from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.errors import CloudDenied, CloudError, ConfigError, KubeError
 from vk_provider.health import Check as HealthCheck
 from vk_provider.health import Fault, Health, LoopLag
 from vk_provider.health_server import HealthServer
@@ -187,7 +187,7 @@ class Provider:
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
         self._credentials = credentials
-        self._heard: Callable[[bool, float], None] | None = None
+        self._heard: Callable[[CloudError | None, float], None] | None = None
         self._cloud = self._eci()
         self._asker = Asker(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
@@ -333,9 +333,9 @@ class Provider:
 
         settings = eci_settings(self._config, self._cluster)
 
-        def heard(answered: bool, took_s: float) -> None:
+        def heard(unanswered: CloudError | None, took_s: float) -> None:
             if self._heard is not None:
-                self._heard(answered, took_s)
+                self._heard(unanswered, took_s)
 
         return EciCloud(settings, EciClient(settings, self._credentials, observe=observe, heard=heard))
 

@@ -46,7 +46,6 @@ MANY = 100  # on their way at once: a burst, in which everybody waits for the ne
 MOST_ASKED = 5 * BATCH  # of whose starts no event tells, after one look
 MOST_SEEN_OFF = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
-SILENT = CloudHealth(ok=False, reason="CloudAPIUnavailable", message="no call to the cloud is answered")
 MOST_FOREIGN = 1000  # remembered
 PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
 _ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
@@ -256,13 +255,13 @@ class InstancePoller:
         """The cloud said by name that it does not have it any more."""
         self._forget(instance_id)
 
-    def heard(self, answered: bool, took_s: float) -> None:
-        """A try of some call was answered, be it by an error, or given up unanswered after so long.
+    def heard(self, unanswered: CloudError | None, took_s: float) -> None:
+        """A try of some call was answered, be it by an error, or given up as `unanswered` after so long.
 
         Calls are tried several times before they fail, which takes minutes with a cloud that takes them and is silent.
         """
         now = asyncio.get_running_loop().time()
-        if answered:
+        if unanswered is None:
             self._unanswered_at = None
             if self._troubles.pop(None, None) is not None and self._troubles:
                 self._show(next(iter(self._troubles.values())))
@@ -270,9 +269,9 @@ class InstancePoller:
         if self._unanswered_at is None:
             self._unanswered_at = now - took_s
         if now - self._unanswered_at >= SILENCE_S and not self._troubles:
-            log.warning("cloud trouble reason=%s: %s", SILENT.reason, SILENT.message)
-            self._troubles[None] = SILENT
-            self._show(SILENT)
+            trouble = self._troubles[None] = _health_of(unanswered)
+            log.warning("cloud trouble reason=%s: %s", trouble.reason, describe_error(unanswered))
+            self._show(trouble)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
