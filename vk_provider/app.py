@@ -26,7 +26,7 @@ from vk_provider.config import Config
 from vk_provider.control.plan import NodePolicy, own_and_spare
 from vk_provider.control.pods import PodController
 from vk_provider.control.profile_watcher import ProfileWatcher
-from vk_provider.errors import CloudDenied, ConfigError, KubeError
+from vk_provider.errors import CloudDenied, CloudError, ConfigError, KubeError
 from vk_provider.files.file_sync import PER_MINUTE, FileSyncer
 from vk_provider.files.object_reader import ObjectReader
 from vk_provider.files.object_watcher import ObjectWatcher
@@ -188,7 +188,7 @@ class Provider:
         add_process_metrics(self._registry)
         self._count_requests(client, events_client, lease_client)
         self._credentials = credentials
-        self._heard: Callable[[bool, float], None] | None = None
+        self._heard: Callable[[CloudError | None, float], None] | None = None
         self._cloud = self._eci()
         self._asker = ProbeRunner(self._cloud)
         self._recorder = Recorder(events_client, yields_to=lambda: client.in_burst)
@@ -334,9 +334,9 @@ class Provider:
 
         settings = eci_settings(self._config, self._cluster)
 
-        def heard(answered: bool, took_s: float) -> None:
+        def heard(unanswered: CloudError | None, took_s: float) -> None:
             if self._heard is not None:
-                self._heard(answered, took_s)
+                self._heard(unanswered, took_s)
 
         return EciCloud(settings, EciClient(settings, self._credentials, observe=observe, heard=heard))
 

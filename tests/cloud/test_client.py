@@ -167,7 +167,9 @@ async def test_a_cloud_that_takes_calls_and_is_silent_is_heard_of_at_the_first_t
     eci.be_silent(ACTION, trickle=trickle)
     heard = []
     client = make_client(
-        heard=lambda answered, took_s: heard.append((answered, took_s >= 0.1)), read_timeout_s=0.1, answer_timeout_s=0.1
+        heard=lambda error, took_s: heard.append((error is None, took_s >= 0.1)),
+        read_timeout_s=0.1,
+        answer_timeout_s=0.1,
     )
     await client.call(LIST)
     assert heard[0] == (False, True)
@@ -178,7 +180,7 @@ async def test_an_error_is_an_answer(eci, make_client):
     eci.fail("CreateContainerGroup", 500, "InternalError")
     eci.hang_up("CreateContainerGroup")
     heard = []
-    client = make_client(heard=lambda answered, took_s: heard.append(answered))
+    client = make_client(heard=lambda error, took_s: heard.append(error is None))
     await client.call(request.create(EVERYTHING, client.settings)[0])
     assert heard == [True, False, True]
 

@@ -296,11 +296,12 @@ async def test_a_cloud_that_is_silent_shows_before_any_call_has_failed(virtual_t
     world.cloud.changes = call
     polling = asyncio.create_task(world.poller._guarded(world.poller.poll))
     await asyncio.sleep(20)
-    world.poller.heard(False, 20.0)
+    world.poller.heard(CloudUnavailable("changes: no answer from http://eci: check --eci-endpoint"), 20.0)
     assert world.poller.health.ok is False
+    assert "check --eci-endpoint" in world.poller.health.message
     assert (world.health, asyncio.get_running_loop().time() - began) == (["CloudAPIUnavailable"], 20)
     silent.set()
-    world.poller.heard(True, 0.1)
+    world.poller.heard(None, 0.1)
     await polling
     assert (world.poller.health.ok, world.health) == (True, ["CloudAPIUnavailable", "CloudAPIAnswers"])
 
@@ -308,8 +309,8 @@ async def test_a_cloud_that_is_silent_shows_before_any_call_has_failed(virtual_t
 async def test_one_lost_call_beside_others_that_are_answered_is_no_silence(virtual_time):
     world = await World(instance("a")).listed()
     for _ in range(5):
-        world.poller.heard(False, 5.0)
-        world.poller.heard(True, 0.1)
+        world.poller.heard(CloudUnavailable("no answer"), 5.0)
+        world.poller.heard(None, 0.1)
         await asyncio.sleep(5)
     assert world.health == []
 

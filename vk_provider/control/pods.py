@@ -109,9 +109,7 @@ UPDATE_RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
 UPDATE_REST_S = 10.0  # after an update, before the next of the same instance
 UPDATE_TOLD_AT = 3  # failures in a row after which the pod's user is told
 TRUNCATED_NAME_LEN = 100  # a name this long may be one that the cloud cut short, and then no pod answers to it
-MAX_UNUSUAL_PATCHES = (
-    6  # status patches in a row that are nothing unusual; after more, somebody changes back what we write
-)
+MAX_UNUSUAL_PATCHES = 6  # status patches in a row; after more, somebody keeps undoing what we write
 INVALID = 422
 SERVER_ERROR = 500  # from here on it may have been done all the same
 KILLING = "Killing"

@@ -22,9 +22,7 @@ CALLS_A_MINUTE = 270
 EVENTS_MOVING, EVENTS_QUIET = 2, 10
 EVENTS_SHARE = 5  # with thousands of new instances: so many times what a look takes, from one to the next
 LISTED_PER_MINUTE = 2000  # instances, in full counts: ten calls, at 200 a page
-LIST_PAGE_REST_S = (
-    5.0  # between two of these calls: nobody waits for a count, and no minute is to have all of its calls
-)
+LIST_PAGE_REST_S = 5.0  # between two pages: nobody waits for a full listing, and no minute has all of its calls
 
 
 @dataclass(slots=True)

@@ -34,9 +34,7 @@ ANSWERS_AFTER_EMPTY = 6  # answers that tell of events, after one that told of n
 POLL_OVERLAP_S = 15  # overlap of two incremental looks; statuses are absolute, so overlap costs nothing and gaps would
 LEAST_WINDOW_S, MOST_WINDOW_S = 60, 3600
 MISSING_START_EVENT_S = 60.0  # after which no look for events goes back to a start any more, at the usual pace
-MISSING_LISTS_BEFORE_CHECK = (
-    2  # full counts in a row that must miss an instance before the cloud is asked about it by id
-)
+MISSING_LISTS_BEFORE_CHECK = 2  # full listings in a row that must miss an instance before it is looked up by id
 BATCH = 20
 DELETION_POLL_S = 0.5
 # While a thousand leave each question takes long at both ends: one after the other would be too slow to see the last
@@ -48,7 +46,6 @@ BURST_SIZE = 100  # on their way at once: a burst, in which everybody waits for 
 MAX_START_EVENT_LOOKUPS = 5 * BATCH  # of whose starts no event tells, after one look
 MAX_DELETIONS_PER_POLL = 10 * (BATCH - 1)  # in one look, so that those who come need not wait for a thousand who go
 SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
-SILENT = CloudHealth(ok=False, reason="CloudAPIUnavailable", message="no call to the cloud is answered")
 MOST_FOREIGN = 1000  # remembered
 PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
 _ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
@@ -249,9 +246,8 @@ class InstancePoller:
         self._answers_wanted = 0  # that tell of events, until all of what was before the last ones counts as told
         self._changes: TakenIn = {}
         self._events: TakenIn = {}
-        self._missing_start_events: dict[
-            str, float
-        ] = {}  # ids of those whose newest start no event tells of → loop time it was seen
+        # By instance id, where no event tells of the newest start: the loop time at which that start was seen.
+        self._missing_start_events: dict[str, float] = {}
         self.ready = asyncio.Event()
 
     def track_deletion(self, instance_id: str) -> None:
@@ -262,13 +258,13 @@ class InstancePoller:
         """The cloud said by name that it does not have it any more."""
         self._remove(instance_id)
 
-    def heard(self, answered: bool, took_s: float) -> None:
-        """A try of some call was answered, be it by an error, or given up unanswered after so long.
+    def heard(self, unanswered: CloudError | None, took_s: float) -> None:
+        """A try of some call was answered, be it by an error, or given up as `unanswered` after so long.
 
         Calls are tried several times before they fail, which takes minutes with a cloud that takes them and is silent.
         """
         now = asyncio.get_running_loop().time()
-        if answered:
+        if unanswered is None:
             self._unanswered_at = None
             if self._errors.pop(None, None) is not None and self._errors:
                 self._show(next(iter(self._errors.values())))
@@ -276,9 +272,9 @@ class InstancePoller:
         if self._unanswered_at is None:
             self._unanswered_at = now - took_s
         if now - self._unanswered_at >= SILENCE_S and not self._errors:
-            log.warning("cloud trouble reason=%s: %s", SILENT.reason, SILENT.message)
-            self._errors[None] = SILENT
-            self._show(SILENT)
+            trouble = self._errors[None] = _health_of(unanswered)
+            log.warning("cloud trouble reason=%s: %s", trouble.reason, describe_error(unanswered))
+            self._show(trouble)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -37,7 +37,7 @@ from vk_provider.pacing.callers import caller
 from vk_provider.pacing.sliding_window import Limits, RetryBudget, SlidingWindowLimiter
 
 Observe = Callable[[str, str, float], None]
-Heard = Callable[[bool, float], None]
+Heard = Callable[[CloudError | None, float], None]
 
 # Calls per minute; source: eci.md 1.10. The calls it does not name get UNPUBLISHED.
 PER_MINUTE = {
@@ -65,7 +65,7 @@ def _unobserved(action: str, code: str, seconds: float) -> None:
     """For callers without metrics."""
 
 
-def _unheard(answered: bool, seconds: float) -> None:
+def _unheard(unanswered: CloudError | None, seconds: float) -> None:
     """For callers whom it does not concern whether the cloud answers."""
 
 
@@ -73,7 +73,8 @@ class EciClient:
     """One region of ECI. Every try passes its call's rate limit first; connections are pooled and bounded.
 
     observe: told of each try: action, code (`OK`, the cloud's, or the error class), seconds without queueing.
-    heard: told after each try whether ECI answered it, be it by an error, and how long that took.
+    heard: told after each try how long it took, and of its error if nobody answered it; None = ECI did, maybe by an
+    error.
     now, new_nonce, jitter: the wall clock, fresh nonces and randomness in [0, 1).
     first_pause_s: before the second try; it doubles with each further one.
     """
@@ -219,13 +220,14 @@ class EciClient:
             answer = await self._send(request, query, body)
         except CloudError as error:
             code = error.code or type(error).__name__
-            self._heard(bool(error.code) or not isinstance(error, CloudUnavailable), clock() - began)
+            is_unanswered = isinstance(error, CloudUnavailable) and not error.code
+            self._heard(error if is_unanswered else None, clock() - began)
             if isinstance(error, Throttled):
                 bucket.slow_down()
             raise
         else:
             code = "OK"
-            self._heard(True, clock() - began)
+            self._heard(None, clock() - began)
             return answer
         finally:
             self._observe(request.action, code, clock() - began)
