@@ -12,9 +12,9 @@ NEWS_EVERY_S = 10.0
 Say = Callable[[str], None]
 
 
-def one(seed: int, say: Say, *, sizes: str = "modest") -> bool:
+def one(seed: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> bool:
     """Tell its story. False: something is wrong."""
-    outcome = play(seed, sizes=sizes)
+    outcome = play(seed, beside=beside, sizes=sizes)
     for line in outcome.said:
         say(line)
     _table(Counter(outcome.facts), say)
@@ -23,13 +23,13 @@ def one(seed: int, say: Say, *, sizes: str = "modest") -> bool:
     return not outcome.complaints
 
 
-def many(first: int, count: int, say: Say, *, sizes: str = "modest") -> bool:
+def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> bool:
     """False: something is wrong in some of them."""
     began = told = time.monotonic()
     sums: Counter[str] = Counter()
     wrong: list[Outcome] = []
     for number, seed in enumerate(range(first, first + count), start=1):
-        outcome = play(seed, sizes=sizes)
+        outcome = play(seed, beside=beside, sizes=sizes)
         sums.update(outcome.facts)
         if outcome.complaints:
             wrong.append(outcome)
