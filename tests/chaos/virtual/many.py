@@ -18,7 +18,7 @@ def one(seed: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> 
     for line in outcome.said:
         say(line)
     _table(Counter(outcome.facts), say)
-    _wrong(outcome, say)
+    _wrong(outcome, say, beside=beside)
     say(f"{_verdict(len(outcome.complaints))} (virtual seed {seed})")
     return not outcome.complaints
 
@@ -33,7 +33,7 @@ def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str =
         sums.update(outcome.facts)
         if outcome.complaints:
             wrong.append(outcome)
-            _wrong(outcome, say)
+            _wrong(outcome, say, beside=beside)
         if time.monotonic() - told > NEWS_EVERY_S:
             told = time.monotonic()
             say(f"{number} of {count} seeds, {len(wrong)} with complaints, {told - began:.0f} s")
@@ -44,11 +44,12 @@ def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str =
     return not wrong
 
 
-def _wrong(outcome: Outcome, say: Say) -> None:
+def _wrong(outcome: Outcome, say: Say, *, beside: bool) -> None:
     for line in outcome.complaints:
         say(f"  WRONG: {line}")
     if outcome.complaints:
-        say(f"  repeat it: python -m tests.chaos --virtual --seed {outcome.seed}")
+        more = " --neighbours" if beside else ""
+        say(f"  repeat it: python -m tests.chaos --virtual --seed {outcome.seed}{more}")
 
 
 def _table(facts: Counter[str], say: Say) -> None:

@@ -37,7 +37,7 @@ class Outcome:
 
 
 def play(seed: int, *, beside: bool = False, sizes: str = "modest") -> Outcome:
-    """The same seed is the same story, to the last await. beside: bad neighbours come too; sizes: of `hostile.SIZES`."""
+    """The same seed is the same story, to the last await. beside: with bad neighbours, of these `sizes`."""
     with ErrorLog() as log:
         return play_in_no_time(_played(seed, log, beside, sizes), loop=StoppableLoop)
 
