@@ -48,8 +48,10 @@ def main() -> int:
     words = _arguments()
     if words.virtual:
         if words.seed is not None and not words.seeds:
-            return 0 if many.one(words.seed, _say, sizes=words.sizes) else 1
-        return 0 if many.many(words.seed or 0, words.seeds or 200, _say, sizes=words.sizes) else 1
+            return 0 if many.one(words.seed, _say, beside=words.neighbours, sizes=words.sizes) else 1
+        return (
+            0 if many.many(words.seed or 0, words.seeds or 200, _say, beside=words.neighbours, sizes=words.sizes) else 1
+        )
     first = words.seed if words.seed is not None else random.SystemRandom().randrange(10**6)
     if words.neighbours:
         return _neighbours(first, words)

@@ -141,10 +141,3 @@ NEIGHBOUR_BUGS: Mapping[str, Callable[[], None]] = {
     "shows-others": shows_others,
 }
 """To be planted with --neighbours."""
-
-NEIGHBOUR_COMPLAINTS: Mapping[str, Sequence[str]] = {
-    "held-loop": ("after they were bound, alone",),
-    "grows": ("the provider had",),
-    "talkative": ("a secret stands in the log", "a tenant wrote a line of the log"),
-    "shows-others": ("somebody read what is another's",),
-}

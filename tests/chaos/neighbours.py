@@ -173,9 +173,17 @@ async def rival(street: Street) -> str:
     return f"a second provider of our name for 8 s{f', which ended with {ended}' if ended is not None else ''}"
 
 
-OTHERS: Sequence[Neighbour] = (tenant, strangers, reader, malformed_objects, tenant, strangers)
+OTHERS: Sequence[Neighbour] = (tenant, strangers, reader, tenant, strangers)
 """Beside these nobody may notice anything: nothing that an honest pod needs is away for a moment."""
-SERVERS: Sequence[Neighbour] = (versions_go_back, cloud_lies, no_names, full_disk, cloud_hours_off, rival)
+SERVERS: Sequence[Neighbour] = (
+    malformed_objects,
+    versions_go_back,
+    cloud_lies,
+    no_names,
+    full_disk,
+    cloud_hours_off,
+    rival,
+)
 """While these last some pods have to wait; that none waits for longer than MOST_LATE_S is what is asked."""
 
 

@@ -128,15 +128,15 @@ def test_a_planted_bug_is_found_by_its_neighbour_alone(plant, neighbour, complai
     alone(monkeypatch, neighbour)
     with monkeypatch.context() as patch:
         plant(patch)
-        found = next((seed for seed in range(MOST_SEEDS) if complains(play(seed), complaint)), None)
+        found = next((seed for seed in range(MOST_SEEDS) if complains(play(seed, beside=True), complaint)), None)
     assert found is not None, f"{MOST_SEEDS} seeds met nothing: {neighbour.__name__} is too weak"
-    assert play(found).complaints == []
+    assert play(found, beside=True).complaints == []
 
 
 @pytest.mark.parametrize("neighbour", neighbours.NEIGHBOURS, ids=lambda each: each.__name__)
 def test_each_neighbour_alone_does_no_harm(neighbour, monkeypatch):
     alone(monkeypatch, neighbour)
-    outcome = play(1)
+    outcome = play(1, beside=True)
     assert outcome.complaints == [], "\n".join(outcome.said)
 
 

@@ -12,28 +12,28 @@ NEWS_EVERY_S = 10.0
 Say = Callable[[str], None]
 
 
-def one(seed: int, say: Say, *, sizes: str = "modest") -> bool:
+def one(seed: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> bool:
     """Tell its story. False: something is wrong."""
-    outcome = play(seed, sizes=sizes)
+    outcome = play(seed, beside=beside, sizes=sizes)
     for line in outcome.said:
         say(line)
     _table(Counter(outcome.facts), say)
-    _wrong(outcome, say)
+    _wrong(outcome, say, beside=beside)
     say(f"{_verdict(len(outcome.complaints))} (virtual seed {seed})")
     return not outcome.complaints
 
 
-def many(first: int, count: int, say: Say, *, sizes: str = "modest") -> bool:
+def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> bool:
     """False: something is wrong in some of them."""
     began = told = time.monotonic()
     sums: Counter[str] = Counter()
     wrong: list[Outcome] = []
     for number, seed in enumerate(range(first, first + count), start=1):
-        outcome = play(seed, sizes=sizes)
+        outcome = play(seed, beside=beside, sizes=sizes)
         sums.update(outcome.facts)
         if outcome.complaints:
             wrong.append(outcome)
-            _wrong(outcome, say)
+            _wrong(outcome, say, beside=beside)
         if time.monotonic() - told > NEWS_EVERY_S:
             told = time.monotonic()
             say(f"{number} of {count} seeds, {len(wrong)} with complaints, {told - began:.0f} s")
@@ -44,11 +44,12 @@ def many(first: int, count: int, say: Say, *, sizes: str = "modest") -> bool:
     return not wrong
 
 
-def _wrong(outcome: Outcome, say: Say) -> None:
+def _wrong(outcome: Outcome, say: Say, *, beside: bool) -> None:
     for line in outcome.complaints:
         say(f"  WRONG: {line}")
     if outcome.complaints:
-        say(f"  repeat it: python -m tests.chaos --virtual --seed {outcome.seed}")
+        more = " --neighbours" if beside else ""
+        say(f"  repeat it: python -m tests.chaos --virtual --seed {outcome.seed}{more}")
 
 
 def _table(facts: Counter[str], say: Say) -> None:

@@ -36,17 +36,19 @@ class Outcome:
     evidence: Evidence
 
 
-def play(seed: int, *, sizes: str = "modest") -> Outcome:
-    """The same seed is the same story, to the last await. sizes: of what is hostile, of `hostile.SIZES`."""
+def play(seed: int, *, beside: bool = False, sizes: str = "modest") -> Outcome:
+    """The same seed is the same story, to the last await. beside: with bad neighbours, of these `sizes`."""
     with ErrorLog() as log:
-        return play_in_no_time(_played(seed, log, sizes), loop=StoppableLoop)
+        return play_in_no_time(_played(seed, log, beside, sizes), loop=StoppableLoop)
 
 
-async def _played(seed: int, log: ErrorLog, sizes: str) -> Outcome:
+async def _played(seed: int, log: ErrorLog, beside: bool, sizes: str) -> Outcome:
     dice = random.Random(seed)
     world = VirtualWorld(random.Random(dice.random()), sizes=sizes)
     deeds = story.deeds(dice, lasts_s=TROUBLE_S)
-    troubles = faults.drawn(dice, lasts_s=TROUBLE_S) + neighbours.drawn(dice, lasts_s=TROUBLE_S)
+    troubles = faults.drawn(dice, lasts_s=TROUBLE_S)
+    if beside:
+        troubles += neighbours.drawn(dice, lasts_s=TROUBLE_S)
     world.loop.set_exception_handler(lambda _, context: log.take(context))
     living = world.spawn(world.keep_alive())
     kinds = {each: asyncio.Lock() for each in faults.ONE_OF_A_KIND | neighbours.ONE_OF_A_KIND}
