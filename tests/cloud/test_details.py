@@ -98,7 +98,7 @@ def deepest() -> bytes:
         middle = (good + bad) // 2
         try:
             split(b"[" * middle + b"]" * middle)
-        except CloudUnavailable:
+        except (CloudUnavailable, ValueError):
             bad = middle
         else:
             good = middle
