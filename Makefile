@@ -7,10 +7,10 @@ PYTEST = $(BIN)/python -m pytest --dist loadfile
 FIRST := tests/local tests/corpus tests/kubelet  # what takes longest begins first, so that none is left alone at the end
 LONG := tests/chaos/test_chaos.py tests/chaos/test_planted.py tests/local/test_live_edits.py tests/local/test_crash.py tests/local/test_demo.py tests/kubelet/test_load.py tests/fuzz
 
-.PHONY: help demo up test long e2e chaos soak fuzz bench audit check format clean
+.PHONY: help demo up test test-other long e2e chaos soak fuzz bench audit check format clean
 
 help:  ## this list
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */  make \1\t/'
 
 demo: $(VENV)/ready  ## the founding Job on a virtual node, live, in about a minute
 	@$(BIN)/python -m fakes demo
@@ -20,7 +20,12 @@ up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
 
 # A file's tests stay together, for they share what they started; tests/e2e wants a real control plane: make e2e.
 test: check  ## every check and every test but those of make long and make e2e, in less than five minutes
-	$(PYTEST) -n 4 --no-loadscope-reorder --ignore=tests/e2e $(LONG:%=--ignore=%) $(FIRST) tests
+	@command -v "$${KUBECTL:-kubectl}" >/dev/null || $(BIN)/python -c 'from tests.programs import NO_KUBECTL; print(NO_KUBECTL, "(its tests are skipped)")'
+	$(PYTEST) -rs -n 4 --no-loadscope-reorder --ignore=tests/e2e $(LONG:%=--ignore=%) $(FIRST) tests
+
+# One Python beside the default one: make test-other PYTHON=python3.13 VENV=.venv313
+test-other: $(VENV)/dev-ready  ## the tests but the local cluster and what takes long, for another PYTHON in another VENV
+	$(PYTEST) -rs -n 3 --no-loadscope-reorder --ignore=tests/e2e --ignore=tests/local $(LONG:%=--ignore=%) tests/corpus tests/kubelet tests
 
 long: $(VENV)/dev-ready  ## the tests that take long: crashes, load, a little of make chaos and make fuzz, the demo
 	$(PYTEST) -n 3 --no-loadscope-reorder $(LONG)
@@ -75,7 +80,7 @@ format: $(VENV)/dev-ready  ## put the code into the house's format
 	$(BIN)/ruff format $(PATHS)
 
 clean:  ## remove what make has made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv31? build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache
 
 # The environment is made once per change of pyproject.toml; the stamp is written only when all went well.
 $(VENV)/bin/python:

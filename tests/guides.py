@@ -190,8 +190,12 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 def guides() -> list[Path]:
     """Every Markdown file of the repository that people read."""
-    skipped = {".venv", ".git", ".pytest_cache", "node_modules", "build"}
-    return sorted(path for path in ROOT.rglob("*.md") if not skipped & set(path.relative_to(ROOT).parts))
+    skipped = {"node_modules", "build"}
+    return sorted(
+        path
+        for path in ROOT.rglob("*.md")
+        if not any(part in skipped or part.startswith(".") for part in path.relative_to(ROOT).parts)
+    )
 
 
 def rewritten(text: str) -> str:

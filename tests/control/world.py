@@ -66,6 +66,11 @@ class Link:
     def server(self) -> str:
         return "memory"
 
+    @property
+    def __class__(self) -> type:
+        """The target's, for since 3.12 isinstance finds a protocol's methods at an object's class only."""
+        return type(self._target)
+
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **more: Any) -> Any:
             ended = False

@@ -15,7 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 from aiohttp import web
+
+from tests.programs import NO_KUBECTL
 
 from .commands import Streaming
 from .controlplane import assets, control_plane
@@ -117,6 +120,8 @@ async def forwarding(kubectl: Kubectl) -> None:
 if BINARIES is not None:
 
     async def test_every_stream_of_every_kubectl(tmp_path: Path) -> None:
+        if KUBECTLS == [""]:
+            pytest.skip(NO_KUBECTL)
         world = Streaming(tmp_path)
         async with world.serving(), control_plane(world, BINARIES) as config:
             for program in KUBECTLS:

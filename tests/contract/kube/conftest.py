@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.kube.client import Client, eventually, pod
+from tests.programs import NO_KUBECTL
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +85,6 @@ def _kubectls() -> list[str]:
     return [path for path in found if path]
 
 
-@pytest.fixture(params=_kubectls() or [pytest.param("", marks=pytest.mark.skip(reason="no kubectl here"))])
+@pytest.fixture(params=_kubectls() or [pytest.param("", marks=pytest.mark.skip(reason=NO_KUBECTL))])
 def kubectl_path(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.kube.client import Client, eventually, pod
+from tests.programs import NO_KUBECTL
 
 PROTOBUF = {"Content-Type": "application/vnd.kubernetes.protobuf"}
 KUBECTLS = [path for path in (shutil.which("kubectl"), *os.environ.get("KUBECTL", "").split(os.pathsep)) if path]
@@ -96,7 +97,7 @@ class Kubectl:
         return json.loads(self("get", *words, "-o", "json"))
 
 
-@pytest.fixture(params=KUBECTLS or [pytest.param("", marks=pytest.mark.skip(reason="no kubectl here"))])
+@pytest.fixture(params=KUBECTLS or [pytest.param("", marks=pytest.mark.skip(reason=NO_KUBECTL))])
 def kubectl(request, kubeconfig, tmp_path) -> Kubectl:
     made = Kubectl(request.param, kubeconfig, tmp_path, f"t-{KUBECTLS.index(request.param)}-{os.urandom(4).hex()}")
     made("create", "namespace", made.space)
