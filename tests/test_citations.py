@@ -15,7 +15,7 @@ BOOKS = {name: (ROOT / "tests/contract" / name).read_text() for name in ("kubele
 _ITEM = r"(?:[A-Z]\d+|[a-z](?:\.\d+)?|\d+(?:\.\d+)*)"
 _LIST = rf"{_ITEM}(?:(?:, (?:and )?| and | to |-){_ITEM}(?![\w(]))*"
 CITATION = re.compile(rf"\b(kubelet|eci)\.md,? ({_LIST})(?!\w)")
-ALONE = re.compile(r"\(((?:[NPSHXARWM]\d+)(?:(?:, | and |-| to )[NPSHXARWM]\d+)*)\)")
+ALONE = re.compile(r"\(((?:[NPSHXARWM][1-9]\d*)(?:(?:, | and |-| to )[NPSHXARWM][1-9]\d*)*)\)")
 _RULE = re.compile(r"([A-Z])(\d+)")
 
 
