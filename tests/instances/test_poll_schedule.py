@@ -190,7 +190,7 @@ def test_when_a_thousand_leave_the_bulk_call_is_made_oftener() -> None:
     async def story(poller, store):
         await asyncio.sleep(1)
         for each in cloud.instances:
-            poller.expect_departure(each)
+            poller.track_deletion(each)
         await asyncio.sleep(10)
 
     play(cloud, story)
@@ -235,8 +235,8 @@ def test_one_that_left_while_all_are_counted_is_not_put_back() -> None:
 
     async def story(poller, store):
         await asyncio.sleep(126)
-        poller.denied("i1")
-        poller.denied(f"i{3 * PAGE - 1}")
+        poller.confirm_deleted("i1")
+        poller.confirm_deleted(f"i{3 * PAGE - 1}")
         await asyncio.sleep(60)
         assert "describe" not in cloud.calls
         assert len(store) == 3 * PAGE - 2
@@ -307,7 +307,7 @@ def test_however_long_many_come_the_calls_stay_within_a_minutes_and_nobody_waits
 
 def test_one_look_of_more_calls_than_a_minute_has_is_followed_by_another_within_a_minute() -> None:
     pace = PollSchedule(2, 120)
-    pace.looked(0.0, took_s=0.0, told=1_000_000)
+    pace.record_poll(0.0, took_s=0.0, told=1_000_000)
     assert pace.interval_until_next_poll_s(0.0, moving=True, crowd=True) == 60.0
 
 

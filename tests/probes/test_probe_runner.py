@@ -63,7 +63,7 @@ async def asker():
 )
 async def test_http_statuses(asker, status, ok):
     async with listening(http(status)) as port:
-        answer = await asker.ask(HERE, Probe(HttpGet(port)))
+        answer = await asker.probe(HERE, Probe(HttpGet(port)))
     assert answer == (SUCCESS if ok else ProbeResult(False, f"HTTP probe failed with statuscode: {status}"))
 
 
@@ -71,7 +71,7 @@ async def test_http_says_what_the_probe_says(asker):
     headers = (("Host", "shop.example"), ("X-A", "1"), ("x-a", "2"), ("Accept", ""))
     answers = http(200)
     async with listening(answers) as port:
-        assert await asker.ask(HERE, Probe(HttpGet(port, path="/health?deep=%2F", headers=headers))) == SUCCESS
+        assert await asker.probe(HERE, Probe(HttpGet(port, path="/health?deep=%2F", headers=headers))) == SUCCESS
     (asked,) = answers.asked
     first, *lines = asked.strip().split("\r\n")
     assert first == "GET /health?deep=%2F HTTP/1.1"
@@ -84,18 +84,18 @@ async def test_http_says_what_the_probe_says(asker):
 async def test_a_redirect_is_followed_on_the_same_host_only(asker):
     answers = http(302, 503, Location="/deeper")
     async with listening(answers) as port:
-        answer = await asker.ask(HERE, Probe(HttpGet(port, path="/here")))
+        answer = await asker.probe(HERE, Probe(HttpGet(port, path="/here")))
     assert answer == ProbeResult(False, "HTTP probe failed with statuscode: 503")
     assert [asked.split()[1] for asked in answers.asked] == ["/here", "/deeper"]
     async with listening(http(302, Location="http://elsewhere.example/")) as port:
-        assert await asker.ask(HERE, Probe(HttpGet(port))) == SUCCESS
+        assert await asker.probe(HERE, Probe(HttpGet(port))) == SUCCESS
 
 
 @pytest.mark.parametrize("handler", [HttpGet, TcpSocket, Grpc])
 async def test_a_closed_port_is_a_no_from_the_pod(asker, handler):
     async with listening(silent) as port:
         pass
-    answer = await asker.ask(HERE, Probe(handler(port)))
+    answer = await asker.probe(HERE, Probe(handler(port)))
     assert (answer.ok, answer.unreached) == (False, False)
     assert "refused" in answer.message or "Connect call failed" in answer.message
 
@@ -103,13 +103,13 @@ async def test_a_closed_port_is_a_no_from_the_pod(asker, handler):
 @pytest.mark.parametrize("handler", [HttpGet, Grpc])
 async def test_silence_has_its_end(asker, handler):
     async with listening(silent) as port:
-        answer = await asker.ask(HERE, Probe(handler(port), timeout_s=1))
+        answer = await asker.probe(HERE, Probe(handler(port), timeout_s=1))
     assert answer == ProbeResult(False, "no answer within 1s", unreached=True)
 
 
 async def test_an_open_port_is_enough(asker):
     async with listening(silent) as port:
-        assert await asker.ask(HERE, Probe(TcpSocket(port))) == SUCCESS
+        assert await asker.probe(HERE, Probe(TcpSocket(port))) == SUCCESS
 
 
 # --- gRPC ---
@@ -149,7 +149,7 @@ def health(status, *, chunk=1 << 16):
 @pytest.mark.parametrize("chunk", [1, 1 << 16])
 async def test_grpc(asker, status, answer, chunk):
     async with listening(health(status, chunk=chunk)) as port:
-        assert await asker.ask(HERE, Probe(Grpc(port, "shop"), timeout_s=5)) == answer
+        assert await asker.probe(HERE, Probe(Grpc(port, "shop"), timeout_s=5)) == answer
 
 
 async def test_what_is_no_grpc(asker):
@@ -157,7 +157,7 @@ async def test_what_is_no_grpc(asker):
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with listening(http1) as port:
-        answer = await asker.ask(HERE, Probe(Grpc(port)))
+        answer = await asker.probe(HERE, Probe(Grpc(port)))
     assert (answer.ok, answer.message) == (False, "the answer is not HTTP/2")
 
 
@@ -174,7 +174,7 @@ async def test_what_is_no_grpc(asker):
     ],
 )
 async def test_commands(asker, script, answer):
-    assert await asker.ask(HERE, Probe(Exec(("sh", "-c", script)))) == answer
+    assert await asker.probe(HERE, Probe(Exec(("sh", "-c", script)))) == answer
 
 
 async def test_of_what_the_cloud_keeps_to_itself_nothing_is_learnt():

@@ -163,7 +163,7 @@ def _with_all_known(known: Instance, told: Instance) -> Instance:
         kept["made_of"] = known.made_of
     if newer.owner_annotations is not known.owner_annotations:
         joined = {**known.owner_annotations, **newer.owner_annotations}
-        kept["facts"] = known.owner_annotations if joined == known.owner_annotations else joined
+        kept["owner_annotations"] = known.owner_annotations if joined == known.owner_annotations else joined
     return replace(newer, **kept) if kept else newer
 
 
