@@ -76,7 +76,7 @@ def test_a_pod_at_rest_takes_no_more_than(holder, a_pod):
 def test_the_holders_of_a_process_are_found_by_their_classes():
     told = pure_time.play(_process())
     named = {name.partition(".")[0] for name in told["holders"]}
-    assert named >= {"Store", "InstanceStore", "InstancePoller", "PodController", "Recorder", "LiveConfiguration"}
+    assert named >= {"Store", "InstanceCache", "InstancePoller", "PodController", "Recorder", "FileSyncer"}
     assert told["VmRSS"] > 1e6
 
 

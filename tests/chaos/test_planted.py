@@ -59,7 +59,7 @@ def the_start_is_forgotten(patch):
         record.started = ""
         await write(self, pod, body, record)
 
-    patch.setattr(status, "mirrored", mirrored)
+    patch.setattr(status, "from_instance", mirrored)
     patch.setattr(PodController, "_patch", forgetful)
 
 
@@ -122,7 +122,7 @@ def an_end_without_a_word_is_well(patch):
 def ended_before_the_codes_are_in(patch):
     """The end of an instance is believed at first sight."""
     real = status.from_instance
-    patch.setattr(status, "mirrored", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True}))
+    patch.setattr(status, "from_instance", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True}))
 
 
 def who_waits_has_never_run(patch):
@@ -133,8 +133,8 @@ def who_waits_has_never_run(patch):
         entry = real(entry, previous, **more)
         return entry | {"restartCount": 0} if "waiting" in entry["state"] else entry
 
-    patch.setattr(container_status, "lawful", lawful)
-    patch.setattr(status_patch, "lawful", lawful)
+    patch.setattr(container_status, "valid_transition", lawful)
+    patch.setattr(status_patch, "valid_transition", lawful)
 
 
 BUGS = [
