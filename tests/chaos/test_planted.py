@@ -42,8 +42,9 @@ def each_create_has_a_token_of_its_own(patch):
     real = PodController._create
     drawn = iter(range(10**6))
 
-    async def create(self, pod, record, action):
-        await real(self, pod, record, replace(action, replaces=f"{action.replaces}-{next(drawn)}"))
+    async def create(self, pod, admitted, intent, record, action):
+        token = f"{action.replaces}-{next(drawn)}"
+        await real(self, pod, admitted, intent, record, replace(action, replaces=token))
 
     patch.setattr(PodController, "_create", create)
 
