@@ -109,8 +109,10 @@ async def _one_change(held: int) -> Figures:
         await asyncio.sleep(1)
         await _add(world, held)
         await asyncio.sleep(130)
-        looked = world.cloud.calls.count("changes")  # looks come by the clock: each measure begins right after one
-        await world.until(lambda: world.cloud.calls.count("changes") > looked)
+        # Polls come by the clock, those for events less often: each measure begins right after one of either kind.
+        for kind in ("events", "changes"):
+            polled = world.cloud.calls.count(kind)
+            await world.until(lambda kind=kind, polled=polled: world.cloud.calls.count(kind) > polled)
         before, calls = _spent(world), 0
 
         def count(frame: Any, event: str, _: object) -> None:
