@@ -340,7 +340,7 @@ def test_a_forerunner_that_was_gone_and_is_shown_again_is_still_one_while_anothe
     dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
     former = PodMemory(earlier_ids=predecessors([UNPLACED], PodMemory(last_created_id="eci-0")))
-    asked = PodMemory(earlier_ids=predecessors([dead], replace(former, made="eci-1")))
+    asked = PodMemory(earlier_ids=predecessors([dead], replace(former, last_created_id="eci-1")))
     assert asked.earlier_ids == {"eci-0": "", "eci-1": ""}
     again = starting("eci-0", LATER, InstanceStatus.SCHEDULE_FAILED)
     assert settled(before, [again, dead], asked)[1] == DeleteInstance(again, "a second instance of one pod")
@@ -571,8 +571,8 @@ INSTANCES = st.lists(
 RECORDS = st.builds(
     PodMemory,
     seen=st.booleans(),
-    created=st.booleans(),
-    absent=st.booleans(),
+    create_in_doubt=st.booleans(),
+    confirmed_absent=st.booleans(),
     retry_at_s=st.sampled_from([0.0, 1005.0]),
     deletes=st.dictionaries(st.sampled_from(["eci-1", "eci-2"]), st.sampled_from([0.0, 999.0])),
 )
