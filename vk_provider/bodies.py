@@ -55,7 +55,7 @@ async def pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The body as it comes, in pieces of bounded size, decompressed. Raises Unreadable."""
     encoding = _encoding(response)
     if encoding in _PLAIN:
-        while piece := await response.content.readany():
+        async for piece in response.content.iter_any():
             yield piece
         return
     if encoding not in ("gzip", "x-gzip"):
@@ -71,7 +71,8 @@ def _encoding(response: aiohttp.ClientResponse) -> str:
 async def _inflated(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     inflate = zlib.decompressobj(_GZIP)
     try:
-        while packed := await response.content.readany():
+        async for read in response.content.iter_any():
+            packed = read
             while packed:
                 if piece := inflate.decompress(packed, _PIECE):
                     yield piece

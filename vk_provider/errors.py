@@ -154,6 +154,8 @@ class VersionsWentBack(KubeUnavailable):
 class AnswerTooLong(KubeUnavailable):
     """Longer than is ever read: the same again is no better, but a page of fewer objects is."""
 
+    retryable = False
+
 
 class NotFound(KubeError):
     """404: the object is gone."""
@@ -187,6 +189,8 @@ class CloudUnavailable(CloudError):
 
 class CloudAnswerTooLong(CloudUnavailable):
     """Longer than is ever read: the same again at once is no better; fewer instances in one answer are."""
+
+    retryable = False
 
 
 class Throttled(CloudError):

@@ -27,7 +27,7 @@ _PIECES = (
     ")",
     "$$",
     "$(A)",
-    "$(X0)",
+    "$(V0)",
     "$(SECRET)",
     "a",
     " ",
@@ -103,9 +103,9 @@ def _holder(made: Json, dice: random.Random) -> Json:
 def expansion(made: Json, dice: random.Random, size: int) -> None:
     """Each variable holds the one before it many times over."""
     width = dice.choice((2, 10, 100, 1000))
-    chain = [{"name": "X0", "value": "a" * dice.choice((1, 30, 1000))}]
+    chain = [{"name": "V0", "value": "a" * dice.choice((1, 30, 1000))}]
     length = max(2, min(dice.choice((8, 64)), size // (8 * width)))
-    chain += [{"name": f"X{number}", "value": f"$(X{number - 1})" * width} for number in range(1, length)]
+    chain += [{"name": f"V{number}", "value": f"$(V{number - 1})" * width} for number in range(1, length)]
     last = chain[-1]["name"]
     container = _container(made)
     container["env"] = [*container["env"], *chain]
@@ -124,8 +124,8 @@ def expansion(made: Json, dice: random.Random, size: int) -> None:
 def many_expansions(made: Json, dice: random.Random, size: int) -> None:
     """Each of them lawful, all of them together not."""
     container = _container(made)
-    container["env"] = [{"name": "X0", "value": "a" * min(size // 2, 60_000)}]
-    container["args"] = ["$(X0)"] * (size // 20)
+    container["env"] = [{"name": "V0", "value": "a" * min(size // 2, 60_000)}]
+    container["args"] = ["$(V0)"] * (size // 20)
 
 
 def words(made: Json, dice: random.Random, size: int) -> None:
@@ -215,7 +215,7 @@ def volumes(made: Json, dice: random.Random, size: int) -> None:
 
 def mounts(made: Json, dice: random.Random, size: int) -> None:
     made["spec"]["volumes"] = [{"name": "v", **dice.choice(_VOLUMES)(0)}]
-    sub: Json = dice.choice(({}, {"subPath": "a/b"}, {"subPathExpr": "$(X0)/$(MISSING)"}, {"subPathExpr": "$(SECRET)"}))
+    sub: Json = dice.choice(({}, {"subPath": "a/b"}, {"subPathExpr": "$(V0)/$(MISSING)"}, {"subPathExpr": "$(SECRET)"}))
     _container(made)["volumeMounts"] = [{"name": "v", "mountPath": f"/{n}", **sub} for n in range(size // 60)]
 
 

@@ -157,7 +157,8 @@ class Recorder:
         """
         names: set[str] = set()
         params = {"fieldSelector": "source=kubelet", "limit": str(_PAGE)}
-        for _ in range(bounds.MOST_PAGES):
+        pages = 0
+        while (pages := pages + 1) <= bounds.MOST_PAGES:
             answer = await self._client.get(paths.events(), params=params)
             for event in objects.checked_items(answer, "events"):
                 name, source = objects.text_of(event, "name"), event.get("source") if isinstance(event, dict) else None

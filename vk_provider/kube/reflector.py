@@ -291,7 +291,8 @@ class Reflector:
         versions: dict[str, str] = {}
         unread, packer = _Unread(), Packer()
         self.store.begin_list(is_newest=state.list_from == NEWEST)
-        for _ in range(bounds.MOST_PAGES):
+        pages = 0
+        while (pages := pages + 1) <= bounds.MOST_PAGES:
             answer = await self._client.get(self._path, params=params, timeout_s=self._list_timeout_s)
             for item in objects.checked_items(answer, self._path):
                 if fault := self._fault_of(item):

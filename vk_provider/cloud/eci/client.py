@@ -166,8 +166,6 @@ class EciClient:
         """What takes longer to pass, as missing stock, quota and rights, is the caller's business."""
         if isinstance(error, Throttled) and (error.retry_after_s or 0.0) > _LONGEST_WAIT_S:
             return False
-        if isinstance(error, CloudAnswerTooLong):
-            return False
         return isinstance(error, CloudError) and error.retryable and self._budget.try_acquire(caller())
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
