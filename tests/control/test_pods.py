@@ -5,7 +5,9 @@ import base64
 import copy
 import functools
 import itertools
+import json
 import re
+import time
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -1258,3 +1260,33 @@ async def test_an_end_that_a_look_by_name_does_not_show_yet_is_looked_for_again(
 
 async def _told(instance):
     return {instance.id: instance}
+
+
+@in_no_time
+async def test_a_pod_that_means_harm_is_refused_and_holds_nobody_up(caplog):
+    """The last variable would be 16 GB of text, and the image brings a line of its own for the log."""
+    chain = [{"name": "V0", "value": "a" * 30}, *({"name": f"V{n}", "value": f"$(V{n - 1})" * 10} for n in range(1, 9))]
+    harmful = {
+        "chain": [{"name": "main", "image": "perl", "env": chain}],
+        "parentheses": [{"name": "main", "image": "perl", "args": ["$(" * 120_000]}],
+        "variables": [{"name": "main", "image": "perl", "env": [{"name": f"A{n}"} for n in range(20_000)]}],
+        "containers": [{"name": f"c{n}", "image": "perl"} for n in range(20_000)],
+        "image": [{"name": "main", "image": "perl\n2026-01-01 forged " + "x" * 30_000}],
+    }
+    world = World(innocent=Life(starts_s=1), parentheses=Life(starts_s=1))
+    began = time.process_time()
+    async with world.running():
+        for name, containers in harmful.items():
+            world.kube.add_pod(name, spec={"containers": containers})
+        world.kube.add_pod("innocent")
+        await world.until(lambda: world.phase("innocent") == "Running")
+        await world.until(lambda: all(world.phase(name) == "Failed" for name in ("chain", "variables", "containers")))
+        await asyncio.sleep(60)
+    assert time.process_time() - began < 20
+    for name in ("chain", "variables", "containers", "image"):
+        assert len(json.dumps(world.kube.pod(name)["status"])) < 30_000
+    told = world.kube.events("UnsupportedPod")
+    assert {event["involvedObject"]["name"] for event in told} >= {"chain", "variables", "containers"}
+    assert any("spec.containers[0].env[4].value" in event["message"] for event in told)
+    assert all(len(event["message"].encode()) <= 1024 for event in world.kube.events())
+    assert all(len(record.getMessage()) < 3_000 for record in caplog.records if record.name.startswith("vk_provider"))
