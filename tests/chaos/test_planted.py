@@ -123,7 +123,9 @@ def an_end_without_a_word_is_well(patch):
 def ended_before_the_codes_are_in(patch):
     """The end of an instance is believed at first sight."""
     real = status.from_instance
-    patch.setattr(status, "from_instance", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True}))
+    patch.setattr(
+        status, "from_instance", lambda pod, instance, **more: real(pod, instance, **{**more, "settled": True})
+    )
 
 
 def who_waits_has_never_run(patch):
