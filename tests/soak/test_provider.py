@@ -10,13 +10,13 @@ import gc
 from tests.soak import provider
 provider.make_memories_small()
 from vk_provider.cloud.eci import response
-from vk_provider.kube.event_correlator import Correlator
+from vk_provider.kube.event_correlator import EventCorrelator
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.store import Store
 def shown(registry, name):
     return next(int(line.split()[1]) for line in registry.exposition().splitlines() if line.startswith(name + " "))
 
-recorder, correlator = Recorder(client=None), Correlator()
+recorder, correlator = Recorder(client=None), EventCorrelator()
 store = Store(key=lambda item: item["k"], version=lambda item: "1")
 for number in range(5000):
     recorder._mirrored.put(number, 1)

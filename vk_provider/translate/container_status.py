@@ -379,7 +379,9 @@ def _container_id(report: ContainerReport, previous: Json, instance_id: str, res
 
 
 def _derived_id(instance_id: str, container: str, restarts: int) -> str:
-    return f"eci://{hashlib.sha256(f'{instance_id}/{container}/{restarts}'.encode()).hexdigest()}"
+    return (
+        f"eci://{hashlib.sha256(f'{instance_id}/{container}/{restarts}'.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    )
 
 
 def _with_foreign(entry: Json, previous: Json | None) -> Json:
