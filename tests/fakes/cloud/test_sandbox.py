@@ -154,7 +154,9 @@ async def test_no_process_and_no_file_of_this_machine_is_seen(acs, tmp_path):
 async def test_sigpipe_and_its_like_are_as_a_program_expects_them(acs, plain_too):
     for each in (acs, plain_too):
         _, log = await finish(each, **shell("grep -E 'Sig(Ign|Blk)' /proc/self/status"))
-        assert [int(line.split()[1], 16) for line in log.splitlines()] == [0, 0]
+        # 32 and 33 are the C library's own; whoever started the tests may have left them blocked.
+        ours = ~(1 << 31 | 1 << 32)
+        assert [int(line.split()[1], 16) & ours for line in log.splitlines()] == [0, 0]
 
 
 @pytest.fixture
