@@ -67,15 +67,18 @@ class Provider:
         deployed = manifests()
         (folder / "vk-provider.toml").write_text(_settings(deployed, cluster_name=f"e2e-{node}"))
         container = _of_kind(deployed, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-        command = [
-            *(sys.executable, "-m", "vk_provider"),
-            *(word.replace(CONFIG_MOUNT, str(folder)) for word in container["args"]),
+        own = [
             f"--node-name={node}",
             f"--kubelet-port={self._port}",
+            f"--health-address=127.0.0.1:{_free_port('127.0.0.1')}",
             f"--eci-endpoint={endpoint}",
             "--poll-interval-s=0.5",
             "--log-level=debug",
             *flags,
+        ]
+        command = [
+            *(sys.executable, "-m", "vk_provider"),
+            *_replaced([word.replace(CONFIG_MOUNT, str(folder)) for word in container["args"]], own),
         ]
         env = {
             "KUBECONFIG": str(config),
@@ -159,3 +162,9 @@ def _free_port(address: str) -> int:
     with socket.socket() as trial:
         trial.bind((address, 0))
         return int(trial.getsockname()[1])
+
+
+def _replaced(deployed: Sequence[str], own: Sequence[str]) -> list[str]:
+    """The arguments of deploy/, but for the options that a test gives itself: an option may be given once only."""
+    merged = {word.partition("=")[0]: word for word in (*deployed, *own)}
+    return list(merged.values())

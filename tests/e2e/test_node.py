@@ -30,6 +30,7 @@ def test_node_is_what_the_control_plane_wants_of_one(cluster: Cluster, node: str
         "PIDPressure": "False",
         "Ready": "True",
         "CloudAPIAvailable": "True",
+        "ProviderHealthy": "True",
     }
     lease = cluster.get(f"{LEASES}/{node}")
     assert lease is not None
