@@ -298,7 +298,7 @@ class Provider:
     def _add_health_metrics(self) -> None:
         events_total = self._registry.counter("vk_events_total", "Events by what became of them.", ("result",))
         waiting = self._registry.gauge("vk_events_waiting", "Events that are not on the API server yet.")
-        malformed = self._registry.counter("vk_kube_malformed_total", "Objects of the pod watch that were none.")
+        malformed = self._registry.counter("vk_kube_malformed_total", "Malformed objects in the pod watch.")
         failures = self._registry.counter(
             "vk_loop_failures_total", "Rounds of background loops that failed unexpectedly.", ("loop",)
         )

@@ -192,8 +192,8 @@ class PodController:
             client, changed=self.requeue_waiting, stale=references.invalidate, jitter=jitter, with_contents=True
         )
         self._prober = Prober(ask, changed=queue.add, tell=self._record_event, jitter=jitter, clock=clock)
-        self._actions = metrics.counter("vk_reconcile_actions_total", "What looks at pods led to.", ("action",))
-        self._failures = metrics.counter("vk_reconcile_failures_total", "Looks at pods that failed.", ("error",))
+        self._actions = metrics.counter("vk_reconcile_actions_total", "Actions that reconciles took.", ("action",))
+        self._failures = metrics.counter("vk_reconcile_failures_total", "Reconciles that failed.", ("error",))
 
     def instance_gone(self, instance: Instance) -> None:
         """The poller has proof that it is gone: keep its last states until the pod is settled."""
