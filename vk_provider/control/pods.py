@@ -305,9 +305,9 @@ class PodController:
             self._mirror_events(pod, instances, record)
         if pod is not None and not pods.is_terminal(pod):
             instances = [await with_fallback_message(self._cloud, pod, each, record) for each in instances]
-        if pod is not None and self._live is not None:
-            record.files = self._live.observe(pod, own_and_spare(pod, instances, record)[0])
         own = own_and_spare(pod, instances, record)[0] if pod is not None else None
+        if pod is not None and self._live is not None:
+            record.files = self._live.observe(pod, own)
         if pod is not None:
             self._see_drift(pod, own, record)
         if self._costs is not None and own is not None and not record.price:
