@@ -26,7 +26,7 @@ from fakes import perl
 from fakes.api_client import ApiClient, ApiRefused
 from fakes.console import Console
 from fakes.processes import ChildFailed
-from fakes.up import NODE_NAME, Local, Settings, is_ready, start
+from fakes.up import NODE_NAME, Local, Settings, dashboard_url, is_ready, start
 
 Json = dict[str, Any]
 
@@ -88,7 +88,7 @@ async def _tell(console: Console, stack: AsyncExitStack, directory: Path) -> Non
     able = await found
     images.write_text(_images(able))
     console.done(f"the Job will run {able.how}" if able else _no_perl())
-    settings = Settings(directory=directory, kubeconfig=directory / "kubeconfig", images=images)
+    settings = Settings(directory=directory, kubeconfig=directory / "kubeconfig", images=images, dashboard_port=0)
     local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
     console.done(f"how pods' commands run here: {local.containers}")
     api = await stack.enter_async_context(ApiClient.from_kubeconfig(local.kubeconfig))
@@ -118,6 +118,8 @@ class Story:
         self._console.command("kubectl get nodes")
         self._console.table(await self._api.table("/api/v1/nodes"))
         cpus = sum(int(node["status"]["allocatable"]["cpu"]) for node in workers)
+        if page := dashboard_url(self._local):
+            self._console.done(f"what the provider does is to be seen at {page} as long as this runs")
         self._console.done(f"two workers with {cpus} CPU together, and a virtual node")
 
     async def too_big(self) -> None:

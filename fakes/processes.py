@@ -39,14 +39,19 @@ class Child:
 
     @classmethod
     async def start(
-        cls, name: str, arguments: Sequence[str], *, directory: Path, env: Mapping[str, str] | None = None
+        cls,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        directory: Path,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m"),
     ) -> Child:
-        """Start `python -m <arguments>` with output in `<directory>/<name>.log`."""
+        """Start `python -m <arguments>`, or another command, with output in `<directory>/<name>.log`."""
         log = directory / f"{name}.log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
+                *command,
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

@@ -18,7 +18,9 @@ def told(error: OSError, *, host: str, port: int) -> str:
     """host, port: where the part was to listen."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} of {host} is in use; choose another, or 0 for any free one"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+    # Since 3.13 asyncio says of addresses that are not here only that it could bind to none of them, without a number.
+    bound_nowhere = "could not bind on any address" in str(error)
+    if error.errno == errno.EADDRNOTAVAIL or bound_nowhere or isinstance(error, socket.gaierror):
         return f"{host} is no address of this machine; choose another host"
     if error.errno == errno.EACCES and error.filename is None:
         return f"port {port} may not be opened by this user; choose one from 1024 on"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -26,12 +27,13 @@ from fakes.startup import port
 
 ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
 NODE_NAME = "virtual-kubelet"
+REGION = "cn-hangzhou"
 METRICS_INTERVAL_S = 15  # as metrics-server's own manifest has it
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user may choose of the local cluster. Ports: 0 = any free one."""
+    """What a user may choose of the local cluster. Ports: 0 = any free one. dashboard_port None: no live page."""
 
     directory: Path
     kubeconfig: Path
@@ -40,6 +42,7 @@ class Settings:
     cloud_port: int = 0
     kube_port: int = 0
     kubelet_port: int = 0
+    dashboard_port: int | None = None
     cloud_arguments: tuple[str, ...] = ()
     provider_arguments: tuple[str, ...] = ()
 
@@ -114,8 +117,9 @@ async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: st
         f"--node-name={NODE_NAME}",
         "--node-ip=127.0.0.1",
         f"--kubelet-port={settings.kubelet_port}",
+        *([f"--dashboard-address=127.0.0.1:{settings.dashboard_port}"] if settings.dashboard_port is not None else []),
         f"--eci-endpoint={endpoint}",
-        "--eci-region=cn-hangzhou",
+        f"--eci-region={REGION}",
         "--cluster-name=local",
         "--serving-certificate=self-signed",  # the embedded cluster signs none
         *settings.provider_arguments,
@@ -167,6 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cloud-port", type=port, default=0, help="port of the fake cloud; 0 = any")
     parser.add_argument("--kube-port", type=port, default=0, help="port of the embedded API server; 0 = any")
     parser.add_argument("--kubelet-port", type=port, default=0, help="port of the kubelet API; 0 = any")
+    parser.add_argument("--dashboard-port", type=port, default=0, help="port of the provider's live page; 0 = any")
 
 
 async def serve(args: argparse.Namespace) -> None:
@@ -181,11 +186,13 @@ async def serve(args: argparse.Namespace) -> None:
         cloud_port=args.cloud_port,
         kube_port=args.kube_port,
         kubelet_port=args.kubelet_port,
+        dashboard_port=args.dashboard_port,
     )
     try:
         async with AsyncExitStack() as stack:
             local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
             await _wait_for_node(local)
+            await _wait_for_dashboard(local)
             console.text(welcome(local))
             ended = await local.first_to_end()
             raise SystemExit(f"{ended.name} ended with code {ended.ended}:\n{ended.tail()}\nlogs: {directory}")
@@ -204,9 +211,23 @@ async def _wait_for_node(local: Local) -> None:
         await api.wait_for(f"/api/v1/nodes/{NODE_NAME}", is_ready, within_s=60, alive=local.provider)
 
 
+async def _wait_for_dashboard(local: Local, *, within_s: float = 10.0) -> None:
+    """The page is no condition for anything: without it the cluster is up all the same."""
+    for _ in range(round(within_s / 0.1)):
+        if local.settings.dashboard_port is None or dashboard_url(local):
+            return
+        await asyncio.sleep(0.1)
+
+
 def is_ready(node: Mapping[str, Any]) -> bool:
     conditions = node.get("status", {}).get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def dashboard_url(local: Local) -> str:
+    """As the provider's log names it last; empty where it serves none (yet)."""
+    found = re.findall(r"dashboard url=([^\s\"]+)", local.provider.log.read_text(errors="replace"))
+    return found[-1] if found else ""
 
 
 def welcome(local: Local) -> str:
@@ -228,6 +249,12 @@ Things to try with {kubectl}:
   kubectl -n vk describe pod -l job-name=hello
   kubectl -n vk logs -f job/hello
   curl -s {local.endpoint}/_admin/bill        # what the cloud charges
+  vk-provider status                          # what the provider does; also: explain NAMESPACE/POD, instances
+
+  export ECI_REGION={REGION} ECI_ENDPOINT={local.endpoint} ECI_ACCESS_KEY={ACCESS_KEY} ECI_SECRET_KEY={SECRET_KEY}
+  vk-provider doctor                          # is all there that pods need? It asks the cloud, too
+
+What the provider does, live: {dashboard_url(local) or "(no page)"}
 
 Logs of the parts: {local.settings.directory}   (process {os.getpid()}; Ctrl-C stops everything)
 """

@@ -7,9 +7,10 @@ import hypothesis
 import pytest
 
 from tests.leaks import pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401 - hooks of every run
+from tests.thorough import examples
 
 # How long an example takes is this machine's matter.
-hypothesis.settings.register_profile("calm", deadline=None)
+hypothesis.settings.register_profile("calm", deadline=None, max_examples=examples(100))
 hypothesis.settings.load_profile("calm")
 
 

@@ -10,13 +10,22 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests import architecture
+import yaml
+from prometheus_client import ProcessCollector
+
+from tests import architecture, chart
+from tests.oracle import explained
+from tests.oracle.api import compare
 from vk_provider import config
+from vk_provider.admission import policy
+from vk_provider.admission.placement import Target
+from vk_provider.commands import schema
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vk_provider"
@@ -41,7 +50,7 @@ def settings_table() -> str:
                 "|---|---|---|---|",
             ]
             lines += ["", *heading] if lines else heading
-        flag = f"`{config.flag_of(name)}`<br>`{name}`"
+        flag = f"`{config.flag_of(name)}`<br>`{config.key_of(name)}`"
         environment = "<br>".join(f"`{variable}`" for variable in about["env"])
         lines.append(f"| {flag} | {environment} | {_default(about['default'])} | {_cell(about['text'])} |")
     return "\n".join(lines)
@@ -75,6 +84,9 @@ def metrics() -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
         if name in found:
             raise ValueError(f"{path}: metric {name} is registered twice")
         found[str(name)] = (call.func.attr, str(text), tuple(map(str, labels)))
+    for family in ProcessCollector(registry=None).collect():  # what the library tells of the process
+        name = family.samples[0].name
+        found[name] = (family.type, family.documentation, ())
     return dict(sorted(found.items()))
 
 
@@ -181,11 +193,62 @@ def _constants(path: Path) -> Mapping[str, ast.expr]:
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
+
+def differences_table() -> str:
+    """What the oracle finds other than a real kubelet has it, but for what only the tests' surroundings bring about."""
+    words = {"choice": "our choice", "gap": "not done yet"}
+    rows = [
+        f"| {_cell(rule.why[:1].upper() + rule.why[1:])} | {rule.source or words[because]} | {rule.id} |"
+        for because in ("cloud", "choice", "gap")
+        for rule in (*explained.load(), *compare.rules())
+        if rule.because == because
+    ]
+    return "\n".join(["| what differs, and what forces it | source | rule |", "|---|---|---|", *rows])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
+    "differences": differences_table,
     "metrics": metrics_table,
     "layers": lambda: f"```text\n{architecture.drawing(architecture.layers())}\n```",
 }
+
+
+POLICY = ROOT / "deploy" / "placement" / "policy" / "policy.yaml"
+_POLICY_HEAD = """\
+# Sends pods of labelled namespaces, and labelled pods, to the virtual node. Kubernetes 1.36 or newer; nothing else runs
+# for it. Written by `python -m tests.guides` from vk_provider/admission/policy.py.
+#
+#   kubectl apply -f deploy/placement/policy/policy.yaml
+#   kubectl label namespace NAME virtual-node-affinity-injection=enabled
+#
+"""
+
+
+def policy_manifest() -> str:
+    """The MutatingAdmissionPolicy for a node with the default label and taint, as deploy/ ships it."""
+    return _POLICY_HEAD + yaml.dump_all(policy.manifests(Target()), Dumper=_Readable, sort_keys=False, width=118)
+
+
+class _Readable(yaml.SafeDumper):
+    """Texts of several lines as they are, lists indented, no anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_Readable.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
+SCHEMA = ROOT / "deploy" / "snapshot.schema.json"
+
+
+def snapshot_schema() -> str:
+    """Of what the verbs print with `-o json`."""
+    return json.dumps(schema.schema(), indent=2) + "\n"
 
 
 def guides() -> list[Path]:
@@ -208,9 +271,15 @@ def parts_of(text: str) -> list[str]:
 
 
 def main() -> None:
-    for path in guides():
-        old = path.read_text()
-        new = rewritten(old)
+    texts = {path: rewritten(path.read_text()) for path in guides()}
+    texts |= {POLICY: policy_manifest(), SCHEMA: snapshot_schema()}
+    _write(texts)
+    _write(chart.files())  # made from what was written just now
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    for path, new in texts.items():
+        old = path.read_text() if path.exists() else ""
         if new != old:
             path.write_text(new)
             sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")

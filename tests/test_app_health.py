@@ -73,11 +73,59 @@ async def test_a_provider_whose_watch_is_forbidden_is_not_well_and_does_not_rest
                 assert "syncloop failed: /api/v1/pods cannot be watched" in await answer.text()
             async with session.get(f"{kubelet}/metrics", ssl=False) as answer:
                 metrics = await answer.text()
-            assert 'vk_healthy{check="syncloop"} 0' in metrics
-            assert 'vk_healthy{check="lease"} 1' in metrics
+            assert 'vk_healthy{check="syncloop"} 0.0' in metrics
+            assert 'vk_healthy{check="lease"} 1.0' in metrics
             assert "vk_events_waiting " in metrics
             condition = await _condition(server)
             assert condition["status"] == "True", "a passing trouble is not shown on the Node"
+
+
+async def test_who_has_not_reached_the_api_server_yet_is_not_ready_from_the_first_moment_on(tmp_path, unused_tcp_port):
+    """Else a roll-out ends the leader while nobody can follow it."""
+    slow = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sleep",
+        "args": ["0.5"],
+        "interactiveMode": "Never",
+    }
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "users": [{"name": "u", "user": {"exec": slow}}],
+            }
+        )
+    )
+    flags = {
+        "kubeconfig": str(kubeconfig),
+        "health_address": f"127.0.0.1:{unused_tcp_port}",
+        "node_ip": "127.0.0.1",
+        "eci_endpoint": "http://127.0.0.1:1",
+        "eci_access_key": "testid",
+        "eci_secret_key": "testsecret",
+    }
+    task = asyncio.create_task(app.run(config.parse(flags=flags, env={})))
+    try:
+        async with aiohttp.ClientSession() as session:
+            text = await _first(session, f"http://127.0.0.1:{unused_tcp_port}/readyz")
+        assert "[-]cluster failed: " in text
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _first(session, url):
+    """What is answered to whoever comes first."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    return await answer.text()
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
 
 
 async def _when(task, session, url, part):

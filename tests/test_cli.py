@@ -86,7 +86,7 @@ async def serve():
     asyncio.get_running_loop().call_soon(fail)
     await asyncio.sleep(0.5)
 
-asyncio.run(cli._until_told(serve()))
+asyncio.run(cli._until_signalled(serve()))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code, done.stderr
@@ -119,7 +119,7 @@ async def serve():
         del loop.call_soon
     await watch
 
-asyncio.run(cli._until_told(serve()))
+asyncio.run(cli._until_signalled(serve()))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 70, done.stderr
@@ -143,7 +143,7 @@ def faults_of(*arguments, env=None):
     ("arguments", "faults"),
     [
         (["shwo"], ["shwo: no such verb; did you mean show?"]),
-        (["please"], ["please: no such verb; use run or show"]),
+        (["please"], [f"please: no such verb; use one of {', '.join(arguments.VERBS)}"]),
         (["-x"], ["-x: no such option; `vk-provider --help` lists them"]),
         (["run", REGION, "--node-nmae", "x"], ["--node-nmae: no such option; did you mean --node-name?"]),
         (["run", REGION, "--node-nmae=x"], ["--node-nmae: no such option; did you mean --node-name?"]),
@@ -179,7 +179,7 @@ def test_a_wrong_word_is_told_with_what_to_write(arguments, faults):
 
 def test_arguments_settings_and_files_are_told_at_once(tmp_path):
     file = tmp_path / "vk.toml"
-    file.write_text('eci_vswitch = ["vsw-…"]\neci_security_group = "sg-…"\n[section]\nx = 1\n')
+    file.write_text('[section]\nx = 1\n[eci]\nvswitch = ["vsw-…"]\nsecurity_group = "sg-…"\n')
     found = faults_of(
         "run",
         f"--config={file}",
@@ -196,8 +196,8 @@ def test_arguments_settings_and_files_are_told_at_once(tmp_path):
         "--tls-cert-file / APISERVER_CERT_LOCATION: /nonexistent/c: No such file",
         "--client-ca-file / VK_CLIENT_CA_FILE: /nonexistent/d: No such file",
         f"{file}: unknown key section",
-        f"{file}: eci_vswitch = ['vsw-…']: this is a placeholder",
-        f"{file}: eci_security_group = 'sg-…': this is a placeholder",
+        f"{file}: [eci] vswitch = ['vsw-…']: this is a placeholder",
+        f"{file}: [eci] security_group = 'sg-…': this is a placeholder",
         "environment variable VK_NODE_NMAE: unknown; did you mean VK_NODE_NAME?",
         "--tls-cert-file and --tls-key-file: give both",
         "--eci-region: cn-hangzou is not a region that this version knows; did you mean cn-hangzhou",
@@ -208,8 +208,8 @@ def test_arguments_settings_and_files_are_told_at_once(tmp_path):
 
 
 def test_the_settings_of_the_deployment_have_to_be_filled_in(tmp_path):
-    """deploy/vk-provider.yaml as it is, without a look at it."""
-    documents = yaml.safe_load_all((Path(__file__).parents[1] / "deploy" / "vk-provider.yaml").read_text())
+    """deploy/base/vk-provider.yaml as it is, without a look at it."""
+    documents = yaml.safe_load_all((Path(__file__).parents[1] / "deploy" / "base" / "vk-provider.yaml").read_text())
     (settings,) = [each for each in documents if each["kind"] == "ConfigMap"]
     file = tmp_path / "vk.toml"
     file.write_text(settings["data"]["vk-provider.toml"])
@@ -248,7 +248,8 @@ def test_no_command_line_ends_in_a_traceback(words):
 def test_without_a_verb_it_says_how_it_is_used():
     done = vk()
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: vk-provider run|show [OPTIONS]\n")
+    usage = "usage: vk-provider run|show|status|explain|doctor|instances|qos-agent|completion"
+    assert done.stderr.startswith(usage)
 
 
 # --- help -------------------------------------------------------------------------------------------------------------
@@ -256,11 +257,12 @@ def test_without_a_verb_it_says_how_it_is_used():
 
 @pytest.mark.parametrize("width", [80, 120, 30])
 def test_help_fits_the_terminal_and_is_short(width):
-    for verb in ("", "run", "show"):
+    most = {"": 21, "run": 165, "show": 65, "doctor": 170, "instances": 172, "qos-agent": 60}
+    for verb in ("", *arguments.VERBS):
         lines = arguments.help_text(verb, width=width).splitlines()
         assert max(len(line) for line in lines) <= max(width, 80)
         if width == 80:
-            assert len(lines) <= {"": 15, "run": 112, "show": 65}[verb]
+            assert len(lines) <= most.get(verb, 35)
 
 
 def test_help_is_in_groups_and_shows_what_a_value_is():
@@ -269,7 +271,8 @@ def test_help_is_in_groups_and_shows_what_a_value_is():
         "\nThe cluster:\n  --kubeconfig FILE ",
         "\nThe node:\n  --node-name NAME ",
         "\nThe kubelet API:\n  --kubelet-port N ",
-        "\nThe cloud:\n  --eci-region REGION ",
+        "\nThe cloud:\n  --cloud eci",
+        "\n  --eci-region REGION ",
         "\nPace:\n  --poll-interval-s SECONDS ",
         "\nThe log:\n  --log-level debug|info|warning|error\n",
         "  --adopt-node   ",

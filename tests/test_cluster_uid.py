@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.control.pure_time import play
-from vk_provider.app import cluster_uid
+from vk_provider.cluster import cluster_uid
 from vk_provider.errors import ConfigError, KubeError, KubeUnavailable, NotFound
 
 NAMED = {"metadata": {"name": "kube-system", "uid": "5d7c"}}

@@ -1,6 +1,7 @@
 """Settings: three sources, one precedence, every fault at once."""
 
 import contextlib
+from operator import attrgetter
 
 import pytest
 
@@ -37,9 +38,9 @@ def test_a_flag_beats_the_environment_which_beats_the_file():
 @pytest.mark.parametrize(
     ("variable", "text", "name", "value"),
     [
-        ("ECI_REGION", "cn-beijing", "eci_region", "cn-beijing"),
-        ("ECI_SECURITY_GROUP", "sg-1", "eci_security_group", "sg-1"),
-        ("ECI_VSWITCH", "vsw-1, vsw-2", "eci_vswitch", ("vsw-1", "vsw-2")),
+        ("ECI_REGION", "cn-beijing", "eci.region", "cn-beijing"),
+        ("ECI_SECURITY_GROUP", "sg-1", "eci.security_group", "sg-1"),
+        ("ECI_VSWITCH", "vsw-1, vsw-2", "eci.vswitch", ("vsw-1", "vsw-2")),
         ("ECI_CLUSTER_NAME", "prod", "cluster_name", "prod"),
         ("ECI_QUOTA_CPU", "20", "quota_cpu", "20"),
         ("ECI_QUOTA_MEMORY", "40Gi", "quota_memory", "40Gi"),
@@ -51,13 +52,13 @@ def test_a_flag_beats_the_environment_which_beats_the_file():
     ],
 )
 def test_the_old_providers_variables_work(variable, text, name, value):
-    assert getattr(parse(env={**REGION, variable: text}), name) == value
+    assert attrgetter(name)(parse(env={**REGION, variable: text})) == value
 
 
 def test_both_halves_of_the_old_key_variables():
     settings = parse(env={**REGION, "ECI_ACCESS_KEY": "id", "ECI_SECRET_KEY": "secret"})
-    assert (settings.eci_access_key, settings.eci_secret_key) == ("id", "secret")
-    assert "secret" not in repr(settings).replace("eci_secret_key", "")
+    assert (settings.eci.access_key, settings.eci.secret_key) == ("id", "secret")
+    assert "secret" not in repr(settings).replace("secret_key", "").replace("certificate_secret", "")
 
 
 def test_every_fault_is_told_at_once_and_names_its_place():
@@ -109,19 +110,19 @@ def test_a_file_that_is_no_toml_is_one_fault_among_others():
 )
 def test_the_region_follows_from_the_endpoint(endpoint, region):
     settings = parse(env={}, flags={"eci_endpoint": endpoint})
-    assert settings.eci_region == region
-    assert settings.eci_endpoint == endpoint.rstrip("/")
+    assert settings.eci.region == region
+    assert settings.eci.endpoint == endpoint.rstrip("/")
 
 
 def test_the_endpoint_follows_from_the_region():
-    assert parse().eci_endpoint == "https://eci.cn-hangzhou.aliyuncs.com"
+    assert parse().eci.endpoint == "https://eci.cn-hangzhou.aliyuncs.com"
 
 
 def test_a_list_and_a_table_may_stand_in_the_file():
     settings = parse(
-        toml='eci_vswitch = ["vsw-a", "vsw-b"]\nnode_labels = { zone = "z1" }\ninsecure_kubelet_api = true'
+        toml='node_labels = { zone = "z1" }\ninsecure_kubelet_api = true\n[eci]\nvswitch = ["vsw-a", "vsw-b"]'
     )
-    assert (settings.eci_vswitch, settings.node_labels) == (("vsw-a", "vsw-b"), {"zone": "z1"})
+    assert (settings.eci.vswitch, settings.node_labels) == (("vsw-a", "vsw-b"), {"zone": "z1"})
     assert settings.insecure_kubelet_api is True
 
 
@@ -135,8 +136,8 @@ def test_every_setting_has_a_flag_a_variable_and_a_text():
 def test_limits_of_the_account_that_a_ticket_has_raised():
     text = "CreateContainerGroup=3000, DeleteContainerGroup=2500"
     wanted = {"CreateContainerGroup": 3000, "DeleteContainerGroup": 2500}
-    assert parse(env={**REGION, "VK_ECI_CALLS_PER_MINUTE": text}).eci_calls_per_minute == wanted
-    assert parse(toml="[eci_calls_per_minute]\nCreateContainerGroup = 3000").eci_calls_per_minute == {
+    assert parse(env={**REGION, "VK_ECI_CALLS_PER_MINUTE": text}).eci.calls_per_minute == wanted
+    assert parse(toml="[eci.calls_per_minute]\nCreateContainerGroup = 3000").eci.calls_per_minute == {
         "CreateContainerGroup": 3000
     }
     for wrong in ("create=3", "CreateContainerGroup=0", "CreateContainerGroup"):
@@ -216,7 +217,7 @@ def test_an_unknown_region_is_refused_unless_it_is_allowed(region, words):
     assert fault.startswith(f"--eci-region: {region} is not a region that this version knows; ")
     assert words in fault
     assert "--eci-allow-unknown-region" in fault
-    assert parse(env={"ECI_REGION": region, "VK_ECI_ALLOW_UNKNOWN_REGION": "1"}).eci_region == region
+    assert parse(env={"ECI_REGION": region, "VK_ECI_ALLOW_UNKNOWN_REGION": "1"}).eci.region == region
 
 
 def test_a_misspelt_variable_is_told_and_other_peoples_are_not():

@@ -27,6 +27,7 @@ ROWS = {
     "UnsupportedPod": (False, (0.5, 60.0)),
     "ConfigError": (False, (0.5, 60.0)),
     "ManifestError": (False, (0.5, 60.0)),
+    "LeadershipLost": (False, (0.5, 60.0)),
     "ProviderError": (False, (0.5, 60.0)),
 }
 KINDS = {

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,32 +167,23 @@ def test_conditions_and_annotations_in_the_table_exist():
 
 def test_the_table_of_rights_is_that_of_the_manifest():
     granted: dict[str, set[str]] = {}
-    for obj in yaml.safe_load_all((ROOT / "deploy/vk-provider.yaml").read_text()):
+    for obj in yaml.safe_load_all((ROOT / "deploy/base/vk-provider.yaml").read_text()):
         for rule in obj.get("rules") or () if obj["kind"] in ("Role", "ClusterRole") else ():
             names = " ".join(rule.get("resourceNames", ()))
             for resource in rule["resources"]:
                 granted.setdefault(f"{resource} {names}".strip(), set()).update(rule["verbs"])
+    assert rights_of_the_guide() == granted
+
+
+def rights_of_the_guide() -> dict[str, set[str]]:
+    """Resource, followed by a name if only that is meant, to verbs."""
     told: dict[str, set[str]] = {}
     for row in rows(section(OPERATING, "Security model")):
         resources, names = row[0].partition("(")[::2]
         named = _SPAN.findall(names)[:1] if names and not names.startswith("in ") else []
         for resource in _SPAN.findall(resources):
-            told[" ".join([resource, *named])] = set(row[1].split(", "))
-    assert told == granted
-
-
-def test_the_decision_table_has_every_action_of_plan_and_no_other():
-    tree = ast.parse((ROOT / "vk_provider/control/plan.py").read_text())
-    (union,) = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "Action"
-    )
-    actions = {node.id for node in ast.walk(union) if isinstance(node, ast.Name)}
-    table = section(ARCHITECTURE, "The decision table")
-    assert len(rows(table)) == len(rows(ast.get_docstring(tree) or ""))
-    told = {span for row in rows(table) for span in _SPAN.findall(row[2]) if re.fullmatch(r"[A-Z][A-Za-z]+", span)}
-    assert told == actions
+            told.setdefault(" ".join([resource, *named]), set()).update(row[1].split(", "))
+    return told
 
 
 def test_the_interface_of_a_cloud_is_told_in_full():
@@ -226,12 +218,19 @@ def test_every_make_target_is_told_of():
     assert offered <= set(re.findall(r"make ([a-z0-9]+)", text))
 
 
+@functools.cache
+def of_tests() -> set[str]:
+    """What tests on a real control plane read of the environment, to be played larger."""
+    sources = (ROOT / "tests/e2e").rglob("*.py")
+    return {name for path in sources for name in re.findall(r'environ\.get\("(VK_E2E_[A-Z]+)"', path.read_text())}
+
+
 @pytest.mark.parametrize("path", **IDS)
 def test_settings_and_variables_in_the_guides_exist(path):
     text = path.read_text()
-    assert set(VARIABLE.findall(text)) - {"VK_E2E_KUBECONFIG"} <= variables()
+    assert set(VARIABLE.findall(text)) - {"VK_E2E_KUBECONFIG"} <= variables() | of_tests()
     provider = set(re.findall(r"(?<![\w-])--(?:eci|kubelet|node|tls|cluster|health|insecure)-[a-z0-9-]+", text))
-    assert provider <= flags("run") | OTHER_FLAGS
+    assert provider <= flags("run", "qos-agent") | OTHER_FLAGS
 
 
 # --- shape ------------------------------------------------------------------------------------------------------------

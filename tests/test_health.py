@@ -179,3 +179,22 @@ def test_addresses(raw):
 def test_no_addresses(raw):
     with pytest.raises(ConfigError, match="--health-address"):
         config.parse(flags={"health_address": raw, "eci_region": "cn-hangzhou"}, env={})
+
+
+def test_a_part_of_a_process_shows_its_own_checks_and_the_processs():
+    whole = Health()
+    whole.add("cluster", lambda: None)
+    one, two = whole.part("a"), whole.part("b")
+    one.add("lease", lambda: Fault("X", "one"))
+    two.add("lease", lambda: None)
+    assert {name: bool(fault) for name, fault in whole.faults().items()} == {
+        "cluster": False,
+        "a/lease": True,
+        "b/lease": False,
+    }
+    assert list(two.faults()) == ["cluster", "lease"]
+    one.clear()
+    assert list(whole.faults()) == ["cluster", "b/lease"]
+    only = Health()
+    only.part().add("lease", lambda: None)
+    assert list(only.faults()) == ["lease"]

@@ -8,6 +8,7 @@ import pytest
 
 from vk_provider import logsetup
 from vk_provider.model.pod import PodKey
+from vk_provider.pacing.callers import Purpose, calling_for
 
 
 @pytest.fixture
@@ -75,3 +76,12 @@ def test_an_exception_is_one_member(line):
         got = line("failed uid=%s", "u-1", exc_info=error)
     assert got["uid"] == "u-1"
     assert got["exception"].endswith("KeyError: 'metadata'")
+
+
+def test_whose_work_it_is_goes_with_the_task(line):
+    with logsetup.working_for("virtual-kubelet"), calling_for(Purpose.CONTROL, "web", "u-1"):
+        got = line("no termination message instance=%s", "eci-1")
+    assert (got["node"], got["pod_uid"], got["instance"]) == ("virtual-kubelet", "u-1", "eci-1")
+    with logsetup.working_for("one"):
+        assert line("registered node=%s", "another")["node"] == "another", "what the text says is meant"
+    assert not {"node", "pod_uid"} & line("nothing of a pod").keys()

@@ -165,4 +165,4 @@ def test_s12_what_is_remembered_is_bounded():
     for number in range(10_000):
         say("pod=%s", f"p{number}")
     assert len(say.lines) == 10_000
-    assert len(say._filter._told) <= 2_048
+    assert len(say._filter._repeated) <= 2_048

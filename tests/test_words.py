@@ -1,7 +1,6 @@
 """Names speak the field's language (CONTRIBUTING.md, "Names"): a search for a concept finds it.
 
-A name made of one of these words has a better one in Kubernetes, client-go or asyncio. LEFT holds names from before
-the rule; it may only shrink.
+A name made of one of these words has a better one in Kubernetes, client-go or asyncio.
 """
 
 from __future__ import annotations
@@ -26,62 +25,6 @@ BETTER = {
     ("figures",): "stats, metrics, usage",
 }
 FINE = {"CloudDenied", "_look_up", "CloudAPIDenied"}
-LEFT = frozenset(
-    {
-        "app:_tell_node",
-        "app:ask",
-        "app:look",
-        "app:tell",
-        "arguments:_told",
-        "cli:_told",
-        "cli:_until_told",
-        "cloud.eci.client:_unheard",
-        "cloud.eci.driver:ask",
-        "cloud.eci.loglines:Look",
-        "cloud.eci.logs:_look",
-        "cloud.eci.logs:_looks",
-        "cloud.eci.prices:_ask",
-        "cloud.eci.sold_out_cache:ask",
-        "control.pods:_is_denied",
-        "control.pods:_untold",
-        "control.termination_message:_told",
-        "control.termination_message:told",
-        "files.object_watcher:_look",
-        "health_server:told",
-        "instances.poller:_ask_if_doubted",
-        "instances.poller:_rest_from_asking",
-        "instances.poller:ask",
-        "instances.poller:denied",
-        "instances.usage_poller:_Asked",
-        "instances.usage_poller:asked",
-        "kube.event_correlator:_is_crowded",
-        "kube.reflector:_ask_again",
-        "kube.store:_is_news",
-        "kubelet.auth:_ask",
-        "kubelet.certificates:look_now",
-        "kubelet.kubelet_metrics:look",
-        "kubelet.listener:_tell",
-        "kubelet.review_cache:_ask",
-        "kubelet.serving_certificate:_look",
-        "kubelet.target:_looks",
-        "kubelet.usage_stats:_told",
-        "kubelet.usage_stats:figures",
-        "logsetup:_Told",
-        "metrics:look",
-        "node.node_controller:_tell_health",
-        "node.node_controller:_tell_own_health",
-        "node.node_controller:look",
-        "probes.prober:_ask_in",
-        "retry_loop:told_elsewhere",
-        "show.files:_told",
-        "translate.events:tells_of_starts",
-        "translate.oversize:_crowded",
-        "translate.profile:asks_for_namespaces",
-        "translate.status:_is_crowded",
-        "translate.status_patch:_tells_resources",
-        "translate.waiting_reason:_told",
-    }
-)
 _BANNED = {word: better for words, better in BETTER.items() for word in words}
 
 
@@ -111,12 +54,8 @@ def private() -> dict[str, str]:
     }
 
 
-def test_no_new_name_speaks_a_private_language():
-    assert {name: better for name, better in private().items() if name not in LEFT} == {}
-
-
-def test_names_that_were_mended_leave_the_list():
-    assert sorted(LEFT - private().keys()) == []
+def test_no_name_speaks_a_private_language():
+    assert private() == {}
 
 
 @pytest.mark.parametrize(

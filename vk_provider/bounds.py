@@ -46,6 +46,11 @@ MOST_LOGINS = 200  # for registries, of one pod: each is held against each image
 MOST_LOGIN_KEY = 512  # characters of a registry's address; one that is longer fits no image's name
 MOST_UNKNOWN_KEYS = 10  # annotations with our prefix that are looked up for the nearest one we know: 1 ms each
 
+# --- what is kept of pods that have ended -----------------------------------------------------------------------------
+
+MOST_ENDED_LOG = 64 * KIB  # bytes of one container's log whose instance this node stopped
+MOST_ENDED_LOGS = 8 * MIB  # of all of them together
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 # In bytes, after decompression.
 
@@ -54,6 +59,8 @@ MOST_UNKNOWN_KEYS = 10  # annotations with our prefix that are looked up for the
 MOST_ANSWER = 20 * MIB
 # A list, or a page of one, whose objects are read one by one. 5,000 pods of 10 KiB, as a server sends them that takes
 # no limit for a certain version.
+# A review of a pod by a webhook: the pod, at most what a request may hold, and once more in another guise.
+MOST_REVIEW = 8 * MIB
 MOST_LIST = 64 * MIB
 MOST_PAGES = 20_000  # of one listing: 10,000 pods, one by one
 MOST_CLOUD_PAGES = 1_000  # of one listing: 20,000 groups, or 200,000 statuses
@@ -61,9 +68,23 @@ MOST_CLOUD_ANSWER = 32 * MIB  # a page of 200 statuses has 1 MiB, 20 groups with
 MOST_REPORTS = 200  # containers, or conditions, of one instance
 MOST_CLOUD_EVENTS = 500  # of one instance, the last it is told with
 
+# --- idle capacity ----------------------------------------------------------------------------------------------------
+# Of cluster-wide objects, which a cluster's administrator writes; a pod is held against them once a change of either.
+
+MOST_BUCKETS = 10_000  # of one histogram: 0.1 vCPU wide up to 1,000
+MOST_QOS_OBJECTS = 200  # of one kind: PodQOS are held against each preemptible pod
+MOST_QOS_RULES = 50  # of one NodeQOS, each evaluated every 10 s
+MOST_SELECTOR_TERMS = 100  # labels and expressions of one selector, and values of one expression
+MOST_ESTIMATORS = 20  # of one prediction, each costs some milliseconds a fit
+MOST_PREDICTIONS = 20  # metrics of one TimeSeriesPrediction
+
 # --- what people read -------------------------------------------------------------------------------------------------
 
 MOST_MESSAGE = 4_096  # characters of an error, and so of a pod's status
+# Of one pod: what came out of Secrets into its words is looked for in what the cloud tells of it.
+MOST_SIEVED = 1_024  # characters of a value
+MOST_SIEVED_VALUES = 64  # each length among them is a pass over a message: 64 of them over the longest take 40 ms
+MOST_SIEVED_MESSAGES = 32
 MOST_REFUSALS = 200  # of one pod: nobody mends more at once, and each is held against the others
 MOST_REASON = 600  # characters of one refusal, the values in it among them
 MOST_FIELD = 300  # characters of a field's path, which has a label's or an annotation's key in it

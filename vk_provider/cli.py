@@ -1,4 +1,4 @@
-"""`vk-provider run | show`.
+"""`vk-provider run | show | status | explain | doctor | instances | qos-agent | completion`.
 
 Exit codes: 0 done, 1 it did not work, 2 the settings, the arguments or the files are wrong (all faults are listed), 70
 there was so little memory that the work could not go on, 130 interrupted.
@@ -30,7 +30,7 @@ FAILED = 1
 WRONG = 2
 NO_MEMORY = 70
 INTERRUPTED = 130
-# New objects between two looks for dead cycles: a burst makes many objects and hardly a cycle.
+# New objects between two collections of cycles: a burst makes many objects and hardly a cycle.
 YOUNG = 20_000
 
 
@@ -55,10 +55,14 @@ def _main(given: arguments.Arguments) -> int:
     if not given.verb and not given.faults:
         sys.stderr.write(arguments.help_text("", width=_width()))
         return WRONG
+    if given.verb == arguments.AGENT:
+        return _run_agent(given)
     settings, faults = _settings(given)
     if given.faults or faults or settings is None:
         return _complain(f"the {'settings' if faults else 'arguments'} are wrong", [*given.faults, *faults])
-    return _show(settings, given) if given.verb == "show" else _run(settings)
+    if given.verb == "run":
+        return _run(settings)
+    return _show(settings, given) if given.verb == "show" else _operate(settings, given)
 
 
 def _settings(given: arguments.Arguments) -> tuple[config.Config | None, list[str]]:
@@ -68,12 +72,13 @@ def _settings(given: arguments.Arguments) -> tuple[config.Config | None, list[st
     file = given.values.get("config") or os.environ.get("VK_CONFIG")
     faults: list[str] = []
     toml = _toml(file, faults) if file else {}
-    flags, env = given.settings(), _environment(given)
-    if given.verb == "run":
+    flags, env = given.settings(), os.environ
+    if given.verb not in ("show", "completion"):
         files = {name: config.stated(name, flags=flags, env=env, toml=toml.get("toml")) for name in _FILES}
         faults += _unreadable(files)
     try:
-        return config.parse(flags=flags, env=env, **toml), faults
+        with_cloud = given.verb == "run" or "delete_orphans" in given.values
+        return config.parse(flags=flags, env=env, with_cloud=with_cloud, **toml), faults
     except ConfigError as error:
         return None, [*faults, *error.faults]
 
@@ -84,11 +89,11 @@ def _toml(file: str, faults: list[str]) -> dict[str, str]:
     except UnicodeDecodeError:
         faults.append(f"--config {file}: not UTF-8 text, so it is no TOML")
     except (OSError, ValueError) as error:
-        faults.append(f"--config {file}: {_told(error)}")
+        faults.append(f"--config {file}: {_message_of(error)}")
     return {}
 
 
-_FILES = ("kubeconfig", "tls_cert_file", "tls_key_file", "client_ca_file")
+_FILES = ("kubeconfig", "tls_cert_file", "tls_key_file", "client_ca_file", *config.files_of_clouds())
 
 
 def _unreadable(files: Mapping[str, str]) -> Iterator[str]:
@@ -100,12 +105,12 @@ def _unreadable(files: Mapping[str, str]) -> Iterator[str]:
             try:
                 Path(path.strip()).expanduser().open("rb").close()
             except (OSError, ValueError, RuntimeError) as error:  # the last: ~ of a user who is not there
-                faults.append(f"{config.named(name)}: {path}: {_told(error)}")
+                faults.append(f"{config.named(name)}: {path}: {_message_of(error)}")
         if len(faults) == len(paths):
             yield from faults
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
 
 
@@ -125,6 +130,37 @@ def _show(settings: config.Config, given: arguments.Arguments) -> int:
         request=request,
     )
     return _print(report.text(findings, style)) or (0 if findings.all_well else FAILED)
+
+
+def _operate(settings: config.Config, given: arguments.Arguments) -> int:
+    """The verbs that ask a running provider, its cluster or its cloud."""
+    from vk_provider.commands import operation  # only these verbs need it
+    from vk_provider.commands.terminal import Style
+
+    if given.verb == "completion":
+        from vk_provider.commands import completion
+
+        return _print(completion.script(given.words[0]))
+    style = Style(
+        width=_width() if _is_terminal() else None, has_colour=_wants_colour(given.values.get("color", "auto"))
+    )
+
+    def complete() -> config.Config:
+        file = given.values.get("config") or os.environ.get("VK_CONFIG")
+        toml: dict[str, Any] = _toml(file, []) if file else {}
+        return config.parse(flags=given.settings(), env=os.environ, **toml)
+
+    stated = operation.Stated(settings, complete)
+    return operation.run(given, stated, style, show=_print, complain=_complain, is_agreed=_is_agreed)
+
+
+def _is_agreed(question: str) -> bool:
+    """Asks on the terminal; where there is none, nobody has agreed."""
+    if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _standard_input() -> bytes:
@@ -156,6 +192,8 @@ def _print(text: str) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
+        with suppress(OSError, ValueError):  # else what is left in the buffer fails once more at exit, with code 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain(f"cannot write: {error.strerror}", (), FAILED)
     return 0
 
@@ -187,10 +225,28 @@ def _one_line(fault: str) -> str:
 def _run(settings: config.Config) -> int:
     from vk_provider import app  # takes its time, and a wrong setting should be told at once
 
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a peer that closes its connection is no reason to end
-    logsetup.set_up(settings.log_level, settings.log_format)
+    return _serve(app.run(settings), settings.log_level, settings.log_format)
+
+
+def _run_agent(given: arguments.Arguments) -> int:
+    from vk_provider.qos_agent import options
+
     try:
-        _runner()(_until_told(app.run(settings)))
+        settings = options.parse(flags=given.settings(), env=os.environ)
+    except ConfigError as error:
+        return _complain("the settings are wrong", [*given.faults, *error.faults])
+    if given.faults:
+        return _complain("the arguments are wrong", given.faults)
+    from vk_provider.qos_agent import qos_app
+
+    return _serve(qos_app.run(settings), settings.log_level, settings.log_format)
+
+
+def _serve(serving: Coroutine[Any, Any, None], log_level: str, log_format: str) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a peer that closes its connection is no reason to end
+    logsetup.set_up(log_level, log_format)
+    try:
+        _runner()(_until_signalled(serving))
     except ExceptionGroup as failures:
         raise _only_config_error(failures) from None
     return 0
@@ -206,7 +262,7 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return uvloop.run
 
 
-async def _until_told(serving: Any) -> None:
+async def _until_signalled(serving: Any) -> None:
     """SIGTERM and SIGINT end it in order."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_end_if_lost)
@@ -247,11 +303,3 @@ def _leaves(group: BaseExceptionGroup[ConfigError]) -> Iterator[ConfigError]:
             yield from _leaves(error)
         else:
             yield error
-
-
-def _environment(given: arguments.Arguments) -> Mapping[str, str]:
-    """`show` reaches no cloud, so no region need be set for it."""
-    names = (*config.env_names("eci_region"), *config.env_names("eci_endpoint"))
-    if given.verb == "show" and "eci_region" not in given.values and not any(name in os.environ for name in names):
-        return {**os.environ, "VK_ECI_ENDPOINT": "http://localhost"}
-    return os.environ

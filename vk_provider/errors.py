@@ -44,6 +44,10 @@ class ManifestError(ProviderError):
         super().__init__("\n".join(self.faults))
 
 
+class LeadershipLost(ProviderError):
+    """Another process may serve the node by now: nothing more may be written, and this one becomes a follower."""
+
+
 # --- pods -----------------------------------------------------------------------------------------------------------
 
 
@@ -53,6 +57,7 @@ class Refusal:
 
     field: str  # path in the pod, as `spec.volumes[2].hostPath`
     reason: str  # for people; says what to do instead where there is something
+    kubelets: str = ""  # the reason that a kubelet gives of a pod that it refuses for the same, for programs
 
     def __post_init__(self) -> None:
         if len(self.field) > bounds.MOST_FIELD:
@@ -76,7 +81,9 @@ class UnsupportedPod(ProviderError):
 
     @property
     def reason(self) -> str:
-        """Of the pod's status and event: the one that kubelets give for the field, where they refuse it too (P7)."""
+        """Of the pod's status and event: the one that kubelets give for it, where they refuse it too (P7)."""
+        if reported := next((refusal.kubelets for refusal in self.refusals if refusal.kubelets), ""):
+            return reported
         for start, reason in _KUBELETS_REASONS.items():
             if any(refusal.field.startswith(start) for refusal in self.refusals):
                 return reason
@@ -85,15 +92,15 @@ class UnsupportedPod(ProviderError):
 
 def _listed(refusals: Sequence[Refusal]) -> str:
     """As many of them as a message holds, and how many more there are."""
-    told: list[str] = []
+    reported: list[str] = []
     left = bounds.MOST_MESSAGE - len("; and 20,000 more")
     for refusal in refusals:
         text = str(refusal)
         left -= len(text) + len("; ")
         if left < 0:
-            return "; ".join([*told, f"and {len(refusals) - len(told):,} more"])
-        told.append(text)
-    return "; ".join(told)
+            return "; ".join([*reported, f"and {len(refusals) - len(reported):,} more"])
+        reported.append(text)
+    return "; ".join(reported)
 
 
 class PodNotReady(ProviderError):

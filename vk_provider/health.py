@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -37,10 +37,18 @@ class _Known:
 
 
 class Health:
-    """All checks by name, in the order in which they were added."""
+    """All checks by name, in the order in which they were added. of: of the process that this is a part of."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: Health | None = None) -> None:
+        self._of = of
         self._known: dict[str, _Known] = {}
+        self._parts: dict[str, Health] = {}
+
+    def part(self, name: str = "") -> Health:
+        """Checks of a part of the process, as of one of its nodes: `name/check` here, and nothing of the other parts
+        there. Without a name the part is the whole."""
+        self._parts[name] = Health(self)
+        return self._parts[name]
 
     def add(self, name: str, check: Check, *, is_own: bool = True, restart_helps: bool = False) -> None:
         """is_own: what is wrong is at us or our way to the API server; the cloud has a condition of its own.
@@ -49,13 +57,24 @@ class Health:
         """
         self._known[name] = _Known(check, is_own, restart_helps)
 
+    def clear(self) -> None:
+        """What the checks were about is no more, as when another process has taken over."""
+        self._known.clear()
+
     def faults(self, *, restart_helps: bool | None = None, is_own: bool | None = None) -> dict[str, Fault | None]:
         """By check; None where all is well. Only checks of that kind, where one is given."""
         return {
             name: known.check()
-            for name, known in self._known.items()
+            for name, known in self._all()
             if restart_helps in (None, known.restart_helps) and is_own in (None, known.is_own)
         }
+
+    def _all(self) -> Iterator[tuple[str, _Known]]:
+        if self._of is not None:
+            yield from self._of._known.items()
+        yield from self._known.items()
+        for part, of_part in self._parts.items():
+            yield from ((f"{part}/{name}" if part else name, known) for name, known in of_part._known.items())
 
     def for_node(self) -> Fault | None:
         """What the Node should show: our own faults that last."""
@@ -98,8 +117,8 @@ class Pulse:
         since = self.failing_s if self.well_s is None else self.well_s
         if since is None or now - since < stale_s:
             return None
-        told = f" since {self.failing_since}: {self.message}" if self.failing_s is not None else ""
-        return Fault(reason, f"{what}{told}", now - since)
+        text = f" since {self.failing_since}: {self.message}" if self.failing_s is not None else ""
+        return Fault(reason, f"{what}{text}", now - since)
 
     def stillness(self, reason: str, what: str, *, most_s: float) -> Fault | None:
         """Wrong when it was not even tried for so long: the loop stands still."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from vk_provider.errors import ConfigError
@@ -23,10 +23,11 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 
 
 class HealthServer:
-    """address: `host:port` or `:port`; port 0 takes a free one."""
+    """address: `host:port` or `:port`; port 0 takes a free one. metrics: what /metrics serves; None = there is none."""
 
-    def __init__(self, health: Health, address: str) -> None:
+    def __init__(self, health: Health, address: str, *, metrics: Callable[[], str] | None = None) -> None:
         self._health = health
+        self._metrics = metrics
         self._address = address
         self._server: asyncio.Server | None = None
         self._open = 0
@@ -70,19 +71,22 @@ class HealthServer:
                 await writer.wait_closed()
 
     def _answer(self, head: bytes) -> bytes:
+        kind = "text/plain; charset=utf-8"
         method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
         path, _, query = rest.partition(" ")[0].partition("?")
         if method not in ("GET", "HEAD"):
             status, text = 405, "only GET and HEAD"
         elif (name := path.strip("/")) in ("livez", "readyz", "healthz"):
             faults = self._health.faults(restart_helps=True if name == "livez" else None)
-            status, text = told(name, faults, verbose="verbose" in query.split("&"))
+            status, text = result_of(name, faults, verbose="verbose" in query.split("&"))
+        elif name == "metrics" and self._metrics is not None:
+            status, text, kind = 200, self._metrics().removesuffix("\n"), "text/plain; version=0.0.4; charset=utf-8"
         else:
             status, text = 404, "there are /livez, /readyz and /healthz"
         body = f"{text}\n".encode()
         lines = (
             f"HTTP/1.1 {status} {_REASONS[status]}",
-            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Type: {kind}",
             "X-Content-Type-Options: nosniff",
             f"Content-Length: {len(body)}",
             "Connection: close",
@@ -91,7 +95,7 @@ class HealthServer:
         return "\r\n".join(lines).encode() + (b"" if method == "HEAD" else body)
 
 
-def told(name: str, faults: Mapping[str, Fault | None], *, verbose: bool = False) -> tuple[int, str]:
+def result_of(name: str, faults: Mapping[str, Fault | None], *, verbose: bool = False) -> tuple[int, str]:
     """Status and text as an API server words them."""
     is_well = not any(faults.values())
     if is_well and not verbose:

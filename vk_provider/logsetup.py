@@ -12,12 +12,14 @@ import re
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from vk_provider import bounds
 from vk_provider.logtext import as_json, message_of, on_one_line, value_of
+from vk_provider.pacing.callers import caller
 
 _REPEATS_S = 300.0
 _REQUEST = " (request "  # with which `describe_error` begins the id that differs each time
@@ -26,7 +28,7 @@ _MORE = " (and repeats=%d since it was last logged)"
 
 
 class _Text(logging.Formatter):
-    """`2026-01-02T03:04:05.678Z INFO  control.pods created pod=web/api-0 …`"""
+    """`2026-01-02T03:04:05.678Z INFO  control.reconciler created pod=web/api-0 …`"""
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.removeprefix("vk_provider.")
@@ -40,7 +42,8 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     """Beside the message, each `key=%s` of a log call's text is a member of its own, a number where it is one.
 
-    The keys are those of the text in the code, never of what is put into it: nobody who names a pod can make one.
+    The keys are those of the text in the code, never of what is put into it: nobody who names a pod can make one. Whose
+    work it is goes with the task: `node`, and `pod_uid` of the pod in hand.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -52,9 +55,25 @@ class _Json(logging.Formatter):
         }
         for key, value in fields_of(record.msg, record.args).items():
             fields.setdefault(key if key not in _RESERVED else f"{key}_", value)
+        for key, name in (("node", _node.get()), ("pod_uid", caller().pod)):
+            if name:
+                fields.setdefault(key, value_of(name))
         if record.exc_info:
             fields["exception"] = _trace(self, record)
         return as_json(fields)
+
+
+_node: ContextVar[str] = ContextVar("node", default="")
+
+
+@contextmanager
+def working_for(node: str) -> Iterator[None]:
+    """What is logged within, and by tasks that begin there, is of this node."""
+    token = _node.set(node)
+    try:
+        yield
+    finally:
+        _node.reset(token)
 
 
 _RESERVED = frozenset({"time", "level", "logger", "message", "exception"})
@@ -81,8 +100,8 @@ def fields_of(text: object, args: object) -> dict[str, object]:
             found[pair[1]] = _plain(position[inside[0].start()])
         else:
             with suppress(TypeError, ValueError):
-                told = value % tuple(value_of(position[each.start()]) for each in inside)
-                found[pair[1]] = bounds.shortened(told, bounds.MOST_LOG_VALUE)
+                reported = value % tuple(value_of(position[each.start()]) for each in inside)
+                found[pair[1]] = bounds.shortened(reported, bounds.MOST_LOG_VALUE)
     return found
 
 
@@ -100,7 +119,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Repeated:
     at: float
     left_out: int = 0
 
@@ -115,23 +134,23 @@ class Repeats(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._told: OrderedDict[Hashable, _Told] = OrderedDict()
+        self._repeated: OrderedDict[Hashable, _Repeated] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or _MORE in str(record.msg):
             return True
         now, key = self._clock(), _key(record)
-        told = self._told.get(key)
-        if told is not None and now - told.at < _REPEATS_S:
-            told.left_out += 1
+        reported = self._repeated.get(key)
+        if reported is not None and now - reported.at < _REPEATS_S:
+            reported.left_out += 1
             return False
-        if told is not None and told.left_out and isinstance(record.args, tuple):
+        if reported is not None and reported.left_out and isinstance(record.args, tuple):
             text = str(record.msg) if record.args else str(record.msg).replace("%", "%%")
-            record.msg, record.args = text + _MORE, (*record.args, told.left_out)
-        self._told[key] = _Told(now)
-        self._told.move_to_end(key)
-        while len(self._told) > _MOST_REPEATS:
-            self._told.popitem(last=False)
+            record.msg, record.args = text + _MORE, (*record.args, reported.left_out)
+        self._repeated[key] = _Repeated(now)
+        self._repeated.move_to_end(key)
+        while len(self._repeated) > _MOST_REPEATS:
+            self._repeated.popitem(last=False)
         return True
 
 

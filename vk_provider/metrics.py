@@ -1,4 +1,4 @@
-"""Counts of what this process does, and their text form (Prometheus exposition format 0.0.4).
+"""Counts of what this process does; prometheus-client makes the pages of them.
 
 Rules: label names are fixed when a metric is made; a metric holds at most `MAX_SERIES` label sets, so that a value that
 somebody outside may choose cannot fill the memory; every call is safe from any thread.
@@ -8,18 +8,24 @@ Source: prometheus.io/docs/instrumenting/exposition_formats; kubelet.md h.3.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import resource
 import sys
 import threading
-import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
-from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.utils import floatToGoString
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 500
@@ -35,8 +41,6 @@ LabelValues = tuple[str, ...]
 class Metric(ABC):
     """A named family of series. One label set is one series, held under its values in the order of `labels`."""
 
-    kind: str
-
     def __init__(self, name: str, help_text: str, labels: Sequence[str] = (), *, max_series: int = MAX_SERIES) -> None:
         """Raises ValueError when a name is not one that Prometheus reads."""
         if not _NAME.fullmatch(name):
@@ -50,28 +54,30 @@ class Metric(ABC):
         self._max_series = max_series
         self._lock = threading.Lock()
 
-    def _key(self, labels: dict[str, str], known: Collection[LabelValues]) -> LabelValues:
+    def _key(self, labels: Mapping[str, str], known: Collection[LabelValues]) -> LabelValues:
         """Raises ValueError unless exactly the labels declared are given."""
         if labels.keys() != set(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
-        values = tuple(str(labels[label]) for label in self.labels)
+        values = tuple(map(str, map(labels.__getitem__, self.labels)))
         if values in known or len(known) < self._max_series:
             return values
         return (OVERFLOW,) * len(self.labels)
 
-    def _line(self, name: str, values: LabelValues, number: float, extra: tuple[str, str] | None = None) -> str:
-        pairs = [*zip(self.labels, values, strict=True), *([extra] if extra else [])]
-        inside = ",".join(f'{label}="{_escape_value(value)}"' for label, value in pairs)
-        return f"{name}{{{inside}}} {_number(number)}" if pairs else f"{name} {_number(number)}"
+    def describe(self) -> Iterable[Family]:
+        """For prometheus-client, which asks for the names when a collector is registered."""
+        return (self._family(),)
 
-    def lines(self) -> Iterator[str]:
-        yield f"# HELP {self.name} {_escape_help(self.help_text)}"
-        yield f"# TYPE {self.name} {self.kind}"
-        yield from self.samples()
+    def collect(self) -> Iterable[Family]:
+        """Series in order of their label values."""
+        family = self._family()
+        self._add_samples(family)
+        return (family,)
 
     @abstractmethod
-    def samples(self) -> list[str]:
-        """One line per sample, series in order of their label values."""
+    def _family(self) -> Family: ...
+
+    @abstractmethod
+    def _add_samples(self, family: Family) -> None: ...
 
 
 class _Scalar(Metric):
@@ -86,25 +92,29 @@ class _Scalar(Metric):
         with self._lock:
             return self._values.get(self._key(labels, self._values), 0.0)
 
-    def samples(self) -> list[str]:
+    def _add_samples(self, family: Family) -> None:
         with self._lock:
             values = sorted(self._values.items())
-        return [self._line(self.name, key, number) for key, number in values]
+        for key, number in values:
+            family.add_sample(self.name, dict(zip(self.labels, key, strict=True)), number)
 
-    def _add(self, amount: float, labels: dict[str, str]) -> None:
+    def _add(self, amount: float, labels: Mapping[str, str]) -> None:
         with self._lock:
             key = self._key(labels, self._values)
             self._values[key] = self._values.get(key, 0.0) + amount
 
-    def _set(self, number: float, labels: dict[str, str]) -> None:
+    def _set(self, number: float, labels: Mapping[str, str]) -> None:
         with self._lock:
             self._values[self._key(labels, self._values)] = number
 
 
 class Counter(_Scalar):
-    """A number that only grows."""
+    """A number that only grows. Its name ends in `_total`, as OpenMetrics has it; ValueError else."""
 
-    kind = "counter"
+    def __init__(self, name: str, help_text: str, labels: Sequence[str] = (), *, max_series: int = MAX_SERIES) -> None:
+        super().__init__(name, help_text, labels, max_series=max_series)
+        if not name.endswith("_total"):
+            raise ValueError(f"{name!r} is not a counter's name, which ends in _total")
 
     def add(self, amount: float = 1.0, **labels: str) -> None:
         if amount < 0:
@@ -112,14 +122,15 @@ class Counter(_Scalar):
         self._add(amount, labels)
 
     def set_total(self, total: float, **labels: str) -> None:
-        """For a total that is counted elsewhere, as CPU time by the kernel."""
+        """For a total that is counted elsewhere, as by a loop of its own."""
         self._set(total, labels)
+
+    def _family(self) -> Family:
+        return CounterMetricFamily(self.name, self.help_text, labels=self.labels)
 
 
 class Gauge(_Scalar):
     """A number as it stands now."""
-
-    kind = "gauge"
 
     def set(self, number: float, **labels: str) -> None:
         self._set(number, labels)
@@ -127,16 +138,25 @@ class Gauge(_Scalar):
     def add(self, amount: float = 1.0, **labels: str) -> None:
         self._add(amount, labels)
 
+    def replace(self, values: Mapping[LabelValues, float]) -> None:
+        """Hold these series and no others: some of what was there may be gone. Keys: in the order of `labels`."""
+        with self._lock:
+            self._values = {}
+            for key, number in values.items():
+                kept = self._key(dict(zip(self.labels, key, strict=True)), self._values)
+                self._values[kept] = self._values.get(kept, 0.0) + number if kept != key else number
+
     def clear(self) -> None:
         """Forget every labelled series: before a set of things, some of which may be gone, is written anew."""
         with self._lock:
             self._values = {} if self.labels else {(): 0.0}
 
+    def _family(self) -> Family:
+        return GaugeMetricFamily(self.name, self.help_text, labels=self.labels)
+
 
 class Histogram(Metric):
     """How many observations fell below each bound, their number and their sum."""
-
-    kind = "histogram"
 
     def __init__(
         self,
@@ -165,23 +185,30 @@ class Histogram(Metric):
         with self._lock:
             return sum(self._counts.get(self._key(labels, self._counts), ()))
 
-    def samples(self) -> list[str]:
+    def _family(self) -> Family:
+        return HistogramMetricFamily(self.name, self.help_text, labels=self.labels)
+
+    def _add_samples(self, family: Family) -> None:
         with self._lock:
             series = [(key, tuple(counts), self._sums[key]) for key, counts in sorted(self._counts.items())]
-        bounds = [*(_number(bound) for bound in self._bounds), "+Inf"]
-        lines = []
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         for key, counts, total in series:
+            labels = dict(zip(self.labels, key, strict=True))
             for bound, below in zip(bounds, accumulate(counts), strict=True):
-                lines.append(self._line(f"{self.name}_bucket", key, below, ("le", bound)))
-            lines.append(self._line(f"{self.name}_sum", key, total))
-            lines.append(self._line(f"{self.name}_count", key, sum(counts)))
-        return lines
+                family.add_sample(f"{self.name}_bucket", {**labels, "le": bound}, below)
+            family.add_sample(f"{self.name}_count", labels, sum(counts))
+            family.add_sample(f"{self.name}_sum", labels, total)
 
 
 class Registry:
-    """Every metric of one process, each name once."""
+    """Every metric of one process, each name once; or those of one of its nodes, which are shown with the process's.
 
-    def __init__(self) -> None:
+    shared: the process's. What a node counts for itself is gone with it, as when another replica takes it over.
+    """
+
+    def __init__(self, shared: Registry | None = None) -> None:
+        self._shared = shared
+        self._collectors = CollectorRegistry()
         self._metrics: dict[str, Metric] = {}
         self._before: list[Callable[[], None]] = []
 
@@ -203,72 +230,61 @@ class Registry:
         self._register(metric)
         return metric
 
-    def before_scrape(self, look: Callable[[], None]) -> None:
-        """Run `look` before each exposition: for figures that are read rather than counted. It must not block."""
-        self._before.append(look)
+    def add_collector(self, make: Callable[[CollectorRegistry], object]) -> None:
+        """A collector of prometheus-client, as that of the process, which registers itself."""
+        make(self._collectors)
+
+    def before_scrape(self, collect: Callable[[], None]) -> None:
+        """Run `collect` before each exposition: for values that are read rather than counted. It must not block."""
+        self._before.append(collect)
+
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics by name, in the format that a scraper's Accept header prefers, and its Content-Type."""
+        registries = self._collected()
+        encode, content_type = choose_encoder(accept)
+        return encode(_InOrder(registries)), content_type
 
     def exposition(self) -> str:
-        """All metrics by name, with HELP and TYPE, ending in a newline."""
-        for look in self._before:
-            look()
-        lines = [line for name in sorted(self._metrics) for line in self._metrics[name].lines()]
-        return "".join(f"{line}\n" for line in lines)
+        """The page as text, in the format that everybody reads."""
+        return self.page()[0].decode()
+
+    def _collected(self) -> Sequence[CollectorRegistry]:
+        """The process's, and our own; what is read rather than counted is read now."""
+        shared = self._shared._collected() if self._shared is not None else ()
+        for collect in self._before:
+            collect()
+        return (*shared, self._collectors)
 
     def _register(self, metric: Metric) -> None:
-        if metric.name in self._metrics:
+        if metric.name in self._metrics or (self._shared is not None and metric.name in self._shared._metrics):
             raise ValueError(f"there is a metric {metric.name} already")
+        self._collectors.register(metric)
         self._metrics[metric.name] = metric
 
 
+class _InOrder(CollectorRegistry):
+    """The families of registries by name: pages that are alike are good to compare, and to read."""
+
+    def __init__(self, registries: Sequence[CollectorRegistry]) -> None:
+        super().__init__()
+        self._registries = registries
+
+    def collect(self) -> Iterable[Family]:
+        families = [family for each in self._registries for family in each.collect()]
+        return sorted(families, key=lambda family: family.name)
+
+
 def add_process_metrics(registry: Registry) -> None:
-    """The figures about a process that dashboards look for, under their customary names."""
-    cpu = registry.counter("process_cpu_seconds_total", "CPU time used by this process, user and system, in seconds.")
-    memory = registry.gauge("process_resident_memory_bytes", "Memory of this process that is resident, in bytes.")
-    files = registry.gauge("process_open_fds", "Open file descriptors of this process.")
+    """The metrics of a process that dashboards look for, under their customary names."""
+    registry.add_collector(lambda collectors: ProcessCollector(registry=collectors))
     threads = registry.gauge("process_threads", "Threads of this process.")
     tasks = registry.gauge("vk_tasks", "Tasks of the event loop that have not ended.")
     blocks = registry.gauge("vk_memory_blocks", "Blocks of memory that Python's allocator has given out.")
-    start = registry.gauge("process_start_time_seconds", "When this process started, in seconds since the epoch.")
-    start.set(_process_start())
 
-    def look() -> None:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        cpu.set_total(usage.ru_utime + usage.ru_stime)
+    def collect_process() -> None:
         threads.set(threading.active_count())
         blocks.set(sys.getallocatedblocks())  # where what is held grows, this shows it before the resident memory does
         with suppress(RuntimeError):  # no loop runs in this thread
             tasks.set(len(asyncio.all_tasks()))
-        try:
-            memory.set(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-            files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- of a Path it costs an object per descriptor
-        except OSError:  # a system without /proc: the peak is the nearest figure there is
-            memory.set(usage.ru_maxrss * 1024)
 
-    registry.before_scrape(look)
-
-
-def _process_start() -> float:
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        booted = re.search(r"^btime (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE)
-        if booted:
-            return int(booted[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except OSError:
-        pass
-    return time.time()
-
-
-def _escape_help(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _escape_value(text: str) -> str:
-    return _escape_help(text).replace('"', '\\"')
-
-
-def _number(number: float) -> str:
-    if number != number:
-        return "NaN"
-    if number in (float("inf"), float("-inf")):
-        return "+Inf" if number > 0 else "-Inf"
-    return str(int(number)) if number == int(number) and abs(number) < 2**53 else repr(float(number))
+    registry.before_scrape(collect_process)

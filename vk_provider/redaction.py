@@ -7,19 +7,13 @@ second net, for what came out of a Secret by another way.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Self
+
+from vk_provider import bounds
 
 HIDDEN = "(secret)"
 TELLING_BYTES = 4  # a shorter value stands in many texts by chance, so it is looked for as a whole only
-
-_WORDS = re.compile(r"\.(EnvironmentVar\.\d+\.Value|Command\.\d+|Arg\.\d+|Options)$|Exec\.\d+$|Header\.\d+\.Value$")
-_FILE = re.compile(r"\.Content$")
-_PASSWORD = re.compile(r"^ImageRegistryCredential\.\d+\.Password$")
 
 
 class SecretText(str):
@@ -76,37 +70,43 @@ def without(message: str, texts: Iterable[str]) -> str:
     return message
 
 
-def masked(request: Mapping[str, str], secrets: Collection[bytes]) -> dict[str, str]:
-    """The request as a person may see it. request: wire name → text. secrets: values to look for besides."""
-    return {name: _masked(name, text, secrets) for name, text in request.items()}
+class Sieve:
+    """Knows again what was hidden in some texts, without keeping it: by length and hash, which is of this process."""
 
+    __slots__ = ("_hashes", "_known")
 
-def _masked(name: str, text: str, secrets: Collection[bytes]) -> str:
-    if isinstance(text, SecretText):
-        text = text.shown
-    elif _PASSWORD.search(name):
-        return HIDDEN
-    elif _FILE.search(name):
-        content = _decoded(text)
-        return f"{HIDDEN[:-1]}, {len(content)} bytes)" if _holds(content, secrets) else text
-    if _WORDS.search(name):
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = _without(text, secret.decode(errors="replace"))
-    return text
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._hashes: dict[int, set[int]] = {}  # by length
+        self._known: dict[str, str] = {}  # messages that came before: a cloud tells the same ones again and again
+        values = {value for text in texts if isinstance(text, SecretText) for value in text.values}
+        telling = sorted(each for each in values if TELLING_BYTES <= len(each) <= bounds.MOST_SIEVED)
+        for value in telling[: bounds.MOST_SIEVED_VALUES]:
+            self._hashes.setdefault(len(value), set()).add(hash(value))
 
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
 
-def _without(text: str, secret: str) -> str:
-    if len(secret.encode(errors="replace")) < TELLING_BYTES:
-        return HIDDEN if text == secret and secret else text
-    return text.replace(secret, HIDDEN).replace(json.dumps(secret)[1:-1], HIDDEN)
+    def without(self, message: str) -> str:
+        """The message with what is hidden in the texts hidden in it too; a long one loses its end after the search, and
+        with it whatever may be a value's beginning."""
+        longest = max(self._hashes, default=0)
+        window = message[: bounds.MOST_MESSAGE + longest]
+        if window not in self._known:
+            if len(self._known) >= bounds.MOST_SIEVED_MESSAGES:
+                self._known.clear()
+            self._known[window] = self._searched(window)
+        found = self._known[window]
+        if len(window) < len(message):
+            found = found[: max(0, len(found) - longest)] + "…"
+        return bounds.shortened(found, bounds.MOST_MESSAGE)
 
-
-def _holds(content: bytes, secrets: Collection[bytes]) -> bool:
-    return any(secret in content if len(secret) >= TELLING_BYTES else secret == content != b"" for secret in secrets)
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return text.encode(errors="replace")
+    def _searched(self, message: str) -> str:
+        for length in sorted(self._hashes, reverse=True):
+            hashes, kept, at = self._hashes[length], "", 0
+            while at <= len(message) - length:
+                if hash(message[at : at + length]) in hashes:
+                    kept, message, at = kept + message[:at] + HIDDEN, message[at + length :], 0
+                else:
+                    at += 1
+            message = kept + message
+        return message

@@ -73,19 +73,11 @@ async def retry_loop(
         asked_s = min(MOST_ASKED_S, getattr(failed, "retry_after_s", None) or 0.0)
         delay_s = max(backoff.delay(failures, jitter=jitter()), asked_s)
         failures, failed_at, resting = failures + 1, loop.time() + delay_s, False
-        if isinstance(failed, ProviderError):
-            if on_failure is None:
-                repeats.warning(_kind_of(failed), "loop=%s failed and goes on in_s=%.1f: %s", name, delay_s, failed)
-        else:
-            unforeseen[name] += 1
-            words = "loop=%s failed unexpectedly and goes on in_s=%.1f: %r"
-            repeats.warning(_kind_of(failed), words, name, delay_s, failed, exc_info=failed)
-        if on_failure is not None:
-            _call(on_failure, failed, delay_s, name)
+        _report(failed, delay_s, name, on_failure, repeats)
         await pause(delay_s)
 
 
-def told_elsewhere(error: Exception, delay_s: float) -> None:
+def reported_elsewhere(error: Exception, delay_s: float) -> None:
     """An `on_failure` for steps that tell of their failures themselves."""
 
 
@@ -110,8 +102,23 @@ def _kind_of(error: Exception) -> tuple[object, ...]:
     return type(error), getattr(error, "status", 0), getattr(error, "code", "")
 
 
-def _call(on_failure: Callable[[Exception, float], object], error: Exception, delay_s: float, name: str) -> None:
+def _report(
+    failed: Exception,
+    delay_s: float,
+    name: str,
+    on_failure: Callable[[Exception, float], object] | None,
+    repeats: ThrottledLog,
+) -> None:
+    if isinstance(failed, ProviderError):
+        if on_failure is None:
+            repeats.warning(_kind_of(failed), "loop=%s failed and goes on in_s=%.1f: %s", name, delay_s, failed)
+    else:
+        unforeseen[name] += 1
+        words = "loop=%s failed unexpectedly and goes on in_s=%.1f: %r"
+        repeats.warning(_kind_of(failed), words, name, delay_s, failed, exc_info=failed)
+    if on_failure is None:
+        return
     try:
-        on_failure(error, delay_s)
+        on_failure(failed, delay_s)
     except Exception:
-        log.exception("loop=%s: what is told of its failures failed", name)
+        log.exception("loop=%s: its on_failure failed", name)

@@ -13,6 +13,9 @@
 | POST /_admin/twin           | {id}                                | makes a second group with the same spec, tags  |
 | POST /_admin/expire         | {id, notice_s=0}                    | a spot group is reclaimed, status Expired      |
 | POST /_admin/quota          | {cpu}                               | sets the vCPU quota                            |
+| POST /_admin/load           | {cpu}, a number or a series         | vCPU that others of the account hold of it     |
+| POST /_admin/market         | {zone, size, price, stock, closed,  | sets prices and stock of spot instances, as    |
+|                             | notice_s, check_every_s, announces} | numbers or series; see `market`, `series`      |
 | POST /_admin/clock          | {advance} and/or {speed}            | moves the service's clock, or sets its pace    |
 | POST /_admin/outage         | {on}                                | answers every call 503, or no more             |
 | POST /_admin/rate-limits    | {on}                                | switches the limits per minute                 |
@@ -27,7 +30,7 @@ from typing import Any
 
 from aiohttp import web
 
-from fakes.cloud import billing
+from fakes.cloud import billing, series
 from fakes.cloud.clock import iso_time
 from fakes.cloud.errors import ApiError
 from fakes.cloud.group import Group
@@ -88,7 +91,9 @@ class Admin:
             {
                 "now": iso_time(now),
                 "speed": self._service.clock.speed,
-                "quota": {"used_cpu": round(self._service.store.used_cpu, 3), "max_cpu": self._service.quota_cpu},
+                "quota": {"used_cpu": round(self._service.used_cpu, 3), "max_cpu": self._service.quota_cpu},
+                "load": self._service.others.described(),
+                "market": self._service.market.described(now),
                 "outage": self._server.outage,
                 "faults": self._server.faults.listed(),
                 "groups": [billing.entry(group, now) for group in self._service.store],
@@ -112,6 +117,7 @@ class Admin:
                 "currency": billing.CURRENCY,
                 "billed_seconds": sum(entry["billed_seconds"] for entry in entries),
                 "cost": round(sum(entry["cost"] for entry in entries), 8),
+                "cost_on_demand": round(sum(entry["cost_on_demand"] for entry in entries), 8),
                 "groups": entries,
             }
         )
@@ -123,6 +129,7 @@ class Admin:
         stock.all = False
         stock.zones.clear()
         stock.sizes.clear()
+        self._service.market.reset()
         return web.json_response({})
 
     def _group(self, body: Json) -> Group:
@@ -161,6 +168,16 @@ class Admin:
         self._service.quota_cpu = float(body["cpu"])
         return {"cpu": self._service.quota_cpu}
 
+    def load(self, body: Json) -> Json:
+        now = self._service.clock.now()
+        self._service.others = series.parse(body["cpu"], now)
+        return {"cpu": self._service.others.at(now)}
+
+    def market(self, body: Json) -> Json:
+        now = self._service.clock.now()
+        self._service.market.change(body, now)
+        return self._service.market.described(now)
+
     def clock(self, body: Json) -> Json:
         clock = self._service.clock
         if "speed" in body:
@@ -197,6 +214,8 @@ _CHANGES: dict[str, Change] = {
     "twin": Admin.twin,
     "expire": Admin.expire,
     "quota": Admin.quota,
+    "load": Admin.load,
+    "market": Admin.market,
     "clock": Admin.clock,
     "outage": Admin.outage,
     "rate-limits": Admin.rate_limits,

@@ -30,6 +30,19 @@ def billed_seconds(group: Group, now: float) -> int:
     return math.ceil(round(max(0.0, round(end, 3) - round(group.pending_at, 3)), 3))  # of what the journal says
 
 
+def _cost(group: Group, seconds: int) -> float:
+    """A spot group pays the price of its purchase while it is protected, and the market's after that."""
+    on_demand = price_per_second(group.cpu, group.memory_gib)
+    if group.spot is None or group.pending_at is None:
+        return seconds * on_demand
+    end, cost = group.pending_at + seconds, 0.0
+    starts = [max(when, group.pending_at) for when, _ in group.spot.shares]
+    starts[0] = group.pending_at
+    for (_, share), start, stop in zip(group.spot.shares, starts, [*starts[1:], end], strict=True):
+        cost += max(0.0, min(stop, end) - start) * share * on_demand
+    return cost
+
+
 def entry(group: Group, now: float) -> Json:
     """One group as the admin API's bill and state show it."""
     seconds = billed_seconds(group, now)
@@ -48,7 +61,8 @@ def entry(group: Group, now: float) -> Json:
         "ended": iso_time(group.ended_at),
         "vanished": iso_time(group.vanished_at),
         "billed_seconds": seconds,
-        "cost": round(seconds * price_per_second(group.cpu, group.memory_gib), 8),
+        "cost": round(_cost(group, seconds), 8),
+        "cost_on_demand": round(seconds * price_per_second(group.cpu, group.memory_gib), 8),
         "billing": group.pending_at is not None and group.ended_at is None and group.vanished_at is None,
     }
 

@@ -96,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cidr", help=f"where the groups' addresses come from (default: {CIDR}; for netns a free part of it)")
     add("--quota-cpu", type=float, default=100_000.0, metavar="N", help="vCPU of all groups (default: %(default)g)")
     add("--start-delay", type=float, default=1.0, metavar="S", help="seconds of Scheduling (default: %(default)g)")
+    add("--start-spread", type=float, default=0.0, metavar="S", help="so many more, by chance (default: %(default)g)")
     add("--release-delay", type=float, default=2.0, metavar="S", help="seconds from end to gone (default: %(default)g)")
     add("--speed", type=float, default=1.0, metavar="X", help="the clock runs X times as fast (default: %(default)g)")
     add("--rate-limits", action=argparse.BooleanOptionalAction, default=True, help="the API's calls per minute")
@@ -260,7 +261,10 @@ def _options(args: argparse.Namespace) -> Options:
         state_dir=args.state_dir,
         journal=args.journal,
         settings=Settings(
-            start_delay_s=args.start_delay, release_s=args.release_delay, service_events=args.service_events
+            start_delay_s=args.start_delay,
+            start_spread_s=args.start_spread,
+            release_s=args.release_delay,
+            service_events=args.service_events,
         ),
     )
     images.load(options.images)

@@ -114,7 +114,7 @@ class Containers:
         container.turn += 1
         policy = container.spec.get("ImagePullPolicy") or _default_policy(container.image)
         pull = self._runtime.pull(group, container, now)
-        present = container.image in group.pulled or (policy == "Never" and not pull.error)
+        present = container.image in group.pulled or pull.cached or (policy == "Never" and not pull.error)
         if present and policy != "Always":
             message = f'Container image "{container.image}" already present on machine'
             group.events.normal(now, "Pulled", message)

@@ -3,6 +3,7 @@
 `lifecycle` is the only writer. A move that is not in a table is a fault of ours and raises.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +129,8 @@ class Container:
     timer: Timer | None = None
     unhealthy: bool = False  # its liveness probe has failed
     replace: bool = False  # being stopped only to be started again with a new spec
+    in_post_start: bool = False  # its hook after the start has not ended
+    after_post_start: Callable[[float], None] | None = None  # a stop that waits for that hook
 
     @property
     def name(self) -> str:
@@ -140,6 +143,19 @@ class Container:
     @property
     def is_sidecar(self) -> bool:
         return {"Key": "ECI_CONTAINER_TYPE", "Value": "sidecar"} in self.spec.get("EnvironmentVar", [])
+
+
+@dataclass(slots=True)
+class Spot:
+    """What a spot group was bought for; prices as shares of the price on demand.
+
+    most_share: what it bids. shares: when which price began to hold, oldest first; that of the purchase holds while it
+    is protected. protection_s: from the purchase.
+    """
+
+    most_share: float
+    protection_s: float
+    shares: list[tuple[float, float]]
 
 
 @dataclass(slots=True, eq=False)
@@ -165,6 +181,9 @@ class Group:
     running_at: float | None = None
     ended_at: float | None = None
     vanished_at: float | None = None
+    spot: Spot | None = None
+    release_at: float | None = None  # of a spot group, once that is settled
+    release_announced_at: float | None = None
     pulled: set[str] = field(default_factory=set)
     stopping: str = ""
     reason: str = ""

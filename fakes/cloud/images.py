@@ -18,6 +18,7 @@ The images file is TOML, a list of tables `[[image]]`:
 | pull_s     | seconds a pull takes; default 0.5                                                                |
 | size_bytes | what the event of the pull reports                                                               |
 | fail       | text: the pull fails with it                                                                     |
+| cached     | true: an image cache has it, so that a pull takes place only where the policy is `Always`        |
 | login      | `user:password`: the pull fails without just this login for the image's registry                  |
 
 The file's entries come before the built-in ones, and the first that fits is taken.
@@ -50,6 +51,7 @@ class Image:
     pull_s: float = 0.5
     size_bytes: int = 0
     fail: str = ""
+    cached: bool = False
     login: str = ""
     lacks: str = ""  # what keeps this host from playing it; not of the file
 
@@ -163,6 +165,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "pull_s": (int, float),
     "size_bytes": int,
     "fail": str,
+    "cached": bool,
     "login": str,
 }
 

@@ -4,10 +4,11 @@ Every change of status goes through `_move`, which reads the table in `group`; e
 containers is one word in `group.stopping`, acted on in `_stopped` when the last of them has ended.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fakes.cloud.clock import Timers
+from fakes.cloud.clock import Timers, iso_time
 from fakes.cloud.containers import Containers
 from fakes.cloud.errors import ApiError
 from fakes.cloud.events import SERVICE
@@ -46,6 +47,7 @@ class Settings:
     """Times in seconds of the service's clock."""
 
     start_delay_s: float = 1.0
+    start_spread_s: float = 0.0  # so much more, at most, each group its own part of it
     update_s: float = 0.5  # how long a group is Updating
     release_s: float = 2.0  # from the last container's end to the disappearance of a deleted group
     max_pending_s: float = 240 * 60.0
@@ -86,7 +88,8 @@ class Lifecycle:
         self._store.add(group, now)
         self._watch(group, "", now)
         own = self._runtime.start_delay(group)
-        delay = self._settings.start_delay_s if own < 0 else own
+        spread = self._settings.start_spread_s * random.Random(group.seq).random()
+        delay = self._settings.start_delay_s + spread if own < 0 else own
         self._timers.at(now + delay, lambda when: self._place(group, when))
 
     def delete(self, group: Group, now: float, *, force: bool = False) -> None:
@@ -119,15 +122,19 @@ class Lifecycle:
             self.containers.replace(group, container, now)
         self._timers.at(now + self._settings.update_s, lambda when: self._updated(group, when))
 
-    def reclaim(self, group: Group, now: float, *, notice_s: float = 0.0) -> None:
+    def reclaim(self, group: Group, now: float, *, notice_s: float = 0.0, announced: bool = True) -> None:
         """Take a spot instance back: a notice, then the end, status Expired."""
-        minutes = f"{notice_s / 60:.0f}"
-        group.events.warning(now, "SpotToBeReleased", f"Spot ECI will be released in {minutes} minutes", source=SERVICE)
+        group.release_at = now + notice_s
+        if announced:
+            message = f"Spot ECI will be released in {notice_s / 60:.0f} minutes"
+            group.events.warning(now, "SpotToBeReleased", message, source=SERVICE)
+            group.release_announced_at = now
         self._store.touch(group, now)
 
         def take(when: float) -> None:
             if group.status in (PENDING, RUNNING, RESTARTING, UPDATING):
-                group.reason, group.message = "BidFailed", "The spot instance was released."
+                group.reason = "BidFailed"
+                group.message = f"The spot instance was released at {iso_time(when)}."
                 self._stop(group, "reclaimed", when, grace_s=group.grace_s)
 
         if notice_s > 0:

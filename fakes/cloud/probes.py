@@ -43,7 +43,14 @@ class Probes:
     def before_stop(
         self, group: Group, container: Container, now: float, grace_s: float, stop: Callable[[float, float], None]
     ) -> None:
-        """Run the hook before a stop, if there is one; then call stop(time, what is left of the grace period)."""
+        """Run the hook before a stop, if there is one; then call stop(time, what is left of the grace period).
+
+        A hook after the start that still runs ends first, within the grace period: a kubelet's sync of a pod is over
+        before the pod is killed.
+        """
+        if container.in_post_start and container.state == CONTAINER_RUNNING and grace_s > 0:
+            self._after_post_start(group, container, now, grace_s, stop)
+            return
         hook = _hook(container, "PreStop")
         if not hook or container.state != CONTAINER_RUNNING or grace_s <= 0:
             stop(now, grace_s)
@@ -59,14 +66,35 @@ class Probes:
         self._runtime.check(group, container, hook, timeout_s=grace_s, done=done)
 
     def _post_start(self, group: Group, container: Container, hook: Json) -> None:
-        turn = container.turn
+        turn, runs = container.turn, container.runs
+        container.in_post_start, container.after_post_start = True, None
 
         def done(now: float, error: str) -> None:
+            if container.runs != runs:
+                return
+            container.in_post_start = False
+            waiting, container.after_post_start = container.after_post_start, None
             if error and container.turn == turn and container.state == CONTAINER_RUNNING:
                 group.events.warning(now, "FailedPostStartHook", f"PostStartHook failed: {error}")
-                self._unhealthy(group, container, now, "FailedPostStartHook")
+                if waiting is None:
+                    self._unhealthy(group, container, now, "FailedPostStartHook")
+            if waiting is not None:
+                waiting(now)
 
         self._runtime.check(group, container, hook, timeout_s=HOOK_TIMEOUT_S, done=done)
+
+    def _after_post_start(
+        self, group: Group, container: Container, now: float, grace_s: float, stop: Callable[[float, float], None]
+    ) -> None:
+        runs = container.runs
+
+        def go_on(when: float) -> None:
+            if container.active and container.runs == runs:
+                container.in_post_start, container.after_post_start = False, None
+                self.before_stop(group, container, when, max(0.0, grace_s - (when - now)), stop)
+
+        container.after_post_start = go_on
+        self._timers.at(now + grace_s, lambda when: go_on(when) if container.after_post_start is go_on else None)
 
     def _ask_at(
         self, group: Group, container: Container, kind: str, probe: Json, when: float, counts: tuple[int, int]

@@ -9,6 +9,7 @@ from fakes.cloud import billing, regions, shapes, sizes, validation, views
 from fakes.cloud.clock import iso_time, parse_nanoseconds
 from fakes.cloud.errors import ApiError, invalid, missing, not_found, out_of_range, too_long
 from fakes.cloud.group import Group
+from fakes.cloud.market import is_spot
 from fakes.cloud.parameters import Json, decode, require
 from fakes.cloud.runtime import LogQuery
 from fakes.cloud.service import Service, id_list
@@ -122,14 +123,31 @@ class Queries:
         price = {"OriginalPrice": amount, "DiscountPrice": 0.0, "TradePrice": amount}
         detail = {"Resource": "instanceType", **price, "Rules": []}
         body = {"Currency": billing.CURRENCY, **price, "DetailInfos": {"DetailInfo": [detail]}}
-        return {"PriceInfo": {"Price": body, "SpotPrices": {"SpotPrice": []}, "Rules": {"Rule": []}}}
+        spot_prices = self._spot_prices(values, cpu, memory) if spot else []
+        return {"PriceInfo": {"Price": body, "SpotPrices": {"SpotPrice": spot_prices}, "Rules": {"Rule": []}}}
+
+    def _spot_prices(self, values: Json, cpu: float, memory: float) -> list[Json]:
+        """One row a zone, per second as the price itself."""
+        now, market = self._service.clock.now(), self._service.market
+        known = regions.zones(values["RegionId"])
+        if values.get("ZoneId") and values["ZoneId"] not in known:
+            raise not_found("ZoneId", values["ZoneId"])
+        return [
+            {
+                "ZoneId": zone,
+                "InstanceType": values.get("InstanceType", ""),
+                "OriginPrice": billing.price_per_second(cpu, memory),
+                "SpotPrice": round(market.price_per_second(cpu, memory, zone, now), 12),
+            }
+            for zone in ([values["ZoneId"]] if values.get("ZoneId") else known)
+        ]
 
     def usage(self, flat: Mapping[str, str]) -> Json:
         """ListUsage."""
         require(decode(shapes.REGION_ONLY, flat), "RegionId")
         none = dict.fromkeys(("UsedImageCacheCount", "UsedAutoImageCacheCount", "UsedDataCacheCount"), 0)
         limits = {"MaxImageCacheCount": 500, "MaxAutoImageCacheCount": 25, "MaxDataCacheCount": 100}
-        used = round(self._service.store.used_cpu, 3)
+        used = round(self._service.used_cpu, 3)
         return {"Attributes": {"UsedCpu": used, "MaxCpu": self._service.quota_cpu, **none, **limits}}
 
     def regions(self, flat: Mapping[str, str]) -> Json:  # noqa: ARG002 - one signature for all calls
@@ -253,6 +271,14 @@ class Queries:
         groups = (self._service.store.get(each) for each in dict.fromkeys(id_list(values["ContainerGroupIds"])))
         return [group for group in groups if group is not None and group.region == values["RegionId"]]
 
+    def _stock_word(self, cpu: float, memory_gib: float, zone: str, *, spot: bool) -> str:
+        if self._service.stock.lacks(cpu, memory_gib, zone):
+            return "WithoutStock"
+        if not spot:
+            return "WithStock"
+        now = self._service.clock.now()
+        return self._service.market.word(cpu, memory_gib, zone, self._service.store, now)
+
     def _zone_stock(self, zone: str, values: Json) -> Json:
         wanted = values["DestinationResource"]
         rows = []
@@ -264,7 +290,7 @@ class Queries:
                 value = family if wanted["Category"] == "InstanceTypeFamily" else name
                 if wanted.get("Value", value) != value:
                     continue
-                status = "WithoutStock" if self._service.stock.lacks(cpu, cpu * ratio, zone) else "WithStock"
+                status = self._stock_word(cpu, cpu * ratio, zone, spot=is_spot(values.get("SpotResource", {})))
                 if {"Value": value, "StatusCategory": status} not in rows:
                     rows.append({"Value": value, "StatusCategory": status})
         resource = {"Type": wanted["Category"], "SupportedResources": {"SupportedResource": rows}}

@@ -23,6 +23,7 @@ class Pull:
     error: str = ""
     size_bytes: int = 0
     config_error: str = ""
+    cached: bool = False  # it is there without a pull
     retries_help: bool = False  # the failure is said to be passing: the next try succeeds
 
 

@@ -109,7 +109,8 @@ class ProcessRuntime:
                 " 401 Unauthorized"
             )
             return Pull(0.5, error)
-        return Pull(image.pull_s, image.fail, image.size_bytes, _config_error(image, container))
+        config_error = _config_error(image, container)
+        return Pull(image.pull_s, image.fail, image.size_bytes, config_error, cached=image.cached)
 
     def start_delay(self, group: Group) -> float:
         return -1.0

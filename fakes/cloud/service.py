@@ -16,11 +16,13 @@ from fakes.cloud.billing import Ledger
 from fakes.cloud.clock import Clock, Timers
 from fakes.cloud.errors import ApiError, invalid, missing, not_found, too_long
 from fakes.cloud.events import EventLog
-from fakes.cloud.group import GONE, Container, Group
+from fakes.cloud.group import GONE, Container, Group, Spot
 from fakes.cloud.journal import Journal
 from fakes.cloud.lifecycle import Lifecycle, Settings
+from fakes.cloud.market import NO_STOCK, Market, SpotChecks, is_spot, size_name
 from fakes.cloud.parameters import Json, decode, require
 from fakes.cloud.runtime import Runtime
+from fakes.cloud.series import Constant, Series
 from fakes.cloud.store import CIDR, Store
 
 TOKEN_REMEMBERED_S = 24 * 3600.0
@@ -69,6 +71,7 @@ class Service:
         quota_cpu: float = 100_000.0,
         cidr: str = CIDR,
         journal: Journal | None = None,
+        market: Market | None = None,
     ) -> None:
         self.timers = timers
         self.clock: Clock = timers.clock
@@ -77,11 +80,14 @@ class Service:
         self.quota_cpu = quota_cpu
         self.store = Store(cidr)
         self.stock = Stock()
+        self.market = market or Market()
+        self.others: Series = Constant(0.0)  # vCPU that others of the account hold of its quota
         self.ledger = Ledger()
         self.journal = journal or Journal(self.clock)
         self.lifecycle = Lifecycle(
             timers, runtime, self.store, settings or Settings(), watch=self._watch, no_stock=self._no_stock
         )
+        self._spot_checks = SpotChecks(self.market, at=timers.at, groups=lambda: self.store, release=self._release_spot)
         self._tokens: OrderedDict[tuple[str, str], tuple[float, str, str]] = OrderedDict()
         self._count = 0
         self._random = random.Random()
@@ -99,12 +105,14 @@ class Service:
         validation.check_group(spec)
         cpu, memory = validation.group_size(spec)
         zone = self._zone(spec, cpu, memory)
-        if self.store.used_cpu + cpu > self.quota_cpu:
-            raise ApiError("QuotaExceeded", f"vCPU quota exceeded: {self.quota_cpu:g} in this region.", 403)
+        spot = self.market.terms(spec, cpu, memory, zone, now) if is_spot(spec) else None
+        self._check_quota(self.used_cpu + cpu)
         if spec.get("DryRun"):
             raise ApiError("DryRunOperation", "Request validation has been passed with DryRun flag set.")
         group = self._new_group(spec, cpu, memory, zone, now)
+        group.spot = spot
         self.lifecycle.admit(group, now)
+        self._spot_checks.begin(group, now)
         self._remember("CreateContainerGroup", flat, now, group.id)
         return {"ContainerGroupId": group.id}
 
@@ -112,7 +120,10 @@ class Service:
         """Another one of the same spec and tags, as a retry makes it whose token the cloud has forgotten."""
         now = self.clock.now()
         made = self._new_group(group.spec, group.cpu, group.memory_gib, group.zone, now)
+        if group.spot is not None:
+            made.spot = Spot(group.spot.most_share, group.spot.protection_s, [(now, group.spot.shares[-1][1])])
         self.lifecycle.admit(made, now)
+        self._spot_checks.begin(made, now)
         return made
 
     def delete(self, flat: Mapping[str, str]) -> Json:
@@ -172,8 +183,7 @@ class Service:
         validation.check_group(spec)
         self.lifecycle.must_be_up(group)
         cpu, memory = validation.group_size(spec)
-        if self.store.used_cpu - group.cpu + cpu > self.quota_cpu:
-            raise ApiError("QuotaExceeded", f"vCPU quota exceeded: {self.quota_cpu:g} in this region.", 403)
+        self._check_quota(self.used_cpu - group.cpu + cpu)
         replaced = _replaced(group, spec, resized=(cpu, memory) != (group.cpu, group.memory_gib))
         files_changed = spec.get("Volume") != group.spec.get("Volume")
         self.lifecycle.update(group, spec, replaced, now, files_changed=files_changed)
@@ -251,14 +261,37 @@ class Service:
         if wanted[0] not in known:
             raise not_found("ZoneId", wanted[0])
         for zone in wanted:
-            if not self.stock.lacks(cpu, memory, zone):
+            if not self._is_sold_out(spec, cpu, memory, zone):
                 return str(zone)
-        message = "Create ECI failed because the specified instance is out of stock."
-        raise ApiError("OperationDenied.NoStock", message, 403)
+        raise ApiError("OperationDenied.NoStock", NO_STOCK, 403)
+
+    @property
+    def used_cpu(self) -> float:
+        """Of the quota: by all live groups, and by others."""
+        return self.store.used_cpu + max(0.0, self.others.at(self.clock.now()))
+
+    def _check_quota(self, cpu: float) -> None:
+        if cpu > self.quota_cpu:
+            raise ApiError("QuotaExceeded", f"vCPU quota exceeded: {self.quota_cpu:g} in this region.", 403)
+
+    def _is_sold_out(self, spec: Json, cpu: float, memory: float, zone: str) -> bool:
+        if self.stock.lacks(cpu, memory, zone):
+            return True
+        return is_spot(spec) and not self.market.sells(cpu, memory, zone, self.store, self.clock.now())
+
+    def _release_spot(self, group: Group, now: float) -> None:
+        announces = self.market.announces
+        self.lifecycle.reclaim(group, now, notice_s=self.market.notice_s, announced=announces)
 
     def _no_stock(self, group: Group) -> str:
         if self.stock.lacks(group.cpu, group.memory_gib, group.zone):
-            return "Create ECI failed because the specified instance is out of stock."
+            return NO_STOCK
+        # Its own vCPU are counted as sold since the call was answered.
+        if (
+            group.spot
+            and self.market.left(group.zone, size_name(group.cpu, group.memory_gib), self.store, self.clock.now()) < 0
+        ):
+            return NO_STOCK
         return ""
 
     def _check_region(self, region: str) -> None:

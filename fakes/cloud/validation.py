@@ -171,6 +171,10 @@ def _check_network(group: Json) -> None:
         if not alias.get("Ip"):
             raise missing(f"HostAliase.{number}.Ip")
         _count(alias, "Hostname", 50, f"HostAliase.{number}")
+    _check_sysctls(group)
+
+
+def _check_sysctls(group: Json) -> None:
     for number, sysctl in enumerate(group.get("SecurityContext", {}).get("Sysctl", []), 1):
         if sysctl.get("Name") not in SAFE_SYSCTLS:
             raise invalid(f"SecurityContext.Sysctl.{number}.Name", f"one of {', '.join(SAFE_SYSCTLS)}")

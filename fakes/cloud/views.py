@@ -353,6 +353,8 @@ def _conditions(group: Group) -> list[Json]:
         ("Ready", ready, "" if ready else done, "", _readiness_changed(group, ready=ready)),
         ("ContainersReady", ready, "" if ready else done, "", _readiness_changed(group, ready=ready)),
     ]
+    if group.release_announced_at is not None:
+        rows.append(("ContainerInstanceExpired", True, "SpotToBeReleased", "", group.release_announced_at))
     return [
         {
             "type": kind,

@@ -6,16 +6,14 @@ The pod's own wishes are completed at CREATE only; just the usual tolerations ar
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fakes.kube import definitions, errors
 from fakes.kube.allocation import allocate
 from fakes.kube.objectmeta import suffix
 from fakes.kube.resources import Resource
+from fakes.kube.store import Store
 from fakes.kube.virtualnode import inject_affinity
-
-if TYPE_CHECKING:
-    from fakes.kube.api import Api
 
 Json = dict[str, Any]
 
@@ -28,7 +26,15 @@ _IN_USE = {
 PERMANENT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 
 
-def admit_create(api: "Api", row: Resource, obj: Json) -> None:
+class Objects(Protocol):
+    """What is there already: `api.Api`."""
+
+    store: Store
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Json: ...
+
+
+def admit_create(api: Objects, row: Resource, obj: Json) -> None:
     """Raises ApiError 403 or 404; changes `obj`."""
     if row.namespaced:
         _namespace_lives(api, row, obj)
@@ -75,7 +81,7 @@ def _taint_until_ready(node: Json) -> None:
         taints.append(taint)
 
 
-def _namespace_lives(api: "Api", row: Resource, obj: Json) -> None:
+def _namespace_lives(api: Objects, row: Resource, obj: Json) -> None:
     name = obj["metadata"]["namespace"]
     namespace = api.get("namespaces", name)
     if namespace["metadata"].get("deletionTimestamp"):
@@ -90,13 +96,13 @@ def _namespace_lives(api: "Api", row: Resource, obj: Json) -> None:
         raise refused
 
 
-def _definition_lives(api: "Api", row: Resource, obj: Json) -> None:
+def _definition_lives(api: Objects, row: Resource, obj: Json) -> None:
     if api.get(definitions.KEY, row.key)["metadata"].get("deletionTimestamp"):
         why = "create not allowed while custom resource definition is terminating"
         raise errors.forbidden(row.plural, row.group, obj["metadata"].get("name", ""), why)
 
 
-def _service_account(api: "Api", pod: Json) -> None:
+def _service_account(api: Objects, pod: Json) -> None:
     spec, meta = pod["spec"], pod["metadata"]
     name = spec.get("serviceAccountName") or "default"
     found = api.store.get("serviceaccounts", meta["namespace"], name)
@@ -148,7 +154,7 @@ def _token_volume(spec: Json) -> str:
     return name
 
 
-def _priority(api: "Api", pod: Json) -> None:
+def _priority(api: Objects, pod: Json) -> None:
     spec = pod["spec"]
     name = spec.get("priorityClassName", "")
     value, policy = 0, "PreemptLowerPriority"
@@ -171,13 +177,13 @@ def _priority(api: "Api", pod: Json) -> None:
     spec.setdefault("preemptionPolicy", policy)
 
 
-def _global_default(api: "Api") -> Json | None:
+def _global_default(api: Objects) -> Json | None:
     classes = (item.object for item in api.store.objects("priorityclasses.scheduling.k8s.io"))
     usual = [item for item in classes if item.get("globalDefault")]
     return min(usual, key=lambda item: int(item["value"])) if usual else None
 
 
-def _storage_class(api: "Api", claim: Json) -> None:
+def _storage_class(api: Objects, claim: Json) -> None:
     """A claim that names no class is of the default one, the newest if there are several; "" asks for none."""
     annotations = claim["metadata"].get("annotations") or {}
     if claim["spec"].get("storageClassName") is not None or "volume.beta.kubernetes.io/storage-class" in annotations:

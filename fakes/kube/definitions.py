@@ -3,13 +3,14 @@
 Source: apiextensions-apiserver pkg/apis/apiextensions, v1.32. Conversion between versions changes apiVersion only.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fakes.kube import jsonpath, structural
 from fakes.kube.errors import Fault
-from fakes.kube.reconcile.objects import condition_is, with_condition
+from fakes.kube.reads import condition_is, with_condition
 from fakes.kube.resources import ALL_VERBS, Resource
+from fakes.kube.versions import Column, Scale, Version
 
 Json = dict[str, Any]
 
@@ -25,36 +26,6 @@ DEFINITIONS = Resource(
     subresources=("status",),
     generation=True,
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """One of additionalPrinterColumns."""
-
-    name: str
-    type: str
-    path: str
-    description: str = ""
-    format: str = ""
-    priority: int = 0
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where a custom resource keeps its replicas and what selects its pods. Paths start with a dot."""
-
-    spec: str
-    status: str
-    selector: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Version:
-    """What a definition says of one of its versions."""
-
-    schema: Json
-    columns: tuple[Column, ...]
-    scale: Scale | None
 
 
 def settle(obj: Json) -> None:

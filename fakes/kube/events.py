@@ -1,13 +1,12 @@
 """Writing Events from inside the server's process, and forgetting old ones."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 from fakes.kube.clock import parse, stamp
-
-if TYPE_CHECKING:
-    from fakes.kube.api import Api
+from fakes.kube.store import Store
 
 Json = dict[str, Any]
 
@@ -15,10 +14,22 @@ _REMEMBERED = 4096
 """How many distinct events a repeat is recognised among."""
 
 
+class Objects(Protocol):
+    """Where Events are kept: `api.Api`."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    event_ttl_s: float
+
+    def create(self, resource: str, obj: Json, namespace: str | None = None) -> Json: ...
+
+    def patch(self, resource: str, name: str, namespace: str | None, body: Any, *, kind: Literal["merge"]) -> Json: ...
+
+
 class Recorder:
     """Writes one Event per (object, reason, message, source); a repeat only counts it up."""
 
-    def __init__(self, api: "Api") -> None:
+    def __init__(self, api: Objects) -> None:
         self._api = api
         self._names: OrderedDict[tuple[str, ...], tuple[str, str]] = OrderedDict()
         self._serial = 0
@@ -96,7 +107,7 @@ def reference_to(obj: Json) -> Json:
     return reference | {"apiVersion": obj.get("apiVersion", "v1"), "resourceVersion": meta.get("resourceVersion", "")}
 
 
-def expire(api: "Api", now: datetime) -> int:
+def expire(api: Objects, now: datetime) -> int:
     """Remove the Events that nothing has touched for their time to live; how many went."""
     oldest = now - timedelta(seconds=api.event_ttl_s)
     gone = 0

@@ -10,7 +10,7 @@ from fakes.kube.api import Api
 from fakes.kube.clock import stamp
 from fakes.kube.deletion import Precondition
 from fakes.kube.errors import ApiError
-from fakes.kube.reconcile.objects import with_condition
+from fakes.kube.reads import with_condition
 from fakes.kube.resources import RESOURCES
 from fakes.kube.selectors import object_selector
 

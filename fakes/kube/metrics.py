@@ -23,7 +23,7 @@ from fakes.kube.content import answer
 from fakes.kube.objects import Call
 from fakes.kube.proxy import Kubelets
 from fakes.kube.quantity import canonical
-from fakes.kube.reconcile.objects import labels_of
+from fakes.kube.reads import labels_of
 from fakes.kube.resources import Resource
 from fakes.kube.seed import HOLLOW
 from fakes.kube.tables import table

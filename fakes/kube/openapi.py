@@ -8,11 +8,11 @@ from aiohttp import web
 
 from fakes.kube import errors, openapi_proto
 from fakes.kube.catalog import Catalog
-from fakes.kube.definitions import Version
 from fakes.kube.resources import Resource
 from fakes.kube.schema import TYPES, Field, Type, fields_of
 from fakes.kube.seed import VERSION
 from fakes.kube.store import encode
+from fakes.kube.versions import Version
 
 Json = dict[str, Any]
 

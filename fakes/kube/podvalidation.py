@@ -118,8 +118,8 @@ def _container(container: Json, at: str, volumes: set[str], taken: set[str], *, 
     faults += _one_of(container, "terminationMessagePolicy", ("File", "FallbackToLogsOnError"), at)
     if init:
         faults += _one_of(container, "restartPolicy", ("Always",), at)
-    elif "restartPolicy" in container:
-        faults.append(Fault.forbidden(f"{at}.restartPolicy", "may not be set for non-init containers"))
+    else:
+        faults += _one_of(container, "restartPolicy", ("Always", "OnFailure", "Never"), at)
     faults += _ports(container.get("ports") or [], f"{at}.ports")
     faults += _env(container, at)
     faults += _mounts(container.get("volumeMounts") or [], f"{at}.volumeMounts", volumes)

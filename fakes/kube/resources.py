@@ -1,10 +1,8 @@
 """What is served, as data: one row per resource, from which routes, discovery and schemas are made."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fakes.kube.definitions import Version
+from fakes.kube.versions import Version
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
@@ -41,7 +39,7 @@ class Resource:
     older: tuple[str, ...] = ()
     stored_as: str = ""
     unheeded: str = ""
-    custom: "Version | None" = None
+    custom: Version | None = None
 
     @property
     def key(self) -> str:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from fakes.kube import errors, patch
-from fakes.kube.definitions import Scale
 from fakes.kube.errors import Fault
 from fakes.kube.resources import Resource
+from fakes.kube.versions import Scale
 
 Json = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from fakes.kube import jsonpath, podtable, quantity
 from fakes.kube.clock import parse
-from fakes.kube.definitions import Version
 from fakes.kube.durations import human
 from fakes.kube.resources import Resource
+from fakes.kube.versions import Version
 
 Json = dict[str, Any]
 

@@ -10,12 +10,13 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.bench import burst, parts, report, steady, streams
+from tests.bench import burst, parts, peer, report, steady, streams
 from tests.bench.api import Api
 from tests.bench.parts import Cloud, Provider, Watcher
 from tests.bench.report import Result
 
 NODE, BARE = "vk-bench", "bare-bench"
+SHIPPED_AT_MOST = 1000  # pods; with 5 requests a second, more would take half an hour
 SCENARIO = """
 [[rule]]
 image = "*/chatty*"
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--only", choices=("bursts", "streams"), help="leave the rest out")
     parser.add_argument("--quick", action="store_true", help="without the trickle")
+    parser.add_argument("--peer", action="store_true", help="also a node made with the Go library, in the same run")
     parser.add_argument("--keep", action="store_true", help="leave the parts' logs where they are")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="have cProfile write what the provider did")
     parser.add_argument("--flag", action="append", default=[], help="a further flag for the provider")
@@ -104,6 +106,10 @@ async def _bursts(stack, directory, plane, api, sizes, args, result) -> None:
         assert provider.child is not None
         complaints = [line for line in provider.child.log.read_text().splitlines() if "Traceback" in line]
         assert not complaints, f"{provider.child.log}: {complaints[:3]}"
+        if args.peer:
+            result.peers += [await _peer_burst(directory, plane, api, size, lifted=True)]
+            if size <= SHIPPED_AT_MOST:
+                result.peers += [await _peer_burst(directory, plane, api, size, lifted=False)]
 
 
 async def _ceiling(directory, plane, api, size):
@@ -117,9 +123,26 @@ async def _bare_burst(directory, plane, api, size, statuses):
     watcher = await Watcher.start(directory, plane.kubeconfig, BARE)
     bare = await parts.start_bare(directory, plane, BARE, statuses=statuses)
     try:
-        return await burst.ceiling(api, watcher, BARE, size, pid=bare.pid, prefix=f"c{size}-{statuses}-")
+        return await burst.of_process(api, watcher, BARE, size, pid=bare.pid, prefix=f"c{size}-{statuses}-")
     finally:
         await bare.stop()
+        await watcher.child.stop()
+
+
+async def _peer_burst(directory, plane, api, size, *, lifted):
+    report.say(f"{size} pods at once: the Go library{'' if lifted else ' as it ships'}")
+    node = f"peer-{size}-{'lifted' if lifted else 'shipped'}"
+    watcher = await Watcher.start(directory, plane.kubeconfig, node)
+    try:
+        child = await peer.start(directory, plane, node, lifted=lifted, create_s=burst.CREATE_S)
+        try:
+            idle_mb, prefix = parts.Cost.of(child.pid).rss_mb, f"p{size}-{'l' if lifted else 's'}-"
+            found = await burst.of_process(api, watcher, node, size, pid=child.pid, prefix=prefix)
+            found.events = await burst.events_a_pod(api, prefix, size)
+        finally:
+            await child.stop()
+        return report.Peer(lifted=lifted, rss_at_0_mb=idle_mb, burst=found)
+    finally:
         await watcher.child.stop()
 
 

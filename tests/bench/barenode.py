@@ -65,6 +65,7 @@ class BareNode:
 
 
 NOTES = {
+    "virtual-kubelet.io/instance-id": "eci-0123456789abcdef",
     "k8s.aliyun.com/eci-instance-id": "eci-0123456789abcdef",
     "k8s.aliyun.com/eci-request-id": "01234567-89AB-CDEF-0123-456789ABCDEF",
     "k8s.aliyun.com/eci-instance-spec": "0.25-0.5Gi",

@@ -50,6 +50,7 @@ class Burst:
     looks: Mapping[str, float] = field(default_factory=dict)  # at a pod until it ran and all was told of it
     looks_gone: Mapping[str, float] = field(default_factory=dict)
     parts_ms: Mapping[str, float] = field(default_factory=dict)  # CPU of every process until all run, in ms a pod
+    events: float = 0.0  # that the API server has of them when all are gone
 
     @property
     def per_s(self) -> float:
@@ -95,17 +96,33 @@ async def delete(api: Api, prefix: str, count: int) -> float:
     return began
 
 
-async def ceiling(api: Api, watcher: Watcher, node: str, count: int, *, pid: int, prefix: str) -> Burst:
-    """Of the bare node, whose process is `pid`."""
+async def of_process(api: Api, watcher: Watcher, node: str, count: int, *, pid: int, prefix: str) -> Burst:
+    """Of another node than ours (the bare one, the Go library's), whose process is `pid`."""
     burst = Burst(count)
-    began, parts = Cost.of(pid).cpu_s, parts_cpu_s()
+    before, parts = Cost.of(pid), parts_cpu_s()
     burst.running_s = await _until_all(watcher, "Running", prefix, count, create(api, node, prefix, count))
     burst.parts_ms = _parts_ms(parts, count)
-    half = Cost.of(pid).cpu_s
+    half = Cost.of(pid)
+    burst.rss_kb = (half.rss_mb - before.rss_mb) * 1e3 / count
     burst.gone_s = await _until_all(watcher, "gone", prefix, count, delete(api, prefix, count))
-    burst.cpu_running_ms = (half - began) / count * 1e3
-    burst.cpu_gone_ms = (Cost.of(pid).cpu_s - half) / count * 1e3
+    after = Cost.of(pid)
+    burst.cpu_running_ms = (half.cpu_s - before.cpu_s) / count * 1e3
+    burst.cpu_gone_ms = (after.cpu_s - half.cpu_s) / count * 1e3
+    burst.peak_mb = after.peak_mb
     return burst
+
+
+async def events_a_pod(api: Api, prefix: str, count: int) -> float:
+    """How many the API server has, each counted as often as it says that it happened."""
+    told, more = 0, ""
+    while True:
+        page = await api.get(f"/api/v1/namespaces/{NAMESPACE}/events?limit=2000{more}")
+        for event in page["items"]:
+            if event["involvedObject"].get("name", "").startswith(prefix):
+                told += event.get("count") or 1
+        if not page["metadata"].get("continue"):
+            return told / count
+        more = f"&continue={page['metadata']['continue']}"
 
 
 async def of_provider(api: Api, watcher: Watcher, provider: Provider, cloud: Cloud, count: int) -> Burst:
@@ -144,6 +161,8 @@ async def down(api: Api, watcher: Watcher, provider: Provider, burst: Burst) -> 
     spent = await provider.counts(api) - counts
     gone, burst.looks_gone = _each(count, spent.kube), _each(count, spent.looks)
     burst.requests = {**burst.requests, **{f"{kind} (deleting)": number for kind, number in gone.items()}}
+    burst.peak_mb = provider.cost().peak_mb
+    burst.events = await events_a_pod(api, prefix, count)
 
 
 async def quiet(api: Api, provider: Provider, count: int = 0) -> None:

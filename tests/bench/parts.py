@@ -124,6 +124,7 @@ _PARTS = (
     ("etcd", "etcd"),
     ("tests.bench.watcher", "watcher"),
     ("tests.bench.barenode", "bare client"),
+    ("--create-takes=", "Go library"),
     ("tests.bench", "whoever makes the pods"),
 )
 

@@ -17,6 +17,15 @@ from tests.bench.streams import Streams
 Row = tuple[str, str, str, str]  # what, measured, ceiling or goal, ratio or verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A node made with the Go library. lifted: without its rate limits."""
+
+    lifted: bool
+    rss_at_0_mb: float
+    burst: Burst
+
+
 @dataclass(slots=True)
 class Result:
     machine: str
@@ -25,6 +34,7 @@ class Result:
     rss_at_0_mb: float = 0.0
     bursts: list[Burst] = field(default_factory=list)
     ceilings: list[Burst] = field(default_factory=list)
+    peers: list[Peer] = field(default_factory=list)
     trickle: Burst | None = None
     idles: list[Idle] = field(default_factory=list)
     starts: list[tuple[int, float]] = field(default_factory=list)
@@ -58,6 +68,10 @@ def table(result: Result) -> str:
 def _sections(result: Result) -> Iterator[tuple[str, Sequence[Row]]]:
     for burst, ceiling in zip(result.bursts, result.ceilings, strict=True):
         yield f"{burst.pods:,} pods at once", list(_burst_rows(burst, ceiling))
+    for peer in result.peers:
+        own = next(burst for burst in result.bursts if burst.pods == peer.burst.pods)
+        how = "without its rate limits" if peer.lifted else "as it ships"
+        yield f"{own.pods:,} pods beside the Go library {how}", list(_peer_rows(own, peer, result.rss_at_0_mb))
     if result.trickle is not None:
         yield (
             "a trickle of 4 pods a second",
@@ -122,6 +136,21 @@ def _burst_rows(burst: Burst, ceiling: Burst) -> Iterator[Row]:
     yield "cloud calls a pod until all run", f"{sum(burst.cloud_calls.values()):.2f}", "", ""
 
 
+def _peer_rows(own: Burst, peer: Peer, rss_at_0_mb: float) -> Iterator[Row]:
+    other = peer.burst
+    yield _beside("pods a second until all run", own.per_s, other.per_s, "{:.0f}")
+    yield _beside("pods a second until all are gone", own.gone_per_s, other.gone_per_s, "{:.0f}")
+    yield _beside("CPU a pod until it runs", own.cpu_running_ms, other.cpu_running_ms, "{:.2f} ms")
+    yield _beside("CPU a pod until it is gone", own.cpu_gone_ms, other.cpu_gone_ms, "{:.2f} ms")
+    yield _beside("memory without a pod", rss_at_0_mb, peer.rss_at_0_mb, "{:.1f} MB")
+    yield _beside("memory at its peak", own.peak_mb, other.peak_mb, "{:.1f} MB")
+    yield _beside("events a pod that the API server has", own.events, other.events, "{:.2f}")
+
+
+def _beside(what: str, own: float, other: float, shown: str) -> Row:
+    return what, shown.format(own), shown.format(other), f"{own / other:.2f} ×" if other else ""
+
+
 def _cpu(own_ms: float, bare_ms: float) -> Row:
     ratio = f"{own_ms / bare_ms:.1f} ×" if bare_ms else ""
     return "    CPU a pod, beside the bare client's (goal 2.5 ms)", f"{own_ms:.2f} ms", f"{bare_ms:.2f} ms", ratio
@@ -144,7 +173,7 @@ def _spread(spread: Spread | None) -> str:
 
 
 def _drawn(title: str, rows: Sequence[Row]) -> str:
-    heads: Row = (title, "measured", "ceiling, goal", "ratio")
+    heads: Row = (title, "measured", "beside, goal", "ratio")
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(4)]
     widths[0] = max(widths[0], 48)
 

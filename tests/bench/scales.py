@@ -51,9 +51,11 @@ def _weigh(root: object, seen: set[int]) -> int:
 _HOLDERS: Mapping[str, tuple[str, ...]] = {
     "Store": ("_tombstones", "_by_index", "_objects"),
     "InstanceCache": ("_by_uid", "_by_id", "_moving"),
-    "InstancePoller": ("_changes", "_events", "_deleting", "_missing", "_missing_start_events"),
+    "InstancePoller": ("_changes", "_events", "_missing", "_missing_start_events"),
+    "Absence": ("_deleting", "_suspected"),
     "ReportCache": ("_known", "_before"),
-    "PodController": ("_records", "_inherited"),
+    "PodController": ("_memories", "_gone", "_changed"),
+    "Creator": ("inherited",),
     "EventCorrelator": ("_buckets", "_similar", "_series"),
     "Recorder": ("_line", "_mirroring", "_mirrored"),
     "Prober": ("_runs",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.control.world import World
 
 RECORDED = Path(__file__).parents[1] / "data" / "bench" / "shape.json"
 BURST = 60
+SIZES = (20, 250)  # a few, and far more than there are workers
 HELD = (100, 200, 400)
 _OURS = "/vk_provider/"
 
@@ -50,6 +52,7 @@ class RecentCloud(LivingCloud):
 def measure() -> Figures:
     return {
         "burst": pure_time.play(_burst()),
+        "reconciles_to_running": {str(size): pure_time.play(_reconciles(size)) for size in SIZES},
         "jobs": pure_time.play(_jobs()),
         "idle_minute": pure_time.play(_idle_minute(HELD[0])),
         "one_change": {str(held): pure_time.play(_one_change(held)) for held in HELD},
@@ -77,6 +80,16 @@ async def _burst() -> Figures:
         await world.until(lambda: not world.kube.pods() and not world.cloud.instances)
         down = _spent(world) - before
     return {"to_running": _each(up, BURST), "to_gone": _each(down, BURST)}
+
+
+async def _reconciles(size: int) -> float:
+    """How often a pod is reconciled until it runs."""
+    world = _world()
+    async with world.running(workers=96) as process:
+        await asyncio.sleep(1)
+        await _add(world, size)
+        made = re.findall(r"^vk_reconcile_actions_total{.*} (\S+)$", process.metrics.exposition(), re.MULTILINE)
+        return round(sum(map(float, made)) / size, 3)
 
 
 async def _jobs() -> Figures:

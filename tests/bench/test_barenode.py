@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.bench import barenode, burst
+from tests.control.remembered import Remembered, plan
 from tests.translate.status_world import Server
-from vk_provider.control.memory import PodMemory
-from vk_provider.control.plan import NodePolicy, PatchStatus, plan
+from vk_provider.cloud.eci.capabilities import WORDS
+from vk_provider.control.actions import PatchStatus
+from vk_provider.control.observation import NodePolicy
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -32,6 +34,7 @@ COMING = Instance(
     owner=Owner(cluster="c", node="vk", namespace="bench", name="p", uid="u"),
     status=InstanceStatus.SCHEDULING,
     sku="0.25-0.5Gi",
+    words=WORDS,
     owner_annotations={"k8s.aliyun.com/eci-request-id": "A-B"},
 )
 
@@ -67,7 +70,7 @@ def _pod() -> dict[str, Any]:
 
 
 def _said(pod: dict[str, Any], instance: Instance) -> dict[str, Any]:
-    action = plan(pod, [instance], PodMemory(), node=NodePolicy(name="vk", host_ip="10.0.0.1"), now=NOW)
+    action = plan(pod, [instance], Remembered(), node=NodePolicy(name="vk", host_ip="10.0.0.1"), now=NOW)
     assert isinstance(action, PatchStatus)
     return action.body
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench import shape
-from tests.bench.shape import HELD, RECORDED, Figures
+from tests.bench.shape import HELD, RECORDED, SIZES, Figures
 
 SLACK = 1.02  # of requests: the very looks at the cloud that fall into a story
 CALLS_SLACK = 1.25  # of our own functions' calls: another Python calls some of them more or less often
@@ -40,6 +40,11 @@ def test_a_pod_takes_no_more_patches_than_promised(measured):
     assert measured["burst"]["to_running"]["PATCH pods"] <= 2
     assert measured["jobs"]["PATCH pods"] <= 3
     assert measured["burst"]["to_running"]["cloud create"] == 1
+
+
+def test_a_pod_is_reconciled_thrice_at_the_most_until_it_runs(measured):
+    assert set(measured["reconciles_to_running"]) == {str(size) for size in SIZES}
+    assert max(measured["reconciles_to_running"].values()) <= 3
 
 
 def test_an_idle_node_writes_nothing_about_its_pods(measured):

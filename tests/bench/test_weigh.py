@@ -24,7 +24,7 @@ EVENTS = 4  # as ECI tells of the start of one container
 MOST = {  # bytes a pod
     "pods": 1900,  # as bytes; one that a real server has completed has 1 KB more
     "instances": 2800,  # half of it events, which the pod's status is read from
-    "records": 485,  # 430 before a pod was compared with what its instance was made of
+    "records": 443,
     "recorder": 970,  # the names of what was mirrored, for events that are told again
     "queue": 110,
     "live configuration": 50,  # nothing of these pods' files can change
@@ -48,7 +48,7 @@ async def _held(count: int) -> dict[str, int]:
             {
                 "pods": [process.store._objects, process.store._by_index],
                 "instances": [process.instances._by_id, process.instances._by_uid],
-                "records": [controller._records],
+                "records": [controller._memories],
                 "recorder": [
                     recorder._mirrored._values,
                     recorder._mirroring,

@@ -11,6 +11,8 @@
 
 While `malformed` is set, lists and watches hold what is no object and no line, drawn by it.
 
+It may go over to another CA, as a control plane that is set up anew, whose file comes when `write_ca` is called.
+
 Watches are cut, or frozen (open, and silent) as a half-open connection is, or told that their version is too old.
 """
 
@@ -23,12 +25,14 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import aiohttp
 from aiohttp import web
 
 from tests.chaos.hostile import NOT_LINES, NOT_OBJECTS
+from tests.e2e.authority import Authority, write_private
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"})
 REASONS = {404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
@@ -48,11 +52,16 @@ class Accident:
 
 
 class Proxy:
-    """Speaks HTTP to the provider on loopback, and HTTPS to the API server with the rights of `tls`."""
+    """Speaks HTTP to the provider on loopback, and HTTPS to the API server with the rights of `tls`. directory: where
+    its own CA's file is to lie; then it speaks HTTPS to the provider too."""
 
-    def __init__(self, server: str, tls: ssl.SSLContext) -> None:
+    def __init__(self, server: str, tls: ssl.SSLContext, *, directory: Path | None = None) -> None:
         self._server = server
         self._tls = tls
+        self._directory = directory
+        self._authority = Authority()
+        self._own_tls: ssl.SSLContext | None = None
+        self._closes = False  # connections, each after its answer
         self._accidents: list[Accident] = []
         self._watches: set[web.StreamResponse] = set()
         self._transports: dict[web.StreamResponse, asyncio.BaseTransport] = {}
@@ -72,14 +81,18 @@ class Proxy:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        if self._directory is not None:
+            self._own_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self.change_ca()
+            self.write_ca()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._own_tls)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0), timeout=timeout, auto_decompress=False
         ) as self._session:
             await site.start()
             host, port = runner.addresses[0][:2]
-            self.url = f"http://{host}:{port}"
+            self.url = f"http{'s' if self._own_tls else ''}://{host}:{port}"
             try:
                 yield self
             finally:
@@ -89,10 +102,11 @@ class Proxy:
     @property
     def kubeconfig(self) -> str:
         """Leads here: who asks needs no key, for it is the proxy that is known upstream."""
+        trusted = {"certificate-authority": str(self._ca_file)} if self._own_tls else {}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "proxied", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "proxied", "cluster": {"server": self.url, **trusted}}],
             "users": [{"name": "nobody", "user": {"token": "the-proxy-knows-who-we-are"}}],
             "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "nobody"}}],
             "current-context": "proxied",
@@ -110,6 +124,29 @@ class Proxy:
         self.down = False
         self.malformed = None
         self._thawed.set()
+
+    @property
+    def _ca_file(self) -> Path:
+        assert self._directory is not None
+        return self._directory / "proxy-ca.crt"
+
+    def change_ca(self) -> None:
+        """Who connects from now on meets a certificate of another CA; who is connected, is not for long."""
+        assert self._own_tls is not None
+        assert self._directory is not None
+        self._authority = Authority()
+        pair = self._authority.server(["127.0.0.1"])
+        certificate, key = self._directory / "proxy.crt", self._directory / "proxy.key"
+        certificate.write_bytes(pair.certificate)
+        write_private(key, pair.key)
+        self._own_tls.load_cert_chain(certificate, key)
+        self._closes = True
+        self.cut_watches()
+
+    def write_ca(self) -> None:
+        """The file that names the CA is the right one again."""
+        self._ca_file.write_bytes(self._authority.pair.certificate)
+        self._closes = False
 
     def cut_watches(self) -> None:
         for transport in list(self._transports.values()):
@@ -172,7 +209,10 @@ class Proxy:
                 body = self._harmed_list(body, is_old=kind == "old-version")
             if kind == "lose-answer":
                 _cut(request)
-            return web.Response(status=upstream.status, body=body, headers=_passed(upstream.headers))
+            answer = web.Response(status=upstream.status, body=body, headers=_passed(upstream.headers))
+            if self._closes:
+                answer.force_close()
+            return answer
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         if self.down:
@@ -184,7 +224,7 @@ class Proxy:
             self._watches.add(response)
             self._transports[response] = request.transport
             try:
-                async for line in upstream.content:
+                async for line in _lines(upstream):
                     await self._thawed.wait()
                     if response in self._too_old:
                         break
@@ -217,6 +257,21 @@ class Proxy:
                 yield upstream
         except aiohttp.ClientError:
             _cut(request)
+
+
+async def _lines(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """With their ends, and of any length: a hostile tenant's pod is one of a megabyte."""
+    pending = bytearray()
+    async for chunk in upstream.content.iter_any():
+        pending += chunk
+        if b"\n" not in chunk:
+            continue
+        *whole, last = pending.split(b"\n")
+        pending = bytearray(last)
+        for line in whole:
+            yield bytes(line) + b"\n"
+    if pending:
+        yield bytes(pending)
 
 
 def _passed(headers: Any) -> dict[str, str]:

@@ -65,7 +65,7 @@ async def play(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outco
             await stage.until(lambda: _at_rest(stage), within_s=plan.settles_within_s, what="all is as it should be")
         stage.note_end()
         settled_s = time.monotonic() - calm_s
-        evidence = await _gather(stage)
+        evidence = await gather(stage)
         found = [*stage.crashed, *complaints(evidence)]
         return Outcome(found, _facts(stage, evidence, settled_s))
 
@@ -145,14 +145,16 @@ async def _at_rest(stage: Stage) -> bool:
     for wait_s in (0.0, MOMENT_S):
         await asyncio.sleep(wait_s)
         try:
-            if complaints(await _gather(stage)):
+            if complaints(await gather(stage)):
                 return False
         except (ApiRefused, OSError):
             return False
     return True
 
 
-async def _gather(stage: Stage) -> Evidence:
+async def gather(stage: Stage) -> Evidence:
+    """What the auditor reads, as it is now."""
+
     async def items(plural: str) -> list[story.Json]:
         listed = await stage.api.get(f"{GROUPS.get(plural, '/api/v1')}/namespaces/{story.NAMESPACE}/{plural}")
         return list(listed["items"])

@@ -59,7 +59,9 @@ class Stage:
             self._session = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.tls))
             )
-            self.proxy = await stack.enter_async_context(Proxy(self.server, self.tls).serving())
+            self.proxy = await stack.enter_async_context(
+                Proxy(self.server, self.tls, directory=self.directory).serving()
+            )
             await self.cloud("credentials", access_key_id=KEY_ID, access_key_secret=KEY_SECRET)
             (self.directory / "provider.kubeconfig").write_text(self.proxy.kubeconfig)
             stack.callback(self._stop_provider)

@@ -11,7 +11,7 @@ import datetime, pickle, sys, time
 from pathlib import Path
 from tests.chaos.clock import SetClock, Wall
 from vk_provider import app
-from vk_provider.control import pods
+from vk_provider.control import collaborators
 
 file = Path(sys.argv[1])
 clock = SetClock(file)
@@ -19,7 +19,7 @@ Wall(file).hang()
 real = lambda: time.clock_gettime(time.CLOCK_REALTIME)
 
 def wrong_by():
-    seen = {round(time.time() - real()), round(pods.datetime.now(datetime.UTC).timestamp() - real())}
+    seen = {round(time.time() - real()), round(collaborators.datetime.now(datetime.UTC).timestamp() - real())}
     (only,) = seen
     return only
 
@@ -32,10 +32,10 @@ print(before)
 clock.jump(0.0)
 print(wrong_by())
 assert time.monotonic() - loop < 5, "only the wall's"
-moment = pods.datetime.now(datetime.UTC)
-assert isinstance(moment, pods.datetime) and isinstance(moment, datetime.datetime)
-assert isinstance(pods.datetime.fromisoformat("2026-01-02T03:04:05+00:00"), pods.datetime)
-assert moment - pods.datetime.fromisoformat("2020-01-02T03:04:05+00:00") > datetime.timedelta(days=1)
+moment = collaborators.datetime.now(datetime.UTC)
+assert isinstance(moment, collaborators.datetime) and isinstance(moment, datetime.datetime)
+assert isinstance(collaborators.datetime.fromisoformat("2026-01-02T03:04:05+00:00"), collaborators.datetime)
+assert moment - collaborators.datetime.fromisoformat("2020-01-02T03:04:05+00:00") > datetime.timedelta(days=1)
 """
 
 

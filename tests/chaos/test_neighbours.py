@@ -11,15 +11,21 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos import hostile
-from tests.chaos.virtual import faults, neighbours
+from tests.chaos.test_planted import with_rule
+from tests.chaos.virtual import faults, lateness, neighbours
 from tests.chaos.virtual.run import play
-from vk_provider.control import plan as planning
-from vk_provider.control.plan import DeleteOrphan, RequeueAfter
-from vk_provider.control.pods import PodController
-from vk_provider.errors import KubeError, VersionsWentBack
-from vk_provider.instances.poller import InstanceCache
+from vk_provider.control import decide as deciding
+from vk_provider.control.actions import DeleteOrphan, RequeueAfter
+from vk_provider.control.observation import age_s
+from vk_provider.control.ownership import creation_order
+from vk_provider.control.perform.create import Creator
+from vk_provider.control.rules import orphan, preliminary
+from vk_provider.errors import CloudUnavailable, KubeError, VersionsWentBack
+from vk_provider.instances.cache import InstanceCache
 from vk_provider.kube.reflector import Reflector
 from vk_provider.kube.store import is_older
+from vk_provider.model import pod as pods
+from vk_provider.pacing.backoff import Backoff
 
 MOST_SEEDS = 12
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -27,18 +33,19 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def long_texts_hold_the_loop(patch):
     """As by a regular expression that is quadratic."""
-    real, seen = planning.plan, set()
+    real, known = deciding.decide, set()
 
-    def plan(pod, instances, record, **more):
-        uid = pod["metadata"]["uid"] if pod is not None else ""
-        if pod is not None and uid not in seen and len(json.dumps(pod["spec"])) > 1500:
-            seen.add(uid)
+    def decide(seen, memory):
+        pod = seen.pod
+        uid = pod["metadata"]["uid"] if pod else ""
+        if pod and uid not in known and len(json.dumps(pod["spec"])) > 1500:
+            known.add(uid)
             until_s = time.thread_time() + 0.7
             while time.thread_time() < until_s:
                 pass
-        return real(pod, instances, record, **more)
+        return real(seen, memory)
 
-    patch.setattr("vk_provider.control.pods.plan", plan)
+    patch.setattr("vk_provider.control.reconciler.decide", decide)
 
 
 def what_was_not_foreseen_ends_the_process(patch):
@@ -64,8 +71,10 @@ def what_is_behind_is_never_the_truth(patch):
     patch.setattr(Reflector, "_refuse_what_is_behind", refuse)
 
 
-def unproven(pod, instances, record, *, node, now, intent=planning._PLAIN):
-    return planning._plan(pod, instances, record, node, now, intent)
+def unproven(seen, memory):
+    rules = deciding._BY_STATE[seen.state][seen.own_state]
+    answers = (deciding.Decision(rule.answer(seen, memory), rule.reason) for rule in rules)
+    return next(each for each in answers if each.action is not None)
 
 
 def an_answered_id_is_believed(patch):
@@ -78,22 +87,47 @@ def an_answered_id_is_believed(patch):
             self.remove(instance.id)
         put(self, replace(instance, proven=True))
 
-    patch.setattr(PodController, "_check_whose", lambda self, made, key: None)
+    patch.setattr(Creator, "_check_whose", lambda self, made, key: None)
     patch.setattr(InstanceCache, "put", believing)
-    patch.setattr("vk_provider.control.pods.plan", unproven)
+    patch.setattr("vk_provider.control.reconciler.decide", unproven)
 
 
 def age_is_what_the_clouds_clock_says(patch):
-    real = planning._orphans
+    real = orphan.orphan
 
-    def trusting(instances, record, node, now):
-        action = real(instances, record, node, now)
+    def trusting(seen, memory):
+        action = real(seen, memory)
         if isinstance(action, DeleteOrphan):
-            young_s = node.orphan_age_s - planning._age_s(action.instance, now)
+            young_s = seen.node.orphan_age_s - age_s(action.instance, seen.now)
             return RequeueAfter(young_s) if young_s > 0 else action
         return action
 
-    patch.setattr(planning, "_orphans", trusting)
+    with_rule(patch, "orphan", trusting)
+
+
+def who_is_not_answered_asks_no_more(patch):
+    """As one that waits for the answer without end."""
+    real = Creator._postponed
+
+    def forgetting(self, pod, memory, error, hold=None):
+        outcome = real(self, pod, memory, error, hold)
+        if not isinstance(error, CloudUnavailable):
+            return outcome
+        creating = replace(outcome.memory.creating, not_before_s=float("inf"))
+        return replace(outcome, memory=replace(outcome.memory, creating=creating))
+
+    patch.setattr(Creator, "_postponed", forgetting)
+
+
+def what_others_made_is_one_too_many(patch):
+    """The one in its place that a second provider made is known by nothing that this one remembers."""
+
+    def is_surplus(pod, spare, kept, created):
+        if kept is None or spare.id == pods.instance_id_of(pod):
+            return False
+        return creation_order(spare, created) < creation_order(kept, created)
+
+    patch.setattr(preliminary, "is_surplus", is_surplus)
 
 
 BUGS = [
@@ -109,6 +143,10 @@ BUGS = [
     ),
     pytest.param(
         age_is_what_the_clouds_clock_says, neighbours.cloud_clock_hours_off, "is still there", id="clock hours off"
+    ),
+    pytest.param(who_is_not_answered_asks_no_more, neighbours.cloud_hangs, "is still Pending", id="cloud hangs"),
+    pytest.param(
+        what_others_made_is_one_too_many, neighbours.rival, "says that it was disrupted, and was not", id="rival"
     ),
 ]
 
@@ -138,6 +176,16 @@ def test_each_neighbour_alone_does_no_harm(neighbour, monkeypatch):
     alone(monkeypatch, neighbour)
     outcome = play(1, beside=True)
     assert outcome.complaints == [], "\n".join(outcome.said)
+
+
+@pytest.mark.parametrize("neighbour", lateness.AWAY_S, ids=lambda each: each.__name__)
+def test_honest_pods_run_at_most_twice_as_late_beside_each_neighbour(neighbour):
+    assert lateness.p99_s(4, neighbour) <= lateness.TIMES * lateness.p99_s(4)
+
+
+def test_a_watch_that_is_slow_to_come_back_is_found_by_how_late_honest_pods_run(monkeypatch):
+    monkeypatch.setattr("vk_provider.kube.reflector._BACKOFF", Backoff(first_s=8.0, most_s=30.0, spread=0.2))
+    assert lateness.p99_s(4, neighbours.malformed_objects) > lateness.TIMES * lateness.p99_s(4)
 
 
 @pytest.mark.parametrize("hurt", hostile.HURTS, ids=lambda each: each.__name__)

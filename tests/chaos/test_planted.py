@@ -5,63 +5,76 @@ A bug that no seed finds would mean that the story or its faults are too weak.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.chaos.virtual.run import play
-from vk_provider.control import plan as planning
-from vk_provider.control.plan import DeleteInstance, DeleteOrphan, Done, RequeueAfter
-from vk_provider.control.pods import PodController
+from vk_provider.control import decide as deciding
+from vk_provider.control.actions import DeleteInstance, DeleteOrphan, Done, RequeueAfter
+from vk_provider.control.observation import age_s
+from vk_provider.control.perform.create import Creator
+from vk_provider.control.perform.status import PodWriter
+from vk_provider.control.reconciler import PodController
+from vk_provider.control.rules import orphan
 from vk_provider.kube.recorder import Recorder
-from vk_provider.translate import container_status, events, status, status_patch, terminal_repair
+from vk_provider.translate import container_report, container_status, events, status, status_patch, terminal_repair
 
-MOST_SEEDS = 24
+MOST_SEEDS = 100
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
+def with_rule(patch, name, answer):
+    """This rule answers otherwise."""
+    for rules_by_own in deciding._BY_STATE.values():
+        table: Any = rules_by_own
+        for own, rules in [*table.items()]:
+            changed = tuple(replace(rule, answer=answer) if rule.name == name else rule for rule in rules)
+            patch.setitem(table, own, changed)
+
+
 def orphans_stay(patch):
-    patch.setattr(planning, "_orphans", lambda *_: Done())
+    with_rule(patch, "orphan", lambda *_: Done())
 
 
 def orphans_stay_long(patch):
     """As by an age that is meant in seconds and read in tens."""
-    real = planning._orphans
+    real = orphan.orphan
 
-    def patient(instances, record, node, now):
-        action = real(instances, record, node, now)
+    def patient(seen, memory):
+        action = real(seen, memory)
         if isinstance(action, DeleteOrphan):
-            age_s = planning._age_s(action.instance, now)
-            return RequeueAfter(400.0 - age_s) if age_s < 400.0 else action
+            old_s = age_s(action.instance, seen.now)
+            return RequeueAfter(400.0 - old_s) if old_s < 400.0 else action
         return action
 
-    patch.setattr(planning, "_orphans", patient)
+    with_rule(patch, "orphan", patient)
 
 
 def each_create_has_a_token_of_its_own(patch):
     """As by a token that is drawn rather than worked out."""
-    real = PodController._create
+    real = Creator.create
     drawn = iter(range(10**6))
 
-    async def create(self, pod, admitted, intent, record, action):
+    async def create(self, seen, action, memory):
         token = f"{action.replaces}-{next(drawn)}"
-        await real(self, pod, admitted, intent, record, replace(action, replaces=token))
+        return await real(self, seen, replace(action, replaces=token), memory)
 
-    patch.setattr(PodController, "_create", create)
+    patch.setattr(Creator, "create", create)
 
 
 def the_start_is_forgotten(patch):
     """The status of each look is worked out and written without what was known before, of the pod and of ourselves."""
-    real, write = status.from_instance, PodController._patch
+    real, write = status.from_instance, PodWriter.patch
 
     def mirrored(pod, instance, **more):
         return real(pod, instance, **more) | {"startTime": more["now"]}
 
-    async def forgetful(self, pod, body, record):
-        record.started = ""
-        await write(self, pod, body, record)
+    async def forgetful(self, seen, action, memory):
+        return await write(self, seen, action, replace(memory, started=""))
 
     patch.setattr(status, "from_instance", mirrored)
-    patch.setattr(PodController, "_patch", forgetful)
+    patch.setattr(PodWriter, "patch", forgetful)
 
 
 def what_has_ended_gets_a_last_word(patch):
@@ -94,30 +107,32 @@ def mirrored_events_have_names_of_their_own(patch):
 
 def who_fails_is_not_looked_at_again(patch):
     def failed(self, uid, error):
-        self._record(uid).failures += 1
+        memory = self._memories[uid]
+        self._memories[uid] = replace(memory, failures=memory.failures + 1)
 
     patch.setattr(PodController, "_failed", failed)
 
 
 def deletions_are_asked_for_once_and_failures_forgotten(patch):
     """The record notes a deletion before the cloud has accepted it, and for good."""
-    real = planning.plan
+    real = deciding.decide
 
-    def plan(pod, instances, record, **more):
-        action = real(pod, instances, record, **more)
-        return action if not isinstance(action, DeleteInstance) or action.why != "the pod is being deleted" else Done()
+    def decide(seen, memory):
+        action, reason = real(seen, memory)
+        wanted = isinstance(action, DeleteInstance) and action.why == "the pod is being deleted"
+        return deciding.Decision(Done() if wanted else action, reason)
 
-    patch.setattr("vk_provider.control.pods.plan", plan)
+    patch.setattr("vk_provider.control.reconciler.decide", decide)
 
 
 def an_end_without_a_word_is_well(patch):
-    real = container_status._how_it_ended
+    real = container_report._how_it_ended
 
     def how(state, instance_status):
         code, reason = real(state, instance_status)
         return (1, reason) if code not in (0, 143) else (code, reason)
 
-    patch.setattr(container_status, "_how_it_ended", how)
+    patch.setattr(container_report, "_how_it_ended", how)
 
 
 def ended_before_the_codes_are_in(patch):

@@ -17,7 +17,7 @@ import tenacity
 from tests.cloud.conftest import Observed
 from tests.cloud.eciserver import KEY, SECRET
 from tests.cloud.workloads import EVERYTHING
-from vk_provider.cloud.eci import error_codes, request
+from vk_provider.cloud.eci import calls, error_codes, request, update
 from vk_provider.cloud.eci.credentials import ChainCredentials, Credentials, FixedCredentials
 from vk_provider.errors import (
     CloudDenied,
@@ -30,7 +30,7 @@ from vk_provider.errors import (
 from vk_provider.model.workload import Container, File, RegistryCredential, Volume
 from vk_provider.redaction import SecretBytes, SecretText
 
-LIST = request.describe_groups(limit=1)
+LIST = calls.describe_groups(limit=1)
 ACTION = "DescribeContainerGroups"
 
 
@@ -147,6 +147,8 @@ CALLS = {
     "DescribeContainerGroupEvents": CloudRefused,
     "DescribeContainerGroupPrice": CloudRefused,
     "DescribeMultiContainerGroupMetric": CloudRefused,
+    "DescribeAvailableResource": CloudRefused,
+    "ListUsage": CloudRefused,
 }
 
 
@@ -157,7 +159,7 @@ def test_of_which_calls_not_found_means_that_the_instance_is_gone(action, code):
 
 
 def test_every_call_that_is_made_stands_in_the_table():
-    source = inspect.getsource(request)
+    source = "".join(map(inspect.getsource, (calls, request, update)))
     made = set(re.findall(r"= (\w+)Request\(\)", source)) | set(re.findall(r'action="(\w+)"', source))
     assert made == CALLS.keys() == error_codes.CALLS.keys()
 

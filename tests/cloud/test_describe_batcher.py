@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.cloud import virtualtime
+from tests.control import pure_time
 from vk_provider.cloud.eci.describe_batcher import DescribeBatcher
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import Instance, InstanceStatus, Owner
@@ -33,7 +33,7 @@ def test_askers_of_one_moment_share_a_call():
         assert [one and one.id for one in found] == ["a", "b", None, "a"]
         return cloud
 
-    assert virtualtime.run(main()).calls == [["a", "b", "gone"]]
+    assert pure_time.play(main()).calls == [["a", "b", "gone"]]
 
 
 def test_who_asks_while_a_call_is_out_gets_an_answer_fetched_afterwards():
@@ -46,7 +46,7 @@ def test_who_asks_while_a_call_is_out_gets_an_answer_fetched_afterwards():
         await first
         return cloud
 
-    assert virtualtime.run(main()).calls == [["a"], ["a"]]
+    assert pure_time.play(main()).calls == [["a"], ["a"]]
 
 
 def test_one_who_leaves_does_not_take_the_others_along():
@@ -59,7 +59,7 @@ def test_one_who_leaves_does_not_take_the_others_along():
         assert found is not None
         assert found.id == "b"
 
-    virtualtime.run(main())
+    pure_time.play(main())
 
 
 def test_a_failure_is_told_and_the_next_asks_again():
@@ -72,4 +72,4 @@ def test_a_failure_is_told_and_the_next_asks_again():
         cloud.is_down = False
         assert await lookup.get("a") is not None
 
-    virtualtime.run(main())
+    pure_time.play(main())

@@ -10,6 +10,7 @@ import pytest
 from tests.cloud.eciserver import EciServer, Fault
 from tests.cloud.workloads import EVERYTHING, PI, owner
 from vk_provider.cloud.eci import tags
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.errors import CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity, UnsupportedPod
 from vk_provider.model.instance import Instance, InstanceStatus
@@ -31,6 +32,7 @@ async def test_create(eci, cloud):
         sku="16.0-32.0Gi",
         owner_annotations={"k8s.aliyun.com/eci-request-id": "req-ok"},
         proven=False,
+        words=WORDS,
     )
 
 

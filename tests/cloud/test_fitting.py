@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vk_provider.cloud.eci import request
+from vk_provider.cloud.eci import request, update
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.cloud.eci.fitting import LEFT_OUT, MAX_ENV, MAX_FILE_BYTES, MAX_VOLUMES
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import UnsupportedPod
-from vk_provider.translate.objects import NodeContext, Objects, TokenRequest
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Objects, TokenRequest
 from vk_provider.translate.workload import build, content, references
 
 Json = dict[str, Any]
@@ -52,7 +54,7 @@ def pod_of(*containers: Json, own_volumes: int = 0, token: bool = False, **spec:
 
 
 def objects_of(pod: Json, services: list[Json], ca: str = "CA") -> Objects:
-    tokens: dict[TokenRequest, str] = dict.fromkeys(references(pod).tokens, "token")
+    tokens: dict[TokenRequest, str] = dict.fromkeys(references(pod, capabilities=CAPABILITIES).tokens, "token")
     roots = {("ns", "kube-root-ca.crt"): {"metadata": {}, "data": {"ca.crt": ca}}}
     return Objects(services=services, tokens=tokens, config_maps=roots)
 
@@ -158,7 +160,7 @@ def test_the_token_goes_where_there_is_no_room_for_its_volume() -> None:
 
 def test_an_update_of_files_has_the_volumes_that_the_instance_has() -> None:
     pod = pod_of(own_volumes=MAX_VOLUMES, token=True)
-    asked = request.update_volumes("eci-1", content(pod, objects_of(pod, []), CONTEXT))
+    asked = update.update_volumes("eci-1", content(pod, objects_of(pod, []), CONTEXT))
     assert TOKEN not in asked.body.values()
 
 

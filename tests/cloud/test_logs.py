@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.cloud import virtualtime
 from tests.cloud.eciserver import EciServer, Fault
+from tests.control import pure_time
+from tests.thorough import examples
 from vk_provider.cloud.base import LogOptions
 from vk_provider.cloud.eci import error_codes
 from vk_provider.cloud.eci.logs import MISSING_BEFORE, MISSING_HERE, LogReader
@@ -89,7 +90,7 @@ def read(options: LogOptions, *lines: str, world: World | None = None) -> str:
             world.write(text, at_s=second)
         return await world.read(options)
 
-    return virtualtime.run(main())
+    return pure_time.play(main())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_coarse_times_are_padded():
         world.write("y", digits=3, at_s=1.5)
         return await world.read(LogOptions(timestamps=True))
 
-    assert virtualtime.run(main()) == "2024-01-02T03:04:06.000000000Z x\n2024-01-02T03:04:06.500000000Z y\n"
+    assert pure_time.play(main()) == "2024-01-02T03:04:06.000000000Z x\n2024-01-02T03:04:06.500000000Z y\n"
 
 
 def test_the_previous_run():
@@ -159,7 +160,7 @@ def test_an_answer_cut_by_bytes_is_completed(cut_at_end):
 def test_an_unfinished_last_line_is_shown_without_a_newline():
     world = World()
     world.eci._DescribeContainerLog = lambda _: {"Content": "2024-01-02T03:04:05Z a\n2024-01-02T03:04:06Z b"}
-    assert virtualtime.run(world.read(LogOptions())) == "a\nb"
+    assert pure_time.play(world.read(LogOptions())) == "a\nb"
 
 
 def follow(world: World, writer, options: LogOptions = FOLLOW) -> list[str]:
@@ -168,7 +169,7 @@ def follow(world: World, writer, options: LogOptions = FOLLOW) -> list[str]:
             group.create_task(writer())
             return await asyncio.wait_for(world.read(options), 4000)
 
-    return virtualtime.run(main()).splitlines()
+    return pure_time.play(main()).splitlines()
 
 
 @pytest.mark.parametrize("digits", [0, 3, 9])
@@ -351,7 +352,7 @@ def test_following_ends_with_an_error_when_the_outage_lasts():
         await asyncio.sleep(5)
         world.outage = True
 
-    virtualtime.run(main())
+    pure_time.play(main())
 
 
 def test_following_ends_quietly_when_the_instance_is_deleted():
@@ -370,7 +371,7 @@ def test_an_instance_that_is_not_there(options):
     world = World()
     world.eci.groups.clear()
     with pytest.raises(InstanceGone):
-        virtualtime.run(world.read(options))
+        pure_time.play(world.read(options))
 
 
 def test_a_quiet_log_is_looked_at_every_three_seconds_and_a_busy_one_every_second():
@@ -401,7 +402,7 @@ def test_many_followers_together_keep_within_their_share_of_the_limit():
                 await asyncio.sleep(1)
             world.end()
 
-    virtualtime.run(main())
+    pure_time.play(main())
     settled = [at for at in world.asked if 20 <= at < 110]
     assert len(settled) / 90 * 60 <= 400 * 1.1
 
@@ -421,7 +422,7 @@ def test_a_reader_that_leaves_stops_at_once_and_frees_its_share():
         assert len(world.asked) == calls
         assert world.reader._followers == 0
 
-    virtualtime.run(main())
+    pure_time.play(main())
 
 
 def test_errors_are_of_the_tree():
@@ -489,13 +490,13 @@ def test_following_from_a_line_without_a_newline_is_no_reason_to_begin_anew(tail
     expected = tail_of("a\nb\nc\npart", tail)
     if not ends:
         expected = (expected or "part") + "ial\nnew\n"  # a line counts as new when it is complete
-    assert virtualtime.run(main()) == expected
+    assert pure_time.play(main()) == expected
 
 
 PIECES = st.lists(st.sampled_from(["a\n", "b", "\n", "a", "b\n", "\n\n", "a\na\n", "ü\n"]), max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @example(before=["b"], later=[["a\n", "b"]], tail=0, limit=None, unfinished=False, shows_open=True)
 @given(
     before=PIECES,
@@ -542,7 +543,7 @@ def test_following_is_the_end_of_the_log_that_was_asked_for_and_all_that_comes(
             options = LogOptions(follow=True, tail=tail, limit_bytes=limit, unfinished=unfinished)
             return await asyncio.wait_for(world.read_bytes(options), 4000)
 
-    got = virtualtime.run(main())
+    got = pure_time.play(main())
     whole = written()
     begins = len(at_first[0]) - len(tail_of(at_first[0], tail))
     if tail == 0 and not unfinished and len(whole) > len(at_first[0]):
@@ -569,7 +570,7 @@ def test_growth_is_shown_at_once_to_who_attaches():
             chunks = world.reader.read(GROUP, MAIN, options)
             seen.extend([(int(asyncio.get_running_loop().time()) // 10, chunk) async for chunk in chunks])
 
-    virtualtime.run(main())
+    pure_time.play(main())
     assert b"".join(chunk for _, chunk in seen) == b"....\nend"
     assert [at for at, chunk in seen if chunk == b"."] == [1, 2, 3]
 

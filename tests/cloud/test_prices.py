@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.cloud import virtualtime
 from tests.cloud.workloads import SETTINGS
+from tests.control import pure_time
 from vk_provider.cloud.base import Price
 from vk_provider.cloud.eci.prices import AGAIN_S, MOST_SKUS, REFRESH_S, PriceBook
-from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import CloudRefused
 
 SKU = "2.0-4.0Gi"
@@ -45,7 +45,7 @@ def played(till: Till, story: Any) -> None:
         task.cancel()
         await asyncio.wait([task])
 
-    virtualtime.run(main())
+    pure_time.play(main())
 
 
 def test_nobody_waits_and_ten_thousand_pods_cost_one_call():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.cloud.workloads import BARE, CASES, EVERYTHING, NOTHING_ASKED, PI, SETTINGS, owner
 from vk_provider.cloud.base import Change
-from vk_provider.cloud.eci import client_token, request, tags
+from vk_provider.cloud.eci import calls, client_token, request, tags, update, wire_form
 from vk_provider.cloud.eci.response import Words
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model.probe import Exec, Probe
@@ -241,45 +241,43 @@ def test_an_owner_reads_back_from_its_tags():
     ],
 )
 def test_decimal(value, text):
-    assert request.decimal(value) == text
+    assert wire_form.decimal(value) == text
 
 
 @pytest.mark.parametrize(
     ("asked", "action", "method", "query"),
     [
+        pytest.param(calls.delete("eci-1"), "DeleteContainerGroup", "POST", {"ContainerGroupId": "eci-1"}, id="delete"),
         pytest.param(
-            request.delete("eci-1"), "DeleteContainerGroup", "POST", {"ContainerGroupId": "eci-1"}, id="delete"
-        ),
-        pytest.param(
-            request.delete("eci-1", force=True),
+            calls.delete("eci-1", force=True),
             "DeleteContainerGroup",
             "POST",
             {"ContainerGroupId": "eci-1", "Force": "true"},
             id="delete at once",
         ),
         pytest.param(
-            request.describe_groups(ids=["a", "b"]),
+            calls.describe_groups(ids=["a", "b"]),
             "DescribeContainerGroups",
             "GET",
             {"ContainerGroupIds": '["a", "b"]', "Limit": "20", "WithEvent": "true"},
             id="by id",
         ),
         pytest.param(
-            request.describe_statuses(tag_filter={"k": "v"}, since_s=60, next_token="t"),
+            calls.describe_statuses(tag_filter={"k": "v"}, since_s=60, next_token="t"),
             "DescribeContainerGroupStatus",
             "POST",
             {"Tag.1.Key": "k", "Tag.1.Value": "v", "SinceSecond": "60", "NextToken": "t", "Limit": "200"},
             id="statuses",
         ),
         pytest.param(
-            request.describe_events(tag_filter={"k": "v"}, since_s=90),
+            calls.describe_events(tag_filter={"k": "v"}, since_s=90),
             "DescribeContainerGroupEvents",
             "POST",
             {"Tag.1.Key": "k", "Tag.1.Value": "v", "SinceSecond": "90", "Limit": "200"},
             id="events",
         ),
         pytest.param(
-            request.container_log("eci-1", "web", tail=7, start_time="2024-01-02T03:04:05Z", previous=True),
+            calls.container_log("eci-1", "web", tail=7, start_time="2024-01-02T03:04:05Z", previous=True),
             "DescribeContainerLog",
             "GET",
             {
@@ -304,7 +302,7 @@ def test_an_update_gives_all_volumes_and_nothing_else():
         Volume("none", files=()),
         Volume("tmp", empty_dir=EmptyDir("Memory", 64)),
     )
-    asked = request.update_volumes("eci-1", them)
+    asked = update.update_volumes("eci-1", them)
     assert asked.action == "UpdateContainerGroup"
     assert asked.query == {"ContainerGroupId": "eci-1", "UpdateType": "IncrementalUpdate"}
     assert asked.body == {
@@ -328,7 +326,7 @@ def test_an_update_gives_all_volumes_and_nothing_else():
 def test_an_update_spells_its_volumes_as_the_create_did():
     created, _ = request.create(replace(NOTHING_ASKED, volumes=EVERYTHING.volumes), BARE)
     volumes_of = {name: value for name, value in created.body.items() if name.startswith("Volume.")}
-    assert request.update_volumes("eci-1", EVERYTHING.volumes).body == volumes_of
+    assert update.update_volumes("eci-1", EVERYTHING.volumes).body == volumes_of
 
 
 def test_an_update_says_again_what_is_not_to_change_and_carries_every_tag():
@@ -348,7 +346,7 @@ def test_an_update_says_again_what_is_not_to_change_and_carries_every_tag():
     }
 
     def asked(change):
-        return request.update(
+        return update.update(
             "eci-1", made, change, settings=BARE, there=there, tag_values={"a": "b", "vk-images": "1x"}
         )
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vk_provider.cloud.eci import response
+from vk_provider.cloud.eci import response, values
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.model.instance import (
     CloudCondition,
     CloudEvent,
@@ -80,6 +81,7 @@ GROUP = {
 
 INSTANCE = Instance(
     id="eci-1",
+    words=WORDS,
     owner=Owner("c", "n", "default", "aliyun-web-0", "uid-1"),
     status=InstanceStatus.RUNNING,
     ip="192.168.0.12",
@@ -276,7 +278,7 @@ def test_status(word, expected):
     ],
 )
 def test_instant(text, expected):
-    assert response.instant(text) == expected
+    assert values.instant(text) == expected
 
 
 def test_an_event_has_the_same_id_in_both_answers():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vk_provider import jsontext
-from vk_provider.cloud.eci import response
+from vk_provider.cloud.eci import response, values
 from vk_provider.cloud.eci.report_cache import ReportCache
 from vk_provider.cloud.eci.status_supplement import StatusSupplement
 from vk_provider.errors import CloudUnavailable
@@ -62,9 +62,9 @@ def test_two_instances_hold_one_object_of_what_they_have_in_common():
 
 def test_long_texts_are_not_kept_for_others():
     text = "x" * 1000
-    before = response._same.cache_info().currsize
+    before = values._same.cache_info().currsize
     response.report(item("a", text))
-    assert response._same.cache_info().currsize <= before + 2
+    assert values._same.cache_info().currsize <= before + 2
 
 
 def unread(*items):

@@ -29,6 +29,7 @@ class MemoryCloud:
         self.sold_out_once: set[str] = set()  # names of pods whose first way to be carried is out of stock, once
         self.lose_next_answer = False
         self.vanish_on_delete = True
+        self.said: dict[str, list[bytes]] = {}  # logs, by container
         self._tokens: dict[tuple[str, str, int], str] = {}
 
     def _enter(self, call: str) -> None:
@@ -113,12 +114,12 @@ class MemoryCloud:
         self._enter("statuses")
         return {key: each.status for key, each in self._shown().items()}
 
-    async def _no_logs(self) -> AsyncIterator[bytes]:
-        for chunk in ():
+    async def _log(self, container: str) -> AsyncIterator[bytes]:
+        for chunk in self.said.get(container, ()):
             yield chunk
 
     def logs(self, instance_id: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
-        return self._no_logs()
+        return self._log(container)
 
     async def check(self) -> None:
         self._enter("check")

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class _Jumping:
+class Jumping:
+    """A selector that never waits."""
+
     def __init__(self) -> None:
         self._real = selectors.DefaultSelector()
         self.now_s = 0.0
@@ -28,8 +30,8 @@ class _Jumping:
 class PureLoop(asyncio.SelectorEventLoop):
     """Its time starts at 0."""
 
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
+    def __init__(self, jumping: Jumping | None = None) -> None:
+        self._jumping = jumping or Jumping()
         super().__init__(self._jumping)  # type: ignore[arg-type]
         self._clock_resolution = 1e-6
 

@@ -21,6 +21,7 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.model.vocabulary import NEUTRAL
 from vk_provider.pacing.clock import Now
 from vk_provider.translate import digest
 from vk_provider.translate.objects import Kind, Objects
@@ -96,7 +97,7 @@ async def test_an_image_that_is_mended_in_place_is_run(policy):
         assert world.time_s - began < 30
         assert made(world) == ["eci-2"]
         assert entry(world)["image"] == GOOD
-        assert world.kube.pod("web")["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-2"
+        assert world.kube.pod("web")["metadata"]["annotations"]["virtual-kubelet.io/instance-id"] == "eci-2"
         await asyncio.sleep(300)
         assert len(world.cloud.created) == 2
     [told] = world.kube.events("InstanceReplaced")
@@ -443,19 +444,19 @@ def test_a_digest_fits_into_a_tag_and_names_what_changed(count):
     env = [{"secretRef": {"name": "s"}}]
     pod = a_pod(containers=[{"name": name, "image": "perl", "envFrom": env} for name in names])
     pod["spec"]["imagePullSecrets"] = [{"name": "s"}]
-    held = digest.made_of(pod, Objects(secrets={("web", "s"): an_object(a="1")}))
+    held = digest.made_of(pod, Objects(secrets={("web", "s"): an_object(a="1")}), NEUTRAL)
     assert max(len(held.images), len(held.values)) <= 128
     assert digest.other_images(pod, held) == frozenset()
     pod["spec"]["containers"][-1]["image"] = "perl:2"
     assert digest.other_images(pod, held) == ({names[-1]} if count <= 20 else set(names))
-    wants = digest.values(pod, {(Kind.SECRET, ("web", "s")): digest.content_of(an_object(a="2"))})
+    wants = digest.values(pod, {(Kind.SECRET, ("web", "s")): digest.content_of(an_object(a="2"))}, NEUTRAL)
     assert digest.other_values(pod, held, wants) == set(names)
     assert digest.other_logins(held, wants)
 
 
 def test_of_what_says_nothing_of_itself_nothing_is_concluded():
     pod = a_pod(imagePullSecrets=[{"name": "s"}])
-    wants = digest.values(pod, {(Kind.SECRET, ("web", "s")): "x"})
+    wants = digest.values(pod, {(Kind.SECRET, ("web", "s")): "x"}, NEUTRAL)
     for text in ("", "2abcdefabcdef", "x"):
         unknown = MadeOf(text, text)
         assert digest.other_images(pod, unknown) == digest.other_values(pod, unknown, wants) == frozenset()

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import functools
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,7 +46,7 @@ def now():
 class World:
     """A Node controller, its API server, and what it tells others."""
 
-    def __init__(self, *, adopt=False, notices=()):
+    def __init__(self, *, adopt=False, notices=(), capacity=()):
         self.kube = MemoryKube(clock=now)
         self.recorder = Recorder(self.kube, clock=now, jitter=lambda: 0.0)
         self.health = WELL
@@ -56,6 +57,7 @@ class World:
             recorder=self.recorder,
             adopt=adopt,
             notices=notices,
+            capacity=capacity,
             jitter=lambda: 0.0,
             clock=now,
         )
@@ -116,6 +118,34 @@ async def test_conditions_are_refreshed_every_five_minutes_and_nothing_else_is_w
         assert age.total_seconds() <= HEARTBEAT_S + 10
         born = world.condition("Ready")["lastTransitionTime"]
         assert born == "2026-01-02T03:00:00Z", "a heartbeat is no transition"
+
+
+class Offer:
+    """A CapacitySource of which a test says what it offers."""
+
+    def __init__(self, **resources):
+        self.resources = resources
+
+    def current(self):
+        return {f"example.com/{name}": text for name, text in self.resources.items()}
+
+
+@in_no_time
+async def test_what_a_capacity_source_offers_is_on_the_node_within_a_round_and_goes_with_it():
+    offer = Offer(cpu="8", memory="16")
+    world = World(capacity=[offer])
+    async with world.running():
+        await asyncio.sleep(20)
+        for name in ("capacity", "allocatable"):
+            shown = world.node["status"][name]
+            assert shown == {**SPEC.capacity, "example.com/cpu": "8", "example.com/memory": "16"}
+        offer.resources = {"cpu": "3"}
+        world.controller.reconcile_now()
+        await asyncio.sleep(1)
+        assert world.node["status"]["allocatable"] == {**SPEC.capacity, "example.com/cpu": "3"}
+        offer.resources = {}
+        await asyncio.sleep(20)
+        assert world.node["status"]["capacity"] == SPEC.capacity
 
 
 @in_no_time
@@ -309,3 +339,23 @@ async def test_a_node_that_is_malformed_ends_nothing_and_is_put_right_when_it_ca
         sound["status"]["conditions"] = []
         await asyncio.sleep(20)
         assert world.condition("Ready")["status"] == "True"
+
+
+@in_no_time
+async def test_two_providers_of_one_name_do_not_write_over_each_other_for_ever():
+    world, other = World(), World()
+    other.kube = other.recorder._client = other.controller._client = world.kube
+    other.controller._spec = replace(SPEC, addresses=["10.0.0.2"])
+    async with world.running():
+        await asyncio.sleep(30)
+        async with other.running():
+            await asyncio.sleep(1200)
+            began = len(world.kube.bodies("PATCH", "/nodes/vk/status"))
+            await asyncio.sleep(3000)
+            writes = len(world.kube.bodies("PATCH", "/nodes/vk/status")) - began
+            assert writes <= 11, "heartbeats of one"
+            assert world.node["status"]["addresses"][0] == {"type": "InternalIP", "address": "10.0.0.1"}
+            assert "NodeContested" in world.reasons()
+    async with other.running():
+        await asyncio.sleep(3 * HEARTBEAT_S)
+        assert world.node["status"]["addresses"][0] == {"type": "InternalIP", "address": "10.0.0.2"}

@@ -1,4 +1,4 @@
-"""The decision table of control/plan.py, row by row, and what must hold for every input."""
+"""The decision, case by case, and what must hold for every input."""
 
 import copy
 from dataclasses import replace
@@ -8,29 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.control.remembered import Remembered, plan
+from tests.thorough import examples
 from tests.translate.status_world import Server
 from vk_provider.control import pod_annotations
-from vk_provider.control.memory import PodMemory, Problem
-from vk_provider.control.plan import (
-    DELETE_AGAIN_S,
-    DELETE_STATUS_DEBOUNCE_S,
-    EXIT_CODE_WAIT_S,
-    GRACE_SLACK_S,
-    MAX_EARLIER_IDS,
-    REMOVE_AGAIN_S,
-    START_STATUS_DEBOUNCE_S,
+from vk_provider.control.actions import (
     Create,
     DeleteInstance,
     DeleteOrphan,
     Done,
-    NodePolicy,
     PatchStatus,
     RemovePod,
     RequeueAfter,
     VerifyInstance,
-    plan,
-    predecessors,
 )
+from vk_provider.control.memory import Problem
+from vk_provider.control.observation import NodePolicy
+from vk_provider.control.ownership import MAX_EARLIER_IDS, predecessors
+from vk_provider.control.rules.deleting import DELETE_STATUS_DEBOUNCE_S
+from vk_provider.control.rules.present import EXIT_CODE_WAIT_S, START_STATUS_DEBOUNCE_S
+from vk_provider.control.rules.stopping import DELETE_AGAIN_S, GRACE_SLACK_S
+from vk_provider.control.rules.terminal import REMOVE_AGAIN_S
+from vk_provider.files.staleness import FileState
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -40,8 +39,10 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.model.probe import Failure
 from vk_provider.pacing.clock import Now
-from vk_provider.translate import status
+from vk_provider.translate import status, status_patch
+from vk_provider.translate.file_sources import LiveSources
 
 SERVER = Server()  # it refuses what the real one refuses
 NODE = NodePolicy(name="vk", host_ip="10.0.0.1")
@@ -95,17 +96,23 @@ STOPPED = instance(InstanceStatus.TERMINATING, kind=StateKind.TERMINATED, exit_c
 UNPLACED = instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING, id="eci-0")
 NEWER = replace(UNPLACED, id="eci-00", created_at="2026-01-02T03:01:00Z")
 MIRROR = {"kubernetes.io/config.mirror": "x"}
-NOTED = {"k8s.aliyun.com/eci-instance-id": "eci-1"}
+NOTED = {"virtual-kubelet.io/instance-id": "eci-1"}
 DELETING = {"deletionTimestamp": "2026-01-02T03:04:00Z", "deletionGracePeriodSeconds": 30}
 
 
 def settled(pod, instances, record=None, now=NOW):
-    """Apply every status patch the plan asks for, as the API server would; the pod and the action that is no patch."""
+    """Apply every status patch the plan asks for, as the API server would; the pod and the action that is no patch.
+
+    What a patch says of the time after it has to be what is decided then.
+    """
+    foreseen = None
     for _ in range(5):
-        action = plan(pod, instances, record or PodMemory(), node=NODE, now=now)
+        action = plan(pod, instances, record or Remembered(), node=NODE, now=now)
+        assert foreseen in (None, action)
         if not isinstance(action, PatchStatus):
             return pod, action
-        pod = SERVER.patch(pod, action.body)
+        pod, foreseen = SERVER.patch(pod, action.body), action.then
+        assert status_patch.is_in(pod, action.body)
     raise AssertionError("the plan never comes to rest")
 
 
@@ -118,54 +125,54 @@ def terminal(phase="Succeeded", **changes):
 @pytest.mark.parametrize(
     ("subject", "instances", "record", "expected"),
     [
-        pytest.param(None, [], PodMemory(), Done(), id="nothing anywhere"),
-        pytest.param(pod(), [], PodMemory(), Create(), id="bound pod starts"),
-        pytest.param(pod(annotations=MIRROR), [], PodMemory(), Done(), id="mirror pod"),
-        pytest.param(pod(), [], PodMemory(retry_at_s=1007), RequeueAfter(7), id="failed create waits for its time"),
+        pytest.param(None, [], Remembered(), Done(), id="nothing anywhere"),
+        pytest.param(pod(), [], Remembered(), Create(), id="bound pod starts"),
+        pytest.param(pod(annotations=MIRROR), [], Remembered(), Done(), id="mirror pod"),
+        pytest.param(pod(), [], Remembered(not_before_s=1007), RequeueAfter(7), id="failed create waits for its time"),
         pytest.param(
             pod(annotations=NOTED, status={"phase": "Pending", "startTime": STARTED}),
             [],
-            PodMemory(),
+            Remembered(),
             VerifyInstance("eci-1"),
             id="missing instance is asked for by id",
         ),
         pytest.param(
-            pod(annotations=NOTED), [], PodMemory(), Create(), id="an id copied along with a manifest is not ours"
+            pod(annotations=NOTED), [], Remembered(), Create(), id="an id copied along with a manifest is not ours"
         ),
         pytest.param(
             pod(),
             [UNPLACED, NEWER],
-            PodMemory(),
+            Remembered(),
             DeleteInstance(UNPLACED, "a second instance of one pod"),
             id="of dead ones the newest stays",
         ),
         pytest.param(
             pod(**DELETING),
             [],
-            PodMemory(create_in_doubt=True),
+            Remembered(in_doubt=True),
             VerifyInstance(""),
             id="delete during an uncertain create",
         ),
-        pytest.param(None, [RUNNING], PodMemory(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
-        pytest.param(None, [RUNNING], PodMemory(), DeleteOrphan(RUNNING), id="old orphan goes"),
+        pytest.param(None, [RUNNING], Remembered(seen=True), DeleteOrphan(RUNNING), id="deleted pod's instance goes"),
+        pytest.param(None, [RUNNING], Remembered(), DeleteOrphan(RUNNING), id="old orphan goes"),
         pytest.param(
             None,
             [instance(created="2026-01-02T03:03:35Z")],
-            PodMemory(),
+            Remembered(),
             RequeueAfter(30),
             id="young orphan waits: its pod may be on the way",
         ),
         pytest.param(
             None,
             [RUNNING],
-            PodMemory(deletes={"eci-1": 990.0}),
+            Remembered(deletes={"eci-1": 990.0}),
             RequeueAfter(DELETE_AGAIN_S),
             id="orphan asked to go already",
         ),
         pytest.param(
             pod(**DELETING),
             [RUNNING],
-            PodMemory(),
+            Remembered(),
             DeleteInstance(RUNNING, "the pod is being deleted", killing=True),
             id="deletion stops the instance first",
         ),
@@ -176,7 +183,7 @@ def test_plan(subject, instances, record, expected):
 
 
 def test_one_that_was_never_placed_says_why_and_is_replaced_after_its_wait():
-    seen, action = settled(pod(), [UNPLACED], PodMemory(retry_at_s=1030))
+    seen, action = settled(pod(), [UNPLACED], Remembered(not_before_s=1030))
     assert (seen["status"]["phase"], action) == ("Pending", RequeueAfter(30))
     assert settled(seen, [UNPLACED])[1] == Create(replaces="eci-0")
 
@@ -184,13 +191,13 @@ def test_one_that_was_never_placed_says_why_and_is_replaced_after_its_wait():
 def test_an_ended_instance_whose_containers_are_never_reported_ended_is_believed_in_the_end():
     stale = replace(ENDED, status=InstanceStatus.FAILED, containers=RUNNING.containers)
     running, _ = settled(pod(), [RUNNING])
-    seen, action = settled(running, [stale], PodMemory(ended_s=999.0))
+    seen, action = settled(running, [stale], Remembered(ended_s=999.0))
     assert (seen["status"]["phase"], action) == ("Running", RequeueAfter(EXIT_CODE_WAIT_S))
-    seen, action = settled(running, [stale], PodMemory(ended_s=1000.0 - EXIT_CODE_WAIT_S))
+    seen, action = settled(running, [stale], Remembered(ended_s=1000.0 - EXIT_CODE_WAIT_S))
     assert (seen["status"]["phase"], action) == ("Running", VerifyInstance("eci-1")), (
         "not before the cloud was asked once more"
     )
-    seen, _ = settled(running, [stale], PodMemory(ended_s=1000.0 - EXIT_CODE_WAIT_S, ended_again=True))
+    seen, _ = settled(running, [stale], Remembered(ended_s=1000.0 - EXIT_CODE_WAIT_S, ended_confirmed=True))
     assert seen["status"]["phase"] == "Failed"
 
 
@@ -209,9 +216,9 @@ def test_an_ended_instance_ends_the_pod_and_stays_for_its_log():
 def test_a_terminal_pod_is_never_written_again_whatever_the_cloud_says():
     done = terminal()
     for other in (RUNNING, UNPLACED, STOPPED):
-        action = plan(done, [other], PodMemory(), node=NODE, now=NOW)
+        action = plan(done, [other], Remembered(), node=NODE, now=NOW)
         assert isinstance(action, (DeleteInstance, Done))
-    assert plan(done, [], PodMemory(), node=NODE, now=NOW) == Done(), "the cloud forgot it; the pod stays as it is"
+    assert plan(done, [], Remembered(), node=NODE, now=NOW) == Done(), "the cloud forgot it; the pod stays as it is"
 
 
 def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes():
@@ -220,14 +227,14 @@ def test_what_others_wrote_over_a_final_status_is_put_right_unless_the_pod_goes(
     spoilt = copy.deepcopy(done)
     spoilt["status"]["containerStatuses"][0]["state"] = {"running": {}}
     spoilt["status"]["conditions"] = []
-    for instances, record in (([ENDED], PodMemory()), ([], PodMemory(last=ENDED))):
+    for instances, record in (([ENDED], Remembered()), ([], Remembered(last=ENDED))):
         seen, action = settled(spoilt, instances, record)
         assert action == Done()
         assert "terminated" in seen["status"]["containerStatuses"][0]["state"]
         assert {each["type"] for each in seen["status"]["conditions"]} >= {"Ready", "Initialized", "PodScheduled"}
-    assert not isinstance(plan(spoilt, [RUNNING], PodMemory(), node=NODE, now=NOW), PatchStatus), "it runs"
+    assert not isinstance(plan(spoilt, [RUNNING], Remembered(), node=NODE, now=NOW), PatchStatus), "it runs"
     spoilt["metadata"] |= DELETING
-    assert not isinstance(plan(spoilt, [ENDED], PodMemory(), node=NODE, now=NOW), PatchStatus)
+    assert not isinstance(plan(spoilt, [ENDED], Remembered(), node=NODE, now=NOW), PatchStatus)
 
 
 def test_an_end_that_another_instance_reports_is_none_of_a_pod_that_has_ended():
@@ -240,19 +247,19 @@ def test_an_end_that_another_instance_reports_is_none_of_a_pod_that_has_ended():
 
 
 def test_an_instance_that_runs_under_a_terminal_pod_is_stopped():
-    action = plan(terminal(), [RUNNING], PodMemory(), node=NODE, now=NOW)
+    action = plan(terminal(), [RUNNING], Remembered(), node=NODE, now=NOW)
     assert isinstance(action, DeleteInstance)
 
 
 def test_of_two_instances_the_noted_one_stays():
     other = instance(id="eci-2")
-    action = plan(pod(annotations=NOTED), [other, RUNNING], PodMemory(), node=NODE, now=NOW)
+    action = plan(pod(annotations=NOTED), [other, RUNNING], Remembered(), node=NODE, now=NOW)
     assert action == DeleteInstance(other, "a second instance of one pod")
 
 
 def test_of_two_unnoted_instances_the_older_stays():
     younger = instance(id="eci-0", created="2026-01-02T03:02:00Z")
-    action = plan(pod(), [younger, RUNNING], PodMemory(), node=NODE, now=NOW)
+    action = plan(pod(), [younger, RUNNING], Remembered(), node=NODE, now=NOW)
     assert action == DeleteInstance(younger, "a second instance of one pod")
 
 
@@ -270,14 +277,14 @@ LATER = "2026-01-02T03:02:00Z"
 
 
 def test_the_replacement_of_an_instance_that_was_never_placed_is_the_one_kept():
-    noted = pod(annotations={"k8s.aliyun.com/eci-instance-id": "eci-0"})
+    noted = pod(annotations={"virtual-kubelet.io/instance-id": "eci-0"})
     assert settled(noted, [UNPLACED, RUNNING])[1] == DeleteInstance(UNPLACED, "a second instance of one pod")
 
 
 def test_one_that_was_never_placed_stays_until_the_pod_notes_the_one_in_its_place():
     """Whoever starts anew on a list of the time before would take the noted one for vanished."""
     for replacement in (RUNNING, starting("eci-1", LATER), replace(NEWER, id="eci-1")):
-        action = plan(noting("eci-0"), [UNPLACED, replacement], PodMemory(), node=NODE, now=NOW)
+        action = plan(noting("eci-0"), [UNPLACED, replacement], Remembered(), node=NODE, now=NOW)
         assert isinstance(action, PatchStatus)
         assert action.body["metadata"]["annotations"] == NOTED
 
@@ -286,24 +293,28 @@ def test_where_others_are_known_than_the_noted_one_that_is_asked_about_first():
     """Of a list that lags: the pod has gone on to another since, and the note is all that tells of it."""
     before = noting("eci-1")
     for old in (starting("eci-0"), UNPLACED, instance(id="eci-0")):
-        assert plan(before, [old], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
-        assert plan(before, [old, starting("eci-9", LATER)], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
-        for record in (PodMemory(confirmed_missing_id="eci-1"), PodMemory(last=RUNNING)):
+        assert plan(before, [old], Remembered(), node=NODE, now=NOW) == VerifyInstance("eci-1")
+        assert plan(before, [old, starting("eci-9", LATER)], Remembered(), node=NODE, now=NOW) == VerifyInstance(
+            "eci-1"
+        )
+        for record in (Remembered(missing_id="eci-1"), Remembered(last=RUNNING)):
             action = plan(before, [old], record, node=NODE, now=NOW)
             assert isinstance(action, PatchStatus)
-            assert action.body["metadata"]["annotations"] == {"k8s.aliyun.com/eci-instance-id": "eci-0"}
+            assert action.body["metadata"]["annotations"] == {"virtual-kubelet.io/instance-id": "eci-0"}
 
 
 def test_one_of_the_time_before_the_noted_one_does_not_come_back_when_that_finds_no_room():
+    """By the cloud's times alone it may as well be the one in the noted one's place: it goes when that is known."""
     dead = starting("eci-1", LATER, InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
     for state in (InstanceStatus.SCHEDULING, InstanceStatus.UNKNOWN, InstanceStatus.TERMINATING):
         old = starting("eci-0", state=state)
-        assert settled(before, [old, dead])[1] == DeleteInstance(old, "a second instance of one pod")
-        asked = PodMemory(deletes={"eci-0": NOW.loop_s})
-        assert settled(before, [old, dead], asked)[1] == RequeueAfter(DELETE_AGAIN_S), (
-            "no other comes while it is there"
-        )
+        no_other_comes = RequeueAfter(DELETE_AGAIN_S)
+        assert settled(before, [old, dead])[1] == no_other_comes
+        known = Remembered(last_created_id="eci-1", earlier_ids={"eci-0": STARTED})
+        assert settled(before, [old, dead], known)[1] == DeleteInstance(old, "a second instance of one pod")
+        asked = replace(known, deletes={"eci-0": NOW.loop_s})
+        assert settled(before, [old, dead], asked)[1] == no_other_comes
 
 
 def test_one_that_may_be_in_the_noted_ones_place_stays_until_that_was_placed():
@@ -312,10 +323,13 @@ def test_one_that_may_be_in_the_noted_ones_place_stays_until_that_was_placed():
     delete = DeleteInstance(later, "a second instance of one pod")
     assert settled(before, [starting("eci-1"), later])[1] == Done()
     assert settled(before, [starting("eci-1", state=InstanceStatus.PENDING), later])[1] == delete
-    made = PodMemory(last_created_id="eci-1")
-    assert settled(before, [starting("eci-1"), later], made)[1] == delete, "we made it, and no other since"
+    made = Remembered(last_created_id="eci-1")
+    assert settled(before, [starting("eci-1"), later], made)[1] == Done(), "another provider may have made it since"
     former = starting("eci-0", "2026-01-02T02:00:00Z")
-    assert settled(before, [starting("eci-1"), former])[1] == DeleteInstance(former, "a second instance of one pod")
+    assert settled(before, [starting("eci-1"), former])[1] == Done(), "the cloud's clock may have been set back"
+    known = replace(made, earlier_ids={"eci-0": former.created_at})
+    delete = DeleteInstance(former, "a second instance of one pod")
+    assert settled(before, [starting("eci-1"), former], known)[1] == delete
 
 
 @pytest.mark.parametrize("created", ["2026-01-02T02:00:00Z", LATER])
@@ -324,38 +338,89 @@ def test_which_of_two_came_later_is_not_told_by_two_clocks(created):
     dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
     other = starting("eci-2", created)
-    for record in (PodMemory(last_created_id="eci-2"), PodMemory(earlier_ids={"eci-1": ""})):
+    asked = Remembered(earlier_ids={"eci-1": ""})
+    for record in (replace(asked, last_created_id="eci-2"), asked):
         seen, _ = settled(before, [dead, other], record)
-        assert seen["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"] == "eci-2"
+        assert seen["metadata"]["annotations"]["virtual-kubelet.io/instance-id"] == "eci-2"
         failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
         assert settled(seen, [dead, failed], record)[1] == DeleteInstance(dead, "a second instance of one pod")
-    action = settled(before, [dead, other], PodMemory(last_created_id="eci-1"))[1]
-    assert action == DeleteInstance(other, "a second instance of one pod")
+    former = Remembered(last_created_id="eci-1", earlier_ids={"eci-2": LATER})
     failed = replace(other, status=InstanceStatus.SCHEDULE_FAILED)
-    record = PodMemory(earlier_ids={"eci-2": LATER, "eci-1": ""})
-    assert settled(before, [dead, failed], record)[1] == DeleteInstance(failed, "a second instance of one pod")
+    for known in (other, failed):
+        assert settled(before, [dead, known], former)[1] == DeleteInstance(known, "a second instance of one pod")
+
+
+@pytest.mark.parametrize("created", ["2026-01-02T02:00:00Z", LATER])
+def test_which_of_two_that_found_no_room_came_in_the_others_place_is_told_by_asking_for_another(created):
+    """The cloud answers with the one that was made in the noted one's place, whoever made it; times tell nothing."""
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    other = starting("eci-2", created, InstanceStatus.SCHEDULE_FAILED)
+    made = Remembered(last_created_id="eci-1")
+    assert settled(before, [dead, other], made)[1] == Create("eci-1")
+    asked = predecessors([dead, other], made.created)
+    for answer, spare in ((other, dead), (starting("eci-3"), other)):
+        record = Remembered(last_created_id=answer.id, earlier_ids=asked)
+        seen, action = settled(before, [dead, other, answer] if answer is not other else [dead, other], record)
+        assert seen["metadata"]["annotations"]["virtual-kubelet.io/instance-id"] == answer.id
+        assert isinstance(action, DeleteInstance)
+        assert action.instance in (spare, dead)
+
+
+def test_nothing_is_one_too_many_beside_one_that_may_be_another_pods():
+    """A create was answered with a wrong id: the one that it really made is the other."""
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    named = replace(starting("eci-9"), proven=False)
+    for other in (starting("eci-2", LATER), starting("eci-2", LATER, InstanceStatus.SCHEDULE_FAILED)):
+        action = settled(before, [dead, other, named], Remembered(last_created_id="eci-9"))[1]
+        assert not isinstance(action, DeleteInstance)
+
+
+def test_another_comes_in_the_place_of_one_that_went_before_the_pod_noted_it():
+    """Asked again in the same place, the cloud would name that one again, for as long as it remembers the request."""
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    gone = starting("eci-2", LATER, InstanceStatus.SCHEDULE_FAILED)
+    made = Remembered(last_created_id="eci-2", earlier_ids={"eci-1": ""}, last=gone)
+    assert settled(before, [dead], made)[1] == Create("eci-2")
+    of_another_time = replace(made, last_created_id="")
+    assert settled(before, [dead], of_another_time)[1] == Create("eci-1")
+
+
+def test_one_that_went_before_the_pod_noted_it_and_may_have_run_ends_the_pod_once_the_cloud_denies_it():
+    dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
+    before, _ = settled(noting("eci-1"), [dead])
+    made = Remembered(last_created_id="eci-2", earlier_ids={"eci-1": ""}, last=starting("eci-2", LATER))
+    assert settled(before, [dead], made)[1] == VerifyInstance("eci-2")
+    seen, _ = settled(before, [dead], replace(made, missing_id="eci-2"))
+    assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "NotFound")
 
 
 def test_a_forerunner_that_was_gone_and_is_shown_again_is_still_one_while_another_is_asked_for():
     dead = starting("eci-1", state=InstanceStatus.SCHEDULE_FAILED)
     before, _ = settled(noting("eci-1"), [dead])
-    former = PodMemory(earlier_ids=predecessors([UNPLACED], PodMemory(last_created_id="eci-0")))
-    asked = PodMemory(earlier_ids=predecessors([dead], replace(former, last_created_id="eci-1")))
+    former = Remembered(earlier_ids=predecessors([UNPLACED], Remembered(last_created_id="eci-0").created))
+    asked = Remembered(earlier_ids=predecessors([dead], replace(former, last_created_id="eci-1").created))
     assert asked.earlier_ids == {"eci-0": "", "eci-1": ""}
     again = starting("eci-0", LATER, InstanceStatus.SCHEDULE_FAILED)
-    assert settled(before, [again, dead], asked)[1] == DeleteInstance(again, "a second instance of one pod")
-    listed = PodMemory(earlier_ids=predecessors([replace(dead, created_at=LATER)], PodMemory()))
+    assert settled(before, [again, dead], asked)[1] == Create("eci-1"), "it goes when the answer tells what came last"
+    answered = replace(asked, last_created_id="eci-2")
+    _, action = settled(before, [again, dead, starting("eci-2")], answered)
+    assert isinstance(action, DeleteInstance)
+    assert action.instance in (again, dead)
+    listed = Remembered(earlier_ids=predecessors([replace(dead, created_at=LATER)], Remembered().created))
     unknown = starting("eci-0")
-    assert settled(before, [unknown, dead], listed)[1] == DeleteInstance(unknown, "a second instance of one pod")
+    assert settled(before, [unknown, dead], listed)[1] == RequeueAfter(DELETE_AGAIN_S)
     for number in range(10):
-        asked.earlier_ids = predecessors([starting(f"eci-{number}")], asked)
+        asked.earlier_ids = predecessors([starting(f"eci-{number}")], asked.created)
     assert len(asked.earlier_ids) == MAX_EARLIER_IDS + 1, "what is remembered is bounded"
 
 
 def test_a_vanished_instance_fails_the_pod_only_after_the_cloud_denied_it():
     before, _ = settled(pod(), [RUNNING])
-    assert plan(before, [], PodMemory(), node=NODE, now=NOW) == VerifyInstance("eci-1")
-    action = plan(before, [], PodMemory(confirmed_absent=True), node=NODE, now=NOW)
+    assert plan(before, [], Remembered(), node=NODE, now=NOW) == VerifyInstance("eci-1")
+    action = plan(before, [], Remembered(absent=True), node=NODE, now=NOW)
     assert isinstance(action, PatchStatus)
     assert action.body["status"]["phase"] == "Failed"
     assert action.problem is not None
@@ -367,7 +432,7 @@ def test_what_ended_by_itself_and_went_before_that_could_be_written_has_ended_as
     """While the API server was away (virtual seed 627): the pod failed as vanished, and got its exit codes later."""
     before, _ = settled(pod(), [RUNNING])
     last = instance(state, kind=StateKind.TERMINATED, exit_code=exit_code)
-    record = PodMemory(last=last)
+    record = Remembered(last=last)
     seen, action = settled(before, [], record)
     assert action == Done()
     assert seen["status"]["phase"] == state.value
@@ -380,9 +445,9 @@ def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_aske
     """Its absence may be a gap in a list (virtual seed 5752): a guess is for good."""
     before, _ = settled(pod(), [RUNNING])
     for untold in (RUNNING.containers, ()):
-        record = PodMemory(last=replace(RUNNING, status=InstanceStatus.FAILED, containers=untold))
+        record = Remembered(last=replace(RUNNING, status=InstanceStatus.FAILED, containers=untold))
         assert plan(before, [], record, node=NODE, now=NOW) == VerifyInstance("eci-1")
-    record.confirmed_absent = True
+    record.absent = True
     seen, _ = settled(before, [], record)
     assert seen["status"]["phase"] == "Failed"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
@@ -390,14 +455,14 @@ def test_of_one_that_ended_and_went_with_its_exit_codes_untold_the_cloud_is_aske
 
 def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_comes_in_its_place():
     """It has ended by the cloud's word, yet nothing of it ever ran: no end is told, nor does the pod wait for good."""
-    before = SERVER.patch(pod(), plan(pod(), [UNPLACED], PodMemory(), node=NODE, now=NOW).body)
-    record = PodMemory(last=UNPLACED)
+    before = SERVER.patch(pod(), plan(pod(), [UNPLACED], Remembered(), node=NODE, now=NOW).body)
+    record = Remembered(last=UNPLACED)
     assert plan(before, [], record, node=NODE, now=NOW) == VerifyInstance(UNPLACED.id)
-    record.confirmed_absent = True
+    record.absent = True
     assert plan(before, [], record, node=NODE, now=NOW) == Create(UNPLACED.id)
-    record.retry_at_s = NOW.loop_s + 7
+    record.not_before_s = NOW.loop_s + 7
     assert plan(before, [], record, node=NODE, now=NOW) == RequeueAfter(7)
-    record.retry_at_s, record.next_attempt = 0.0, (UNPLACED.id, 1)
+    record.not_before_s, record.next_candidate = 0.0, (UNPLACED.id, 1)
     record.problem = Problem("ContainerCreating", "sold out")
     noted = plan(before, [], record, node=NODE, now=NOW)
     assert noted.body["metadata"]["annotations"] == {pod_annotations.ATTEMPT: f"1 after {UNPLACED.id}"}
@@ -406,21 +471,21 @@ def test_of_one_that_never_was_placed_and_went_the_cloud_is_asked_and_another_co
 
 def test_of_one_that_vanished_as_it_stopped_the_exit_codes_come_with_its_end_and_nothing_after():
     before, _ = settled(pod(), [RUNNING])
-    seen, action = settled(before, [], PodMemory(last=STOPPED, confirmed_absent=True))
+    seen, action = settled(before, [], Remembered(last=STOPPED, absent=True))
     assert action == Done()
     assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "NotFound")
-    first = plan(before, [], PodMemory(last=STOPPED, confirmed_absent=True), node=NODE, now=NOW)
+    first = plan(before, [], Remembered(last=STOPPED, absent=True), node=NODE, now=NOW)
     assert first.body["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
 
 
 def test_deletion_reports_exit_codes_and_a_terminal_phase_before_the_object_goes():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
-    seen, action = settled(before, [STOPPED], PodMemory(deletes={"eci-1": 999.0}))
+    seen, action = settled(before, [STOPPED], Remembered(deletes={"eci-1": 999.0}))
     assert seen["status"]["phase"] == "Failed"
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
     assert action == RemovePod(), "nothing runs and the cloud was asked: how long it takes to clear up is its affair"
-    assert plan(seen, [], PodMemory(), node=NODE, now=NOW) == RemovePod()
+    assert plan(seen, [], Remembered(), node=NODE, now=NOW) == RemovePod()
 
 
 def test_the_object_stays_while_the_cloud_was_not_asked_to_remove_the_instance():
@@ -433,7 +498,7 @@ def test_the_object_stays_while_the_cloud_was_not_asked_to_remove_the_instance()
 def test_deletion_uses_the_last_states_seen_when_the_instance_went_between_two_looks():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
-    seen, action = settled(before, [], PodMemory(last=STOPPED))
+    seen, action = settled(before, [], Remembered(last=STOPPED))
     assert seen["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
     assert action == RemovePod()
 
@@ -448,24 +513,24 @@ def test_a_removal_that_the_api_server_began_and_did_not_end_is_asked_for_again(
     half = terminal()
     half["metadata"].update(DELETING, deletionGracePeriodSeconds=0)
     for ago_s, wanted in ((1.0, RequeueAfter(REMOVE_AGAIN_S - 1.0)), (REMOVE_AGAIN_S, RemovePod())):
-        record = PodMemory(deleting_since_s=NOW.loop_s - ago_s)
+        record = Remembered(deleting_since_s=NOW.loop_s - ago_s)
         assert plan(half, [], record, node=NODE, now=NOW) == wanted, "what is on its way needs no second word"
     half["metadata"]["finalizers"] = ["example.com/hold"]
-    assert plan(half, [], PodMemory(deleting_since_s=0.0), node=NODE, now=NOW) == Done()
+    assert plan(half, [], Remembered(deleting_since_s=0.0), node=NODE, now=NOW) == Done()
 
 
 def test_a_pod_held_by_finalizers_is_not_deleted_again():
     gone, _ = settled(pod(**DELETING), [])
     gone["metadata"]["deletionGracePeriodSeconds"] = 0
-    assert plan(gone, [], PodMemory(), node=NODE, now=NOW) == Done()
+    assert plan(gone, [], Remembered(), node=NODE, now=NOW) == Done()
 
 
 def test_an_orphan_that_is_yet_to_be_made_by_our_clock_is_old_enough_after_its_age_all_the_same():
     """Our clock went back by an hour since it was made."""
     orphan = instance(created="2026-01-02T04:30:00Z")
-    record = PodMemory(orphaned_since_s=NOW.loop_s - 20.0)
+    record = Remembered(orphaned_since_s=NOW.loop_s - 20.0)
     assert plan(None, [orphan], record, node=NODE, now=NOW) == RequeueAfter(NODE.orphan_age_s - 20.0)
-    record = PodMemory(orphaned_since_s=NOW.loop_s - NODE.orphan_age_s)
+    record = Remembered(orphaned_since_s=NOW.loop_s - NODE.orphan_age_s)
     assert plan(None, [orphan], record, node=NODE, now=NOW) == DeleteOrphan(orphan)
 
 
@@ -473,7 +538,7 @@ def test_an_accepted_delete_without_effect_is_asked_for_again():
     before, _ = settled(pod(), [RUNNING])
     before["metadata"].update(DELETING)
     later = Now(wall=WALL, loop_s=1000.0 + DELETE_AGAIN_S)
-    record = PodMemory(deletes={"eci-1": 1000.0})
+    record = Remembered(deletes={"eci-1": 1000.0})
     _, action = settled(before, [RUNNING], record)
     assert isinstance(action, RequeueAfter)
     assert isinstance(settled(before, [RUNNING], record, later)[1], DeleteInstance)
@@ -488,13 +553,13 @@ def test_a_terminating_instance_is_left_to_its_grace_and_then_ended():
         subject = {**before, "metadata": {**before["metadata"], **changes}}
         return settled(subject, [stopping], record, Now(wall=WALL, loop_s=1000.0 + seconds))[1]
 
-    record = PodMemory(deletes={"eci-1": 1000.0})
+    record = Remembered(deletes={"eci-1": 1000.0})
     ended = DeleteInstance(stopping, "its grace is over", force=True)
-    assert after(0, record) == RequeueAfter(DELETE_STATUS_DEBOUNCE_S)
+    assert after(0, record) == RequeueAfter(30 + GRACE_SLACK_S)
     assert after(DELETE_STATUS_DEBOUNCE_S, record) == RequeueAfter(30 + GRACE_SLACK_S - DELETE_STATUS_DEBOUNCE_S)
     assert after(30 + GRACE_SLACK_S, record) == ended
     assert after(1 + GRACE_SLACK_S, record, deletionGracePeriodSeconds=1) == ended, "a grace may be shortened"
-    forced = PodMemory(deletes={"eci-1": 1000.0}, force_deleted_id="eci-1")
+    forced = Remembered(deletes={"eci-1": 1000.0}, forced_id="eci-1")
     assert after(600, forced) == RequeueAfter(DELETE_AGAIN_S), "once is enough while it is going"
 
 
@@ -505,15 +570,15 @@ def past_deadline():
 
 def test_the_deadline_stops_the_instance_first_and_fails_the_pod_when_nothing_runs():
     late = past_deadline()
-    assert plan(late, [RUNNING], PodMemory(), node=NODE, now=NOW) == DeleteInstance(
+    assert plan(late, [RUNNING], Remembered(), node=NODE, now=NOW) == DeleteInstance(
         RUNNING, "DeadlineExceeded", killing=True
     )
-    seen, _ = settled(late, [STOPPED], PodMemory(deletes={"eci-1": 999.0}))
+    seen, _ = settled(late, [STOPPED], Remembered(deletes={"eci-1": 999.0}))
     assert (seen["status"]["phase"], seen["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
 def test_the_deadline_holds_when_the_instance_went_unseen():
-    seen, _ = settled(past_deadline(), [], PodMemory(confirmed_absent=True))
+    seen, _ = settled(past_deadline(), [], Remembered(absent=True))
     assert seen["status"]["reason"] == "DeadlineExceeded"
 
 
@@ -525,13 +590,15 @@ def test_before_the_deadline_the_pod_is_looked_at_again_in_time():
 
 def test_a_refused_pod_fails_with_the_reason():
     refusal = Problem("UnsupportedPod", "spec.volumes[0].hostPath: there is no host")
-    action = plan(pod(), [], PodMemory(refusal=refusal), node=NODE, now=NOW)
+    action = plan(pod(), [], Remembered(refusal=refusal), node=NODE, now=NOW)
     assert isinstance(action, PatchStatus)
     assert (action.body["status"]["phase"], action.problem) == ("Failed", refusal)
 
 
 def test_a_problem_that_may_pass_is_shown_and_waited_for():
-    record = PodMemory(retry_at_s=1005, problem=Problem("CreateContainerConfigError", 'secret "x" not found', "main"))
+    record = Remembered(
+        not_before_s=1005, problem=Problem("CreateContainerConfigError", 'secret "x" not found', "main")
+    )
     seen, action = settled(pod(), [], record)
     assert seen["status"]["phase"] == "Pending"
     assert seen["status"]["containerStatuses"][0]["state"]["waiting"] == {
@@ -552,7 +619,7 @@ def test_a_daemon_pod_waits_with_a_reason_and_never_gets_an_instance():
 
 
 def test_a_daemon_pod_fails_where_the_operator_wants_that():
-    action = plan(daemon(), [], PodMemory(), node=replace(NODE, fail_daemon_pods=True), now=NOW)
+    action = plan(daemon(), [], Remembered(), node=replace(NODE, fail_daemon_pods=True), now=NOW)
     assert isinstance(action, PatchStatus)
     assert action.body["status"]["phase"] == "Failed"
 
@@ -569,11 +636,11 @@ INSTANCES = st.lists(
     unique_by=lambda each: each.id,
 )
 RECORDS = st.builds(
-    PodMemory,
+    Remembered,
     seen=st.booleans(),
-    create_in_doubt=st.booleans(),
-    confirmed_absent=st.booleans(),
-    retry_at_s=st.sampled_from([0.0, 1005.0]),
+    in_doubt=st.booleans(),
+    absent=st.booleans(),
+    not_before_s=st.sampled_from([0.0, 1005.0]),
     deletes=st.dictionaries(st.sampled_from(["eci-1", "eci-2"]), st.sampled_from([0.0, 999.0])),
 )
 PODS = st.builds(
@@ -586,7 +653,7 @@ PODS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(PODS, st.lists(INSTANCES, min_size=1, max_size=4), RECORDS)
 def test_whatever_the_cloud_says_patches_come_to_rest_and_terminal_stays_terminal(subject, history, record):
     phase_before = None
@@ -620,7 +687,7 @@ def test_no_instance_without_a_pod_is_ever_patched_or_created(history, record):
 
 
 def test_the_status_of_a_plain_job_pod_takes_three_patches():
-    subject, patches, record = pod(), 0, PodMemory()
+    subject, patches, record = pod(), 0, Remembered()
     for seen in (
         instance(InstanceStatus.SCHEDULING, kind=StateKind.WAITING),
         instance(InstanceStatus.PENDING, kind=StateKind.WAITING),
@@ -637,18 +704,51 @@ def test_the_status_of_a_plain_job_pod_takes_three_patches():
 COMING = instance(InstanceStatus.PENDING, kind=StateKind.WAITING)
 
 
+def then(subject, seen=RUNNING, record=None, **facts):
+    return plan(subject, [seen], record or Remembered(), node=NODE, now=NOW, **facts).then
+
+
+@pytest.mark.parametrize("seen", [COMING, RUNNING])
+def test_a_patch_foresees_that_the_pod_is_at_rest(seen):
+    assert then(pod(), seen) == Done()
+
+
+def test_a_patch_foresees_nothing_where_it_changes_more_than_what_it_says():
+    limited = {"activeDeadlineSeconds": 60}
+    assert then(pod(), ENDED) is None, "an end is followed by what becomes of the instance"
+    assert then(pod(spec=limited)) is None, "its deadline runs from the start that the patch writes"
+    both = [UNPLACED, RUNNING]
+    assert plan(noting("eci-0"), both, Remembered(), node=NODE, now=NOW).then is None, "it notes which one stays"
+    waits = ContainerState(StateKind.WAITING, reason="ImagePullBackOff")
+    troubled = replace(COMING, containers=(ContainerReport("main", waits),))
+    assert then(pod(), troubled) is None, "what may end its trouble is watched from then on"
+    assert then(settled(pod(), [troubled])[0]) is None, "and no longer from then on"
+    anew = replace(RUNNING, containers=tuple(replace(each, restart_count=1) for each in RUNNING.containers))
+    assert then(pod(), anew) is None
+    assert then(pod(), failing=Failure("eci-1", "main", "liveness")) is None
+    assert then(pod(), record=Remembered(only_sidecars_since_s=NOW.loop_s)) is None
+    shown = FileState(LiveSources(fields=("metadata.annotations",)))
+    assert then(pod(), files=shown) is None, "the pod shows its own annotations in a file"
+    assert then(pod(annotations=NOTED), files=shown) == Done()
+
+
+def test_a_patch_foresees_the_deadline_of_a_pod_that_has_started():
+    subject, _ = settled(pod(spec={"activeDeadlineSeconds": 600}), [COMING])
+    assert isinstance(then(subject), RequeueAfter)
+
+
 def crowded(subject, seen, record, *, others_wait=True):
     return plan(subject, [seen], record, node=NODE, now=replace(NOW, crowded=others_wait))
 
 
 def test_while_others_wait_for_their_turn_one_that_has_not_started_is_not_written_about():
-    made = PodMemory(made_s=NOW.loop_s - 1.0)
+    made = Remembered(made_s=NOW.loop_s - 1.0)
     assert crowded(pod(), COMING, made) == RequeueAfter(START_STATUS_DEBOUNCE_S - 1.0)
     assert isinstance(crowded(pod(), COMING, made, others_wait=False), PatchStatus)
-    assert isinstance(crowded(pod(), COMING, PodMemory(made_s=NOW.loop_s - START_STATUS_DEBOUNCE_S)), PatchStatus), (
+    assert isinstance(crowded(pod(), COMING, Remembered(made_s=NOW.loop_s - START_STATUS_DEBOUNCE_S)), PatchStatus), (
         "it takes long"
     )
-    assert isinstance(crowded(pod(), COMING, PodMemory()), PatchStatus), "an earlier life made it"
+    assert isinstance(crowded(pod(), COMING, Remembered()), PatchStatus), "an earlier life made it"
     assert crowded(pod(), RUNNING, made).body["metadata"]["annotations"] == NOTED
 
 
@@ -664,35 +764,36 @@ def test_while_others_wait_for_their_turn_one_that_has_not_started_is_not_writte
     ],
 )
 def test_trouble_is_written_at_once_however_many_wait(news):
-    made = PodMemory(made_s=NOW.loop_s)
+    made = Remembered(made_s=NOW.loop_s)
     assert isinstance(crowded(pod(), replace(COMING, **news), made), PatchStatus)
 
 
 def test_what_was_said_once_is_kept_up_to_date_however_many_wait():
     subject, _ = settled(pod(), [COMING])
     subject["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
-    assert isinstance(crowded(subject, COMING, PodMemory(made_s=NOW.loop_s)), PatchStatus)
+    assert isinstance(crowded(subject, COMING, Remembered(made_s=NOW.loop_s)), PatchStatus)
 
 
 def test_an_instance_that_goes_before_it_was_noted_was_there_all_the_same():
-    record = PodMemory(made_s=NOW.loop_s, last=COMING)
+    record = Remembered(made_s=NOW.loop_s, last=COMING)
     assert plan(pod(), [], record, node=NODE, now=NOW) == VerifyInstance("eci-1")
-    record.confirmed_absent = True
+    record.absent = True
     assert plan(pod(), [], record, node=NODE, now=NOW).body["status"]["phase"] == "Failed"
-    unplaced = PodMemory(last=instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING))
+    unplaced = Remembered(last=instance(InstanceStatus.SCHEDULE_FAILED, kind=StateKind.WAITING))
     assert isinstance(plan(pod(), [], unplaced, node=NODE, now=NOW), Create)
 
 
 def test_one_that_stops_is_written_about_once_it_has_stopped_or_takes_long():
     gone_s = NOW.loop_s - 1.0
-    just_asked = PodMemory(deletes={"eci-1": gone_s}, deleting_since_s=gone_s)
+    just_asked = Remembered(deletes={"eci-1": gone_s}, deleting_since_s=gone_s)
     seen, _ = settled(pod(), [RUNNING])
     leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
-    assert plan(leaving, [RUNNING], just_asked, node=NODE, now=NOW) == RequeueAfter(DELETE_STATUS_DEBOUNCE_S - 1.0)
-    long_asked = PodMemory(deletes={"eci-1": NOW.loop_s - DELETE_STATUS_DEBOUNCE_S}, deleting_since_s=gone_s)
-    action = plan(leaving, [RUNNING], long_asked, node=NODE, now=NOW)
-    ready = [each["status"] for each in action.body["status"]["conditions"] if each["type"] == "Ready"]
-    assert ready == ["False"]
+    assert not isinstance(plan(leaving, [RUNNING], just_asked, node=NODE, now=NOW), PatchStatus), "it is still Ready"
+    again = replace(RUNNING, containers=tuple(replace(each, restart_count=1) for each in RUNNING.containers))
+    assert plan(leaving, [again], just_asked, node=NODE, now=NOW) == RequeueAfter(DELETE_STATUS_DEBOUNCE_S - 1.0)
+    long_asked = Remembered(deletes={"eci-1": NOW.loop_s - DELETE_STATUS_DEBOUNCE_S}, deleting_since_s=gone_s)
+    action = plan(leaving, [again], long_asked, node=NODE, now=NOW)
+    assert [each["restartCount"] for each in action.body["status"]["containerStatuses"]] == [1]
 
 
 @given(st.floats(0.1, 1e6), st.floats(0.0, DELETE_STATUS_DEBOUNCE_S))
@@ -700,7 +801,7 @@ def test_a_wait_for_one_that_stops_gets_to_its_end(asked_s, later_s):
     """Whatever the rounding: a wait that ends a hair too early must not be followed by another of no length."""
     seen, _ = settled(pod(), [RUNNING])
     leaving = {**seen, "metadata": {**seen["metadata"], **DELETING}}
-    record = PodMemory(deletes={"eci-1": asked_s}, deleting_since_s=asked_s)
+    record = Remembered(deletes={"eci-1": asked_s}, deleting_since_s=asked_s)
     now_s = asked_s + later_s
     for _ in range(3):
         action = plan(leaving, [RUNNING], record, node=NODE, now=Now(wall=WALL, loop_s=now_s))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.control.living_cloud import Life
 from tests.control.pure_time import play
 from tests.control.world import Fate, World
+from tests.thorough import THOROUGH, examples, thorough
 
 STEPS = 10  # calls have two steps each, and the shortest story has more
 JOB = Life(runs_s=5)
@@ -199,23 +200,26 @@ async def lived(story, kill_at, *, down_s):
     return world, first.steps, second
 
 
+@thorough
 @pytest.mark.parametrize("down_s", [1.0, 40.0])
 @pytest.mark.parametrize("name", STORIES)
 def test_killed_at_every_step(name, down_s):
+    """In `make test` at every other one for the short absence, and at those between them for the long one."""
     story, ends = STORIES[name]
-    for kill_at in itertools.count(1):
+    first, apart = (1, 1) if THOROUGH else (1 + (down_s > 1), 2)
+    for kill_at in itertools.count(first, apart):
         world, reached, last = play(lived(story, kill_at, down_s=down_s))
         where = f"{name}, killed at step {kill_at}"
         assert world.complaints() == [], where
         assert {pod: world.phase(pod) for pod in ends} == ends, where
         live = {pod["metadata"]["uid"] for pod in world.kube.pods()}
-        assert set(last.controller._records) <= live, f"{where}: records stay for ever"
+        assert set(last.controller._memories) <= live, f"{where}: records stay for ever"
         if reached < kill_at:
             break
     assert kill_at > STEPS, "the harness killed hardly anything"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -8,8 +8,8 @@ import pytest
 from tests.control.test_pods import in_no_time
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.pacing.callers import Caller, Purpose, caller
-from vk_provider.probes.probe_runner import ProbeResult
 from vk_provider.probes.prober import Prober
+from vk_provider.probes.results import ProbeResult
 
 STARTED = "2026-01-02T03:00:00Z"
 HOSTILE = {"httpGet": {"port": 9}, "timeoutSeconds": 3600, "periodSeconds": 1}

@@ -14,6 +14,7 @@ import pytest
 from tests.control.living_cloud import Life
 from tests.control.test_pods import in_no_time
 from tests.control.world import World
+from vk_provider.cloud.eci.profile import parse
 from vk_provider.control.profile_watcher import FRESH_S, MOST_NAMESPACES, PATIENCE_S, ProfileWatcher
 from vk_provider.errors import KubeUnavailable, NotFound, PodNotReady
 
@@ -77,7 +78,11 @@ class Scene:
         self.told: list[str] = []
         client: Any = self.server
         self.watch = ProfileWatcher(
-            client, "kube-system", "eci-profile", tell=lambda _, reason, text: self.told.append(f"{reason}: {text}")
+            client,
+            "kube-system",
+            "eci-profile",
+            parse=parse,
+            tell=lambda _, reason, text: self.told.append(f"{reason}: {text}"),
         )
 
     async def settled(self) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from vk_provider.cloud.base import LogOptions
+from vk_provider.control.actions import ReadTerminationMessages
 from vk_provider.control.memory import PodMemory
-from vk_provider.control.termination_message import with_fallback_message
+from vk_provider.control.perform.messages import LogEndReader
+from vk_provider.control.termination_message import with_fallback_messages
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
@@ -48,11 +50,18 @@ def instance(state: ContainerState, last: ContainerState | None = None, *, init:
     return Instance("eci-1", Owner(), InstanceStatus.RUNNING, **lists)
 
 
-async def words(cloud: Any, pod: Json, seen: Instance, record: PodMemory | None = None) -> tuple[str, str]:
-    """Of the container's state and of its last state."""
-    told = await with_fallback_message(cloud, pod, seen, record or PodMemory())
-    (report,) = (*told.containers, *told.init_containers)
-    return report.state.message, report.last_state.message if report.last_state else ""
+async def words(cloud: Any, pod: Json, seen: Instance, memory: PodMemory | None = None) -> tuple[str, str, PodMemory]:
+    """Of the container's state and of its last state; and what is remembered."""
+    memory = memory or PodMemory()
+    filled, unread = with_fallback_messages(pod, seen, memory.messages)
+    if unread:
+        observation: Any = None
+        outcome = await LogEndReader(cloud).read(observation, ReadTerminationMessages(seen.id, unread), memory)
+        memory = outcome.memory
+        filled, left = with_fallback_messages(pod, seen, memory.messages)
+        assert not left, "each run is read once"
+    (report,) = (*filled.containers, *filled.init_containers)
+    return report.state.message, report.last_state.message if report.last_state else "", memory
 
 
 @pytest.mark.parametrize(
@@ -91,27 +100,29 @@ async def test_whose_words_are_looked_for(
     target: Json, seen: Instance, expected: tuple[str, str], previous: list[bool]
 ) -> None:
     cloud = Logs(b"b", b"ye")
-    assert await words(cloud, target, seen) == expected
+    assert (await words(cloud, target, seen))[:2] == expected
     assert cloud.asked == [("c", LogOptions(tail=80, previous=each)) for each in previous]
 
 
 async def test_each_run_is_asked_about_once() -> None:
-    cloud, record = Logs(b"bye"), PodMemory()
+    cloud, memory = Logs(b"bye"), PodMemory()
     for _ in range(3):
-        assert await words(cloud, pod(), instance(ended()), record) == ("bye", "")
+        *found, memory = await words(cloud, pod(), instance(ended()), memory)
+        assert found == ["bye", ""]
     assert len(cloud.asked) == 1
-    await words(cloud, pod(), instance(ended(at="2026-01-02T03:06:00Z")), record)
+    *_, memory = await words(cloud, pod(), instance(ended(at="2026-01-02T03:06:00Z")), memory)
     assert len(cloud.asked) == 2
-    assert len(record.last_words) == 1
+    assert len(memory.messages) == 1
 
 
 async def test_the_last_2048_bytes_count() -> None:
-    told, _ = await words(Logs(b"x" * 5000, b"end"), pod(), instance(ended()))
+    told, *_ = await words(Logs(b"x" * 5000, b"end"), pod(), instance(ended()))
     assert (len(told), told[-4:]) == (2048, "xend")
 
 
 async def test_a_cloud_that_does_not_answer_leaves_it_without_words() -> None:
-    cloud, record = Logs(CloudUnavailable("later")), PodMemory()
+    cloud, memory = Logs(CloudUnavailable("later")), PodMemory()
     for _ in range(2):
-        assert await words(cloud, pod(), instance(ended()), record) == ("", "")
+        *found, memory = await words(cloud, pod(), instance(ended()), memory)
+        assert found == ["", ""]
     assert len(cloud.asked) == 1

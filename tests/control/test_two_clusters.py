@@ -20,11 +20,13 @@ from tests.control.pure_time import play
 from tests.control.world import BIRTH, Fate, World
 from tests.corpus.incloud import InProcessClient, StandIn
 from vk_provider import config
+from vk_provider.cloud.driver import Whose
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.cloud.eci.driver import EciCloud
-from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings, eci_settings
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.model.pod import INSTANCE_ID_ANNOTATION as NOTED
-from vk_provider.translate.node import node_context
+from vk_provider.node_settings import node_context
 
 ADDRESS = "10.0.0.1"
 SETTINGS = {"ECI_REGION": "cn-hangzhou", "VK_NODE_IP": ADDRESS, "VK_NODE_NAME": "vk"}
@@ -71,9 +73,9 @@ class Cluster(World):
     def __init__(self, who: str, uid: str, cloud: SharedCloud) -> None:
         super().__init__()
         self.who, self.shared = who, cloud
-        settings = eci_settings(CONFIG, uid)
+        settings = eci_settings(CONFIG.eci, Whose(cluster=uid, node=CONFIG.node_name, cluster_name=CONFIG.cluster_name))
         self.cloud = EciCloud(settings, Client(who, settings, cloud, now=self.now, jitter=lambda: 0.0))
-        self.context = node_context(CONFIG, uid, ADDRESS)
+        self.context = node_context(CONFIG, uid, ADDRESS, CAPABILITIES)
 
     async def lives(self, dice: random.Random) -> None:
         """Pods come, end and go, while the provider dies at random steps of its calls and comes again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,13 +15,19 @@ from tests.control.living_cloud import Life, LivingCloud
 from tests.control.memory_kube import MemoryKube
 from tests.leaks import leaks
 from vk_provider.cloud.eci.candidates import intent
-from vk_provider.cloud.eci.request import refusals
-from vk_provider.control.plan import NodePolicy, own_and_spare
-from vk_provider.control.pods import PodController
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
+from vk_provider.cloud.eci.create_refusals import refusals
+from vk_provider.control.collaborators import Collaborators
+from vk_provider.control.observation import NodePolicy
+from vk_provider.control.ownership import own_and_spare
+from vk_provider.control.policy import AdmissionPolicy, PodPolicy
+from vk_provider.control.reconciler import PodController
 from vk_provider.files.file_sync import FileSyncer
 from vk_provider.files.object_reader import ObjectReader
 from vk_provider.files.object_watcher import ObjectWatcher
-from vk_provider.instances.poller import InstanceCache, InstancePoller
+from vk_provider.instances.cache import InstanceCache
+from vk_provider.instances.ended_logs import EndedLogs
+from vk_provider.instances.poller import InstancePoller
 from vk_provider.kube import paths
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.reflector import Reflector
@@ -30,8 +36,8 @@ from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.probe import Probe
 from vk_provider.pacing.workqueue import WorkQueue
-from vk_provider.probes.probe_runner import SUCCESS, ProbeResult, ProbeTarget
-from vk_provider.translate.objects import NodeContext
+from vk_provider.probes.results import SUCCESS, ProbeResult, ProbeTarget
+from vk_provider.translate.node_context import NodeContext
 
 BIRTH = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 _READS = frozenset({"changes", "events", "statuses"})  # the poller's ticks: to die in one is to die between two others
@@ -110,12 +116,13 @@ class Process:
         kube: Any = world.link(world.kube, fate, world.kube_latency_s)
         cloud: Any = world.link(world.cloud, fate, world.cloud_latency_s)
         self.queue = WorkQueue()
+        self.metrics = Registry()
         self.store: Store[Any] = Store(
             key=pods.uid_of,
             version=lambda pod: pod["metadata"]["resourceVersion"],
             index=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]),
         )
-        self.store.subscribe(self.queue.add)
+        self.store.subscribe(self.queue.add_unless_written)
         self.reflector = Reflector(kube, paths.pods(), self.store, watch_s=world.watch_s, jitter=jitter)
         self.instances = InstanceCache(self.queue.add)
         self.recorder = Recorder(kube, clock=world.now, jitter=jitter)
@@ -128,7 +135,7 @@ class Process:
             sweep_interval_s=30.0,
             jitter=jitter,
         )
-        references = ObjectReader(kube)
+        references = ObjectReader(kube, capabilities=CAPABILITIES)
         self.sources = ObjectWatcher(
             kube,
             changed=self.queue.add,
@@ -145,7 +152,7 @@ class Process:
             metrics=Registry(),
             pod_of=self.store.get,
             instance_of=lambda pod: own_and_spare(pod, self.instances.of(pods.uid_of(pod)))[0],
-            look=self.queue.add,
+            requeue=self.queue.add,
             doubt=lambda pod: self.controller.refetch(pod),
             gone=self.poller.confirm_deleted,
             warn=lambda pod, reason, message: self.controller.warn(pod, reason, message),
@@ -154,24 +161,30 @@ class Process:
             admit=world.admission.admit if world.admission is not None else None,
         )
         self.controller = PodController(
-            client=kube,
-            cloud=cloud,
-            pods_seen=self.reflector,
-            instances=self.instances,
-            poller=self.poller,
-            queue=self.queue,
-            recorder=self.recorder,
-            references=references,
-            live=self.live,
-            node=NodePolicy(name="vk", host_ip="10.0.0.1"),
-            context=world.context,
-            metrics=Registry(),
-            jitter=jitter,
-            ask=world.ask,
-            admission=world.admission,
-            intent_of=lambda pod: intent(pod, world.settings),
-            refusals_of=lambda workload: refusals(workload, world.settings),
-            clock=world.now,
+            Collaborators(
+                client=kube,
+                cloud=cloud,
+                pods_seen=self.reflector,
+                instances=self.instances,
+                poller=self.poller,
+                queue=self.queue,
+                recorder=self.recorder,
+                references=references,
+                live=self.live,
+                node=NodePolicy(name="vk", host_ip="10.0.0.1"),
+                context=world.context,
+                metrics=self.metrics,
+                jitter=jitter,
+                ask=world.ask,
+                policies=[
+                    *([AdmissionPolicy(world.admission)] if world.admission is not None else []),
+                    *world.policies,
+                ],
+                intent_of=lambda pod: intent(pod, world.settings),
+                refusals_of=lambda workload: refusals(workload, world.settings),
+                clock=world.now,
+                ended_logs=world.ended_logs,
+            )
         )
         self.task = asyncio.create_task(self._run(workers))
 
@@ -199,8 +212,10 @@ class World:
         self.kube = MemoryKube(clock=self.now)
         self.cloud: Any = LivingCloud(self.now, **lives)
         self.kube_latency_s, self.cloud_latency_s = kube_latency_s, cloud_latency_s
-        self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1")
+        self.context = NodeContext(cluster="c", node_name="vk", node_ip="10.0.0.1", capabilities=CAPABILITIES)
         self.admission: Any = None
+        self.policies: Sequence[PodPolicy] = ()
+        self.ended_logs = EndedLogs()
         self.settings = SETTINGS
         self.health: list[Any] = []
         self.most_watches = 200

@@ -15,9 +15,10 @@ from typing import Any
 
 from tests.corpus.life import CLUSTER, INSTANCE_ID, Story, story
 from tests.corpus.manifests import Case, Life, cases, default_life
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import UnsupportedPod
 from vk_provider.model import pod as pods
-from vk_provider.show.manifests import UID
+from vk_provider.show.admitted import UID
 from vk_provider.translate.workload import references
 
 Json = dict[str, Any]
@@ -71,7 +72,7 @@ def _refusals(pod: Json) -> list[str]:
     if pods.is_daemon(pod):
         return []  # it waits, whatever it says
     try:
-        references(pod)
+        references(pod, capabilities=CAPABILITIES)
     except UnsupportedPod as error:
         return [str(each) for each in error.refusals]
     return []

@@ -20,8 +20,8 @@ from fakes.cloud.signature import Credential, Verifier
 from vk_provider.cloud.eci import client
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import Credentials, FixedCredentials
-from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.wire_form import EciRequest
 
 Json = dict[str, Any]
 

@@ -26,11 +26,14 @@ from tests.corpus.incloud import InProcessClient, StandIn
 from tests.corpus.manifests import ROWS, Case, Life
 from tests.providerlog import ProviderLog
 from vk_provider import config
+from vk_provider.cloud.driver import Whose
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import eci_settings
+from vk_provider.node_settings import node_context
 from vk_provider.show import surroundings
-from vk_provider.show.manifests import MAKERS, UID
-from vk_provider.translate.node import node_context
+from vk_provider.show.admitted import UID
+from vk_provider.show.manifests import MAKERS
 
 Json = dict[str, Any]
 
@@ -114,9 +117,11 @@ class CorpusWorld(World):
         loop = asyncio.get_running_loop()
         self.stand_in = StandIn(Clock(loop.time, start=BIRTH.timestamp()), Scenario(rules))
         self.kube = CorpusKube(clock=self.now)
-        settings = eci_settings(CONFIG, CLUSTER)
+        settings = eci_settings(
+            CONFIG.eci, Whose(cluster=CLUSTER, node=CONFIG.node_name, cluster_name=CONFIG.cluster_name)
+        )
         self.cloud = EciCloud(settings, InProcessClient(settings, self.stand_in, now=self.now, jitter=lambda: 0.0))
-        self.context = node_context(CONFIG, CLUSTER, HOST)
+        self.context = node_context(CONFIG, CLUSTER, HOST, CAPABILITIES)
 
 
 def story(case: Case, pod: Json, life: Life) -> Story:

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fakes.kube import defaults, podvalidation, strictness
 from fakes.kube.resources import RESOURCES
+from tests.yamldocuments import documents
 from vk_provider.show.manifests import pod_of
 
 Json = dict[str, Any]
@@ -62,7 +61,7 @@ class Case:
 
     @cached_property
     def documents(self) -> Sequence[Json]:
-        found = [each for each in yaml.safe_load_all(self.path.read_text()) if each]
+        found = documents(self.path)
         return [item for each in found for item in (each["items"] if each.get("kind") == "List" else [each])]
 
     @cached_property

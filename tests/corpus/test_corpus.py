@@ -4,11 +4,11 @@ import base64
 import json
 
 import pytest
-import yaml
 
 from tests.corpus import golden
 from tests.corpus.life import CONFIG
 from tests.corpus.manifests import ROOM, cases
+from tests.yamldocuments import documents
 from vk_provider.show.manifests import Manifest
 from vk_provider.show.verdicts import judge
 
@@ -59,7 +59,7 @@ def test_the_corpus_is_large():
 
 def secrets_of(case):
     """What the Secrets of the file hold."""
-    found = [each for each in yaml.safe_load_all(case.path.read_text()) if each and each.get("kind") == "Secret"]
+    found = [each for each in documents(case.path) if each.get("kind") == "Secret"]
     values = [str(text) for each in found for text in (each.get("stringData") or {}).values()]
     values += [base64.b64decode(text).decode("latin-1") for each in found for text in (each.get("data") or {}).values()]
     return [value for value in values if len(value) >= LEAST_SECRET]

@@ -18,17 +18,20 @@ from fakes.cloud.service import Service
 from fakes.kube import podvalidation
 from tests.corpus.life import CLUSTER, CONFIG, HOST
 from tests.corpus.strategies import OBJECTS, pods
+from tests.thorough import examples
+from vk_provider.cloud.driver import Whose
 from vk_provider.cloud.eci import request
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.cloud.eci.settings import eci_settings
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
+from vk_provider.node_settings import node_context
 from vk_provider.show.manifests import Found, Manifest
 from vk_provider.show.surroundings import Surroundings
-from vk_provider.translate.node import node_context
 from vk_provider.translate.workload import build
 
 Json = dict[str, Any]
 # The first hundreds take seconds; VK_CORPUS_EXAMPLES=5000 before a release.
-EXAMPLES = int(os.environ.get("VK_CORPUS_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("VK_CORPUS_EXAMPLES", examples(100)))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FOUND = Surroundings([Manifest(each, "") for each in OBJECTS])
 POD = Found(Manifest({}, ""), "Pod", "", "")
@@ -51,13 +54,16 @@ def test_a_pod_is_taken_by_the_cloud_or_refused_at_a_field(pod):
 def outcome(pod: Json) -> tuple[Sequence[Refusal], str, str]:
     """What is refused, or why it waits, or what the cloud says."""
     try:
-        workload = build(pod, FOUND.around(POD, pod).objects, node_context(CONFIG, CLUSTER, HOST))
-        asked, _ = request.create(workload, eci_settings(CONFIG, CLUSTER))
+        workload = build(pod, FOUND.around(POD, pod).objects, node_context(CONFIG, CLUSTER, HOST, CAPABILITIES))
+        asked, _ = request.create(
+            workload,
+            eci_settings(CONFIG.eci, Whose(cluster=CLUSTER, node=CONFIG.node_name, cluster_name=CONFIG.cluster_name)),
+        )
     except UnsupportedPod as error:
         return error.refusals, "", ""
     except PodNotReady as error:
         return (), str(error), ""
-    return (), "", taken({**asked.query, **asked.body, "RegionId": CONFIG.eci_region})
+    return (), "", taken({**asked.query, **asked.body, "RegionId": CONFIG.eci.region})
 
 
 def taken(parameters: Json) -> str:

@@ -36,14 +36,13 @@ class Authority:
     def pair(self) -> Pair:
         return Pair(self._certificate.public_bytes(serialization.Encoding.PEM), private_pem(self._key))
 
-    def server(self, addresses: Sequence[str]) -> Pair:
-        """A serving certificate for IP addresses."""
+    def server(self, addresses: Sequence[str], *, name: str = "server", life: dt.timedelta = LIFE) -> Pair:
+        """A serving certificate for IP addresses. life: from now."""
         names = x509.SubjectAlternativeName(
             [x509.IPAddress(ipaddress.ip_address(each)) for each in dict.fromkeys(addresses)]
         )
-        return self._issue(
-            [x509.NameAttribute(NameOID.COMMON_NAME, "server")], ExtendedKeyUsageOID.SERVER_AUTH, [names]
-        )
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        return self._issue(subject, ExtendedKeyUsageOID.SERVER_AUTH, [names], life=life)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> Pair:
         """A client certificate: the user is its CN, the groups its O values."""
@@ -56,9 +55,11 @@ class Authority:
         name: Sequence[x509.NameAttribute],
         usage: x509.ObjectIdentifier,
         extensions: Sequence[x509.ExtensionType],
+        *,
+        life: dt.timedelta = LIFE,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(x509.Name(name), self._subject, key.public_key())
+        builder = _builder(x509.Name(name), self._subject, key.public_key(), life)
         for extension in (x509.ExtendedKeyUsage([usage]), *extensions):
             builder = builder.add_extension(extension, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
@@ -82,7 +83,9 @@ def write_private(path: Path, content: bytes) -> Path:
     return path
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, life: dt.timedelta = LIFE
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -91,5 +94,5 @@ def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePubl
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + life)
     )

@@ -46,7 +46,7 @@ def programs() -> Path:
 
 def built() -> Path | None:
     """The wanted version, if it has been built."""
-    folder = _target(wanted())
+    folder = folder_of(wanted())
     return folder if (folder / "ready").exists() else None
 
 
@@ -67,7 +67,7 @@ def build() -> Path:
         else:
             modules.build(work, result, cache=cache)
         (result / "ready").write_text(f"{version}\n")
-        target = _target(version)
+        target = folder_of(version)
         shutil.rmtree(target, ignore_errors=True)
         result.rename(target)
     say(f"built Kubernetes {version} in {time.monotonic() - began:.0f} s: {target}")
@@ -79,8 +79,9 @@ def cache_folder() -> Path:
     return Path(base) / "vk-provider"
 
 
-def _target(version: str) -> Path:
-    name = f"{modules.version()}-{modules.fingerprint()}" if version == NEWEST else f"{OLDEST}-debian"
+def folder_of(version: str) -> Path:
+    """Where a version's programs are, or will be."""
+    name = f"{modules.version()}-{modules.fingerprint()}" if version == NEWEST else f"{OLDEST}-debian-{debian.REVISION}"
     return cache_folder() / f"kubernetes-{name}"
 
 

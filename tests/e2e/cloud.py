@@ -8,19 +8,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.contract.kube.client import eventually
+from tests.e2e.cluster import within
 from tests.e2e.processes import Process
 
 ACCESS_KEY, SECRET_KEY = "testid", "testsecret"
 
 
+def images(perl_library: str) -> str:
+    """What the fake cloud is to know of images, as TOML. perl_library: where perl finds what the founding Job needs."""
+    if not perl_library:
+        return ""
+    return f'[[image]]\nname = "perl"\nenv = {{ PERL5LIB = {json.dumps(perl_library)} }}\n'
+
+
 class Cloud:
-    def __init__(self, directory: Path, *, images: str = "") -> None:
+    def __init__(self, directory: Path, *, images: str = "", runtime: str = "process") -> None:
         """images: TOML, as `--images` takes it."""
         self._ready = directory / "cloud.ready"
         images_file = directory / "images.toml"
         images_file.write_text(images)
-        command = [sys.executable, "-m", "fakes", "cloud", "--runtime=process", f"--images={images_file}"]
+        command = [sys.executable, "-m", "fakes", "cloud", f"--runtime={runtime}"]
+        command += [f"--images={images_file}"] if runtime == "process" else ["--no-rate-limits"]
         command += ["--start-delay=0.3", f"--ready-file={self._ready}"]
         self.process = Process("cloud", command, directory=directory)
         self.endpoint = ""
@@ -32,7 +40,7 @@ class Cloud:
             assert self.process.runs, self.process.tail()
             return self._ready.exists()
 
-        eventually(ready, within_s=30)
+        within(30, ready, self.process.tail)
         self.endpoint = str(json.loads(self._ready.read_text())["endpoint"])
 
     def stop(self) -> None:

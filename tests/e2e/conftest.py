@@ -4,7 +4,6 @@ These tests take minutes and programs that are not everywhere, so they run only 
 """
 
 import asyncio
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from fakes import perl
-from tests.e2e import build, network
+from tests.e2e import build, clients, installed, network, realnode
 from tests.e2e import provider as providers
-from tests.e2e.cloud import Cloud
-from tests.e2e.cluster import Cluster, Space, Workers, flattened, kubectls, within
+from tests.e2e.cloud import Cloud, images
+from tests.e2e.cluster import Cluster, Space, Workers, flattened, within
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.manifests import pod_spec
 from tests.e2e.provider import Provider
@@ -28,6 +27,8 @@ NODE = "virtual-kubelet"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.name == "real" and not realnode.is_inside():
+        return True  # make e2e NODE=real
     named = (Path(str(word).partition("::")[0]).absolute() for word in config.args)
     return None if any(path == HERE or HERE in path.parents for path in named) else True
 
@@ -75,10 +76,27 @@ def cluster(plane: ControlPlane | None, directory: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def empty(directory: Path) -> Iterator[Cluster]:
+    """A control plane on which nothing is installed, for what concerns the whole of a cluster."""
+    if os.environ.get("VK_E2E_KUBECONFIG"):
+        pytest.skip("VK_E2E_KUBECONFIG names a cluster, and these tests install and remove everything there is")
+    plane = ControlPlane(build.programs(), directory / "empty", address=network.enter())
+    try:
+        plane.start()
+        yield Cluster(plane.kubeconfig, address=plane.address)
+    finally:
+        plane.stop()
+
+
+@pytest.fixture(scope="session")
+def deploy(directory: Path) -> Path:
+    """deploy/ with its placeholders filled in."""
+    return installed.filled_in(directory / "deploy")
+
+
+@pytest.fixture(scope="session")
 def cloud(cluster: Cluster, directory: Path, able_perl: perl.Perl | None) -> Iterator[Cloud]:
-    library = able_perl.library if able_perl else ""
-    images = f'[[image]]\nname = "perl"\nenv = {{ PERL5LIB = {json.dumps(library)} }}\n' if library else ""
-    cloud = Cloud(directory, images=images)
+    cloud = Cloud(directory, images=images(able_perl.library if able_perl else ""))
     try:
         cloud.start()
         yield cloud
@@ -148,7 +166,7 @@ def space(cluster: Cluster) -> Iterator[Space]:
         yield space
 
 
-@pytest.fixture(params=kubectls())
+@pytest.fixture(params=clients.found(), ids=clients.version)
 def kubectl(request: pytest.FixtureRequest) -> str:
     """Each kubectl there is."""
     return str(request.param)

@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.building import CannotBuild, run, say
@@ -25,7 +27,7 @@ _VERSION_OF = "k8s.io/component-base/version"
 
 def version() -> str:
     """The Kubernetes that go.mod requires, as in "1.37.2"."""
-    return _required(KUBERNETES, "k8s.io/kubernetes")
+    return required(KUBERNETES, "k8s.io/kubernetes")
 
 
 def fingerprint() -> str:
@@ -41,20 +43,50 @@ def build(work: Path, result: Path, *, cache: Path) -> None:
 
     cache: where a Go is kept that has to be fetched. Raises CannotBuild.
     """
-    go = _go(cache)
-    env = {**os.environ, "CGO_ENABLED": "0", "GOTMPDIR": str(work), "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
-    say(f"compiling etcd {_required(ETCD, 'go.etcd.io/etcd/server/v3')}")
-    run([go, "build", "-o", str(result / "etcd"), "go.etcd.io/etcd/server/v3"], cwd=ETCD, env=env)
-    major, minor, _ = version().split(".", 2)
-    set_ = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {_VERSION_OF}.{name}={value}" for name, value in set_.items())])
+    compiler = go(cache)
+    env = _environment(work, "-mod=readonly")
+    say(f"compiling etcd {required(ETCD, 'go.etcd.io/etcd/server/v3')}")
+    run([compiler, "build", "-o", str(result / "etcd"), "go.etcd.io/etcd/server/v3"], cwd=ETCD, env=env)
     for number, name in enumerate(PROGRAMS, 1):
         say(f"compiling {name} {version()} ({number} of {len(PROGRAMS)})")
-        command = [go, "build", "-ldflags", flags, "-o", str(result / name), f"k8s.io/kubernetes/cmd/{name}"]
+        command = [compiler, "build", "-ldflags", _flags(), "-o", str(result / name), f"k8s.io/kubernetes/cmd/{name}"]
         run(command, cwd=KUBERNETES, env=env)
 
 
-def _required(folder: Path, module: str) -> str:
+def build_more(programs: Mapping[str, str], result: Path, *, cache: Path) -> None:
+    """More programs of the same Kubernetes, by name and package, into `result`; `NAME.test` is a package's tests.
+
+    What only they need is not pinned by hash, but by the versions that Kubernetes itself requires. Those that are there
+    are left as they are. Raises CannotBuild.
+    """
+    result.mkdir(parents=True, exist_ok=True)
+    missing = {name: package for name, package in programs.items() if not (result / name).exists()}
+    if not missing:
+        return
+    compiler = go(cache)
+    with tempfile.TemporaryDirectory(dir=result) as work:
+        module = Path(work, "module")
+        shutil.copytree(KUBERNETES, module)
+        env = _environment(Path(work), "-mod=mod -buildvcs=false")
+        for name, package in missing.items():
+            say(f"compiling {name} {version()}")
+            verb = ["test", "-c", "-vet=off"] if name.endswith(".test") else ["build"]
+            run([compiler, *verb, "-ldflags", _flags(), "-o", str(Path(work, name)), package], cwd=module, env=env)
+            Path(work, name).rename(result / name)
+
+
+def _environment(work: Path, flags: str) -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTMPDIR": str(work), "GOFLAGS": flags, "GOTOOLCHAIN": "local"}
+
+
+def _flags() -> str:
+    """For the linker: Kubernetes' own version, and no symbols."""
+    major, minor, _ = version().split(".", 2)
+    set_ = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s", "-w", *(f"-X {_VERSION_OF}.{name}={value}" for name, value in set_.items())])
+
+
+def required(folder: Path, module: str) -> str:
     found = re.search(rf"{re.escape(module)} v(\S+)", (folder / "go.mod").read_text())
     if found is None:
         raise CannotBuild(f"{folder / 'go.mod'} does not require {module}")
@@ -69,7 +101,7 @@ def _wanted_go() -> str:
     return found[1]
 
 
-def _go(cache: Path) -> str:
+def go(cache: Path) -> str:
     """A Go of the wanted minor version: the one on PATH, else PyPI's."""
     wanted = _wanted_go()
     for candidate in (shutil.which("go"), str(cache / f"go-{wanted}" / "go" / "bin" / "go")):

@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import struct
+from functools import cache
 from pathlib import Path
 
 ADDRESS = "198.18.0.1"  # of the block set aside for testing devices
@@ -17,9 +18,11 @@ SIOCSIFADDR, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8916, 0x8913, 0x8914
 IFF_UP = 1
 
 
+@cache
 def enter() -> str:
     """Move this thread, and all that it starts from now on, there. Returns the address to use.
 
+    Once only: what was started in a first network could not be reached from a second one.
     Where that is not allowed we stay where we are, and the address is loopback's.
     """
     try:
@@ -59,3 +62,10 @@ def _up(control: socket.socket, name: bytes) -> None:
     answer = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sH14x", name, 0))
     flags = struct.unpack("16sH14x", answer)[1]
     fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", name, flags | IFF_UP))
+
+
+def add(address: str, label: str) -> None:
+    """One more address of ours in the network that was entered. label: of the loopback device, as in "lo:svc1"."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        _set_address(control, label.encode(), address)
+        _up(control, label.encode())

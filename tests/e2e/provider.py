@@ -1,12 +1,14 @@
 """The provider as deploy/ runs it: its ServiceAccount, its rights, its flags and its settings."""
 
+import base64
 import json
 import re
 import socket
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from tests.e2e.cloud import ACCESS_KEY, SECRET_KEY
 from tests.e2e.cluster import Cluster, condition, within
 from tests.e2e.processes import Process
 
-MANIFESTS = Path(__file__).parents[2] / "deploy" / "vk-provider.yaml"
+MANIFESTS = Path(__file__).parents[2] / "deploy" / "base" / "vk-provider.yaml"
 NAMESPACE, ACCOUNT = "vk-provider", "vk-provider"
 CONFIG_MOUNT = "/etc/vk-provider"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -43,7 +45,11 @@ def install(cluster: Cluster) -> None:
 
 
 class Provider:
-    """One process and its node. port: of its kubelet API, 0: any. flags: what a test needs beside those of deploy/."""
+    """One process and its node. port: of its kubelet API, 0: any. flags: what a test needs beside those of deploy/.
+
+    replica: tells several processes of one node apart. nodes: of a process that serves several of one group, `node`: by
+    name, the settings of its section.
+    """
 
     def __init__(
         self,
@@ -55,22 +61,34 @@ class Provider:
         account: str = ACCOUNT,
         port: int = 0,
         flags: Sequence[str] = (),
+        replica: str = "",
+        nodes: Mapping[str, Json] | None = None,
     ) -> None:
         self.node = node
+        self.webhook_url = ""  # of a test that gives it one
+        self.identity = f"{node}{replica}"  # in the Lease
         self._cluster = cluster
         self._account = account
-        self._port = port or _free_port(cluster.address)
-        folder = directory / node
+        self._port = port or free_port(cluster.address)
+        folder = directory / f"{node}{replica}"
         folder.mkdir()
         config = folder / "kubeconfig"
-        config.write_text(cluster.kubeconfig_of(cluster.token_of(account, namespace=NAMESPACE)))
+        token = cluster.token_of(account, namespace=NAMESPACE)
+        self.credential = f"JTI={_claims(token).get('jti', '')}"  # as the API server's audit log names it, since 1.32
+        config.write_text(cluster.kubeconfig_of(token))
+        self._health = f"127.0.0.1:{free_port('127.0.0.1')}"
         deployed = manifests()
-        (folder / "vk-provider.toml").write_text(_settings(deployed, cluster_name=f"e2e-{node}"))
+        self.ports = {name: free_port(cluster.address) for name in nodes or ()}
+        sections = {name: {"kubelet_port": self.ports[name], **own} for name, own in (nodes or {}).items()}
+        settings = _settings(deployed, cluster_name=f"e2e-{node}", nodes=sections)
+        (folder / "vk-provider.toml").write_text(settings)
         container = _of_kind(deployed, "Deployment")["spec"]["template"]["spec"]["containers"][0]
         own = [
-            f"--node-name={node}",
+            *([] if nodes else [f"--node-name={node}"]),
+            f"--leader-lease={NAMESPACE}/{node}",
+            f"--leader-identity={self.identity}",
             f"--kubelet-port={self._port}",
-            f"--health-address=127.0.0.1:{_free_port('127.0.0.1')}",
+            f"--health-address={self._health}",
             f"--eci-endpoint={endpoint}",
             "--poll-interval-s=0.5",
             "--log-level=debug",
@@ -86,7 +104,7 @@ class Provider:
             "ECI_ACCESS_KEY": ACCESS_KEY,
             "ECI_SECRET_KEY": SECRET_KEY,
         }
-        self.process = Process("provider", command, directory=folder, env=env)
+        self.process = Process(f"provider{replica}", command, directory=folder, env=env)
 
     @property
     def url(self) -> str:
@@ -104,6 +122,15 @@ class Provider:
             return node is not None and condition(node, "Ready") == "True" and self.beat_at() >= began
 
         within(within_s, ready, self.process.tail)
+
+    def is_ready(self) -> bool:
+        """By its readiness probe: who waits for the lease is, too."""
+        assert self.process.runs, f"the provider ended with {self.process.exit_code}:\n{self.process.tail()}"
+        try:
+            with urllib.request.urlopen(f"http://{self._health}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def beat_at(self) -> float:
         """When its lease was renewed last, in Unix seconds; 0: there is none."""
@@ -138,27 +165,39 @@ class Provider:
         return self.process.log.read_text(errors="replace").splitlines()
 
 
+def _claims(token: str) -> Json:
+    part = token.split(".")[1]
+    claims: Json = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
 def stamp(text: str) -> float:
     """Unix seconds of an RFC 3339 time."""
     return datetime.fromisoformat(text).timestamp()
 
 
-def _settings(deployed: Sequence[Json], *, cluster_name: str) -> str:
+def _settings(deployed: Sequence[Json], *, cluster_name: str, nodes: Mapping[str, Json]) -> str:
     """The ConfigMap's file with the values that its reader is told to edit."""
     text = _of_kind(deployed, "ConfigMap")["data"]["vk-provider.toml"]
-    settings = tomllib.loads(text) | {
-        "cluster_name": cluster_name,
-        "eci_vswitch": ["vsw-e2e"],
-        "eci_security_group": "sg-e2e",
-    }
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    settings = tomllib.loads(text) | {"cluster_name": cluster_name}
+    eci = settings.pop("eci") | {"vswitch": ["vsw-e2e"], "security_group": "sg-e2e"}
+    if nodes:
+        settings.pop("node_name")
+    lines = [*_lines(settings), "[eci]\n", *_lines(eci)]
+    for name, own in nodes.items():
+        lines += ["[[nodes]]\n", *_lines({"node_name": name, **own})]
+    return "".join(lines)
+
+
+def _lines(table: Json) -> list[str]:
+    return [f"{key} = {json.dumps(value)}\n" for key, value in table.items()]
 
 
 def _of_kind(documents: Sequence[Json], kind: str) -> Json:
     return next(each for each in documents if each["kind"] == kind)
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str) -> int:
     with socket.socket() as trial:
         trial.bind((address, 0))
         return int(trial.getsockname()[1])

@@ -49,9 +49,9 @@ def test_top(space: Space, cluster: Cluster, node: str) -> None:
         reader.scrape(raw(cluster, node, "/metrics/resource"))
         time.sleep(1)
         cores, _ = reader.top(space.name, "three", "spin") or (0.0, 0.0)
-        return cores
+        return cores if cores > 0.05 else 0.0
 
-    assert 0.05 < within(60, spinning) < 2.0
+    assert within(60, spinning) < 2.0
     cores, memory = reader.top(space.name, "three", "idle") or (1.0, 0.0)
     assert cores < 0.05
     assert memory > 100_000

@@ -15,13 +15,17 @@ from tests.e2e.manifests import TOLERATION, Json, job
 EVENTS = ["Scheduled", "SuccessfulMountVolume", "Pulling", "Pulled", "Created", "Started"]
 
 
-@pytest.fixture(scope="module")
-def pi(able_perl: perl.Perl | None) -> Json:
+def founding_pod(able_perl: perl.Perl | None) -> Json:
     """The article's pod; where no perl can compute the digits, a Python program does."""
     image, command = ("perl", ["perl", *perl.PROGRAM]) if able_perl else ("python", ["python3", "-c", PYTHON_PROGRAM])
     resources = {"requests": {"cpu": "16", "memory": "32Gi"}}
     container = {"name": "pi", "image": image, "command": command, "resources": resources}
     return {"containers": [container], "restartPolicy": "Never"}
+
+
+@pytest.fixture(scope="module")
+def pi(able_perl: perl.Perl | None) -> Json:
+    return founding_pod(able_perl)
 
 
 @pytest.fixture(scope="module")

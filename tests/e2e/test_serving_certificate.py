@@ -60,6 +60,21 @@ def test_the_cluster_signs_the_certificate_once_it_is_approved(cluster: Cluster,
     within(40, lambda: is_the_cluster_s(cluster, own))
 
 
+def test_nobody_approves_again_after_a_restart(cluster: Cluster, own: Provider) -> None:
+    path = f"/apis/certificates.k8s.io/v1/certificatesigningrequests/kubelet-serving-{own.node}"
+    within(60, lambda: cluster.get(path))
+    cluster.kubectl("certificate", "approve", f"kubelet-serving-{own.node}")
+    secret = f"/api/v1/namespaces/{providers.NAMESPACE}/secrets/vk-provider-serving"
+    within(60, lambda: any(own.node in key for key in (cluster.get(secret) or {"data": {}})["data"]))
+    before = cluster.get(path)
+    own.process.kill()
+    own.start(within_s=120)
+    within(60, lambda: is_the_cluster_s(cluster, own))
+    after = cluster.get(path)
+    assert before is not None
+    assert after is None or after["metadata"]["uid"] == before["metadata"]["uid"], "there was no further request"
+
+
 def test_an_api_server_that_verifies_believes_the_signed_one_only(
     strict: Cluster, cloud: Cloud, directory: Path, kubectl: str
 ) -> None:

@@ -6,6 +6,7 @@ import functools
 import pytest
 
 from tests.control.pure_time import play
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import KubeError, KubeUnavailable, NotFound, PodNotReady, UnsupportedPod
 from vk_provider.files.object_reader import CACHE_SIZE, FRESH_S, ObjectReader
 
@@ -70,7 +71,7 @@ def pod(name="p", *, secrets=("key",), token=False, links=False, **spec):
 def world():
     kube = Kube()
     kube.objects[PATH] = {"data": {"A": "Yg=="}}
-    return kube, ObjectReader(kube)
+    return kube, ObjectReader(kube, capabilities=CAPABILITIES)
 
 
 @in_no_time
@@ -253,7 +254,7 @@ async def test_objects_that_are_too_much_together_are_refused_at_their_field():
         kube.objects[f"/api/v1/namespaces/web/secrets/s{number}"] = {"metadata": {}, "data": data}
     given = pod(secrets=[f"s{number}" for number in range(20)])
     with pytest.raises(UnsupportedPod) as raised:
-        await ObjectReader(kube).read(given)
+        await ObjectReader(kube, capabilities=CAPABILITIES).read(given)
     (refusal,) = raised.value.refusals
     assert refusal.field == "spec.containers[0].env"
     assert "8 MiB" in refusal.reason
@@ -267,7 +268,7 @@ async def test_of_services_only_what_variables_are_made_of_is_kept():
     kube.objects["/api/v1/namespaces/web/services"] = [
         {"metadata": meta, "spec": {"clusterIP": "1.1.1.1", "ports": ports}}
     ]
-    (service,) = (await ObjectReader(kube).read(pod(secrets=(), links=True))).services
+    (service,) = (await ObjectReader(kube, capabilities=CAPABILITIES).read(pod(secrets=(), links=True))).services
     assert service["metadata"] == {"name": "s", "namespace": "web"}
     assert len(service["spec"]["ports"]) == 100
 
@@ -280,3 +281,23 @@ async def test_a_malformed_service_keeps_no_pod_from_the_others(malformed):
     kube.objects["/api/v1/namespaces/web/services"] = [malformed, honest]
     objects = await reader.read(pod(links=True))
     assert [each["metadata"]["name"] for each in objects.services] == ["s"]
+
+
+@in_no_time
+async def test_the_node_is_read_only_for_a_pod_that_asks_for_labels_which_it_need_not_have():
+    """A thousand pods that choose it by its own labels cost nothing; what else it is labelled with, the node says."""
+    kube = Kube()
+    kube.objects["/api/v1/nodes/vk"] = NODE
+    reader = ObjectReader(kube, capabilities=CAPABILITIES, node_name="vk", labels={"type": "virtual-kubelet"})
+    assert (await reader.read(pod(secrets=(), nodeSelector={"type": "virtual-kubelet"}))).node is None
+    assert kube.count("nodes") == 0
+    asking = [pod(f"p{number}", secrets=(), nodeSelector={"team": "red"}) for number in range(100)]
+    found = await asyncio.gather(*map(reader.read, asking))
+    assert all(each.node == NODE for each in found)
+    assert kube.count("nodes") == 1
+    kube.fail = KubeUnavailable("busy")
+    with pytest.raises(PodNotReady):
+        await ObjectReader(kube, node_name="vk").read(pod(secrets=(), nodeSelector={"team": "red"}))
+
+
+NODE = {"metadata": {"name": "vk", "labels": {"type": "virtual-kubelet", "team": "red"}}}

@@ -22,6 +22,7 @@ from vk_provider.files.staleness import (
     see,
 )
 from vk_provider.model.instance import Instance, InstanceStatus, Owner
+from vk_provider.model.vocabulary import NEUTRAL
 from vk_provider.pacing.clock import Now
 from vk_provider.translate.file_sources import LiveSources, fingerprint
 from vk_provider.translate.objects import Kind, TokenRequest
@@ -153,7 +154,7 @@ def test_whatever_changes_the_instance_gets_the_last_of_it_in_time(changes, own)
         until = at + pause
         found = None if version is None else {SOURCE: version}
         while True:
-            see(pod(l=label), "eci-1", facts, found, at)
+            see(pod(l=label), RUNNING, facts, found, at)
             match decide(UID, RUNNING, facts, Now(wall=WALL + timedelta(seconds=at), loop_s=at)):
                 case UpdateNow():
                     facts.has, facts.stale_since_s = FileManifest("eci-1", facts.wants), None
@@ -163,5 +164,5 @@ def test_whatever_changes_the_instance_gets_the_last_of_it_in_time(changes, own)
                 case _:
                     break
         at = until
-    assert facts.has == FileManifest("eci-1", fingerprint(pod(l="x"), facts.sources, {SOURCE: str(own)}))
+    assert facts.has == FileManifest("eci-1", fingerprint(pod(l="x"), facts.sources, {SOURCE: str(own)}, NEUTRAL))
     assert all(later - earlier >= SETTLE_S - 1e-6 for earlier, later in pairwise(updates))

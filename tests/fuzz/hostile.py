@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vk_provider.translate.annotations import TABLE
+from vk_provider.cloud.eci.annotations import TABLE
 
 Json = dict[str, Any]
 MOST_BYTES = 1_500_000

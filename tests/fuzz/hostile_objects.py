@@ -42,7 +42,7 @@ def _pod(name: str, **spec: Any) -> Json:
         "resourceVersion": "1",
         "creationTimestamp": "2026-01-02T03:00:00Z",
         "labels": {"app": name},
-        "annotations": {"k8s.aliyun.com/eci-instance-id": "eci-none"},
+        "annotations": {"virtual-kubelet.io/instance-id": "eci-none"},
         "ownerReferences": [{"kind": "ReplicaSet", "name": "r", "uid": "r-1", "controller": True}],
         "finalizers": ["example.com/keep"],
     }

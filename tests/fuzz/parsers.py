@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.fuzz import hostile, hostile_objects, mutation
 from tests.fuzz.cost import GOAL_S, within_the_goal
-from vk_provider import bounds, jsontext, redaction
-from vk_provider.cloud.eci import loglines, request, response, sign, usage
+from tests.yamldocuments import documents
+from vk_provider import bounds, jsontext
+from vk_provider.cloud.eci import create_refusals, loglines, redaction, request, response, sign, usage
+from vk_provider.cloud.eci.capabilities import CAPABILITIES, WORDS
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.errors import KubeError, PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.kube.api_errors import from_status
@@ -29,7 +29,8 @@ from vk_provider.model.instance import merge
 from vk_provider.model.workload import Workload
 from vk_provider.translate import events, file_sources, status
 from vk_provider.translate.judging import judged
-from vk_provider.translate.objects import NodeContext, Objects
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.workload import assemble, build, references
 from vk_provider.wire import channels, exit_status, forwarding, grpc_health, messages
 from vk_provider.wire.spdy_frames import Data, FrameWriter, GoAway, Headers, Ping, RstStream, Settings, SynStream
@@ -191,7 +192,7 @@ def _pod(pod: Any) -> None:
     """As the API server gives it: an object with metadata and spec; what is in them is anybody's."""
     if not _is_pod(pod):
         return
-    references(pod)
+    references(pod, capabilities=CAPABILITIES)
     build(pod, OBJECTS, CONTEXT)
 
 
@@ -225,7 +226,7 @@ def _large_objects(found: dict[str, Any]) -> None:
 
 def _carried(pod: Any, objects: Objects) -> None:
     try:
-        within_the_goal("references", lambda: references(pod))
+        within_the_goal("references", lambda: references(pod, capabilities=CAPABILITIES))
         workload = within_the_goal("build", lambda: assemble(pod, replace(objects), CONTEXT))
         asked, _ = within_the_goal("create", lambda: request.create(workload, SETTINGS))
         within_the_goal("sign", lambda: sign.signed(asked.method, asked.query, asked.body, "k"))
@@ -242,12 +243,12 @@ def _carried(pod: Any, objects: Objects) -> None:
     within_the_goal("waiting", lambda: status.waiting(pod, now=NOW, host_ip="10.0.0.1"))
     sources = within_the_goal("live", lambda: file_sources.live_sources(pod))
     within_the_goal(
-        "fingerprint", lambda: file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects))
+        "fingerprint", lambda: file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects), WORDS)
     )
 
 
 def _of_cloud(workload: Workload) -> Sequence[Refusal]:
-    return request.refusals(workload, SETTINGS)
+    return create_refusals.refusals(workload, SETTINGS)
 
 
 def _told(pod: Any, message: str, reason: str) -> None:
@@ -310,8 +311,8 @@ def _pods() -> list[dict[str, Any]]:
     """Those of the corpus: every field that a manifest has is in some of them."""
     found = [POD]
     for file in sorted(CORPUS.rglob("*.yaml")):
-        for document in yaml.safe_load_all(file.read_text()):
-            if document and document.get("kind") == "Pod":
+        for document in documents(file):
+            if document.get("kind") == "Pod":
                 meta = {"namespace": "default", "uid": "0-1", "resourceVersion": "7", **document["metadata"]}
                 found.append({"status": {}, **document, "metadata": meta})
     return found

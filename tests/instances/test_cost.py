@@ -10,8 +10,8 @@ import pytest
 
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.cloud.base import Price
+from vk_provider.instances.cache import InstanceCache
 from vk_provider.instances.cost import CostMeter, billed_s
-from vk_provider.instances.poller import InstanceCache
 from vk_provider.metrics import Registry
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
@@ -86,18 +86,18 @@ def test_sums_by_namespace_grow_by_running_and_stay_when_an_instance_goes():
     shown = books.shown()
     assert shown['vk_instance_seconds_total{namespace="web"}'] == 150
     assert shown['vk_instance_seconds_total{namespace="other"}'] == 100
-    assert shown['vk_cost_estimated_total{namespace="web",currency="CNY"}'] == 1.5
-    assert shown['vk_cost_estimated_per_hour{namespace="web",currency="CNY"}'] == 36, "only what runs"
+    assert shown['vk_cost_estimated_total{currency="CNY",namespace="web"}'] == 1.5
+    assert shown['vk_cost_estimated_per_hour{currency="CNY",namespace="web"}'] == 36, "only what runs"
     assert not any("cost" in name and "other" in name for name in shown), "no price, no cost"
 
     books.book.gone(made(1))
     books.store.remove("eci-1")
     after = books.shown()
     assert after['vk_instance_seconds_total{namespace="web"}'] == 150
-    assert after['vk_cost_estimated_total{namespace="web",currency="CNY"}'] == 1.5
-    assert 'vk_cost_estimated_per_hour{namespace="web",currency="CNY"}' not in after
+    assert after['vk_cost_estimated_total{currency="CNY",namespace="web"}'] == 1.5
+    assert 'vk_cost_estimated_per_hour{currency="CNY",namespace="web"}' not in after
     books.now += timedelta(hours=1)
-    assert books.shown()['vk_cost_estimated_total{namespace="web",currency="CNY"}'] == 1.5
+    assert books.shown()['vk_cost_estimated_total{currency="CNY",namespace="web"}'] == 1.5
     assert books.shown()['vk_instance_seconds_total{namespace="other"}'] == 3700
 
 

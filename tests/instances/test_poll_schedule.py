@@ -11,8 +11,10 @@ import pytest
 from tests.control import pure_time
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.errors import CloudDenied
+from vk_provider.instances.absence import MAX_DELETIONS_PER_POLL
+from vk_provider.instances.cache import InstanceCache
 from vk_provider.instances.poll_schedule import PollSchedule
-from vk_provider.instances.poller import MAX_DELETIONS_PER_POLL, InstanceCache, InstancePoller
+from vk_provider.instances.poller import InstancePoller
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, Owner
 
 MINUTE = 60
@@ -307,7 +309,7 @@ def test_however_long_many_come_the_calls_stay_within_a_minutes_and_nobody_waits
 
 def test_one_look_of_more_calls_than_a_minute_has_is_followed_by_another_within_a_minute() -> None:
     pace = PollSchedule(2, 120)
-    pace.record_poll(0.0, took_s=0.0, told=1_000_000)
+    pace.record_poll(0.0, took_s=0.0, reports=1_000_000)
     assert pace.interval_until_next_poll_s(0.0, moving=True, crowd=True) == 60.0
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.control.memory_cloud import MemoryCloud
 from vk_provider.errors import CloudDenied, CloudRefused, CloudUnavailable
-from vk_provider.instances.poller import InstanceCache, InstancePoller
+from vk_provider.instances.cache import InstanceCache
+from vk_provider.instances.poller import InstancePoller
 from vk_provider.model.instance import (
     CloudEvent,
     ContainerReport,
@@ -117,7 +118,7 @@ async def test_a_deleted_instance_is_seen_off_by_the_next_look():
     world = await World(instance("a"), instance("b")).listed()
     await world.cloud.delete("a")
     world.poller.track_deletion("a")
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert (world.ids(), world.gone) == ({"b"}, ["a"])
 
 
@@ -126,12 +127,12 @@ async def test_a_terminating_instance_stays_until_it_is_gone():
     world.cloud.vanish_on_delete = False
     await world.cloud.delete("a")
     world.poller.track_deletion("a")
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.store.get("a").status is InstanceStatus.TERMINATING
     del world.cloud.instances["a"]
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.gone == [], "nothing vouches for it"
-    await world.poller.confirm_absent()
+    await world.poller.absence.confirm_absent()
     assert world.gone == ["a"]
 
 
@@ -142,7 +143,7 @@ async def test_departures_are_asked_for_twenty_at_a_time():
         await world.cloud.delete(each.id)
         world.poller.track_deletion(each.id)
     world.cloud.calls.clear()
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.ids() == {"stays"}
     assert world.cloud.calls.count("describe") == 6
 
@@ -153,9 +154,9 @@ async def test_one_that_has_stopped_to_leave_is_gone_when_it_is_seen_no_more():
     world = await World(instance("a")).listed()
     world.cloud.set("a", status=InstanceStatus.TERMINATING, containers=(stopped,))
     world.poller.track_deletion("a")
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     del world.cloud.instances["a"]
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.gone == ["a"]
     assert "is_gone a" not in world.cloud.calls
 
@@ -170,10 +171,10 @@ async def test_where_all_leave_those_who_are_there_still_vouch_for_the_others():
         world.poller.track_deletion(each)
     for each in many[:19]:  # a whole question
         del world.cloud.instances[each]
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.gone == many[:19]
     world.cloud.hidden = set(many[19:])
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     assert world.gone == many[:19], "an empty answer proves nothing still"
 
 
@@ -257,12 +258,12 @@ async def test_a_cloud_that_deletes_nothing_twice_is_asked_another_way(kind):
     world.cloud.delete = refused
     world.poller.track_deletion("a")
     world.cloud.hidden = {"a"}
-    await world.poller.poll_deleted()
-    await world.poller.confirm_absent()
+    await world.poller.absence.poll_deleted()
+    await world.poller.absence.confirm_absent()
     assert world.gone == []
-    await world.poller.poll_deleted()
+    await world.poller.absence.poll_deleted()
     del world.cloud.instances["a"]
-    await world.poller.confirm_absent()
+    await world.poller.absence.confirm_absent()
     assert world.gone == ["a"]
 
 
@@ -460,7 +461,7 @@ async def test_who_is_missing_in_the_answer_about_it_too_is_asked_about_again_an
     world.cloud.set("a", containers=(replace(RAN, restart_count=1, state=LATER),))
     await world.poller.poll()
     del world.cloud.instances["a"]
-    await world.poller._remove_if_gone(["a"])
+    await world.poller.absence.remove_if_gone(["a"])
     world.cloud.calls.clear()
     await looks(world, 200)
     assert "describe" not in world.cloud.calls
@@ -472,7 +473,7 @@ async def test_where_no_event_may_be_read_nothing_gathers_and_a_list_later_tells
         world.cloud.set(each, containers=(RAN,), events=(BEGAN,))
     await world.poller.poll()
     del world.cloud.instances["b"]
-    await world.poller._remove_if_gone(["b"])
+    await world.poller.absence.remove_if_gone(["b"])
     assert list(world.poller._missing_start_events) == ["a"]
     await world.poller._list()
     world.cloud.events = asked([], InstanceReport("c"))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.control import pure_time
 from vk_provider.errors import CloudUnavailable
-from vk_provider.instances.poller import InstanceCache
+from vk_provider.instances.cache import InstanceCache
 from vk_provider.instances.usage_poller import SETTLE_S, UsagePoller
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 from vk_provider.model.usage import ContainerUsage, InstanceUsage
@@ -62,7 +62,7 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        self.loop.asked()
+        self.loop.keep_polling()
         task = asyncio.create_task(self.loop.run())
         yield self
         task.cancel()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.kube.apiserver import Answer, lines, running, serving, until
-from tests.kube.test_reflector import PODS, event, names, new_reflector, new_store, pod, pod_list
+from tests.kube.test_reflector import PODS, bookmark, event, names, new_reflector, new_store, pod, pod_list
 from tests.kube.virtual import virtual_time
 from vk_provider.errors import MalformedAnswer
 from vk_provider.kube import objects
@@ -203,6 +205,68 @@ def test_a_line_that_always_comes_first_does_not_hide_what_comes_after(line):
                 assert not task.done()
 
     story()
+
+
+NO_LINES = [
+    pytest.param(b"null\n", id="null"),
+    pytest.param(b"[]\n", id="list"),
+    pytest.param(b"{nonsense\n", id="no JSON"),
+    pytest.param(b"\xff\xfe\n", id="no UTF-8"),
+    pytest.param(b"[" * 100_000 + b"\n", id="deep"),
+    pytest.param({}, id="empty"),
+    pytest.param({"type": ["ADDED"], "object": pod("x", 11)}, id="type list"),
+    pytest.param({"type": "NOVELTY", "object": pod("x", 11)}, id="type unknown"),
+    pytest.param({"type": "ERROR"}, id="error of nothing"),
+    pytest.param({"type": "ERROR", "object": {"code": "410", "details": 5}}, id="error of wrong types"),
+    pytest.param({"type": "ADDED", "object": None}, id="object null"),
+    pytest.param(event("MODIFIED", pod("x", 3)), id="a change long past"),
+    pytest.param(bookmark(3), id="a bookmark long past"),
+]
+
+
+@pytest.mark.parametrize("line", NO_LINES)
+def test_a_watch_goes_on_at_once_behind_a_line_that_is_none(line):
+    """Nobody waits for a new watch or a list because of it; what it may have told, a list tells ten seconds later."""
+
+    @virtual_time
+    async def story():
+        async with serving() as (server, client):
+            server.on("GET", PODS, pod_list(10))
+            good = [event("ADDED", pod(f"good{number}", 12 + number)) for number in range(3)]
+            mixed = [each for one in good for each in (line, one)]
+            server.on("WATCH", PODS, lines(*mixed, end="silence"), lines(end="silence"))
+            store, loop = new_store(), asyncio.get_running_loop()
+            async with running(new_reflector(client, store).run()):
+                await store.ready.wait()
+                began_s = loop.time()
+                await until(lambda: len(store) == 3, within_s=5)
+                assert loop.time() - began_s < 0.5
+                assert (len(server.of("GET")), len(server.of("WATCH"))) == (1, 1)
+                server.on("GET", PODS, pod_list(30, *(each["object"] for each in good), pod("hidden", 20)))
+                await until(lambda: "uid-hidden" in store, within_s=15)
+
+    story()
+
+
+@virtual_time
+async def test_where_every_watch_meets_such_a_line_the_lists_that_make_up_for_it_become_seldom():
+    async with serving() as (server, client):
+        server.on("GET", PODS, lambda seen: pod_list(10))
+        server.on("WATCH", PODS, lambda seen: lines(b"{nonsense\n", end="silence"))
+        async with running(new_reflector(client).run()):
+            await asyncio.sleep(3600)
+        lists = [each for each in server.of("GET") if each.query["limit"] == "500"]
+        assert 5 <= len(lists) <= 25
+
+
+@virtual_time
+async def test_watches_of_nothing_but_such_lines_are_not_opened_without_rest():
+    async with serving() as (server, client):
+        server.on("GET", PODS, lambda seen: pod_list(10))
+        server.on("WATCH", PODS, lambda seen: lines(b"{nonsense\n"))
+        async with running(new_reflector(client).run()):
+            await asyncio.sleep(60)
+        assert len(server.seen) <= 40
 
 
 @virtual_time

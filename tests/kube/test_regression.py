@@ -98,7 +98,7 @@ async def test_lists_that_are_behind_wait_longer_each_time():
         async with running(new_reflector(client).run()):
             await until(lambda: len(server.of("WATCH")) == 2)
         gaps = [after.at - before.at for before, after in itertools.pairwise(server.of("GET")[1:])]
-        assert gaps == pytest.approx([1.6, 3.2, 6.4], abs=0.2)
+        assert gaps == pytest.approx([0.4, 0.8, 1.6, 3.2, 6.4], abs=0.2)
 
 
 @virtual_time

@@ -45,7 +45,7 @@ class LocalCloud(SmallCloud):
             raise self.failure
         try:
             session = await (_start_tty if tty else _start_pipes)(command, stdin=stdin, secret=self.unknown_exit)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, PermissionError) as error:
             raise CloudRefused(f"no such program: {command[0]}") from error
         self.sessions.append(session)
         return session

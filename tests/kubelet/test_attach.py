@@ -11,11 +11,12 @@ import pytest
 
 from vk_provider.cloud.base import LogOptions
 from vk_provider.errors import CloudUnavailable
+from vk_provider.kubelet.log_reads import JUST_NOW_S, MOST, LogReads
 from vk_provider.model.instance import ContainerState, StateKind
 
 from .commands import Streaming
 from .spdyclient import UpgradeRefused
-from .world import instance_of_pod, until
+from .world import DEADLINE_S, instance_of_pod, until
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def test_a_client_that_leaves_ends_the_reading(world: Streaming) -> None:
         async with world.exec(path="/attach"):
             await until(lambda: bool(world.cloud.streams))
             world.cloud.streams[0].put(b"x")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await world.cloud.streams[0].closed.wait()
 
 
@@ -110,6 +111,13 @@ async def test_a_container_without_stdin_takes_none(world: Streaming) -> None:
         assert not it.error.ended.is_set()
 
 
+def began(world: Streaming, ago_s: float) -> None:
+    """So long ago."""
+    at = (datetime.now(UTC) - timedelta(seconds=ago_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    pod = world.pods[0]
+    world.instances[pod["metadata"]["uid"]] = instance_of_pod(pod, ContainerState(StateKind.RUNNING, started_at=at))
+
+
 @pytest.mark.parametrize(
     ("ago_s", "once", "tail"), [(5, False, None), (60, False, 0), (60, True, None)], ids=["new", "old", "stdinOnce"]
 )
@@ -117,9 +125,41 @@ async def test_of_a_new_container_nothing_is_missed(
     world: Streaming, ago_s: float, once: bool, tail: int | None
 ) -> None:
     takes_input(world, stdinOnce=once)
-    began = (datetime.now(UTC) - timedelta(seconds=ago_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    pod = world.pods[0]
-    world.instances[pod["metadata"]["uid"]] = instance_of_pod(pod, ContainerState(StateKind.RUNNING, started_at=began))
+    began(world, ago_s)
     async with world.serving(), world.exec(path="/attach"):
         await until(lambda: bool(world.cloud.streams))
         assert world.cloud.streams[0].options.tail == tail
+
+
+async def test_what_a_call_for_the_log_has_just_shown_is_not_shown_again(world: Streaming) -> None:
+    began(world, 0)
+    async with world.serving(), world.api_server() as api_server:
+        reading = asyncio.ensure_future(api_server.get("/containerLogs/web/api-0/app"))
+        await until(lambda: bool(world.cloud.streams))
+        for chunk in (b"ear", b"ly\n", None):
+            world.cloud.streams[0].put(chunk)
+        assert await (await reading).read() == b"early\n"
+        async with world.exec(path="/attach") as it:
+            await until(lambda: len(world.cloud.streams) == 2)
+            for chunk in (b"early\nla", b"te\n", None):
+                world.cloud.streams[1].put(chunk)
+            await it.client.ended(it.stdout, it.stderr, it.error)
+            assert it.stdout.received == b"late\n"
+
+
+def test_a_reading_is_remembered_for_a_moment_and_told_once() -> None:
+    now = [0.0]
+    reads = LogReads(monotonic=lambda: now[0])
+    reads.note("i", "c", 7)
+    assert reads.shown("i", "other") == 0
+    assert (reads.shown("i", "c"), reads.shown("i", "c")) == (7, 0)
+    reads.note("i", "c", 7)
+    now[0] = JUST_NOW_S + 1
+    assert reads.shown("i", "c") == 0
+
+
+def test_readings_beyond_a_bound_are_forgotten() -> None:
+    reads = LogReads(monotonic=lambda: 0.0)
+    for number in range(MOST + 1):
+        reads.note(f"i-{number}", "c", 1)
+    assert (reads.shown("i-0", "c"), reads.shown(f"i-{MOST}", "c")) == (0, 1)

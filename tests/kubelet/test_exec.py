@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vk_provider.errors import CloudUnavailable, InstanceGone
+from vk_provider.kubelet.exec import FAILING
 from vk_provider.kubelet.exec_session import MOST_ORPHANS
 from vk_provider.kubelet.hijack import StreamTimeouts
 from vk_provider.model.instance import ContainerState, StateKind
@@ -19,7 +20,7 @@ from vk_provider.model.instance import ContainerState, StateKind
 from .commands import Streaming
 from .spdyclient import UpgradeRefused, upgraded
 from .test_server import answer
-from .world import TERMINATED, SmallCloud, instance_of_pod, pod_named, until
+from .world import DEADLINE_S, TERMINATED, SmallCloud, instance_of_pod, pod_named, until
 
 SUCCESS = {"metadata": {}, "status": "Success"}
 
@@ -49,7 +50,7 @@ async def test_output_errors_and_exit_code_in_the_order_that_clients_wait_for(wo
         ]
         assert kinds[:2] == [("fin", out), ("fin", err)]
         assert kinds[2:] == [("data", error), ("fin", error), ("goaway", err)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await it.client.closed.wait()
     assert world.commands.asked == [("eci-api-0", "app", ["sh", "-c", "echo out; echo err >&2; exit 7"], False, False)]
     assert all(session.closed.is_set() for session in world.commands.sessions)
@@ -81,7 +82,7 @@ async def test_an_unknown_exit_code_is_no_success(world: Streaming) -> None:
         await it.client.ended(it.error)
         status = json.loads(it.error.received)
         assert (status["status"], status["reason"]) == ("Failure", "InternalError")
-        assert status["message"] == "the cloud does not tell exit codes"
+        assert status["message"] == f"{FAILING}: the cloud does not tell exit codes"
 
 
 async def test_the_end_of_input_reaches_the_command(world: Streaming) -> None:
@@ -230,7 +231,7 @@ async def test_a_client_that_leaves_ends_its_terminal(world: Streaming) -> None:
     async with world.serving():
         async with world.exec("sleep", "60", streams="iot"):
             (session,) = world.commands.sessions
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await session.closed.wait()
 
 
@@ -243,7 +244,7 @@ async def test_without_a_terminal_the_command_goes_on(world: Streaming, tmp_path
             await until(lambda: it.stdout.received == b"begun\n")
             (session,) = world.commands.sessions
         await until(done.exists)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await session.closed.wait()
         assert session.process.returncode == 0
 
@@ -261,7 +262,7 @@ async def test_input_that_nothing_takes_keeps_no_session_for_ever(world: Streami
             (session,) = world.commands.sessions
             await it.client.send(it.stdin, bytes(150_000))
             await until(lambda: session.taken > 0)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(DEADLINE_S):
             await session.closed.wait()
 
 
@@ -293,13 +294,13 @@ async def test_streams_that_are_not_opened_in_time(tmp_path: Path) -> None:
     path = "/exec/web/api-0/app?input=1&output=1&command=cat"
     async with world.serving(), upgraded(world.port, path, world.context) as client:
         await client.open(streamtype="error")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await client.closed.wait()
         assert world.commands.sessions[0].closed.is_set()
 
 
 async def test_an_idle_session_ends_and_pings_keep_one_up(tmp_path: Path) -> None:
-    world = Streaming(tmp_path, StreamTimeouts(idle_s=0.5, linger_s=0.1))
+    world = Streaming(tmp_path, StreamTimeouts(idle_s=2.0, linger_s=0.1))
     async with world.serving(), world.exec("sleep", "60", streams="o") as idle, world.exec("cat", streams="io") as busy:
 
         async def ping() -> None:
@@ -307,16 +308,16 @@ async def test_an_idle_session_ends_and_pings_keep_one_up(tmp_path: Path) -> Non
                 busy.client.ping(1)
                 await asyncio.sleep(0.05)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await ping()
         assert not busy.client.closed.is_set()
 
 
 async def test_a_stopping_server_ends_every_session(world: Streaming) -> None:
     async with world.serving():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             it = await world.exec("sleep", "60", streams="o").__aenter__()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await world.commands.sessions[0].closed.wait()
         await it.client.closed.wait()
     it.client.writer.close()
@@ -339,7 +340,7 @@ async def test_noise_ends_its_own_session_and_no_other(world: Streaming, seed: i
 async def test_noise_that_is_understood_as_such_is_answered_by_a_goodbye(world: Streaming) -> None:
     async with world.serving(), world.exec("cat", streams="io") as it:
         it.client.writer.write(b"\x80\x09\x00\x01\x00\x00\x00\x00")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await it.client.closed.wait()
         assert it.client.goaway == 1
 
@@ -355,7 +356,7 @@ async def test_a_cloud_that_breaks_off_is_told_on_the_error_stream(world: Stream
         await it.client.send(it.stdin, b"x")
         await it.client.ended(it.stdout, it.error)
         status = json.loads(it.error.received)
-        assert status["message"] == "the cloud did not answer as it should: the line went dead"
+        assert status["message"] == f"{FAILING}: the cloud did not answer as it should: the line went dead"
 
 
 # --- before the 101 --------------------------------------------------------------------------------------------------
@@ -439,7 +440,7 @@ async def test_run(world: Streaming) -> None:
 async def test_a_plain_request_is_no_stream(world: Streaming) -> None:
     async with world.serving(), world.api_server() as session:
         status, text = await answer(session, "/exec/web/api-0/app?output=1&command=true", "POST")
-        assert (status, text) == (500, "Upgrade request required")
+        assert (status, text) == (500, "Upgrade request required\n")
         headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v4.channel.k8s.io"}
         async with session.post("/exec/web/api-0/app?output=1&command=true", headers=headers, data=b"body") as response:
             assert response.status == 400

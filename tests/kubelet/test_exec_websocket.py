@@ -17,7 +17,7 @@ from aiohttp import WSMsgType
 from vk_provider.kubelet.hijack import StreamTimeouts
 
 from .commands import Streaming
-from .world import until
+from .world import DEADLINE_S, until
 
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 
@@ -134,7 +134,7 @@ async def test_pings_are_answered(world: Streaming) -> None:
     ):
         await ws.receive_bytes()
         await ws.ping(b"are you there")
-        message = await ws.receive(timeout=5)
+        message = await ws.receive(timeout=DEADLINE_S)
         assert (message.type, bytes(message.data)) == (WSMsgType.PONG, b"are you there")
 
 
@@ -170,7 +170,7 @@ async def test_a_client_that_leaves_ends_its_terminal(world: Streaming, how: str
         await ws.receive_bytes()
         (session,) = world.commands.sessions
         await leave(ws, how)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await session.closed.wait()
 
 

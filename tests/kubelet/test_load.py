@@ -11,6 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from vk_provider.kubelet.listener import Limits
+
 from .commands import Streaming
 from .world import World, container_status, instance_of_pod, pod_named
 
@@ -30,7 +32,8 @@ def running(world: World) -> World:
 
 @pytest.fixture
 async def far(running: World) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that opens as many connections as it is asked for, and waits long."""
+    """A client that opens as many connections as it is asked for, and waits long. One pod may have a quarter of all."""
+    running.limits = Limits.of(20_000)
     async with running.serving(), running.api_server() as session:
         session.connector._limit = 0  # type: ignore[union-attr]
         yield session

@@ -201,7 +201,7 @@ def test_an_ephemeral_container_that_cannot_be_says_so() -> None:
 
 
 def test_the_instance_is_never_what_the_pod_itself_says() -> None:
-    pod = pod_named(annotations={"k8s.aliyun.com/eci-instance-id": "eci-noted"})
+    pod = pod_named(annotations={"virtual-kubelet.io/instance-id": "eci-noted"})
     assert target.instance_id(pod, instance_of_pod(pod), "app") == "eci-api-0"
     with pytest.raises(HttpError, match="has no instance in the cloud") as refused:
         target.instance_id(pod, None, "app")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vk_provider.metrics import Counter, Gauge, Histogram, Registry, add_process_metrics
+from vk_provider.metrics import Counter, Gauge, Histogram, Metric, Registry, add_process_metrics
 
 
 def test_exposition_is_sorted_by_name_with_help_and_type() -> None:
@@ -21,8 +21,8 @@ def test_exposition_is_sorted_by_name_with_help_and_type() -> None:
     assert registry.exposition() == (
         "# HELP vk_calls_total Calls made.\n"
         "# TYPE vk_calls_total counter\n"
-        'vk_calls_total{method="DELETE",code="404"} 2\n'
-        'vk_calls_total{method="GET",code="200"} 1\n'
+        'vk_calls_total{code="404",method="DELETE"} 2.0\n'
+        'vk_calls_total{code="200",method="GET"} 1.0\n'
         "# HELP vk_pods Pods here.\n"
         "# TYPE vk_pods gauge\n"
         "vk_pods 2.5\n"
@@ -31,11 +31,11 @@ def test_exposition_is_sorted_by_name_with_help_and_type() -> None:
 
 def test_escapes() -> None:
     registry = Registry()
-    registry.counter("c", "a \\ and\na line", ("l",)).add(l='q " b \\ n \n.')
+    registry.counter("c_total", "a \\ and\na line", ("l",)).add(l='q " b \\ n \n.')
     assert registry.exposition().splitlines() == [
-        r"# HELP c a \\ and\na line",
-        "# TYPE c counter",
-        r'c{l="q \" b \\ n \n."} 1',
+        r"# HELP c_total a \\ and\na line",
+        "# TYPE c_total counter",
+        r'c_total{l="q \" b \\ n \n."} 1.0',
     ]
 
 
@@ -45,46 +45,48 @@ def test_histogram_counts_up_to_each_bound() -> None:
     for number in (0.05, 0.1, 0.5, 99):
         took.observe(number, call="create")
     assert registry.exposition().splitlines()[2:] == [
-        'took_seconds_bucket{call="create",le="0.1"} 2',
-        'took_seconds_bucket{call="create",le="1"} 3',
-        'took_seconds_bucket{call="create",le="10"} 3',
-        'took_seconds_bucket{call="create",le="+Inf"} 4',
+        'took_seconds_bucket{call="create",le="0.1"} 2.0',
+        'took_seconds_bucket{call="create",le="1.0"} 3.0',
+        'took_seconds_bucket{call="create",le="10.0"} 3.0',
+        'took_seconds_bucket{call="create",le="+Inf"} 4.0',
+        'took_seconds_count{call="create"} 4.0',
         'took_seconds_sum{call="create"} 99.65',
-        'took_seconds_count{call="create"} 4',
     ]
     assert took.count(call="create") == 4
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (1e6, "1000000"),
-        (-3, "-3"),
-        (0.1, "0.1"),
-        (1e300, "1e+300"),
-        (float("inf"), "+Inf"),
-        (float("-inf"), "-Inf"),
-        (float("nan"), "NaN"),
-    ],
-)
-def test_numbers(number: float, text: str) -> None:
-    gauge = Gauge("g", "help")
-    gauge.set(number)
-    assert gauge.samples() == [f"g {text}"]
+def samples(metric: Metric) -> dict[tuple[str, ...], float]:
+    """Label values → number."""
+    return {tuple(each.labels.values()): each.value for family in metric.collect() for each in family.samples}
 
 
 def test_a_metric_without_labels_is_there_from_the_start() -> None:
-    assert Counter("c", "help").samples() == ["c 0"]
-    assert Counter("c", "help", ("l",)).samples() == []
+    assert samples(Counter("c_total", "help")) == {(): 0}
+    assert samples(Counter("c_total", "help", ("l",))) == {}
 
 
 def test_label_sets_are_bounded_and_none_is_lost() -> None:
-    counter = Counter("c", "help", ("path",), max_series=3)
+    counter = Counter("c_total", "help", ("path",), max_series=3)
     for number in range(1000):
         counter.add(path=str(number))
     counter.add(path="1")
-    assert counter.samples() == ['c{path="(other)"} 997', 'c{path="0"} 1', 'c{path="1"} 2', 'c{path="2"} 1']
+    assert samples(counter) == {("(other)",): 997, ("0",): 1, ("1",): 2, ("2",): 1}
+
+
+def test_a_gauge_that_is_replaced_has_no_other_series_and_loses_none() -> None:
+    gauge = Gauge("g", "help", ("reason",), max_series=2)
+    gauge.set(9, reason="gone")
+    gauge.replace({("a",): 1, ("b",): 2, ("c",): 3, ("d",): 4})
+    assert samples(gauge) == {("(other)",): 7, ("a",): 1, ("b",): 2}
+
+
+def test_a_scraper_that_prefers_openmetrics_gets_it() -> None:
+    registry = Registry()
+    registry.counter("vk_calls_total", "Calls.").add(3)
+    page, kind = registry.page("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert kind.startswith("application/openmetrics-text")
+    assert page.decode().endswith("vk_calls_total 3.0\n# EOF\n")
+    assert registry.page()[1].startswith("text/plain; version=")
 
 
 def test_clear_forgets_what_is_gone() -> None:
@@ -92,22 +94,23 @@ def test_clear_forgets_what_is_gone() -> None:
     gauge.set(1, pod="a")
     gauge.clear()
     gauge.set(2, pod="b")
-    assert gauge.samples() == ['g{pod="b"} 2']
+    assert samples(gauge) == {("b",): 2}
 
 
 def test_a_counter_never_goes_down() -> None:
     with pytest.raises(ValueError, match="cannot go down"):
-        Counter("c", "help").add(-1)
+        Counter("c_total", "help").add(-1)
 
 
 @pytest.mark.parametrize("labels", [{}, {"a": "1"}, {"a": "1", "b": "2", "c": "3"}, {"a": "1", "x": "2"}])
 def test_labels_are_those_declared(labels: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="has the labels"):
-        Counter("c", "help", ("a", "b")).add(**labels)
+        Counter("c_total", "help", ("a", "b")).add(**labels)
 
 
 @pytest.mark.parametrize(
-    ("name", "labels"), [("1c", ()), ("c-d", ()), ("c", ("a-b",)), ("c", ("__a",)), ("c", ("a:b",))]
+    ("name", "labels"),
+    [("1c_total", ()), ("c-d_total", ()), ("c", ()), *(("c_total", (label,)) for label in ("a-b", "__a", "a:b"))],
 )
 def test_bad_names(name: str, labels: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="is not a"):
@@ -116,9 +119,9 @@ def test_bad_names(name: str, labels: tuple[str, ...]) -> None:
 
 def test_a_name_is_taken_once() -> None:
     registry = Registry()
-    registry.counter("c", "help")
+    registry.counter("c_total", "help")
     with pytest.raises(ValueError, match="already"):
-        registry.gauge("c", "help")
+        registry.gauge("c_total", "help")
 
 
 @pytest.mark.parametrize("buckets", [(), (1, 1), (2, 1)])
@@ -128,7 +131,7 @@ def test_bounds_rise(buckets: tuple[float, ...]) -> None:
 
 
 def test_threads_lose_nothing() -> None:
-    counter = Counter("c", "help", ("l",))
+    counter = Counter("c_total", "help", ("l",))
 
     def add_many(_: int) -> None:
         for _ in range(2000):

@@ -15,7 +15,7 @@ from vk_provider.kubelet.hijack import StreamTimeouts
 
 from .commands import Streaming
 from .spdyclient import SpdyClient, Stream, UpgradeRefused, upgraded
-from .world import TERMINATED, instance_of_pod, pod_named, until
+from .world import DEADLINE_S, TERMINATED, instance_of_pod, pod_named, until
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_what_came_before_the_end_is_delivered_before_the_end(world: Strea
         async with forward(world) as client:
             _, data = await pair(client, port)
             await client.send(data, b"x" * size)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(DEADLINE_S):
             await ended.wait()
     assert len(taken) == size
 
@@ -133,7 +133,7 @@ async def test_what_came_before_the_end_is_delivered_by_websocket(world: Streami
             for _ in range(100):
                 await ws.send_bytes(b"\x00" + b"x" * 2_000)
             await ws.close()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(DEADLINE_S):
             await ended.wait()
     assert len(taken) == 200_000
 
@@ -234,7 +234,7 @@ async def test_what_is_refused_before_the_101(world: Streaming) -> None:
 async def test_noise_ends_its_own_session_and_no_other(world: Streaming) -> None:
     async with world.serving(), echo_server() as port, forward(world) as good, forward(world) as bad:
         bad.writer.write(b"\x80\x09" + bytes(100))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await bad.closed.wait()
         _, data = await pair(good, port)
         await good.send(data, b"ok", fin=True)
@@ -256,9 +256,9 @@ async def test_channels_of_ports(world: Streaming, protocols: tuple[str, ...]) -
         greetings = [await ws.receive_bytes() for _ in range(4)]
         number = struct.pack("<H", port)
         assert greetings == [b"\x00" + number, b"\x01" + number, b"\x02\x01\x00", b"\x03\x01\x00"]
-        assert b"connection refused" in await ws.receive_bytes(timeout=5)
+        assert b"connection refused" in await ws.receive_bytes(timeout=DEADLINE_S)
         await ws.send_bytes(b"\x00hello")
-        assert await ws.receive_bytes(timeout=5) == b"\x00hello"
+        assert await ws.receive_bytes(timeout=DEADLINE_S) == b"\x00hello"
 
 
 async def test_the_session_ends_with_its_last_port(world: Streaming) -> None:
@@ -270,7 +270,7 @@ async def test_the_session_ends_with_its_last_port(world: Streaming) -> None:
     async with world.serving(), server, world.client(world.pair) as session:
         port = server.sockets[0].getsockname()[1]
         async with session.ws_connect(f"/portForward/web/api-0?port={port}") as ws:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 messages = [message.data async for message in ws]
             assert messages[2:] == [b"\x00bye"]
 
@@ -334,5 +334,5 @@ async def test_text_in_a_tunnel_ends_it(world: Streaming) -> None:
         session.ws_connect("/portForward/web/api-0", protocols=("SPDY/3.1+portforward.k8s.io",)) as ws,
     ):
         await ws.send_str("hello")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             assert [m.type async for m in ws if m.type is not aiohttp.WSMsgType.BINARY] == []

@@ -22,7 +22,7 @@ from vk_provider.kubelet.certificates import KeyPair
 from vk_provider.kubelet.csr import Outcome, Verdict
 from vk_provider.kubelet.serving_certificate import ISSUED, NOT_ISSUED, ServingCertificate
 
-from .world import World, client_context, container_status, instance_of_pod, pod_named
+from .world import DEADLINE_S, World, client_context, container_status, instance_of_pod, pod_named
 
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 REQUEST = f"{REQUESTS}/kubelet-serving-vk"
@@ -456,7 +456,7 @@ async def test_a_stream_outlives_the_rotation_from_self_signed_to_signed_and_on(
         api_server.get("/containerLogs/web/api-0/app?follow=true") as response,
     ):
         for number, current in enumerate(pairs):
-            world.tls.look_now()
+            world.tls.reload_now()
             await shown(world, current)
             world.cloud.streams[0].put(b"line %d\n" % number)
             assert await response.content.readany() == b"line %d\n" % number
@@ -466,7 +466,7 @@ async def shown(world: World, pair: KeyPair) -> None:
     """Wait until new connections are shown this certificate."""
     wanted = ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
     context = client_context(world.folder, world.server_ca.pem)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             _, writer = await asyncio.open_connection("127.0.0.1", world.port, ssl=context)
             found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -10,7 +10,7 @@ import pytest
 
 from .commands import Streaming
 from .spdyclient import UpgradeRefused, cut, upgraded
-from .world import until
+from .world import DEADLINE_S, until
 
 PATH = "/exec/web/api-0/app?output=1&command=echo&command=hi"
 V4 = "v4.channel.k8s.io"
@@ -26,7 +26,7 @@ async def answered(world: Streaming, *lines: str, body: bytes = b"") -> tuple[st
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port, ssl=world.context)
     try:
         writer.write("\r\n".join((f"POST {PATH} HTTP/1.1", "Host: node", *lines, "", "")).encode() + body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             head = await reader.readuntil(b"\r\n\r\n")
             return head.split(b"\r\n")[0].decode(), await reader.read(300)
     finally:
@@ -81,7 +81,7 @@ async def test_frames_after_the_101_are_ours(world: Streaming, length: tuple[str
     async with world.serving():
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port, ssl=world.context)
         writer.write("\r\n".join((f"POST {PATH} HTTP/1.1", "Host: node", *lines, "", "")).encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101 ")
             assert b"chunked" not in head.lower()
@@ -103,7 +103,7 @@ async def test_no_request_is_left_open_and_the_server_goes_on(
         gauge = "vk_kubelet_http_open_requests"
         await until(lambda: f"{gauge} 0" in world.registry.exposition())
         async with session.get("/metrics") as response:
-            assert 'path="/exec",code="101"} 2' in await response.text()
+            assert 'code="101",method="POST",path="/exec"} 2.0' in await response.text()
         assert world.server is not None
         assert world.server._runner is not None
         assert world.server._runner.server is not None

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vk_provider.cloud.base import LogOptions
+from vk_provider.instances.ended_logs import EndedLogs
 from vk_provider.kubelet.auth import ClusterAuthenticator, ClusterAuthorizer
 from vk_provider.kubelet.certificates import ClientCaSource, KeyPair, KeyPairSource, ServingTls
 from vk_provider.kubelet.hijack import StreamTimeouts
@@ -39,7 +40,7 @@ from vk_provider.model.workload import Workload
 
 Json = dict[str, Any]
 NODE = "virtual-kubelet"
-DEADLINE_S = 5.0
+DEADLINE_S = 60.0  # of what comes in a moment, on a machine that others use too
 
 
 # --- certificates ----------------------------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ class World:
     client_ca: Authority = field(default_factory=lambda: Authority("client-ca"))
     pods: list[Json] = field(default_factory=list)
     instances: dict[str, Instance] = field(default_factory=dict)
+    ended_logs: EndedLogs = field(default_factory=EndedLogs)
     cloud: SmallCloud = field(default_factory=SmallCloud)
     review: Reviewer = field(default_factory=Reviewer)
     clock: Clock = field(default_factory=Clock)
@@ -346,6 +348,7 @@ class World:
             stream_times=self.stream_times,
             pages=self.pages,
             limits=self.limits,
+            ended_logs=self.ended_logs,
         )
         await self.server.start()
         try:
@@ -371,7 +374,7 @@ class World:
             f"https://127.0.0.1:{self.port}",
             connector=aiohttp.TCPConnector(ssl=context),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=20),
+            timeout=aiohttp.ClientTimeout(total=120),
             read_bufsize=read_buffer,
         ) as session:
             yield session

@@ -78,7 +78,7 @@ async def test_kill_9_at_random_instants_during_a_burst(make, seed):
     async def no_orphan():
         return all(uid_of(group) in pods for group in await world.groups())
 
-    await world.until(no_orphan, within_s=30)
+    await world.until(no_orphan, within_s=90)
 
 
 async def test_what_was_deleted_while_the_provider_was_down_is_cleaned_up(make):

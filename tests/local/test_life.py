@@ -58,6 +58,7 @@ async def until_entry(world, name, holds, *, container="c", within_s=60, what=""
 
 
 async def test_a_rollout_waits_for_the_readiness_probe(world):
+    world.needs_networks()
     probe = {"httpGet": {"path": "/ready", "port": "web"}, "periodSeconds": 1}
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [server(slow_s=4, readinessProbe=probe)]}}
@@ -128,7 +129,7 @@ async def test_a_job_with_a_sidecar_completes(world):
     sidecar = shell("log", "trap 'exit 0' TERM; echo beside; while :; do sleep 0.1; done", restartPolicy="Always")
     made["spec"]["template"]["spec"]["initContainers"] = [shell("first", "exit 0"), sidecar]
     await world.apply(made)
-    await world.kubectl("-n", "vk", "wait", "--for=condition=Complete", "job/sided", "--timeout=60s")
+    await world.kubectl("-n", "vk", "wait", "--for=condition=Complete", "job/sided", "--timeout=180s")
     (ended,) = await world.pods(labelSelector="job-name=sided")
     assert ended["status"]["phase"] == "Succeeded"
     states = {each["name"]: each["state"] for each in ended["status"]["initContainerStatuses"]}
@@ -141,6 +142,7 @@ async def test_a_job_with_a_sidecar_completes(world):
 
 async def test_a_slow_starter_is_left_alone_until_it_has_started(world):
     """Its liveness probe alone would have restarted it twice by then; its readiness probe alone made it ready."""
+    world.needs_networks()
     probes = {
         "startupProbe": {"httpGet": {"path": "/ready", "port": 8000}, "periodSeconds": 1, "failureThreshold": 60},
         "livenessProbe": {"httpGet": {"path": "/ready", "port": 8000}, "periodSeconds": 1, "failureThreshold": 2},
@@ -152,7 +154,7 @@ async def test_a_slow_starter_is_left_alone_until_it_has_started(world):
     started = await until_entry(world, "slow", lambda each: each["started"])
     assert (started["ready"], started["restartCount"]) == (True, 0)
     await world.kubectl("-n", "vk", "exec", "slow", "--", "touch", "/tmp/sick")
-    again = await until_entry(world, "slow", lambda each: each["restartCount"] >= 1)
+    again = await until_entry(world, "slow", lambda each: each["restartCount"] >= 1, within_s=120)  # grace, back-off
     assert "Liveness probe failed: HTTP probe failed with statuscode: 503" in [
         text for _, text in await reasons(world, "slow")
     ]
@@ -160,6 +162,7 @@ async def test_a_slow_starter_is_left_alone_until_it_has_started(world):
 
 
 async def test_a_container_that_never_starts_is_restarted(world):
+    world.needs_networks()
     probe = {"tcpSocket": {"port": 8000}, "periodSeconds": 1, "failureThreshold": 2}
     spec = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 1}
     await world.apply(pod("stuck", containers=[shell("c", "exec sleep 1000", startupProbe=probe)], **spec))
@@ -169,6 +172,7 @@ async def test_a_container_that_never_starts_is_restarted(world):
 
 
 async def test_what_the_cloud_cannot_ask_the_provider_does(world):
+    world.needs_networks()
     get = {"path": "/ready", "port": 8000, "httpHeaders": [{"name": "X-Who", "value": "probe"}]}
     probe = {"httpGet": get, "periodSeconds": 1, "failureThreshold": 1}
     await world.apply(pod("asked", containers=[server(slow_s=2, readinessProbe=probe)]))

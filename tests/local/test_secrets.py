@@ -83,7 +83,7 @@ async def test_what_goes_wrong_is_told_without_it(vault, made, part):
         text = await described(vault, name)
         return text if part in text else None
 
-    assert leaks(await vault.until(told, within_s=20, what=f"{name} says {part}")) == []
+    assert leaks(await vault.until(told, within_s=90, what=f"{name} says {part}")) == []
 
 
 async def test_a_cloud_that_refuses_does_not_bring_it_out(vault):

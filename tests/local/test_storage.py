@@ -53,7 +53,7 @@ async def test_a_disk_keeps_its_data_when_its_pod_is_made_anew(world):
     await world.kubectl("-n", "vk", "delete", "pvc", "data", "--wait=false")
     assert "Terminating" in await world.kubectl("-n", "vk", "get", "pvc", "data")
     await world.kubectl("-n", "vk", "delete", "pod", "db")
-    await world.kubectl("wait", "--for=delete", f"pv/{name}", "--timeout=30s")
+    await world.kubectl("wait", "--for=delete", f"pv/{name}", "--timeout=120s")
     assert "not found" in await world.kubectl("-n", "vk", "get", "pvc", "data", check=False)
 
 
@@ -69,7 +69,7 @@ async def test_an_ephemeral_disk_is_the_pods_alone_and_goes_with_it(world):
         assert [each["metadata"]["name"] for each in claims] == ["scratch-data"]
         assert claims[0]["metadata"]["ownerReferences"][0]["uid"] == seen["metadata"]["uid"]
         await world.kubectl("-n", "vk", "delete", "pod", "scratch")
-        await world.kubectl("wait", "--for=delete", f"pv/{claims[0]['spec']['volumeName']}", "--timeout=30s")
+        await world.kubectl("wait", "--for=delete", f"pv/{claims[0]['spec']['volumeName']}", "--timeout=120s")
 
 
 async def test_a_pod_whose_claim_has_no_volume_waits_for_one(world):

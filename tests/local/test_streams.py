@@ -65,7 +65,7 @@ async def test_the_python_client_writes_and_closes(world: World, size: int) -> N
     async def kept() -> bool:
         return (await done(world, name, "wc -c < /tmp/kept")).strip() == str(size)
 
-    await world.until(kept, within_s=15)
+    await world.until(kept, within_s=90)
 
 
 async def test_a_killed_kubectl_does_not_kill_the_command(world: World) -> None:
@@ -81,7 +81,7 @@ async def test_a_killed_kubectl_does_not_kill_the_command(world: World) -> None:
     async def ended() -> bool:
         return (await done(world, "abandoned", "ls /tmp/done")).strip() == "/tmp/done"
 
-    await world.until(ended, within_s=15)
+    await world.until(ended, within_s=90)
 
 
 async def test_a_debug_container_that_cannot_be_ends(world: World) -> None:
@@ -91,6 +91,8 @@ async def test_a_debug_container_that_cannot_be_ends(world: World) -> None:
     )
     with contextlib.suppress(BrokenPipeError):
         output, _ = await asyncio.wait_for(process.communicate(b"x\n"), 30)
+    if b"EphemeralContainers in version" in output:
+        pytest.skip("kubectl debug is older than Kubernetes 1.23 here; name a newer kubectl: KUBECTL=/path/to/kubectl")
     assert "takes no further container" in output.decode()
     assert process.returncode == 1
 

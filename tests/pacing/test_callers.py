@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.cloud import virtualtime
+from tests.control import pure_time
 from vk_provider.pacing.callers import Caller, Purpose, caller, calling_for
 from vk_provider.pacing.sliding_window import RetryBudget, SlidingWindowLimiter
 
@@ -40,28 +40,28 @@ def test_people_wait_for_no_probe_no_poller_and_no_background_work():
     for purpose in (Purpose.PROBE, Purpose.BACKGROUND, Purpose.CONTROL):
         others = [Caller(purpose, "bad", f"bad-{number}") for number in range(300)]
         for after_s in (0.1, 5, 30, 59, 61.05, 200):
-            took_s, _ = virtualtime.run(beside(others, PERSON, after_s=after_s))
+            took_s, _ = pure_time.play(beside(others, PERSON, after_s=after_s))
             assert took_s == 0.0, (purpose, after_s)
 
 
 def test_creates_and_deletes_wait_for_no_probe_and_no_person():
     others = [Caller(purpose, "bad", "bad") for purpose in (Purpose.PERSON, Purpose.PROBE) for _ in range(300)]
-    took_s, granted = virtualtime.run(beside(others[:300], Caller(), after_s=130))
+    took_s, granted = pure_time.play(beside(others[:300], Caller(), after_s=130))
     assert took_s == 0.0
     assert len([at for at in granted if 69 <= at <= 130]) <= 0.75 * EXEC
-    assert virtualtime.run(beside(others[300:], Caller(), after_s=130))[0] == 0.0
+    assert pure_time.play(beside(others[300:], Caller(), after_s=130))[0] == 0.0
 
 
 def test_probes_and_people_of_one_namespace_delay_those_of_others_by_one_call():
     for purpose in (Purpose.PROBE, Purpose.PERSON, Purpose.BACKGROUND):
         others = [Caller(purpose, "bad", f"bad-{number}") for number in range(1000)]
         for after_s in (0.1, 5, 30, 59, 61.05, 200):
-            took_s, _ = virtualtime.run(beside(others, Caller(purpose, "good", "web"), after_s=after_s))
+            took_s, _ = pure_time.play(beside(others, Caller(purpose, "good", "web"), after_s=after_s))
             assert took_s <= 0.7, (purpose, after_s)
 
 
 def test_probes_of_one_pod_delay_those_of_its_neighbours_by_one_call():
-    took_s, _ = virtualtime.run(
+    took_s, _ = pure_time.play(
         beside([Caller(Purpose.PROBE, "same", "bad")] * 100, Caller(Purpose.PROBE, "same", "web"), after_s=30)
     )
     assert took_s <= 0.7
@@ -77,7 +77,7 @@ def test_all_together_keep_within_the_limit():
             task.cancel()
         return granted
 
-    granted = virtualtime.run(main())
+    granted = pure_time.play(main())
     assert len(granted) >= 4 * 0.9 * EXEC
     first = 0
     for last, at in enumerate(granted):

@@ -52,6 +52,48 @@ def test_namespaces_take_turns_however_many_one_of_them_brings():
     assert office.order() == ["big-0", "small-0", "tiny-0", "big-1", "big-2", "big-3"]
 
 
+def test_who_has_had_least_goes_first_whoever_waits_in_rotation():
+    """What a namespace had before others came counts, so that it does not get every second turn after that too."""
+    office = Office()
+    office.come("first", namespace="big")
+    for number in range(3):
+        office.come(f"big-{number}", namespace="big")
+    for each in ("first", "big-0"):
+        office.turns.release(each)
+    for number in range(4):
+        office.come(f"late-{number}", namespace="late")
+    office.turns.release("big-1")
+    office.turns.release("late-0")
+    office.turns.release("late-1")
+    office.turns.release("big-2")
+    assert office.called == ["big-0", "big-1", "late-0", "late-1", "big-2", "late-2"], "then they have had as much"
+
+
+def test_no_namespace_has_all_turns():
+    """Whoever comes later would wait for the end of one of them."""
+    office = Office(most=8)
+    assert [office.come(f"big-{number}", namespace="big") for number in range(8)] == [True] * 6 + [False] * 2
+    assert office.come("late-0", namespace="late")
+    assert office.come("late-1", namespace="late")
+    assert not office.come("late-2", namespace="late")
+    office.turns.release("late-0")
+    assert office.called == ["late-2"]
+    for key in ("late-1", "late-2"):
+        office.turns.release(key)
+    assert office.called == ["late-2"], "those of the big one still wait, for it has as many as one may have"
+    office.turns.release("big-0")
+    assert office.called == ["late-2", "big-6"]
+
+
+def test_one_that_has_as_many_as_it_may_does_not_keep_lower_priorities_waiting():
+    office = Office(most=4)
+    assert [office.come(f"big-{number}", namespace="big", priority=9) for number in range(4)] == [True] * 3 + [False]
+    assert office.come("low-0", namespace="low")
+    assert not office.come("low-1", namespace="low")
+    office.turns.release("low-0")
+    assert office.called == ["low-1"]
+
+
 def test_the_highest_priority_goes_first_whoever_came_first():
     office = Office()
     office.come("first")
@@ -77,4 +119,4 @@ def test_nothing_is_kept_of_those_who_have_gone():
         office.come(f"k{number}", namespace=f"n{number % 7}", priority=number % 3)
     assert len(office.order()) == 50
     office.turns.release(office.called[-1])
-    assert (office.turns._lines, office.turns._priorities, len(office.turns)) == ({}, [], 0)
+    assert (office.turns._lines, office.turns._held, len(office.turns)) == ({}, {}, 0)

@@ -151,3 +151,55 @@ def test_on_the_loop_that_we_run_on_delays_below_its_clock_come_too():
             return {await queue.get() for _ in range(50)}
 
     assert uvloop.run(play()) == {f"{number}" for number in range(50)}
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+async def test_what_the_worker_writes_itself_brings_the_key_back_unless_it_is_settled(is_settled):
+    queue = WorkQueue()
+    queue.add("a")
+    key = await queue.get()
+    with queue.writing("a") as write:
+        queue.add_unless_written("a")
+        queue.add_unless_written("b")
+        write.is_settled = is_settled
+    queue.done(key)
+    assert sorted(await drain(queue)) == (["b"] if is_settled else ["a", "b"])
+
+
+async def test_a_write_that_fails_hides_no_change():
+    queue = WorkQueue()
+    queue.add("a")
+    key = await queue.get()
+
+    def write() -> None:
+        with queue.writing("a"):
+            queue.add_unless_written("a")
+            raise OSError
+
+    with pytest.raises(OSError):
+        write()
+    queue.done(key)
+    assert await drain(queue) == ["a"]
+
+
+async def test_a_settled_write_hides_nothing_else():
+    queue = WorkQueue()
+    queue.add("a")
+    key = await queue.get()
+    with queue.writing("a") as write:
+        queue.add("a")
+        write.is_settled = True
+    queue.done(key)
+    assert await drain(queue) == ["a"]
+    queue.add_unless_written("a")
+    assert await drain(queue) == ["a"]
+
+
+async def test_a_change_of_our_own_is_ignored_and_delays_stay():
+    queue = WorkQueue()
+    queue.add_after("a", 50)
+    with queue.ignoring("a"):
+        queue.add("a")
+        queue.add("b")
+    assert await drain(queue) == ["b"]
+    assert queue.delayed == 1

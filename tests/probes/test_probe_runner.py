@@ -9,7 +9,8 @@ import pytest
 from tests.kubelet.commands import LocalCloud
 from vk_provider.errors import CloudUnavailable
 from vk_provider.model.probe import Exec, Grpc, HttpGet, Probe, TcpSocket
-from vk_provider.probes.probe_runner import SUCCESS, ProbeResult, ProbeRunner, ProbeTarget, is_unreachable
+from vk_provider.probes.probe_runner import MOST_READ, ProbeRunner, is_unreachable
+from vk_provider.probes.results import SUCCESS, ProbeResult, ProbeTarget
 from vk_provider.wire import grpc_health
 
 HERE = ProbeTarget("eci-1", "main", "127.0.0.1")
@@ -191,3 +192,36 @@ async def test_of_what_the_cloud_keeps_to_itself_nothing_is_learnt():
 )
 def test_a_way_that_is_none_is_no_word_of_the_pods(code, no_way):
     assert is_unreachable(OSError(code, "x")) == no_way
+
+
+class Endless:
+    """A session whose command writes for as long as anybody reads."""
+
+    def __init__(self):
+        self.read = 0
+        self.closed = False
+
+    async def output(self):
+        while True:
+            await asyncio.sleep(0)
+            self.read += 65536
+            yield 1, b"x" * 65536
+
+    async def close(self):
+        self.closed = True
+
+
+class Talkative(LocalCloud):
+    async def exec(self, instance_id, container, command, *, stdin, tty):
+        self.session = Endless()
+        return self.session
+
+
+async def test_a_command_that_never_stops_writing_is_not_read_until_its_timeout():
+    """It may be an hour, and a tenant may have many of them."""
+    cloud = Talkative()
+    answer = await asyncio.wait_for(ProbeRunner(cloud).probe(HERE, Probe(Exec(("yes",)), timeout_s=3600)), 20)
+    assert answer.ok is False
+    assert "wrote more than 1,048,576 bytes" in answer.message
+    assert cloud.session.read <= MOST_READ + 65536
+    assert cloud.session.closed

@@ -8,7 +8,7 @@ from tests.control.test_pods import in_no_time
 from tests.control.world import World
 from vk_provider.errors import CloudRefused, InstanceGone
 from vk_provider.model.instance import ContainerState, StateKind
-from vk_provider.probes.probe_runner import ProbeResult
+from vk_provider.probes.results import ProbeResult
 
 YES, NO, SILENCE = ProbeResult(True), ProbeResult(False, "not now"), ProbeResult(False, "no answer", unreached=True)
 NOTHING_LEARNT = ProbeResult(None, "the cloud opened no session")
@@ -56,7 +56,7 @@ async def test_not_ready_before_the_first_answer_nor_without_one():
 async def test_thresholds_and_periods_are_the_probes():
     world = World()
     probe = {**GRPC, "initialDelaySeconds": 20, "periodSeconds": 5, "successThreshold": 2, "failureThreshold": 3}
-    async with world.running():
+    async with world.running() as process:
         await running(world, containers("main", readiness=probe))
         await world.until(lambda: shown(world)[1])
         first, second = (at for at, _ in world.asked)
@@ -66,6 +66,8 @@ async def test_thresholds_and_periods_are_the_probes():
         asked = len(world.asked)
         await world.until(lambda: not shown(world)[1])
         assert len(world.asked) - asked == 3
+        counted = {(each.pod, each.kind, each.result): each.count for each in process.controller.probe_counts()}
+        assert counted == {("web", "readiness", "successful"): asked, ("web", "readiness", "failed"): 3}
         assert set(events(world, "Unhealthy")) == {"Readiness probe failed: not now"}
 
 
@@ -267,7 +269,7 @@ async def test_a_sleep_before_the_stop_is_slept_by_the_provider():
         await world.until(lambda: "delete eci-1" in world.cloud.calls)
         assert 11.5 <= world.time_s - began <= 13
         ready = {each["type"]: each["status"] for each in world.kube.pod("web")["status"]["conditions"]}["Ready"]
-        assert ready == "False", "nobody is sent there while it sleeps"
+        assert ready == "True", "as kubelets leave it: its deletion alone takes it out of Services"
     assert world.complaints() == []
 
 

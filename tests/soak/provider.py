@@ -19,12 +19,12 @@ from functools import lru_cache
 from tests.soak.leaks import plant
 from tests.soak.sample import HEAP
 from vk_provider import app, cli  # all modules are there before anything is changed in them
-from vk_provider.cloud.eci import response
+from vk_provider.cloud.eci import response, values
 from vk_provider.kube import packing, recorder, store
 from vk_provider.kube.event_correlator import EventCorrelator
 from vk_provider.metrics import Registry
 
-CACHES = ("_instant", "_same", "_running", "_condition")
+CACHES = ((values, "_instant"), (values, "_same"), (response, "_running"), (response, "_condition"))
 
 
 def make_memories_small() -> None:
@@ -32,8 +32,8 @@ def make_memories_small() -> None:
     packing._MOST_FAMILIES = 16  # 256 examples, one for each controller, 1 MB
     store._MOST_TOMBSTONES = 200  # 20,000 uids and versions, 5 MB
     # 4,096 times as they were told, 2 MB, and as many short texts, 1 MB; 1,024 states and conditions each, 1 MB.
-    for name in CACHES:
-        setattr(response, name, lru_cache(maxsize=100)(getattr(response, name).__wrapped__))
+    for module, name in CACHES:
+        setattr(module, name, lru_cache(maxsize=100)(getattr(module, name).__wrapped__))
     EventCorrelator.__init__.__kwdefaults__["memory"] = 200  # 4,096 series of events of our own, 11 MB
 
 

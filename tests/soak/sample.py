@@ -51,7 +51,7 @@ class Sample:
     @classmethod
     def of(cls, pid: int, metrics: str, *, at_s: float, pods: int) -> Self:
         """metrics: the provider's own exposition."""
-        own = dict(re.findall(rf"^(vk_tasks|vk_memory_blocks|{HEAP}) (\d+)$", metrics, re.MULTILINE))
+        own = dict(re.findall(rf"^(vk_tasks|vk_memory_blocks|{HEAP}) (\S+)$", metrics, re.MULTILINE))
         threads = re.search(r"^Threads:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         cost = Cost.of(pid)
         return cls(
@@ -60,10 +60,10 @@ class Sample:
             descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
             threads=int(threads[1]) if threads else 0,
             cpu_s=cost.cpu_s,
-            tasks=int(own["vk_tasks"]),
-            blocks=int(own["vk_memory_blocks"]),
+            tasks=int(float(own["vk_tasks"])),
+            blocks=int(float(own["vk_memory_blocks"])),
             pods=pods,
-            heap=int(own.get(HEAP, 0)) / 1e6,
+            heap=float(own.get(HEAP, 0)) / 1e6,
         )
 
     def line(self) -> str:

@@ -9,12 +9,13 @@ LOOK = """
 import gc
 from tests.soak import provider
 provider.make_memories_small()
-from vk_provider.cloud.eci import response
+from vk_provider.cloud.eci import response, values
 from vk_provider.kube.event_correlator import EventCorrelator
 from vk_provider.kube.recorder import Recorder
 from vk_provider.kube.store import Store
 def shown(registry, name):
-    return next(int(line.split()[1]) for line in registry.exposition().splitlines() if line.startswith(name + " "))
+    lines = registry.exposition().splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith(name + " "))
 
 recorder, correlator = Recorder(client=None), EventCorrelator()
 store = Store(key=lambda item: item["k"], version=lambda item: "1")
@@ -22,8 +23,8 @@ for number in range(5000):
     recorder._mirrored.put(number, 1)
     correlator._series.put(number, 1)
     store.remove(str(number))
-    response.instant(f"20{number // 100:02}-01-02T03:04:{number % 60:02}Z")
-    response._shared(str(number))
+    values.instant(f"20{number // 100:02}-01-02T03:04:{number % 60:02}Z")
+    values.shared(str(number))
     response._running(str(number))
     response._condition(str(number), "True", "", "")
 provider.measure_heap()
@@ -39,7 +40,8 @@ for number in range(20_000):
     ring.append(ring)
 assert shown(registry, "vk_memory_blocks") - before < 2_000
 print(len(recorder._mirrored), len(correlator._series), len(store._tombstones))
-caches = [value for value in vars(response).values() if hasattr(value, "cache_info")]
+every = {**vars(response), **vars(values)}.values()
+caches = [value for value in every if hasattr(value, "cache_info")]
 print(*sorted(cache.cache_info().currsize for cache in caches))
 """
 

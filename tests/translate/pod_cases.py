@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tests.yamldocuments import documents
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.workload import FromPodIP
 from vk_provider.translate.claims import secret_keys, volume_name
@@ -26,11 +26,12 @@ CONTEXT = NodeContext(
     node_ip="192.168.0.10",
     cluster_dns=("10.96.0.10",),
     allocatable={"cpu": "5k", "memory": "20480Gi", "ephemeral-storage": "100Ti"},
+    capabilities=CAPABILITIES,
 )
 
 
 def load(case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    pod, *objects = yaml.safe_load_all((DATA / f"{case}.pod.yaml").read_text())
+    pod, *objects = documents(DATA / f"{case}.pod.yaml")
     return pod, objects
 
 
@@ -58,7 +59,7 @@ def outcome(case: str) -> tuple[str, Any]:
     """Which file the outcome belongs into, and the outcome as JSON."""
     pod, objects = load(case)
     try:
-        workload = build(pod, fetch(references(pod), objects), CONTEXT)
+        workload = build(pod, fetch(references(pod, capabilities=CAPABILITIES), objects), CONTEXT)
     except UnsupportedPod as error:
         return "refusals", [str(refusal) for refusal in error.refusals]
     except PodNotReady as error:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, InstanceStatus, Owner, StateKind
 
 Json = dict[str, Any]
@@ -94,6 +95,7 @@ def ended(
 
 def instance(status: str = "Running", *containers: ContainerReport, **more: Any) -> Instance:
     more.setdefault("ip", "192.168.0.9")
+    more.setdefault("words", WORDS)
     return Instance(ID, Owner(uid="u-1"), InstanceStatus(status), containers=containers, **more)
 
 

@@ -17,15 +17,20 @@ from hypothesis import strategies as st
 from tests.fuzz import hostile
 from tests.fuzz.cost import within_the_goal
 from tests.fuzz.parsers import REFUSALS, _hostile_pod
+from tests.thorough import examples
 from vk_provider import bounds
+from vk_provider.cloud.eci import annotations
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube.packing import Packer, unpack
 from vk_provider.model.quantity import parse
+from vk_provider.model.vocabulary import NEUTRAL
 from vk_provider.redaction import SecretText
-from vk_provider.translate import annotations, events, file_sources, images, registries, status
+from vk_provider.translate import events, file_sources, images, registries, status
 from vk_provider.translate.expansion import Allowance, TooLong, expand, names_in
 from vk_provider.translate.judging import judged, wanted
-from vk_provider.translate.objects import NodeContext, Objects, References
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Objects, References
 from vk_provider.translate.services import service_variables
 from vk_provider.translate.workload import build, references
 
@@ -56,7 +61,7 @@ def refused(pod: Json, objects: Objects | None = None) -> tuple[Refusal, ...]:
     """How it is refused, within the time and the memory that one pod may take."""
 
     def step() -> None:
-        references(pod)
+        references(pod, capabilities=CAPABILITIES)
         build(pod, objects or Objects(), CONTEXT)
 
     tracemalloc.start()
@@ -287,7 +292,7 @@ def test_s7_what_a_server_keeps_for_itself_does_not_count() -> None:
     pod = pod_of()
     pod["metadata"]["managedFields"] = [{"fieldsV1": {f"f:{n}": {} for n in range(5_000)}}] * 20
     pod["status"] = {"conditions": [{}] * 50_000}
-    references(pod)
+    references(pod, capabilities=CAPABILITIES)
 
 
 def test_s7_the_largest_pod_that_is_carried_is_carried_in_time() -> None:
@@ -295,7 +300,7 @@ def test_s7_the_largest_pod_that_is_carried_is_carried_in_time() -> None:
     env = [*many(239, value="$(x1)" + "a" * 20), address]
     containers = [{"name": f"c{n}", "image": "busybox", "env": env} for n in range(20)]
     pod = pod_of(containers=containers)
-    within_the_goal("references", lambda: references(pod))
+    within_the_goal("references", lambda: references(pod, capabilities=CAPABILITIES))
     objects = Objects()
     assert len(within_the_goal("build", lambda: build(pod, objects, CONTEXT)).containers) == 20
 
@@ -345,7 +350,7 @@ def test_s7_what_has_to_be_fetched_is_bounded(container: Json, spec: Json, field
     mounted = [{"name": each["name"], "mountPath": f"/{each['name']}"} for each in spec.get("volumes") or ()]
     pod = pod_of({**container, **({"volumeMounts": mounted} if mounted else {})}, **spec)
     with pytest.raises(UnsupportedPod) as raised:
-        within_the_goal("references", lambda: references(pod))
+        within_the_goal("references", lambda: references(pod, capabilities=CAPABILITIES))
     assert [each.field for each in raised.value.refusals] == [field]
 
 
@@ -358,9 +363,9 @@ def test_s7_unknown_annotations_are_told_together() -> None:
 
 
 def test_an_annotation_of_spaces_asks_for_nothing() -> None:
-    assert annotations.for_driver({"k8s.aliyun.com/eci-gpu-type": "  ", "k8s.aliyun.com/eci-with-eip": "true"}) == {
-        "k8s.aliyun.com/eci-with-eip": "true"
-    }
+    assert annotations.ANNOTATIONS.requests(
+        {"k8s.aliyun.com/eci-gpu-type": "  ", "k8s.aliyun.com/eci-with-eip": "true"}
+    ) == {"k8s.aliyun.com/eci-with-eip": "true"}
 
 
 def test_s7_downward_files_of_large_annotations() -> None:
@@ -376,7 +381,9 @@ def test_s7_downward_files_of_large_annotations() -> None:
         except UnsupportedPod as error:
             assert [each.field for each in error.refusals] == ["spec.volumes[0]"]  # noqa: PT017
         sources = file_sources.live_sources(pod)
-        within_the_goal("fingerprint", lambda pod=pod, sources=sources: file_sources.fingerprint(pod, sources, {}))
+        within_the_goal(
+            "fingerprint", lambda pod=pod, sources=sources: file_sources.fingerprint(pod, sources, {}, NEUTRAL)
+        )
 
 
 def test_s7_logins_are_bounded() -> None:
@@ -499,7 +506,7 @@ def test_s10_nor_is_a_file_or_a_login_in_a_representation() -> None:
 # --- all of it --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.sampled_from(sorted(hostile.SHAPES)), st.integers(0, 10**9))
 def test_a_hostile_pod_is_refused_or_carried_in_time(shape: str, seed: int) -> None:
     """Ends in its time, raises nothing else, and tells no Secret: see `_hostile_pod`."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pod_cases import CONTEXT
 
+from tests.thorough import examples
 from vk_provider.errors import PodNotReady
 from vk_provider.translate.workload import Objects, build
 
@@ -161,7 +162,7 @@ def encoded(held: Json) -> Json:
     return {key: base64.b64encode(text.encode()).decode() for key, text in held.items()}
 
 
-@settings(max_examples=500, derandomize=True)
+@settings(max_examples=examples(500), derandomize=True)
 @given(
     env=st.lists(entries, max_size=6),
     sources=st.lists(env_from, max_size=3),

@@ -15,14 +15,15 @@ from vk_provider.model.instance import (
     Owner,
     StateKind,
 )
+from vk_provider.model.probe import ProbeSupport
 from vk_provider.translate.events import (
+    has_all_start_events,
     involved,
     is_of_our_restart,
     own_event,
     pod_event,
     repeat,
     stopping,
-    tells_of_starts,
 )
 
 POD = {
@@ -53,7 +54,7 @@ def cloud(message="Started container pi", **more):
 
 def test_mirrored_event():
     """P48: the whole object."""
-    got = pod_event(POD, cloud(count=2, first_at=NOW, last_at=LATER), node="virtual-kubelet")
+    got = pod_event(POD, cloud(count=2, first_at=NOW, last_at=LATER), node="virtual-kubelet", host="eci")
     name = got["metadata"].pop("name")
     stem, _, digest = name.partition(".")
     assert stem == "pi-x7k2p"
@@ -104,14 +105,14 @@ def test_mirrored_event():
     ],
 )
 def test_which_container(message, path):
-    assert pod_event(POD, cloud(message), node="vk")["involvedObject"].get("fieldPath") == path
+    assert pod_event(POD, cloud(message), node="vk", host="eci")["involvedObject"].get("fieldPath") == path
 
 
 def test_one_event_one_name_in_each_life_of_a_pod():
     """P50: mirrored once, across restarts; a namesake's events are others."""
 
     def name(pod, event):
-        return pod_event(pod, event, node="vk")["metadata"]["name"]
+        return pod_event(pod, event, node="vk", host="eci")["metadata"]["name"]
 
     again = {**POD, "metadata": {**POD["metadata"], "uid": "u-2"}}
     newer = {**POD, "metadata": {**POD["metadata"], "resourceVersion": "43"}}
@@ -121,18 +122,18 @@ def test_one_event_one_name_in_each_life_of_a_pod():
 
 def test_a_long_pod_name_still_makes_a_name():
     long = {**POD, "metadata": {**POD["metadata"], "name": "p" * 253}}
-    assert len(pod_event(long, cloud(), node="vk")["metadata"]["name"]) == 253
+    assert len(pod_event(long, cloud(), node="vk", host="eci")["metadata"]["name"]) == 253
 
 
 @pytest.mark.parametrize(("first", "last", "expected"), [(NOW, "", (NOW, NOW)), ("", NOW, (NOW, NOW)), ("", "", None)])
 def test_times_the_cloud_left_out(first, last, expected):
-    got = pod_event(POD, cloud(first_at=first, last_at=last), node="vk")
+    got = pod_event(POD, cloud(first_at=first, last_at=last), node="vk", host="eci")
     found = (got["firstTimestamp"], got["lastTimestamp"]) if "firstTimestamp" in got else None
     assert found == expected
 
 
 def test_an_event_without_a_reason_has_a_stable_one():
-    assert pod_event(POD, cloud(reason=""), node="vk")["reason"] == "ProviderEvent"
+    assert pod_event(POD, cloud(reason=""), node="vk", host="eci")["reason"] == "ProviderEvent"
 
 
 def own(involved_object, message="no stock", **more):
@@ -165,11 +166,11 @@ def test_a_stop_is_one_event_whoever_tells_of_it(container):
     """P49"""
     kind, reason, message = stopping(container)
     ours = own_event(involved(POD, container=container), type=kind, reason=reason, message=message, now=NOW, node="vk")
-    theirs = pod_event(POD, cloud(message, reason="Killing"), node="vk")
+    theirs = pod_event(POD, cloud(message, reason="Killing"), node="vk", host="eci")
     assert theirs["metadata"]["name"] == ours["metadata"]["name"]
     assert theirs["involvedObject"] == ours["involvedObject"]
     other = cloud(f"Container {container} failed liveness probe, will be restarted", reason="Killing")
-    assert pod_event(POD, other, node="vk")["metadata"]["name"] != ours["metadata"]["name"]
+    assert pod_event(POD, other, node="vk", host="eci")["metadata"]["name"] != ours["metadata"]["name"]
 
 
 START = {"tcpSocket": {"port": 1}}
@@ -196,7 +197,7 @@ def test_the_stop_of_a_restart_of_ours_is_not_told_again(told, container, meta, 
         "spec": {"containers": [{"name": "web", "image": "i", **container}]},
         "status": {"phase": phase},
     }
-    assert is_of_our_restart(target, cloud(told, reason="Killing")) is held
+    assert is_of_our_restart(target, cloud(told, reason="Killing"), ProbeSupport()) is held
 
 
 def test_events_of_a_node():
@@ -245,4 +246,4 @@ def test_whether_events_tell_of_all_that_began(init, containers, told, expected)
     seen = Instance(
         "eci-1", owner, InstanceStatus.RUNNING, containers=containers, init_containers=init, events=tuple(told)
     )
-    assert tells_of_starts(seen) is expected
+    assert has_all_start_events(seen) is expected

@@ -3,6 +3,7 @@
 import pytest
 
 from vk_provider.cloud.eci import response
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.control import pod_annotations
 from vk_provider.model import pod as pods
 from vk_provider.translate.file_sources import ABSENT, LiveSources, fingerprint, live_sources, version_of
@@ -77,7 +78,7 @@ def test_the_fingerprint_tells_versions_and_labels_apart_and_nothing_else():
     def mark(config="1", secret="1", **labels):
         own = pod(PROJECTED)
         own["metadata"] |= {"labels": labels, "resourceVersion": "9", "annotations": {"k": "v"}}
-        return fingerprint(own, sources, {CONFIG: config, SECRET: secret})
+        return fingerprint(own, sources, {CONFIG: config, SECRET: secret}, WORDS)
 
     different = {mark(), mark(config="2"), mark(secret="2"), mark(secret=ABSENT), mark(x="1")}
     assert len(different) == 5
@@ -97,8 +98,8 @@ FACTS = response.facts(GROUP)
 @pytest.mark.parametrize(
     "key",
     [
-        *(*FACTS, "k8s.aliyun.com/eci-request-id", pod_annotations.ATTEMPT, pod_annotations.PRICE),
-        *(pods.INSTANCE_ID_ANNOTATION, pods.INSTANCE_SPEC_ANNOTATION, pods.LIVE_CONTENT_ANNOTATION),
+        *(*FACTS, "k8s.aliyun.com/eci-request-id", pod_annotations.ATTEMPT, WORDS.price),
+        *(pods.INSTANCE_ID_ANNOTATION, WORDS.instance_id, WORDS.instance_size, pods.LIVE_CONTENT_ANNOTATION),
     ],
 )
 def test_no_annotation_that_we_write_changes_the_fingerprint_unless_it_is_asked_for_by_name(key):
@@ -108,7 +109,7 @@ def test_no_annotation_that_we_write_changes_the_fingerprint_unless_it_is_asked_
         items = [{"path": "f", "fieldRef": {"fieldPath": path}}]
         own = pod({"downwardAPI": {"items": items}})
         own["metadata"]["annotations"] = annotations
-        return fingerprint(own, live_sources(own), {})
+        return fingerprint(own, live_sources(own), {}, WORDS)
 
     assert mark("metadata.annotations", **{key: "1"}) == mark("metadata.annotations")
     assert mark("metadata.annotations", other="1") != mark("metadata.annotations")

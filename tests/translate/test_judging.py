@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.cloud.workloads import SETTINGS
 from tests.corpus.manifests import cases
+from tests.thorough import examples
 from tests.translate.pod_cases import CONTEXT
-from vk_provider.cloud.eci import request
+from vk_provider.cloud.eci import create_refusals
 from vk_provider.translate.judging import judged
 from vk_provider.translate.objects import Objects
 
@@ -125,7 +126,7 @@ def pod_of(faults: list[str]) -> Json:
 
 
 def fields_of(pod: Json) -> list[str]:
-    found = judged(pod, Objects(), CONTEXT, lambda workload: request.refusals(workload, SETTINGS))
+    found = judged(pod, Objects(), CONTEXT, lambda workload: create_refusals.refusals(workload, SETTINGS))
     assert len(set(found)) == len(found)
     assert all(one.field and one.reason for one in found)
     return [one.field for one in found]
@@ -147,7 +148,7 @@ def test_a_host_network_a_small_disk_a_gpu_and_a_variable_are_one_round() -> Non
     ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.sampled_from(sorted(FAULTS)), unique=True, min_size=1, max_size=len(FAULTS)))
 def test_of_independent_faults_all_are_named(names: list[str]) -> None:
     found = fields_of(pod_of(names))
@@ -165,7 +166,7 @@ def test_a_field_of_the_wrong_type_hides_nothing_else() -> None:
 CARRIED = [
     case
     for case in cases()
-    if not any(word in case.golden.read_text() for word in ("Unsupported", "NotSupported", "Forbidden"))
+    if not any(word in case.golden.read_text() for word in ("Unsupported", "NotSupported", "Forbidden", "OutOf"))
 ]
 
 

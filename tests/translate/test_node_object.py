@@ -12,14 +12,11 @@ from vk_provider.translate.node import (
     CloudHealth,
     NodeSpec,
     Taint,
-    differs,
-    is_ours,
     kubelet_version,
-    metadata_patch,
     node_object,
     node_status,
-    status_patch,
 )
+from vk_provider.translate.node_patch import differs, is_ours, metadata_patch, status_patch
 
 NOW, LATER = "2026-01-02T03:04:05Z", "2026-01-02T03:04:15Z"
 SPEC = NodeSpec(
@@ -32,6 +29,8 @@ SPEC = NodeSpec(
     labels={"team": "batch"},
     taints=(Taint("virtual-kubelet.io/provider", "alibabacloud"),),
     region="cn-hangzhou",
+    provider="Alibaba Cloud ECI",
+    runtime="eci://1.0.0",
 )
 UP = CloudHealth(True)
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from kubernetes_asyncio.client import models
 from pod_cases import CASES, CONTEXT, DATA, fetch, load
 
+from tests.thorough import examples
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.workload import Workload
 from vk_provider.translate.field_rules import ListOf, ObjectOf, Rule
-from vk_provider.translate.pod_fields import TEXT_MAP, pod_rule
+from vk_provider.translate.pod_fields import pod_rule
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.workload import build, references
 
@@ -32,7 +34,7 @@ def pod_of(spec: Json | None = None, container: Json | None = None, **metadata: 
 
 
 def fields(pod: Json) -> list[str]:
-    return [refusal.field for refusal in refusals(pod)]
+    return [refusal.field for refusal in refusals(pod, CAPABILITIES)]
 
 
 def volume(**source: Any) -> Json:
@@ -159,16 +161,16 @@ def test_refused_by_its_path(pod: Any, field: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if (DATA / f"{case}.workload.json").exists()])
 def test_nothing_is_refused_that_is_carried(case: str) -> None:
-    assert refusals(load(case)[0]) == ()
+    assert refusals(load(case)[0], CAPABILITIES) == ()
 
 
 def test_everything_wrong_is_said_at_once_by_either_step() -> None:
     pod, objects = load("refused_everything")
     with pytest.raises(UnsupportedPod) as at_first:
-        references(pod)
+        references(pod, capabilities=CAPABILITIES)
     with pytest.raises(UnsupportedPod) as at_last:
-        build(pod, fetch(references(pod_of()), objects), CONTEXT)
-    assert at_first.value.refusals == at_last.value.refusals == refusals(pod)
+        build(pod, fetch(references(pod_of(), capabilities=CAPABILITIES), objects), CONTEXT)
+    assert at_first.value.refusals == at_last.value.refusals == refusals(pod, CAPABILITIES)
     assert len(at_first.value.refusals) > 25
 
 
@@ -224,7 +226,7 @@ def known_fields(model: str, rule: Rule, path: str) -> Iterator[tuple[str, set[s
 
 
 def test_every_field_of_kubernetes_is_in_the_table() -> None:
-    compared = list(known_fields("V1Pod", pod_rule(TEXT_MAP), "pod"))
+    compared = list(known_fields("V1Pod", pod_rule(CAPABILITIES, {}), "pod"))
     assert len(compared) > 50
     assert {path: theirs - ours for path, theirs, ours in compared if theirs - ours} == {}
 
@@ -267,12 +269,12 @@ def odd_pods(draw: st.DrawFn) -> tuple[Json, list[Json]]:
 LOADED = {case: load(case) for case in CASES}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(odd_pods())
 def test_any_pod_is_built_or_refused_by_a_path_that_exists(case: tuple[Json, list[Json]]) -> None:
     pod, objects = case
     try:
-        outcome: Any = build(pod, fetch(references(pod), objects), CONTEXT)
+        outcome: Any = build(pod, fetch(references(pod, capabilities=CAPABILITIES), objects), CONTEXT)
     except (PodNotReady, UnsupportedPod) as error:
         outcome = error
     match outcome:
@@ -313,5 +315,5 @@ def test_a_large_pod_is_judged_quickly() -> None:
     env = [{"name": f"V{n}", "value": f"$(V{n - 1})"} for n in range(500)]
     pod = pod_of({"containers": [{"name": f"c{n}", "image": "i", "env": env} for n in range(20)]})
     started = time.perf_counter()
-    assert refusals(pod) == ()
+    assert refusals(pod, CAPABILITIES) == ()
     assert time.perf_counter() - started < 2

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pod_cases import CONTEXT, fetch
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.pod import INSTANCE_ID_ANNOTATION
 from vk_provider.model.workload import Flex, Nfs, Volume
@@ -65,7 +66,7 @@ def oss(*, secret: bool = True, **attributes: Any) -> Json:
 
 
 def built(pod: Json, *objects: Json) -> Volume:
-    (made,) = build(pod, fetch(references(pod), objects), CONTEXT).volumes
+    (made,) = build(pod, fetch(references(pod, capabilities=CAPABILITIES), objects), CONTEXT).volumes
     return made
 
 
@@ -223,7 +224,7 @@ def test_all_refused_volumes_are_named_at_once() -> None:
     pod["spec"]["volumes"][0] = {"name": "unused", "flexVolume": {"driver": "alicloud/nas"}}
     pod["spec"]["containers"][0]["volumeMounts"].append({"name": "unused", "mountPath": "/u"})
     with pytest.raises(UnsupportedPod) as raised:
-        build(pod, fetch(references(pod), ()), CONTEXT)
+        build(pod, fetch(references(pod, capabilities=CAPABILITIES), ()), CONTEXT)
     assert [refusal.field for refusal in raised.value.refusals] == [
         "spec.volumes[0].flexVolume",
         "spec.volumes[1].flexVolume",
@@ -292,7 +293,7 @@ def test_a_pod_that_runs_keeps_a_claim_that_is_being_deleted() -> None:
 def test_who_only_wants_to_read_only_reads(reader: str) -> None:
     source = {"persistentVolumeClaim": {"claimName": "data", "readOnly": reader == "claim"}}
     pod = pod_of(source, readOnly=reader == "mount", subPath="a/b")
-    workload = build(pod, fetch(references(pod), [claim(), volume(csi=disk())]), CONTEXT)
+    workload = build(pod, fetch(references(pod, capabilities=CAPABILITIES), [claim(), volume(csi=disk())]), CONTEXT)
     (mount,) = workload.containers[0].mounts
     assert (mount.read_only, mount.sub_path) == (True, "a/b")
 

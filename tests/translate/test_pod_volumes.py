@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pod_cases import CONTEXT
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady
 from vk_provider.model.workload import EmptyDir, File, Volume
 from vk_provider.translate.fieldrefs import quoted
@@ -180,13 +181,13 @@ def test_s26_empty_directory(source: Json, expected: EmptyDir) -> None:
 def test_s23_token_request_by_default() -> None:
     pod = pod_of(projected({"serviceAccountToken": {"path": "t"}}))
     pod["spec"]["serviceAccountName"] = "robot"
-    assert references(pod).tokens == {TokenRequest("v", "t", "robot", "ns", "", 3600)}
+    assert references(pod, capabilities=CAPABILITIES).tokens == {TokenRequest("v", "t", "robot", "ns", "", 3600)}
 
 
 def test_volumes_that_nobody_mounts_are_not_asked_for() -> None:
     pod = pod_of({"secret": {"secretName": "x"}})
     pod["spec"]["containers"][0]["volumeMounts"] = []
-    assert references(pod).secrets == frozenset()
+    assert references(pod, capabilities=CAPABILITIES).secrets == frozenset()
     assert build(pod, Objects(), CONTEXT).volumes == ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pod_cases import CASES, CONTEXT, expected, fetch, load, outcome
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.translate.workload import TokenRequest, build, references
 
 
@@ -46,8 +47,8 @@ def test_references_of_environment_and_volumes() -> None:
 
 def test_two_pods_alike_but_for_their_life_differ_in_owner_alone() -> None:
     pod, objects = load("job_pi_kubernetes_1_20")
-    first = build(pod, fetch(references(pod), objects), CONTEXT)
+    first = build(pod, fetch(references(pod, capabilities=CAPABILITIES), objects), CONTEXT)
     pod["metadata"]["uid"] = "another"
-    second = build(pod, fetch(references(pod), objects), CONTEXT)
+    second = build(pod, fetch(references(pod, capabilities=CAPABILITIES), objects), CONTEXT)
     assert second.owner.uid == "another"
     assert second.containers == first.containers

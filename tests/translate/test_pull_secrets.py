@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pod_cases import CONTEXT
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady
 from vk_provider.model.workload import Notice, RegistryCredential, Workload
 from vk_provider.translate import images
@@ -45,7 +46,7 @@ def pod_of(*names: str, secrets: int = 1) -> Json:
 
 
 def made(pod: Json, *secrets: Json | None) -> Workload:
-    wanted = references(pod).secrets
+    wanted = references(pod, capabilities=CAPABILITIES).secrets
     return build(pod, Objects(secrets={key: secrets[int(key[1][1:])] for key in wanted}), CONTEXT)
 
 
@@ -172,7 +173,7 @@ def test_two_logins_for_one_host_are_told() -> None:
 def test_an_empty_name_names_no_secret() -> None:
     pod = pod_of("nginx")
     pod["spec"]["imagePullSecrets"] = [{}, {"name": ""}]
-    assert references(pod).secrets == frozenset()
+    assert references(pod, capabilities=CAPABILITIES).secrets == frozenset()
 
 
 def test_a_login_does_not_show_its_password() -> None:

@@ -14,7 +14,7 @@ from vk_provider.translate.status_events import events_for_patch
 Json = dict[str, Any]
 SMALL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
 LARGE = {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
-NOTED = {"k8s.aliyun.com/eci-instance-id": "eci-1"}
+NOTED = {"virtual-kubelet.io/instance-id": "eci-1"}
 MESSAGE = "a running instance cannot change its size (c: requests.cpu 1 to 2); make the pod anew"
 
 

@@ -480,15 +480,36 @@ def test_readiness_gates():
     assert condition(mirror(gated, instance("Running", run())), "Ready")["status"] == "True"
 
 
+def test_who_waited_for_an_init_container_that_was_told_to_end_keeps_waiting():
+    """Though it ended well. tests/oracle: init-deleted, deadline-init; the container of a pod without one: P15."""
+    target = pod(inits=["init"], deleting=True)
+    seen = instance("Terminating", wait(), init_containers=(end("init", 0),))
+    for got in (
+        status.stopped(target, seen, now=NOW, host_ip=""),
+        status.deadline_exceeded(target, replace(seen, status=InstanceStatus.FAILED), now=NOW, host_ip=""),
+    ):
+        assert got["phase"] == "Failed"
+        assert got["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+        assert entry(got)["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+def test_a_pod_that_is_deleted_before_it_ran_is_not_ready_for_the_reason_it_had():
+    """tests/oracle: deleted-pending. It ends as Failed all the same."""
+    got = status.stopped(pod(deleting=True), instance("Terminating", wait()), now=NOW, host_ip="")
+    assert (got["phase"], condition(got, "Ready")["reason"]) == ("Failed", "ContainersNotReady")
+    assert entry(got)["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
 @pytest.mark.parametrize(
-    ("target", "seen"),
-    [(pod(deleting=True), instance("Running", run())), (pod(), instance("Terminating", run()))],
-    ids=["deleted by a user", "stopped by the cloud"],
+    ("target", "status", "is_ready"),
+    [(pod(deleting=True), "Running", True), (pod(deleting=True), "Terminating", True), (pod(), "Terminating", False)],
+    ids=["deleted by a user", "deleted, and stopping", "stopped by the cloud"],
 )
-def test_not_ready_once_stopping(target, seen):
-    """P32"""
-    got = mirror(target, seen)
-    assert (got["phase"], condition(got, "Ready")["status"], entry(got)["ready"]) == ("Running", "False", False)
+def test_a_deleted_pod_stays_ready_while_it_runs_and_one_that_is_taken_away_does_not(target, status, is_ready):
+    """P32, and tests/oracle: pre-stop-sleep"""
+    got = mirror(target, instance(status, run()))
+    assert got["phase"] == "Running"
+    assert (condition(got, "Ready")["status"], entry(got)["ready"]) == (str(is_ready), is_ready)
     assert "running" in entry(got)["state"]
 
 

@@ -7,6 +7,7 @@ from status_world import HOST, LATER, NOW, Rejected, Server, condition, end, ins
 
 from vk_provider.model.instance import CloudCondition
 from vk_provider.translate import status
+from vk_provider.translate.status_patch import is_in
 
 SERVERS = pytest.mark.parametrize("server", [Server(), Server(modern=False)], ids=["modern", "1.20"])
 
@@ -34,12 +35,12 @@ def test_a_plain_job_pod_costs_three_patches(server):
     ]
     phases = []
     for seen in life:
-        body = look(target, seen, annotations={"k8s.aliyun.com/eci-instance-id": seen.id})
+        body = look(target, seen, annotations={"virtual-kubelet.io/instance-id": seen.id})
         if body is not None:
             target = server.patch(target, body)
             phases.append(target["status"]["phase"])
     assert phases == ["Pending", "Running", "Succeeded"]
-    assert target["metadata"]["annotations"] == {"k8s.aliyun.com/eci-instance-id": "eci-1"}
+    assert target["metadata"]["annotations"] == {"virtual-kubelet.io/instance-id": "eci-1"}
     assert target["status"]["podIP"] == "192.168.0.9"
     assert condition(target, "ContainerInstanceCreated")["status"] == "True"
 
@@ -179,3 +180,43 @@ def test_the_stand_in_server_refuses_what_the_real_one_does():
         Server().patch(ended, unlawful)
     with pytest.raises(Rejected, match="409"):
         Server().patch(ended, {"metadata": {"uid": "u-2"}})
+
+
+@SERVERS
+def test_an_answer_that_has_all_of_a_patch_is_known(server):
+    target = pod()
+    no = CloudCondition("ContainerInstanceCreated", "False", "NoStock", "none left")
+    for seen in (
+        instance("Scheduling", ip="", conditions=[no]),
+        instance("Pending", wait(reason="ImagePullBackOff", message="gone")),
+        instance("Running", run(ready=True)),
+        instance("Succeeded", end(), ended_at=LATER),
+    ):
+        body = look(target, seen, annotations={"virtual-kubelet.io/instance-id": seen.id})
+        before, target = target, server.patch(target, body)
+        assert is_in(target, body)
+        assert not is_in(before, body)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda meta, status: meta["annotations"].clear(),
+        lambda meta, status: status.update(phase="Pending"),
+        lambda meta, status: status.update(reason="Evicted"),
+        lambda meta, status: status.update(podIPs=[{"ip": "10.0.0.9"}]),
+        lambda meta, status: status["conditions"].clear(),
+        lambda meta, status: [each.update(status="Unknown") for each in status["conditions"]],
+        lambda meta, status: status["containerStatuses"][0].update(restartCount=7),
+    ],
+    ids=["annotations", "phase", "reason", "addresses", "no conditions", "conditions", "containers"],
+)
+def test_an_answer_in_which_others_had_a_hand_is_known(harm):
+    waiting = instance("Pending", wait(reason="ImagePullBackOff"), ip="")
+    target = Server().patch(pod(), look(pod(), waiting))
+    target["status"] |= {"reason": "Slow", "message": "it pulls"}
+    body = look(target, instance("Running", run(ready=True)), annotations={"virtual-kubelet.io/instance-id": "eci-1"})
+    answer = Server().patch(target, body)
+    assert is_in(answer, body)
+    harm(answer["metadata"], answer["status"])
+    assert not is_in(answer, body)

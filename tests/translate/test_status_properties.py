@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from status_world import HOST, Server, instance, pod
 
+from tests.thorough import examples
 from vk_provider.model.instance import (
     CloudCondition,
     ContainerReport,
@@ -137,7 +138,7 @@ def desired(kind, target, seen, now):
     return status.from_instance(target, seen, **args)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(target=pods, life=looks, modern=st.booleans())
 def test_any_life(target, life, modern):
     server = Server(modern=modern)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pod_cases import CONTEXT, fetch
 
 from fakes.cloud import storage
+from tests.thorough import examples
 from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.workload import Volume
 from vk_provider.translate.workload import build, references
@@ -152,7 +153,7 @@ def claimed(source: Json, spec: Json, *, bound: bool) -> list[Json]:
 
 
 @example({"flexVolume": {"driver": "alicloud/disk", "options": {"volumeSize": "20Gi"}}}, {"nfs": {}}, True, True)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(sources, volume_specs, st.sampled_from([True] * 7 + [False]), flags)
 def test_storage_is_mounted_or_refused_at_its_field(source: Json, spec: Json, bound: bool, has_secret: bool) -> None:
     container = {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}

@@ -5,7 +5,7 @@ import pytest
 from tests.translate.pod_cases import CONTEXT
 from tests.translate.test_pod_refusals import fields
 from vk_provider.model.pod import named_port
-from vk_provider.model.probe import Duties, Exec, Grpc, Probe, TcpSocket
+from vk_provider.model.probe import Duties, Exec, Grpc, Probe, ProbeSupport, TcpSocket
 from vk_provider.translate.objects import Objects
 from vk_provider.translate.probes import health, provider_probes, restarts_alone, stop_delay_s
 from vk_provider.translate.workload import build
@@ -28,7 +28,7 @@ def made(*, others=(), policy="Always", volumes=(), inits=(), **probes):
 
 def who(pod):
     """`cloud` or `us` for each probe of the first container."""
-    found = health(pod, pod["spec"]["containers"][0])
+    found = health(pod, pod["spec"]["containers"][0], ProbeSupport())
     answer = {kind: "us" for kind in ("startup", "readiness", "liveness") if getattr(found.duties, kind)}
     return answer | {kind: "cloud" for kind in ("readiness", "liveness") if getattr(found, kind)}
 
@@ -64,11 +64,12 @@ def test_who_asks(pod, asked_by):
 def test_liveness_begins_after_the_startup_window_where_the_cloud_asks_it():
     startup = {**TCP, "initialDelaySeconds": 10, "periodSeconds": 5, "failureThreshold": 6, "timeoutSeconds": 2}
     pod = made(startup=startup, liveness={**TCP, "initialDelaySeconds": 3}, others=("b",))
-    found = health(pod, pod["spec"]["containers"][0])
+    found = health(pod, pod["spec"]["containers"][0], ProbeSupport())
     assert found.delayed
     assert found.liveness == Probe(TcpSocket(80), initial_delay_s=10 + 5 * 6 + 2)
     later = made(startup=startup, liveness={**TCP, "initialDelaySeconds": 99}, others=("b",))
-    assert health(later, later["spec"]["containers"][0]).liveness == Probe(TcpSocket(80), initial_delay_s=99)
+    seen = health(later, later["spec"]["containers"][0], ProbeSupport())
+    assert seen.liveness == Probe(TcpSocket(80), initial_delay_s=99)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_one_rule_for_every_probe_that_only_the_provider_can_ask_beside_other_co
     else:
         pod = made(policy=policy, inits=[{**SIDE, f"{kind}Probe": probe}])
         assert (name, "side") in told(pod)
-    assert any(getattr(each, kind) for each in provider_probes(pod).values())
+    assert any(getattr(each, kind) for each in provider_probes(pod, ProbeSupport()).values())
     assert fields(pod) == []
 
 
@@ -192,7 +193,7 @@ def test_sidecars_in_front_of_an_init_container_start_late_where_the_pod_says_so
 def test_defaults_and_all_that_can_be_said():
     command = {"exec": {"command": ["a", "b"]}, "initialDelaySeconds": 1, "periodSeconds": 2, "timeoutSeconds": 3}
     pod = made(readiness={**command, "successThreshold": 4, "failureThreshold": 5}, liveness=TCP)
-    found = health(pod, pod["spec"]["containers"][0])
+    found = health(pod, pod["spec"]["containers"][0], ProbeSupport())
     assert found.readiness == Probe(Exec(("a", "b")), 1, 2, 3, 4, 5)
     assert found.liveness == Probe(TcpSocket(80), 0, 10, 1, 1, 3)
 
@@ -200,7 +201,7 @@ def test_defaults_and_all_that_can_be_said():
 @pytest.mark.parametrize(("policy", "then"), [("Always", "StartupProbeRestartsAll"), ("Never", "StartupProbeEndsAll")])
 def test_a_sidecars_startup_probe_is_ours_to_ask_and_its_user_is_told_that_nobody_waits(policy, then):
     pod = made(policy=policy, inits=[{**SIDE, "startupProbe": TCP, "livenessProbe": TCP}])
-    assert provider_probes(pod) == {"side": Duties(startup=Probe(TcpSocket(80)))}
+    assert provider_probes(pod, ProbeSupport()) == {"side": Duties(startup=Probe(TcpSocket(80)))}
     notices = build(pod, Objects(), CONTEXT).notices
     assert [(each.reason, each.container) for each in notices] == [
         ("LivenessProbeDelayed", "side"),
@@ -212,7 +213,7 @@ def test_a_sidecars_startup_probe_is_ours_to_ask_and_its_user_is_told_that_nobod
 def test_duties_are_of_containers_that_keep_running():
     pod = made(readiness=GRPC, others=("b",), inits=[{**SIDE, "readinessProbe": GRPC}])
     grpc = Duties(readiness=Probe(Grpc(80)))
-    assert provider_probes(pod) == {"side": grpc, "main": grpc}
+    assert provider_probes(pod, ProbeSupport()) == {"side": grpc, "main": grpc}
 
 
 @pytest.mark.parametrize(

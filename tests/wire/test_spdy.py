@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from vk_provider.wire import spdy_frames as frames
 from vk_provider.wire.spdy import (
     TRANSITIONS,
@@ -207,7 +208,7 @@ SAID = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(said=st.lists(SAID, max_size=25), accept=st.booleans(), finish=st.booleans())
 def test_any_order_of_lawful_frames_keeps_the_connection_up(said: list[Frame], accept: bool, finish: bool) -> None:
     peer = Peer()
@@ -226,7 +227,7 @@ def test_any_order_of_lawful_frames_keeps_the_connection_up(said: list[Frame], a
     assert peer.connection.open_streams <= len(opened)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.binary(max_size=40), max_size=10))
 def test_noise_never_raises(noise: list[bytes]) -> None:
     connection = Connection()

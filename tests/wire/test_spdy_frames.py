@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import examples
 from vk_provider.wire.spdy_dictionary import DICTIONARY
 from vk_provider.wire.spdy_frames import (
     Data,
@@ -196,14 +197,14 @@ def test_limits_are_arguments() -> None:
             list(FrameReader(limits).feed(raw))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.binary(max_size=200))
 def test_noise_is_a_fault_or_frames_and_nothing_else(noise: bytes) -> None:
     with suppress(FrameFault):
         list(FrameReader().feed(noise))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(at=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_one_wrong_byte_is_a_fault_or_frames_and_nothing_else(at: int, flip: int) -> None:
     raw = bytearray(bytes_of(SESSION))

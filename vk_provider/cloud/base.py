@@ -119,7 +119,7 @@ class Cloud(Protocol):
         ...
 
     async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
-        """Every instance of ours by id, with its status only: the cheap full count that a sweep needs.
+        """Every instance of ours by id, with its status only: the cheap full listing that a sweep needs.
 
         rest_s: from one of its calls to the next, where nobody waits for it. Each status is as of its own call, then.
         """
@@ -251,6 +251,34 @@ class SupportsUsage(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaUsage:
+    """vCPU that the account may have in this region at once, and what all of it has: others' instances as well."""
+
+    most_cpu: float
+    used_cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpotMarket:
+    """By zone: whether spot instances are sold to us, and what one of the usual size costs by the hour, as spot and on
+    demand. A zone of which nothing is known is in neither."""
+
+    has_stock: Mapping[str, bool]
+    prices: Mapping[str, tuple[float, float]]
+
+
+@runtime_checkable
+class SupportsSpot(Protocol):
+    async def quota_usage(self) -> QuotaUsage:
+        """As of now."""
+        ...
+
+    async def spot_market(self) -> SpotMarket:
+        """As of now."""
+        ...
+
+
 @runtime_checkable
 class SupportsPricing(Protocol):
     def price(self, sku: str) -> Price | None:
@@ -259,4 +287,39 @@ class SupportsPricing(Protocol):
 
     async def keep_prices(self) -> None:
         """Ask the cloud for the prices that were wanted, each once in a long while; until cancelled."""
+        ...
+
+
+@runtime_checkable
+class SupportsCallBudgets(Protocol):
+    """Of a connection to a cloud, which all nodes of a process share."""
+
+    def call_budgets(self) -> Mapping[str, tuple[int, int]]:
+        """By call name: calls of the last minute, and how many the cloud allows in one."""
+        ...
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"  # works, but not as it should
+    FAILED = "failed"
+    SKIPPED = "skipped"  # it could not be looked at, and the message says why
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. check: what was looked at, in a few words. fix: what a person does about it; empty where
+    all is well."""
+
+    check: str
+    verdict: Verdict
+    message: str
+    fix: str = ""
+
+
+@runtime_checkable
+class SupportsDiagnosis(Protocol):
+    async def diagnose(self) -> Sequence[Finding]:
+        """Whether all is there that pods need: credentials, rights, networks, quota, stock. Changes nothing, and raises
+        nothing that the cloud answers."""
         ...

@@ -128,6 +128,14 @@ def wanted(pod: Json, instance: Instance, known: SpecDrift | None) -> Sequence[S
     return digest.sources(pod)
 
 
+def is_uneventful(pod: Json, body: Json, instance: Instance) -> bool:
+    """Whether no object's contents matter, neither now nor once the pod's status is as in this patch: nothing has begun
+    anew, and nothing waits for more than its turn."""
+    if _is_troubled(pod) or _is_troubled(body):
+        return False
+    return not any(_may_start_anew(pod, each, {}) for each in _reports(instance))
+
+
 def see(
     pod: Json, instance: Instance, known: SpecDrift | None, contents: Mapping[Source, str] | None, now_s: float
 ) -> SpecDrift | None:
@@ -138,17 +146,17 @@ def see(
     images = digest.other_images(pod, made)
     if contents is None and not images and not digest.is_known(made):
         return NO_DRIFT
-    wants = MadeOf(digest.images(pod), digest.values(pod, contents) if contents is not None else "")
+    wants = MadeOf(digest.images(pod), digest.values(pod, contents, instance.words) if contents is not None else "")
     values = digest.other_values(pod, made, wants.values) if wants.values else frozenset()
     logins = bool(wants.values) and digest.other_logins(made, wants.values)
     counts = dict(known.counts) if known is not None else {each.name: each.restart_count for each in _reports(instance)}
     if contents is not None:
         counts |= {each.name: each.restart_count for each in _reports(instance) if each.name not in values}
     since_s = known.since_s if known is not None and known and _is_as_before(known.wants, wants) else now_s
-    told = tuple(sorted((name, count) for name, count in counts.items() if count))
-    found = SpecDrift(wants, images, values, logins, since_s, told)
+    restarted = tuple(sorted((name, count) for name, count in counts.items() if count))
+    found = SpecDrift(wants, images, values, logins, since_s, restarted)
     if not found:
-        return NO_DRIFT if not told else SpecDrift(counts=told)
+        return NO_DRIFT if not restarted else SpecDrift(counts=restarted)
     return found
 
 
@@ -168,16 +176,16 @@ def decide(pod: Json, instance: Instance, drift: SpecDrift | None, tried: Attemp
     change = _needed(pod, instance, drift)
     if change is None or instance.status not in _UPDATABLE:
         return Same()
-    told = describe(change)
+    what = describe(change)
     if not tried.updates:
-        return Cannot(f"{told} changed, and this cloud changes nothing in an instance that runs; {_REMEDY}")
+        return Cannot(f"{what} changed, and this cloud changes nothing in an instance that runs; {_REMEDY}")
     if pod["spec"].get("restartPolicy") == "Never":
         return Cannot(
-            f"{told} changed, and the instance runs on as it was made: the cloud changes it by beginning containers"
+            f"{what} changed, and the instance runs on as it was made: the cloud changes it by beginning containers"
             f" anew, which with restartPolicy Never may end the pod; {_REMEDY}"
         )
     if tried.refused is not None and tried.refused[0] == subject(change, drift.wants):
-        return Cannot(f"{told} changed, and the instance stays as it was made: {tried.refused[1]}")
+        return Cannot(f"{what} changed, and the instance stays as it was made: {tried.refused[1]}")
     wait_s = max(drift.since_s + SETTLE_S, tried.retry_at_s) - now.loop_s
     return Later(wait_s) if wait_s > 0 else change
 
@@ -203,8 +211,8 @@ def describe_drift(drift: SpecDrift) -> str:
 
 def _in_its_place(drift: SpecDrift, tried: Attempts, now: Now) -> Step:
     if tried.replaced >= MOST_REPLACED:
-        told = describe_drift(drift)
-        return Cannot(f"{told} changed, and {tried.replaced} instances have made way already; {_REMEDY}")
+        what = describe_drift(drift)
+        return Cannot(f"{what} changed, and {tried.replaced} instances have made way already; {_REMEDY}")
     wait_s = drift.since_s + SETTLE_S - now.loop_s
     if tried.replaced:
         wait_s = max(wait_s, REPLACE_AGAIN.delay(tried.replaced - 1) - tried.age_s)
@@ -243,7 +251,7 @@ def _is_due(pod: Json, report: ContainerReport, counts: Mapping[str, int]) -> bo
 
 
 def _may_start_anew(pod: Json, report: ContainerReport, counts: Mapping[str, int] | None) -> bool:
-    """counts: of its restarts when its values were looked at last; None: this is the first look."""
+    """counts: of its restarts when its values were read last; None: they never were."""
     match report.state.kind:
         case StateKind.RUNNING:
             return counts is not None and report.restart_count != counts.get(report.name, 0)
@@ -273,8 +281,8 @@ def _is_over(pod: Json, report: ContainerReport) -> bool:
 
 def _is_troubled(pod: Json) -> bool:
     """Its status shows a container that waits for something else than its turn."""
-    told = pod.get("status") or {}
-    entries = (*(told.get("initContainerStatuses") or ()), *(told.get("containerStatuses") or ()))
+    shown = pod.get("status") or {}
+    entries = (*(shown.get("initContainerStatuses") or ()), *(shown.get("containerStatuses") or ()))
     waits = (((each.get("state") or {}).get("waiting") or {}).get("reason") or "" for each in entries)
     return any(reason not in ON_THE_WAY for reason in waits)
 

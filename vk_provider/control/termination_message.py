@@ -1,87 +1,73 @@
-"""Last words out of the log (S40): for a container that failed without leaving any, where its pod asks for that.
+"""Termination messages out of the log (S40), for containers that failed without leaving one, where the pod asks. Pure.
 
-Nothing tells whether the cloud does it by itself (eci.md 2.1), so where it did not, we do. Each end of a run is looked
-up once; a cloud that does not answer leaves it without words. What was found stays on the pod, not here.
+Nothing documents whether the cloud does this itself, so where it did not, we do. The log of each failed
+run is read once, by an action of its own; a cloud that does not answer leaves it without a message. What was found
+stays on the pod.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from vk_provider.cloud.base import Cloud, LogOptions, describe_error
-from vk_provider.control.memory import PodMemory
-from vk_provider.errors import CloudError
+from vk_provider.control.actions import FailedRun
 from vk_provider.model.instance import ContainerReport, ContainerState, Instance, StateKind
-from vk_provider.model.pod import Json, containers_of, init_containers_of
-from vk_provider.pacing.callers import Purpose, calling_for
+from vk_provider.model.pod import Json
 from vk_provider.translate.container_status import by_name, ended, ended_before
 
-log = logging.getLogger(__name__)
-
-LINES, BYTES = 80, 2048
-DEADLINE_S = 10.0
-_READ_AT_MOST = 1 << 20
+POLICY = "FallbackToLogsOnError"
 
 
-async def with_fallback_message(cloud: Cloud, pod: Json, instance: Instance, record: PodMemory) -> Instance:
-    """The instance with the ends of its log in place of the messages that failed containers did not leave."""
+def with_fallback_messages(
+    pod: Json, instance: Instance, read: Mapping[str, tuple[str, str]]
+) -> tuple[Instance, Sequence[FailedRun]]:
+    """The instance with what is known in place of the messages that failed containers did not leave.
+
+    read: container → the id of its newest run whose log was read, and the end of that. The second result are the runs
+    whose logs are yet to be read.
+    """
     wanting = {
         each["name"]
-        for each in (*init_containers_of(pod), *containers_of(pod))
-        if each.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        for each in (*(pod["spec"].get("initContainers") or ()), *(pod["spec"].get("containers") or ()))
+        if each.get("terminationMessagePolicy") == POLICY
     }
     if not wanting:
-        return instance
-    known = _known(pod)
-
-    async def told(reports: Sequence[ContainerReport]) -> Sequence[ContainerReport]:
-        return tuple(
-            [await _told(cloud, instance.id, each, record, known) if each.name in wanting else each for each in reports]
-        )
-
-    return replace(
-        instance, containers=await told(instance.containers), init_containers=await told(instance.init_containers)
-    )
+        return instance, ()
+    fill = _Fill(_known(pod), read)
+    containers = tuple([fill.report(each) if each.name in wanting else each for each in instance.containers])
+    inits = tuple([fill.report(each) if each.name in wanting else each for each in instance.init_containers])
+    return replace(instance, containers=containers, init_containers=inits), fill.unread
 
 
-async def _told(
-    cloud: Cloud, instance_id: str, report: ContainerReport, record: PodMemory, known: Mapping[tuple[str, str], str]
-) -> ContainerReport:
-    state, last = report.state, report.last_state
-    if _is_wordless(state):
-        return replace(report, state=await _worded(cloud, instance_id, report.name, state, record, known))
-    if last is not None and _is_wordless(last):
-        worded = await _worded(cloud, instance_id, report.name, last, record, known, previous=True)
-        return replace(report, last_state=worded)
-    return report
+@dataclass(slots=True)
+class _Fill:
+    """known: messages by container and run that the pod has already. unread: filled as reports are gone through."""
+
+    known: Mapping[tuple[str, str], str]
+    read: Mapping[str, tuple[str, str]]
+    unread: list[FailedRun] = field(default_factory=list)
+
+    def report(self, report: ContainerReport) -> ContainerReport:
+        state, last = report.state, report.last_state
+        if _lacks_message(state):
+            return replace(report, state=self._filled(report.name, state, previous=False))
+        if last is not None and _lacks_message(last):
+            return replace(report, last_state=self._filled(report.name, last, previous=True))
+        return report
+
+    def _filled(self, name: str, state: ContainerState, *, previous: bool) -> ContainerState:
+        """state: the end of a run. Start and end times identify a run."""
+        run = f"{state.started_at} {state.finished_at}"
+        if (name, run) in self.known:
+            return replace(state, message=self.known[name, run])
+        id_, message = self.read.get(name, ("", ""))
+        if id_ != run:
+            self.unread.append(FailedRun(name, run, previous))
+            return state
+        return replace(state, message=message)
 
 
-async def _worded(
-    cloud: Cloud,
-    instance_id: str,
-    name: str,
-    state: ContainerState,
-    record: PodMemory,
-    known: Mapping[tuple[str, str], str],
-    *,
-    previous: bool = False,
-) -> ContainerState:
-    """state: an end of a run. Runs are told apart by when they began and ended."""
-    run = f"{state.started_at} {state.finished_at}"
-    if (name, run) in known:
-        return replace(state, message=known[name, run])
-    if record.last_words.get(name, ("", ""))[0] != run:
-        with calling_for(Purpose.BACKGROUND):
-            said = await _tail(cloud, instance_id, name, previous=previous)
-        record.last_words = {**record.last_words, name: (run, said)}
-    return replace(state, message=record.last_words[name][1])
-
-
-def _is_wordless(state: ContainerState) -> bool:
+def _lacks_message(state: ContainerState) -> bool:
     return state.kind is StateKind.TERMINATED and not state.message and state.exit_code not in (None, 0)
 
 
@@ -95,19 +81,3 @@ def _known(pod: Json) -> dict[tuple[str, str], str]:
         for end in (ended(entry), ended_before(entry))
         if end is not None and end.get("message")
     }
-
-
-async def _tail(cloud: Cloud, instance_id: str, name: str, *, previous: bool) -> str:
-    content = bytearray()
-    try:
-        async with (
-            asyncio.timeout(DEADLINE_S),
-            aclosing(cloud.logs(instance_id, name, LogOptions(tail=LINES, previous=previous))) as pieces,  # type: ignore[type-var]
-        ):
-            async for piece in pieces:
-                content += piece
-                del content[:-_READ_AT_MOST]
-    except (CloudError, TimeoutError) as error:
-        log.warning("no last words instance=%s container=%s: %s", instance_id, name, describe_error(error))
-        return ""
-    return bytes(content[-BYTES:]).decode(errors="ignore")

@@ -5,7 +5,7 @@ first come, first served. They never take a reconcile worker's time or a create'
 ten thousand pods with one ConfigMap cannot hold up a single new pod. Whatever fails leaves the old files in place and
 is tried again; a crash between an update and its note on the pod costs one more update of the same.
 
-ECI does not say whether it restarts containers when their files are updated; no public source has seen it. Whoever
+A cloud may not say whether it restarts containers when their files are updated. Whoever
 finds that it does sets `live_configuration = false`, or the annotation on the pod.
 """
 
@@ -36,6 +36,7 @@ from vk_provider.files.staleness import FileManifest, FileState
 from vk_provider.metrics import Registry
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance
+from vk_provider.model.poll_limits import CAREFUL
 from vk_provider.model.workload import Volume
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.clock import Now
@@ -44,7 +45,8 @@ from vk_provider.pacing.workqueue import WorkQueue
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import file_sources
 from vk_provider.translate.file_sources import LiveSources
-from vk_provider.translate.objects import NodeContext, Objects
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Objects
 from vk_provider.translate.volumes import Kept
 from vk_provider.translate.workload import content
 
@@ -52,7 +54,6 @@ Json = dict[str, Any]
 log = logging.getLogger(__name__)
 
 WORKERS = 4
-PER_MINUTE = 400  # of the 500 that ECI takes: several nodes may share an account, and retries count too
 REST_S = 5.0  # after an update, before the next of the same pod
 RETRY = Backoff(first_s=5.0, most_s=300.0, spread=0.5)
 REFUSED, FAILED = "LiveUpdateRefused", "LiveUpdateFailed"  # reasons of events
@@ -66,8 +67,8 @@ class Warn(Protocol):
 class FileSyncer:
     """What it knows of a pod is in `FileState`, kept from the first sight of its live instance to its end.
 
-    look: has the pod of this uid looked at. doubt: asks the API server whether the pod is still there. gone: told the
-    id of an instance that the cloud denied.
+    requeue: has the pod of this uid reconciled. doubt: asks the API server whether the pod still exists. gone: called
+    with the id of an instance that does not exist any more.
     """
 
     def __init__(
@@ -80,13 +81,13 @@ class FileSyncer:
         metrics: Registry,
         pod_of: Callable[[str], Json | None],
         instance_of: Callable[[Json], Instance | None],
-        look: Callable[[str], None],
+        requeue: Callable[[str], None],
         doubt: Callable[[Json], Awaitable[None]],
         gone: Callable[[str], None],
         warn: Warn,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
-        per_minute: int = PER_MINUTE,
+        per_minute: int = CAREFUL.updates_per_minute,
         admit: Callable[[Json], Awaitable[Json]] | None = None,
     ) -> None:
         """admit: what was made of the pod before its instance was, for its files show that; None = nothing."""
@@ -97,7 +98,7 @@ class FileSyncer:
         self._context = context
         self._pod_of = pod_of
         self._instance_of = instance_of
-        self._look = look
+        self._requeue = requeue
         self._doubt = doubt
         self._gone = gone
         self._warn = warn
@@ -116,7 +117,7 @@ class FileSyncer:
             return  # made earlier, from who knows what: it gets an update
         known = self._known[pods.uid_of(pod)] = _unlooked(pod)
         if known is not _UNCHANGING:
-            known.has = _made(pod, instance.id, known.sources, objects, asked_at)
+            known.has = _made(pod, instance, known.sources, objects, asked_at)
 
     def observe(self, pod: Json, instance: Instance | None) -> FileState | None:
         """What is known of the files of this pod; None when they are never to change, or nothing runs."""
@@ -134,7 +135,7 @@ class FileSyncer:
             known.has = noted if noted is not None and noted.instance_id == instance.id else None
         self._sources.acquire(uid, known.sources.objects)
         found = self._sources.versions(known.sources.objects)
-        staleness.see(pod, instance.id, known, found, asyncio.get_running_loop().time())
+        staleness.see(pod, instance, known, found, asyncio.get_running_loop().time())
         return known
 
     def refresh(self, uid: str) -> None:
@@ -195,7 +196,7 @@ class FileSyncer:
             known.stale_since_s, known.failures, known.refused = None, 0, ""
             known.retry_at_s = asyncio.get_running_loop().time() + REST_S
             self._updates.add(result="done")
-        self._look(uid)
+        self._requeue(uid)
 
     async def _update(self, pod: Json, instance: Instance, known: FileState) -> None:
         began = asyncio.get_running_loop().time()
@@ -204,7 +205,7 @@ class FileSyncer:
         shown = await self._as_created(pod)
         volumes = await self._volumes(shown, instance, objects, lacks=staleness.is_token_due(known, asked_at))
         await self._cloud.update_files(instance.id, volumes)
-        known.has = _made(pod, instance.id, known.sources, objects, asked_at)
+        known.has = _made(pod, instance, known.sources, objects, asked_at)
         took_s = asyncio.get_running_loop().time() - began
         log.info("updated files pod=%s instance=%s took_s=%.2f", pods.key_of(pod), instance.id, took_s)
 
@@ -268,9 +269,9 @@ def _unlooked(pod: Json) -> FileState:
     return FileState(sources) if sources else _UNCHANGING
 
 
-def _made(pod: Json, instance_id: str, sources: LiveSources, objects: Objects, asked_at: datetime) -> FileManifest:
+def _made(pod: Json, instance: Instance, sources: LiveSources, objects: Objects, asked_at: datetime) -> FileManifest:
     """What an instance has that was just given these objects."""
-    made_of = file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects))
+    made_of = file_sources.fingerprint(pod, sources, file_sources.versions(sources, objects), instance.words)
     still = file_sources.frozen(pod)
     lives_s = {request: life_s for request, life_s in objects.token_lives_s.items() if request.volume not in still}
-    return FileManifest(instance_id, made_of, staleness.renew_at(asked_at, lives_s))
+    return FileManifest(instance.id, made_of, staleness.renew_at(asked_at, lives_s))

@@ -11,8 +11,10 @@ from typing import Any
 from vk_provider import bounds
 from vk_provider.errors import Conflict, KubeError, NotFound, PodNotReady, Refusal, UnsupportedPod
 from vk_provider.kube import objects, paths
-from vk_provider.kube.client import KubeClient
+from vk_provider.kube.api import KubeApi
 from vk_provider.redaction import SecretText
+from vk_provider.translate import placement
+from vk_provider.translate.capabilities import PLAIN, Capabilities
 from vk_provider.translate.claims import secret_keys, volume_name
 from vk_provider.translate.judging import wanted
 from vk_provider.translate.objects import Kind, ObjectKey, Objects, References, TokenRequest
@@ -29,9 +31,19 @@ CACHE_SIZE = 512
 class ObjectReader:
     """Reads by name only, as R1 wants it. Concurrent readers of one object share one request."""
 
-    def __init__(self, client: KubeClient, *, expands_pod_ip: bool = False) -> None:
-        """expands_pod_ip: as in `NodeContext`."""
+    def __init__(
+        self,
+        client: KubeApi,
+        *,
+        capabilities: Capabilities = PLAIN,
+        expands_pod_ip: bool = False,
+        node_name: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """capabilities, expands_pod_ip: as in `NodeContext`. node_name: ours; labels: those that it surely has."""
+        self._capabilities = capabilities
         self._expands_pod_ip = expands_pod_ip
+        self._node_name, self._labels = node_name, labels or {}
         self._client = client
         self._cache: OrderedDict[str, tuple[float, asyncio.Task[Any]]] = OrderedDict()
 
@@ -41,9 +53,9 @@ class ObjectReader:
         Raises UnsupportedPod before anything is fetched, or as soon as it is too much; PodNotReady when the API server
         cannot give it now.
         """
-        named = references(pod, expands_pod_ip=self._expands_pod_ip)
+        named = references(pod, capabilities=self._capabilities, expands_pod_ip=self._expands_pod_ip)
         try:
-            return await self._read(pod, named)
+            return await self._with_node(pod, await self._read(pod, named))
         except ExceptionGroup as failures:
             raise _not_ready(failures) from None
 
@@ -89,6 +101,14 @@ class ObjectReader:
             token_lives_s={request: task.result()[1] for request, task in tokens.items()},
         )
         return await self._with_storage(found) if named.claims else found
+
+    async def _with_node(self, pod: Json, found: Objects) -> Objects:
+        """And our node, where the pod asks for labels that it need not have: only the API server knows all of them."""
+        if not self._node_name or placement.suits(pod, self._labels, self._node_name):
+            return found
+        async with asyncio.TaskGroup() as tasks:
+            node = tasks.create_task(self._object(paths.node(self._node_name)))
+        return replace(found, node=node.result())
 
     async def _with_storage(self, found: Objects) -> Objects:
         """And what stands behind the claims, step by step: the volumes they are bound to, the Secrets those name."""

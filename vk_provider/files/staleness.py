@@ -125,12 +125,12 @@ def is_token_due(known: FileState, wall: datetime) -> bool:
     return known.sources.tokens if has is None else has.renew_at is not None and has.renew_at <= wall
 
 
-def see(pod: Json, instance_id: str, known: FileState, found: Mapping[Source, str] | None, now_s: float) -> None:
+def see(pod: Json, instance: Instance, known: FileState, found: Mapping[Source, str] | None, now_s: float) -> None:
     """Take in the sources as they are now. found: the version of each object; None = some are not known."""
-    wants = fingerprint(pod, known.sources, found) if found is not None else ""
+    wants = fingerprint(pod, known.sources, found, instance.words) if found is not None else ""
     if wants != known.wants:
         known.wants, known.changed_s = wants, now_s
-    if not is_stale(instance_id, known):
+    if not is_stale(instance.id, known):
         known.stale_since_s = None
     elif known.stale_since_s is None:
         known.stale_since_s = now_s

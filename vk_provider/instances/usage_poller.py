@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from vk_provider.cloud.base import SupportsUsage, describe_error
 from vk_provider.errors import CloudError
-from vk_provider.instances.poller import InstanceCache
+from vk_provider.instances.cache import InstanceCache
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
+from vk_provider.model.poll_limits import CAREFUL, PollLimits
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.callers import Purpose, calling_for
@@ -26,9 +27,7 @@ from vk_provider.retry_loop import retry_loop
 log = logging.getLogger(__name__)
 
 ROUND_S = 20.0
-PER_CALL = 20  # ids
-CALLS_PER_MINUTE = 250.0
-MOST_AT_ONCE = 5 * PER_CALL
+CALLS_AT_ONCE = 5
 IDLE_S = 15.0
 FIRST_FIGURES = Backoff(first_s=2.0, most_s=ROUND_S)  # a cloud measures a new instance a while after it has started
 RETRY = Backoff(first_s=2.0, most_s=60.0)
@@ -42,7 +41,7 @@ Runs = frozenset[tuple[str, int]]  # (container, restart count) of those that ru
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Queried:
     """One instance that was asked about. runs: what ran then. lacking: answers in a row that lacked some of it.
 
     same: an instance of which it is known that nothing has begun to run since.
@@ -55,7 +54,7 @@ class _Asked:
 
 
 class UsagePoller:
-    """take: given what each look found; also nothing, when there is nothing to look at. keep: the ids still there."""
+    """take: given what each poll found; also nothing, when nothing runs. keep: the ids still there."""
 
     def __init__(
         self,
@@ -66,7 +65,9 @@ class UsagePoller:
         keep: Callable[[Collection[str]], None],
         jitter: Callable[[], float],
         asked_s: float = ASKED_S,
+        limits: PollLimits = CAREFUL,
     ) -> None:
+        self._limits = limits
         self._asked_s = asked_s
         self._wanted = asyncio.Event()
         self._wanted_until = float("-inf")
@@ -75,27 +76,27 @@ class UsagePoller:
         self._take = take
         self._keep = keep
         self._jitter = jitter
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _Queried] = {}
         self._failures = 0
         self._woken = asyncio.Event()
-        self._looked = asyncio.Event()  # replaced after each look
+        self._polled = asyncio.Event()  # replaced after each poll
 
     def wake(self) -> None:
         """Some instance has changed: it may have begun to run."""
         self._woken.set()
 
-    def asked(self) -> None:
+    def keep_polling(self) -> None:
         """Somebody reads the figures."""
         self._wanted_until = asyncio.get_running_loop().time() + self._asked_s
         self._wanted.set()
 
     async def settle(self) -> None:
         """Wait until everything that runs was asked about once; not for long, and not for a cloud that fails."""
-        self.asked()
+        self.keep_polling()
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
                 while not self._failures and any(self._is_new(one) for one in self._measurable()):
-                    await self._looked.wait()
+                    await self._polled.wait()
 
     async def run(self) -> None:
         await retry_loop(self._turn_or_wait, name="usage", backoff=RETRY, jitter=self._jitter)
@@ -104,7 +105,7 @@ class UsagePoller:
         if asyncio.get_running_loop().time() >= self._wanted_until:
             self._wanted.clear()
             await self._wanted.wait()
-        self._woken.clear()  # before looking, so that no change falls between
+        self._woken.clear()  # before reading, so that no change is missed
         chosen = self._choose()
         if chosen:
             await asyncio.sleep(await self._guarded(chosen))
@@ -115,7 +116,7 @@ class UsagePoller:
             await asyncio.sleep(GATHER_S)
 
     async def _guarded(self, chosen: Sequence[Instance]) -> float:
-        """One look; the seconds until the next may come. A cloud that fails is told once, and tried again for ever."""
+        """One poll; the seconds until the next may come. A cloud that fails is logged once, and tried again."""
         try:
             await self._poll(chosen)
         except CloudError as error:
@@ -124,12 +125,12 @@ class UsagePoller:
             self._failures += 1
             return RETRY.delay(self._failures - 1, jitter=self._jitter())
         finally:
-            self._looked.set()
-            self._looked = asyncio.Event()
+            self._polled.set()
+            self._polled = asyncio.Event()
         if self._failures:
             log.info("figures of what pods use come again")
         self._failures = 0
-        return -(-len(chosen) // PER_CALL) * 60 / CALLS_PER_MINUTE
+        return -(-len(chosen) // self._limits.ids_per_call) * 60 / self._limits.usage_per_minute
 
     async def _poll(self, chosen: Sequence[Instance]) -> None:
         with calling_for(Purpose.BACKGROUND):
@@ -142,7 +143,7 @@ class UsagePoller:
             if one.id not in found or not {name for name, _ in runs} <= found[one.id].containers.keys():
                 lacking = before.lacking + 1 if before is not None and before.runs == runs else 1
             wait_s = min(round_s, FIRST_FIGURES.delay(lacking - 1, jitter=self._jitter())) if lacking else round_s
-            self._asked[one.id] = _Asked(one, runs, now + wait_s, lacking)
+            self._asked[one.id] = _Queried(one, runs, now + wait_s, lacking)
         self._keep([one.id for one in self._store])
         self._take([(one, found[one.id]) for one in chosen if one.id in found])
 
@@ -158,7 +159,8 @@ class UsagePoller:
         line = sorted((self._turn(one), one.id) for one in measurable)
         due = sum(1 for turn, _ in line if turn <= now)
         soon = sum(1 for turn, _ in line if turn <= now + self._round_s() / 4)
-        most = min(MOST_AT_ONCE, soon, -(-due // PER_CALL) * PER_CALL)
+        per_call = self._limits.ids_per_call
+        most = min(CALLS_AT_ONCE * per_call, soon, -(-due // per_call) * per_call)
         chosen = (self._store.get(instance_id) for _, instance_id in line[:most])
         return [one for one in chosen if one is not None]
 
@@ -177,7 +179,7 @@ class UsagePoller:
         return [one for one in self._store if one.status in _MEASURED and any(_running(one))]
 
     def _round_s(self) -> float:
-        return max(ROUND_S, len(self._asked) / PER_CALL * 60 / CALLS_PER_MINUTE)
+        return max(ROUND_S, len(self._asked) / self._limits.ids_per_call * 60 / self._limits.usage_per_minute)
 
     def _idle_s(self) -> float:
         now = asyncio.get_running_loop().time()

@@ -29,8 +29,8 @@ def from_status(status: Any, *, code: int = 0, retry_after: str = "", call: str 
     """The error for a Status object, as an answer's body or as the object of a watch's ERROR line."""
     status = _dict(status)
     details = _dict(status.get("details"))
-    told = details.get("causes")
-    causes = list(map(_dict, told)) if isinstance(told, list) else []
+    reported = details.get("causes")
+    causes = list(map(_dict, reported)) if isinstance(reported, list) else []
     if not code and type(status.get("code")) is int:
         code = status["code"]
     reason = str(status.get("reason") or "")
@@ -64,8 +64,8 @@ def _error(
         kind = KubeUnavailable if code >= 500 else _BY_CODE.get(code, KubeError)
     if reason == "Expired":
         kind = Gone
-    told = message or reason or "no explanation"
-    return kind(f"{call} {code}: {told}".strip(), status=code, reason=reason, retry_after_s=retry_after_s)
+    text = message or reason or "no explanation"
+    return kind(f"{call} {code}: {text}".strip(), status=code, reason=reason, retry_after_s=retry_after_s)
 
 
 def _status_object(body: bytes) -> dict[str, Any] | None:

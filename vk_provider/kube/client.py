@@ -7,31 +7,28 @@ knows when it is worth trying again. No body and no header is ever logged.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from vk_provider import bodies, bounds, jsontext
-from vk_provider.errors import MALFORMED, AnswerTooLong, KubeError, KubeUnavailable, MalformedAnswer
+from vk_provider.errors import AnswerTooLong, KubeUnavailable, MalformedAnswer
 from vk_provider.kube import objects
-from vk_provider.kube.api_errors import error_from_response
+from vk_provider.kube.answers import checked, decoded
+from vk_provider.kube.api import JSON_PATCH, MERGE, STRATEGIC, Json, Permit
+from vk_provider.kube.connection_errors import is_of_tls, mapped
 from vk_provider.kube.credentials import Access, Credentials, InClusterCredentials, KubeconfigCredentials, shown
 from vk_provider.kube.lanes import AT_ONCE, Lane, is_listing, kind_of, lane_of
 from vk_provider.kube.lines import LineSplitter
 
-Json = dict[str, Any]
-
-STRATEGIC = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
+__all__ = ["JSON_PATCH", "MERGE", "STRATEGIC", "Json", "KubeClient"]
 
 BURST = 30  # writes within a second
 # A server sends a bookmark a minute. One that has sent nothing for longer may have nothing to tell, or the watch was
@@ -57,7 +54,12 @@ class KubeClient:
     """
 
     def __init__(
-        self, credentials: Credentials, access: Access, *, user_agent: str, at_once: Mapping[Lane, int] = AT_ONCE
+        self,
+        credentials: Credentials,
+        access: Access,
+        *,
+        user_agent: str,
+        at_once: Mapping[Lane, int] = AT_ONCE,
     ) -> None:
         self.server = shown(access.server)
         self.observe: Observe = _unobserved
@@ -73,14 +75,21 @@ class KubeClient:
         )
 
     @classmethod
-    async def connect(cls, *, kubeconfig: str | None, context: str | None = None, user_agent: str) -> KubeClient:
+    async def connect(
+        cls,
+        *,
+        kubeconfig: str | None,
+        context: str | None = None,
+        user_agent: str,
+        at_once: Mapping[Lane, int] = AT_ONCE,
+    ) -> KubeClient:
         """kubeconfig None: the ServiceAccount of the pod that we run in.
 
         Raises ConfigError naming file and field. A server that does not answer is no error here.
         """
         credentials = InClusterCredentials() if kubeconfig is None else KubeconfigCredentials(kubeconfig, context)
         await credentials.start()
-        return cls(credentials, await credentials.access(), user_agent=user_agent)
+        return cls(credentials, await credentials.access(), user_agent=user_agent, at_once=at_once)
 
     @property
     def in_burst(self) -> bool:
@@ -96,15 +105,48 @@ class KubeClient:
         ten times the memory of their text."""
         return await self._call("GET", path, params=params, timeout_s=timeout_s)
 
+    async def read_text(self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> str:
+        """An answer that is no JSON, as a container's log."""
+        call = f"GET {path}"
+        with mapped(call):
+            async with asyncio.timeout(timeout_s):
+                response = await self._admitted("GET", path, params=params)
+                async with response:
+                    return (await checked(response, call, bounds.MOST_ANSWER)).decode(errors="replace")
+
+    async def server_time(self, *, timeout_s: float = 10.0) -> datetime | None:
+        """The API server's clock, to the second; None where it does not say. Raises KubeError."""
+        with mapped("GET /version"):
+            async with asyncio.timeout(timeout_s):
+                response = await self._admitted("GET", "/version", params=None)
+                async with response:
+                    await response.read()
+        try:
+            return parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return None
+
     async def post(
-        self, path: str, body: Json, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0
+        self,
+        path: str,
+        body: Json,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+        permit: Permit | None = None,
     ) -> Json:
-        return await self._call("POST", path, params=params, body=body, timeout_s=timeout_s)
+        return await self._call("POST", path, params=params, body=body, timeout_s=timeout_s, permit=permit)
 
     async def put(
-        self, path: str, body: Json, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0
+        self,
+        path: str,
+        body: Json,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+        permit: Permit | None = None,
     ) -> Json:
-        return await self._call("PUT", path, params=params, body=body, timeout_s=timeout_s)
+        return await self._call("PUT", path, params=params, body=body, timeout_s=timeout_s, permit=permit)
 
     async def patch(
         self,
@@ -114,9 +156,12 @@ class KubeClient:
         content_type: str = STRATEGIC,
         params: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
+        permit: Permit | None = None,
     ) -> Json:
         """content_type: STRATEGIC or MERGE with a mapping, JSON_PATCH with a list."""
-        return await self._call("PATCH", path, params=params, body=body, content_type=content_type, timeout_s=timeout_s)
+        return await self._call(
+            "PATCH", path, params=params, body=body, content_type=content_type, timeout_s=timeout_s, permit=permit
+        )
 
     async def delete(
         self,
@@ -125,9 +170,10 @@ class KubeClient:
         body: Json | None = None,
         params: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
+        permit: Permit | None = None,
     ) -> Json:
         """body: DeleteOptions, as {"gracePeriodSeconds": 0, "preconditions": {"uid": …}}."""
-        return await self._call("DELETE", path, params=params, body=body, timeout_s=timeout_s)
+        return await self._call("DELETE", path, params=params, body=body, timeout_s=timeout_s, permit=permit)
 
     @asynccontextmanager
     async def stream(
@@ -136,18 +182,19 @@ class KubeClient:
         """The lines of a watch, as they come. timeout_s: when a stream that has not ended counts as dead.
 
         The iterator ends when the server ends the stream, or where bookmarks are due and none comes; KubeUnavailable
-        when the connection breaks, ends within a line, or is dead.
+        when the connection breaks, ends within a line, or is dead. A line that is no JSON object comes as an empty one,
+        so that those after it are read.
         """
         call = f"GET {path}"
         deadline = asyncio.get_running_loop().time() + timeout_s
-        with _mapped(call):
+        with mapped(call):
             async with asyncio.timeout(min(timeout_s, _OPEN_S)):
                 response = await self._admitted("GET", path, params=params)
         try:
             if response.status >= 300:
-                with _mapped(call):
+                with mapped(call):
                     async with asyncio.timeout(_OPEN_S):
-                        await _checked(response, call, bounds.MOST_ANSWER)
+                        await checked(response, call, bounds.MOST_ANSWER)
             _probe(response)
             silent_s = _SILENT_S if (params or {}).get("allowWatchBookmarks") == "true" else timeout_s
             yield _lines(response, call, deadline, silent_s)
@@ -163,18 +210,21 @@ class KubeClient:
         timeout_s: float,
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
+        permit: Permit | None = None,
     ) -> Json:
         call = f"{method} {path}"
         lane = lane_of(method, path)
         if lane is Lane.WRITES:
             self._written_at.append(asyncio.get_running_loop().time())
-        with _mapped(call):
+        with mapped(call):
             async with asyncio.timeout(timeout_s), self._lanes[lane]:
-                response = await self._admitted(method, path, params=params, body=body, content_type=content_type)
+                response = await self._admitted(
+                    method, path, params=params, body=body, content_type=content_type, permit=permit
+                )
                 async with response:
                     listing = is_listing(method, path)
-                    content = await _checked(response, call, bounds.MOST_LIST if listing else bounds.MOST_ANSWER)
-        answer = _decoded(content, call, jsontext.opened if listing else jsontext.loads)
+                    content = await checked(response, call, bounds.MOST_LIST if listing else bounds.MOST_ANSWER)
+        answer = decoded(content, call, jsontext.opened if listing else jsontext.loads)
         if fault := objects.fault_of_answer(answer):
             raise MalformedAnswer(f"{call}: the answer is malformed: {fault}")
         if listing and answer.get("items"):
@@ -189,22 +239,23 @@ class KubeClient:
         params: Mapping[str, str] | None,
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
+        permit: Permit | None = None,
     ) -> aiohttp.ClientResponse:
         """The answer; after a 401 or without TLS, the one to the same request with credentials read anew, if they are
         new."""
         data = None if body is None else jsontext.dumps(body)
         access = await self._credentials.access()
         try:
-            response = await self._send(access, method, path, params, data, content_type)
+            response = await self._send(access, method, path, params, data, content_type, permit)
         except (aiohttp.ClientError, OSError) as error:
-            if access.tls is None or not _is_of_tls(error):
+            if access.tls is None or not is_of_tls(error):
                 raise
             # The server has moved to another CA, or ours took our certificate away: no request was heard.
             renewed = await self._credentials.renew(access)
             if renewed.tls is access.tls:
                 raise
             access = renewed
-            response = await self._send(access, method, path, params, data, content_type)
+            response = await self._send(access, method, path, params, data, content_type, permit)
         if response.status == 401:
             try:
                 renewed = await self._credentials.renew(access)
@@ -213,7 +264,7 @@ class KubeClient:
                 raise
             if renewed is not access:
                 response.close()
-                return await self._send(renewed, method, path, params, data, content_type)
+                return await self._send(renewed, method, path, params, data, content_type, permit)
         return response
 
     async def _send(
@@ -224,24 +275,32 @@ class KubeClient:
         params: Mapping[str, str] | None,
         data: bytes | None,
         content_type: str,
+        permit: Permit | None,
     ) -> aiohttp.ClientResponse:
         url = URL(access.server + path, encoded=True)  # `paths` quoted it: once more would change it
         headers = CIMultiDict(access.headers)
         if data is not None:
             headers["Content-Type"] = content_type
         code = "none"
+        # As late as it can be: the request may have waited for its lane or for credentials.
+        most_s = permit() if permit is not None else None
+        sending = self._session.request(
+            method,
+            url,
+            params=params,
+            data=data,
+            headers=headers,
+            ssl=access.tls if access.tls is not None else True,
+            server_hostname=access.server_name,
+            proxy=access.proxy,
+            allow_redirects=False,  # to where, the server would decide, and our token would go along
+        )
         try:
-            response = await self._session.request(
-                method,
-                url,
-                params=params,
-                data=data,
-                headers=headers,
-                ssl=access.tls if access.tls is not None else True,
-                server_hostname=access.server_name,
-                proxy=access.proxy,
-                allow_redirects=False,  # to where, the server would decide, and our token would go along
-            )
+            if most_s is None:
+                response = await sending
+            else:
+                async with asyncio.timeout(most_s):
+                    response = await sending
             code = str(response.status)
         finally:
             self.observe(*kind_of(method, path, params), code)
@@ -253,7 +312,7 @@ async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float, s
     body = bodies.pieces(response)
     while True:
         silent_at = loop.time() + silent_s
-        with _mapped(call):
+        with mapped(call):
             try:
                 async with asyncio.timeout_at(min(deadline, silent_at)):
                     chunk = await anext(body, b"")
@@ -264,84 +323,18 @@ async def _lines(response: aiohttp.ClientResponse, call: str, deadline: float, s
         if not chunk:
             break
         for line in splitter.feed(chunk):
-            yield _decoded(line, call)
+            yield _line(line, call)
         if splitter.is_overlong:
             raise AnswerTooLong(f"{call}: a line of the stream is longer than {bounds.MOST_ANSWER:,} bytes")
     if splitter.pending:
         raise KubeUnavailable(f"{call}: the stream ended within a line")
 
 
-async def _checked(response: aiohttp.ClientResponse, call: str, most: int) -> bytes:
-    """The body. Raises what an answer of 300 and above means, and AnswerTooLong."""
+def _line(body: bytes, call: str) -> Json:
     try:
-        body = await bodies.read(response, most)
-    except bodies.Overlong as error:
-        raise AnswerTooLong(f"{call}: {error}") from error
-    if response.status >= 300:
-        raise error_from_response(response.status, body, retry_after=response.headers.get("Retry-After", ""), call=call)
-    return body
-
-
-def _decoded(body: bytes, call: str, read: Callable[[bytes], Any] = jsontext.loads) -> Json:
-    if not body:
+        return decoded(body, call)
+    except KubeUnavailable:
         return {}
-    try:
-        value = read(body)
-    except ValueError as error:
-        raise KubeUnavailable(f"{call}: the answer is not JSON", reason=MALFORMED) from error
-    if not isinstance(value, dict):
-        raise KubeUnavailable(f"{call}: the answer is no object", reason=MALFORMED)
-    return value
-
-
-@contextmanager
-def _mapped(call: str) -> Iterator[None]:
-    """aiohttp's and the system's failures as ours: there was no answer."""
-    try:
-        yield
-    except KubeError:
-        raise
-    except TimeoutError as error:
-        raise KubeUnavailable(f"{call}: no answer in time") from error
-    except bodies.Unreadable as error:
-        raise KubeUnavailable(f"{call}: the answer cannot be read: {error}", reason=MALFORMED) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise KubeUnavailable(f"{call}: {_plain_words(error)}") from error
-
-
-def _is_of_tls(error: BaseException) -> bool:
-    """Whether the two sides could not agree whom to trust, at the handshake or, as TLS 1.3 tells of a refused client
-    certificate, at the first read."""
-    kinds = (aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
-    return isinstance(error, kinds) or isinstance(error.__cause__, kinds)
-
-
-def _plain_words(error: BaseException) -> str:
-    """Why there was no answer, for people: aiohttp's own words hold the names of Python objects."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-        told = getattr(cause, "verify_message", "") or str(cause)
-        return f"the certificate of {error.host}:{error.port} is not trusted: {told}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        what = "cannot connect to"
-        if isinstance(error.os_error, socket.gaierror):
-            what = "the host name cannot be resolved of"
-        elif isinstance(error.os_error, ssl.SSLError):
-            what = "no TLS with"
-        return f"{what} {error.host}:{error.port}: {_system_words(error.os_error)}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
-    if isinstance(error, OSError):
-        return _system_words(error)
-    return str(error) or type(error).__name__
-
-
-def _system_words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
-    if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or str(error) or type(error).__name__
-    return os.strerror(error.errno)
 
 
 def _probe(response: aiohttp.ClientResponse) -> None:

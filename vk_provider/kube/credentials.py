@@ -156,8 +156,8 @@ class KubeconfigCredentials(_Renewing):
                 return await self._plugin.authorization()
         # The loader of plugins calls programs, opens files and parses answers, and lets through whatever these raise.
         except Exception as error:
-            told = str(error) or type(error).__name__
-            raise ConfigError([f"kubeconfig {target.source}: the user cannot be authenticated: {told}"]) from error
+            text = str(error) or type(error).__name__
+            raise ConfigError([f"kubeconfig {target.source}: the user cannot be authenticated: {text}"]) from error
 
     def _may_change(self, target: Target) -> bool:
         user_may = "tokenFile" in target.user if self._plugin is None else self._plugin.may_change
@@ -205,11 +205,11 @@ class InClusterCredentials(_Renewing):
         files = self._directory / "token", self._directory / "ca.crt"
         try:
             token, ca = (file.read_bytes() for file in files)
-            told = "is empty" if not token.strip() or not ca else ""
+            text = "is empty" if not token.strip() or not ca else ""
         except OSError as error:
-            token, ca, told = b"", b"", str(error)
-        if told:
-            what = f"{told}; is automountServiceAccountToken false?"
+            token, ca, text = b"", b"", str(error)
+        if text:
+            what = f"{text}; is automountServiceAccountToken false?"
             raise ConfigError([f"the ServiceAccount of this pod ({files[0]}, {files[1]}) cannot be used: {what}"])
         return token.decode().strip(), ca
 

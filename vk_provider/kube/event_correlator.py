@@ -107,7 +107,7 @@ class EventCorrelator:
         """
         group = _group(event)
         message = str(event.get("message") or "")
-        if self._is_crowded(group, message, now):
+        if self._is_frequent(group, message, now):
             key: Hashable = group
             event = {**event, "message": COMBINED + message}
         else:
@@ -120,7 +120,7 @@ class EventCorrelator:
             series.add({**series.event, **news})
         return series if self._bucket(event, now).try_acquire(now) else None
 
-    def _is_crowded(self, group: Hashable, message: str, now: float) -> bool:
+    def _is_frequent(self, group: Hashable, message: str, now: float) -> bool:
         similar = self._similar.get_or_put(group, _Similar)
         if now - similar.last > _SIMILAR_WITHIN_S:
             similar.messages.clear()

@@ -39,6 +39,7 @@ class Target:
     proxy: str | None = field(default=None, repr=False)
     impersonate: tuple[tuple[str, str], ...] = ()
     names_files: bool = False
+    namespace: str = ""  # of the context; empty = none is named
 
 
 def read_target(paths: str, context: str | None = None) -> Target:
@@ -67,6 +68,7 @@ def read_target(paths: str, context: str | None = None) -> Target:
             insecure=bool(cluster.get("insecure-skip-tls-verify")),
         ),
         user={key: value for key, value in user.items() if key.removesuffix("-data") not in _TLS_FIELDS},
+        namespace=str(chosen.get("namespace") or ""),
         server_name=cluster.get("tls-server-name") or None,
         proxy=cluster.get("proxy-url") or None,
         impersonate=_impersonation(user),

@@ -108,13 +108,29 @@ def certificate_signing_request_approval(name: str) -> str:
     return group("certificates.k8s.io/v1", "certificatesigningrequests", name=_given(name), subresource="approval")
 
 
+def mutating_webhook_configurations() -> str:
+    return group("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations")
+
+
+def mutating_webhook_configuration(name: str) -> str:
+    return group("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", name=_given(name))
+
+
+def mutating_admission_policy_bindings() -> str:
+    return group("admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings")
+
+
+def mutating_admission_policy_binding(name: str) -> str:
+    return group("admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings", name=_given(name))
+
+
 def _join(root: str, resource: str, *, namespace: str, name: str, subresource: str) -> str:
     segments = ["namespaces", namespace, resource] if namespace else [resource]
     if name:
         segments.append(name)
     if subresource:
         segments += [_given(name) and subresource]
-    return "/".join((root, *(_quoted(segment) for segment in segments)))
+    return "/".join((root, *map(_quoted, segments)))
 
 
 def _quoted(segment: str) -> str:

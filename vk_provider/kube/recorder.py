@@ -10,15 +10,16 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 
 from vk_provider import bounds
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound
 from vk_provider.kube import objects, paths
-from vk_provider.kube.client import Json, KubeClient
+from vk_provider.kube.api import Json, KubeApi
 from vk_provider.kube.event_correlator import EventCorrelator, Lru, Series, count_of
+from vk_provider.kube.event_queue import EventQueue
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.token_bucket import TokenBucket
 from vk_provider.retry_loop import retry_loop
@@ -40,56 +41,17 @@ _YIELDS_S = 30.0
 Name = str  # namespace/name
 
 
-class EventQueue:
-    """Series waiting to be sent, those worth most first, each at most once, at most `most` in all."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._ranks: tuple[deque[Series], ...] = (deque(), deque(), deque())
-
-    def __len__(self) -> int:
-        return sum(map(len, self._ranks))
-
-    def add(self, series: Series) -> Series | None:
-        """Put in line; returns what had to go for it, which may be this very series."""
-        rank = _worth(series)
-        victim = None
-        if len(self) >= self._most:
-            lowest = next(index for index, line in enumerate(self._ranks) if line)
-            if lowest >= rank:
-                return series
-            victim = self._ranks[lowest].pop()
-            victim.queued = False
-        series.queued = True
-        self._ranks[rank].append(series)
-        return victim
-
-    def pop(self) -> Series | None:
-        for line in reversed(self._ranks):
-            if line:
-                series = line.popleft()
-                series.queued = False
-                return series
-        return None
-
-
-def _worth(series: Series) -> int:
-    """A higher count of what is already told, then what is normal, then what somebody must see."""
-    if series.on_server:
-        return 0
-    return 2 if series.is_warning else 1
-
-
 class Recorder:
     """`run` sends, `put` may be called before, during and after.
 
     sent, dropped: counters by what happened, for metrics. clock: tells a predecessor's events from ours.
-    yields_to: whether there is something more urgent to be written just now.
+    yields_to: whether there is something more urgent to be written just now. observe: shown each event that goes in
+    line.
     """
 
     def __init__(
         self,
-        client: KubeClient,
+        client: KubeApi,
         *,
         most: int = 5_000,
         workers: int = 4,
@@ -101,6 +63,7 @@ class Recorder:
     ) -> None:
         self.sent: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.observe: Callable[[Json], None] = lambda _: None
         self._client = client
         self._line = EventQueue(most)
         self._crowded = most - most // 5
@@ -148,6 +111,7 @@ class Recorder:
             if mirrored is None:
                 return
             series = mirrored
+        self.observe(event)
         self._enqueue(series)
 
     async def known_names(self, host: str) -> set[str]:
@@ -206,9 +170,9 @@ class Recorder:
 
     def _is_forgotten(self, event: Json) -> bool:
         """Whether it ended so long before our start that a predecessor posted it and the server has dropped it."""
-        told = event.get("lastTimestamp") or event.get("eventTime") or ""
+        reported = event.get("lastTimestamp") or event.get("eventTime") or ""
         try:
-            return datetime.fromisoformat(str(told)) < self._start() - _KEPT_BY_SERVER
+            return datetime.fromisoformat(str(reported)) < self._start() - _KEPT_BY_SERVER
         except (ValueError, TypeError):
             return False
 

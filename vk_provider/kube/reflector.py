@@ -9,7 +9,8 @@ Three states, and every way from one to the next stands in `_step` and `after_fa
 Everything that fails waits before it is tried again, longer each time.
 
 Nothing that a server sends ends this. An item that is no proper object is left out, counted, and asked for again by a
-later list; what is known of its pod stays. A line that is not even that ends the stream, and a list takes its place.
+later list; what is known of its pod stays. So is a line that is none, or one of a version long past, and the watch goes
+on: while it does not, no new pod is known.
 
 Where versions go back, the server was restored from a backup, or a member of it lags behind and answers from the past.
 To begin with both look alike, so the list is asked for again: a member that lags catches up, and then nothing has
@@ -26,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -43,8 +45,8 @@ from vk_provider.errors import (
 )
 from vk_provider.health import Fault, Pulse
 from vk_provider.kube import objects
+from vk_provider.kube.api import Json, KubeApi
 from vk_provider.kube.api_errors import from_status
-from vk_provider.kube.client import Json, KubeClient
 from vk_provider.kube.packing import Packed, Packer, unpack
 from vk_provider.kube.store import Store, is_older
 from vk_provider.pacing.backoff import Backoff
@@ -56,8 +58,10 @@ log = logging.getLogger(__name__)
 NEWEST = ""  # a list at the newest version, read from the database
 PAGE = 500
 
-_BACKOFF = Backoff(first_s=0.8, most_s=8.0, spread=0.2)  # one cheap call; while it waits, every pod waits
-_HEALTHY_S = 120.0  # a failure this long after the last one starts from the shortest delay again
+_BACKOFF = Backoff(first_s=0.2, most_s=8.0, spread=0.2)  # one cheap call; while it waits, every pod waits
+# A failure so long after the last one starts from the shortest delay again: a watch that is cut now and then, as by a
+# load balancer, may not leave us blind for longer each time.
+_HEALTHY_S = 4.0
 _SLACK_S = 30.0  # how much later than its own time-out a watch may end before it counts as dead
 _SHORT_S = 1.0  # a watch that ends sooner, with nothing in it, is a failure although nobody says so
 _SOUND_S = 5.0
@@ -65,6 +69,8 @@ _DEAF_S = 180.0  # the client opens a watch anew that has been silent for 100 s
 BEHIND_S, BEHIND_TIMES = 10.0, 3
 FRUITLESS = 3  # watches in a row that the server refused or ended without a line: then a list tells what they do not
 _RELIST = Backoff(first_s=10.0, most_s=300.0, spread=0.2)  # while there are items that cannot be read
+_BEHIND_SOON_S = 1.0  # after a line of the past, unless such come all the time
+_BEHIND_LINES = 3  # in a row: then the history that the watch tells is another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +152,13 @@ class Reflector:
     slim: drops what nobody reads, to save memory; may change the object it is given. managedFields go anyway.
     watch_s: how long the next watch is to last; random, so that not all watches of a node end together.
     jitter: in [0, 1).
-    malformed: how many items and lines were no proper objects, for metrics.
+    malformed: how many items and lines were no proper objects, for metrics. restarts: how often a watch was opened
+    anew, by why: `ended` in order, `failed`, `relisted`.
     """
 
     def __init__(
         self,
-        client: KubeClient,
+        client: KubeApi,
         path: str,
         store: Store[Json],
         *,
@@ -162,7 +169,9 @@ class Reflector:
         list_timeout_s: float = 60.0,
     ) -> None:
         self.store = store
+        self.on_answer: Callable[[], object] = lambda: None  # the server answers again, after it did not
         self.malformed = 0
+        self.restarts: Counter[str] = Counter()
         self._client = client
         self._path = path
         self._params = dict(params or {})
@@ -179,7 +188,10 @@ class Reflector:
         self._fruitless = 0
         self._unread_lists = 0  # in a row, with items that cannot be read
         self._relist_at = float("inf")
+        self._bad_watches, self._bad_line_at = 0, float("-inf")  # in a row with such lines, and when the last came
+        self._lines_behind = 0  # in a row
         self._pulse = Pulse()
+        self._has_failed = False  # since a step went well
         self._heard_at = float("-inf")
 
     @property
@@ -205,8 +217,8 @@ class Reflector:
             return Fault("WatchSilent", words, now - self._heard_at)
         if self._pulse.failing_s is None:
             return None if self.store.ready.is_set() else Fault("NotListedYet", f"{self._path} is not listed yet")
-        told = f"{self._path} cannot be watched since {self._pulse.failing_since}: {self._pulse.message}"
-        return Fault("WatchFailing", told, now - self._pulse.failing_s)
+        text = f"{self._path} cannot be watched since {self._pulse.failing_since}: {self._pulse.message}"
+        return Fault("WatchFailing", text, now - self._pulse.failing_s)
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -217,6 +229,9 @@ class Reflector:
                     self._pulse.well()
                 self._state = await self._step(self._state, stream)
                 self._heard_at = _now()
+                if self._has_failed:
+                    self._has_failed = False
+                    self.on_answer()
 
             async def pause(delay_s: float) -> None:
                 await stream.aclose()
@@ -234,8 +249,11 @@ class Reflector:
 
     def _failed(self, error: Exception, delay_s: float) -> None:
         """Where to go on. What nobody foresaw came from what the server sent, so it is asked for all of it anew."""
+        self._has_failed = True
         known = error if isinstance(error, KubeError) else MalformedAnswer(f"{self._path}: {error!r}")
         before, self._state = self._state, after_failure(self._state, known)
+        if isinstance(before, Watching | Listed):
+            self.restarts["relisted" if isinstance(self._state, Empty) else "failed"] += 1
         if isinstance(before, Listed) or (isinstance(before, Watching) and not before.count):
             self._fruitless += not known.unanswered
         if self._fruitless >= FRUITLESS and not isinstance(self._state, Empty):
@@ -260,9 +278,14 @@ class Reflector:
                     await stream.aclose()
                     return Empty(NEWEST)
                 if line is not None:
-                    version, self._fruitless = self._read(line, version), 0
+                    left_out = self.malformed
+                    version = self._read(line, version)
+                    if self.malformed > left_out:  # such a line is no sign of life: where no other comes, it is silence
+                        return state
+                    self._fruitless = 0
                     return replace(state, resource_version=version, count=state.count + 1)
                 await stream.aclose()
+                self.restarts["ended"] += 1
                 if not state.count:
                     await self._check_silence(state)
                 return Listed(version)
@@ -323,11 +346,11 @@ class Reflector:
             self._behind = []
             return
         self._behind.append(_now())
-        told = f"the list is of version {version or '?'}, and version {self._newest or '?'} was seen before"
+        text = f"the list is of version {version or '?'}, and version {self._newest or '?'} was seen before"
         if len(self._behind) < BEHIND_TIMES or self._behind[-1] - self._behind[0] < BEHIND_S:
-            raise VersionsWentBack(f"{told}; a server that lags behind catches up, one that was restored does not")
+            raise VersionsWentBack(f"{text}; a server that lags behind catches up, one that was restored does not")
         self._behind = []
-        log.warning("%s: %s: the server was restored, what it has now is taken whole", self._path, told)
+        log.warning("%s: %s: the server was restored, what it has now is taken whole", self._path, text)
 
     def _kept(self, unread: _Unread, listed: Mapping[str, str]) -> set[str]:
         """Keys of known objects that the list lacks only because it cannot be read where they stand."""
@@ -339,11 +362,11 @@ class Reflector:
     def _plan_relist(self, unread: _Unread) -> None:
         self._unread_lists = self._unread_lists + 1 if unread.count else 0
         if unread.count:
-            self._ask_again()
+            self._relist_later()
         else:
             self._relist_at = float("inf")
 
-    def _ask_again(self) -> None:
+    def _relist_later(self) -> None:
         self._relist_at = _now() + _RELIST.delay(max(0, self._unread_lists - 1), jitter=self._jitter())
 
     async def _open(self, version: str, stream: AsyncExitStack) -> AsyncIterator[Json]:
@@ -362,7 +385,8 @@ class Reflector:
     def _read(self, line: Json, before: str) -> str:
         """Do what one line says, and return the version as of which the store is complete.
 
-        Raises what an ERROR line means.
+        Raises what an ERROR line means. One that means nothing, and what is no line, is left out: what it may have
+        told, a list in a while tells.
 
         before: the version until now, which no line of a sound server goes back behind.
         """
@@ -370,28 +394,42 @@ class Reflector:
         item: Any = line.get("object")
         if kind == "ERROR":
             error = from_status(item, call=f"watch {self._path}")
-            raise error if error.status else MalformedAnswer(str(error))
+            if error.status:
+                raise error
+            self._leave_out_line(item, "it is an error without a code")
+            return before
         version = objects.text_of(item, "resourceVersion")
         match kind:
-            case "BOOKMARK":
-                self._must_go_on(version, before)
             case "DELETED" if uid := self._key_of(item):
                 self.store.remove(uid, resource_version=version)
+            case "ADDED" | "MODIFIED" | "DELETED" if fault := self._fault_of(item):
+                self._leave_out_line(item, fault)
+            case "BOOKMARK" | "ADDED" | "MODIFIED" | "DELETED" if is_older(version, before):
+                self._leave_out_of_the_past(item, version, before)
+                return before
+            case "BOOKMARK":
+                self._lines_behind = 0
             case "ADDED" | "MODIFIED" | "DELETED":
-                if fault := self._fault_of(item):
-                    self._leave_out(item, fault)
-                    self._relist_at = min(self._relist_at, _now() + _RELIST.first_s)
-                else:
-                    self._must_go_on(version, before)
-                    self.store.apply(self._slimmed(item))
+                self._lines_behind = 0
+                self.store.apply(self._slimmed(item))
             case _:
-                raise MalformedAnswer(f"watch {self._path}: a line of unknown type {kind!s:.40}")
+                self._leave_out_line(item, f"it is a line of unknown type {kind!s:.40}")
+                return before
         self._newest = before if is_older(version, before) or not version else version
         return self._newest
 
-    def _must_go_on(self, version: str, before: str) -> None:
-        if is_older(version, before):
-            raise VersionsWentBack(f"watch {self._path}: a line of version {version} after version {before}")
+    def _leave_out_of_the_past(self, item: Any, version: str, before: str) -> None:
+        """A sound server's lines go one way. One that does not is either malformed, or the server was restored: that a
+        list tells, and until then the watch goes on. Raises VersionsWentBack where nothing but such lines comes."""
+        text = f"watch {self._path}: a line of version {version} after version {before}"
+        self._lines_behind += 1
+        if self._lines_behind >= _BEHIND_LINES:
+            self._lines_behind = 0
+            raise VersionsWentBack(text)
+        is_first = _now() - self._bad_line_at > _RELIST.most_s * 2
+        self._leave_out_line(item, text)
+        if is_first:
+            self._relist_at = min(self._relist_at, _now() + _BEHIND_SOON_S)
 
     def _key_of(self, item: Any) -> str:
         """The key of what may be malformed; empty where it cannot be told."""
@@ -409,6 +447,16 @@ class Reflector:
         name = "/".join(filter(None, (objects.text_of(item, "namespace"), objects.text_of(item, "name"))))
         words = "%s: left out object=%r, for %s; malformed=%d so far"
         self._log.warning("malformed", words, self._path, name[:200] or "?", fault, self.malformed)
+
+    def _leave_out_line(self, item: object, fault: str) -> None:
+        """The first of a while is made up for soon; where each watch meets some, seldom and more seldom."""
+        self._leave_out(item, fault)
+        now = _now()
+        if self._relist_at <= now + _RELIST.first_s:
+            return
+        self._bad_watches = self._bad_watches + 1 if now - self._bad_line_at < _RELIST.most_s * 2 else 0
+        self._bad_line_at = now
+        self._relist_at = min(self._relist_at, now + _RELIST.delay(self._bad_watches, jitter=self._jitter()))
 
     def _slimmed(self, item: Json) -> Json:
         item["metadata"].pop("managedFields", None)

@@ -200,7 +200,7 @@ class Store(Generic[T]):
         if is_truth and self._version is not None:
             if known is not None and version and version == known.version:
                 return False
-        elif not self._is_news(key, item, version, known):
+        elif not self._is_newer(key, item, version, known):
             return False
         if self._since_list is not None:
             self._since_list.add(key)
@@ -217,7 +217,7 @@ class Store(Generic[T]):
             self.compact(next(iter(self._awake)))
         return True
 
-    def _is_news(self, key: str, item: T, version: str, known: _Held[T] | None) -> bool:
+    def _is_newer(self, key: str, item: T, version: str, known: _Held[T] | None) -> bool:
         if self._version is None:
             return known is None or known.get() != item
         if known is not None:

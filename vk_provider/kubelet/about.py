@@ -18,7 +18,7 @@ from vk_provider.kubelet.target import FindPod
 
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-WARNING = "Warning: This page is for people; its form may change."
+WARNING = "Warning: This endpoint is for people; its form may change."
 
 
 def flagz(shown: Mapping[str, Any]) -> Page:
@@ -63,12 +63,14 @@ async def logs(request: web.Request) -> web.StreamResponse:
     return web.Response(text=listing, content_type="text/html")
 
 
-async def to_logs(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 -- there is one answer
+async def to_folder(request: web.Request) -> web.StreamResponse:
+    """For a path that lacks its last slash."""
+    folder = f"{request.rel_url.raw_path}/"
     return web.Response(
         status=307,
-        text='<a href="/logs/">Temporary Redirect</a>.\n',
+        text=f'<a href="{folder}">Temporary Redirect</a>.\n\n',
         content_type="text/html",
-        headers={"Location": "/logs/"},
+        headers={"Location": folder},
     )
 
 

@@ -6,7 +6,8 @@ case, so only input that really comes is refused, on the stream for errors; a co
 a kubelet either, and there it is passed over.
 
 Who attaches to a container that has just begun would miss what it said until the cloud had told that it runs. So the
-log is then shown from its beginning, and likewise of a container that was made for one who attaches (`stdinOnce`).
+log is then shown from its beginning, and likewise of a container that was made for one who attaches (`stdinOnce`); but
+not what a call for the log has shown a moment before (`log_reads`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vk_provider.kubelet import target
 from vk_provider.kubelet.exec_session import StreamOptions, negotiate_command, serve
 from vk_provider.kubelet.hijack import StreamTimeouts
 from vk_provider.kubelet.http_errors import HttpError
+from vk_provider.kubelet.log_reads import LogReads
 from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
@@ -42,8 +44,10 @@ class AttachServer:
         instance_of: Callable[[str], Instance | None],
         cloud: Cloud,
         times: StreamTimeouts,
+        reads: LogReads | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._reads = reads or LogReads()
         self._pods = pods
         self._instance_of = instance_of
         self._cloud = cloud
@@ -62,7 +66,9 @@ class AttachServer:
         options = LogOptions(follow=True, tail=None if self._is_new(found) else 0, unfinished=True)
         async with upgrading(request, agreed, self._times) as upgrade:
             log = self._cloud.logs(found.instance_id, names["container"], options)
-            session = LogSession(log, takes_input=bool(found.spec.get("stdin")))
+            shown = self._reads.shown(found.instance_id, names["container"])
+            known = 0 if options.tail == 0 else shown
+            session = LogSession(log, takes_input=bool(found.spec.get("stdin")), known=known)
             await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times)
         return upgrade.response
 
@@ -79,12 +85,14 @@ class AttachServer:
 class LogSession:
     """A followed log in the shape of a session. Its end is a success: an attachment has no exit code to tell.
 
-    takes_input: the container would read it, so that it must not be lost without a word.
+    takes_input: the container would read it, so that it must not be lost without a word. known: bytes of the log's
+    beginning that are not shown.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], *, takes_input: bool) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], *, takes_input: bool, known: int = 0) -> None:
         self._chunks = chunks
         self._takes_input = takes_input
+        self._known = known
 
     async def write(self, data: bytes) -> None:
         if data and self._takes_input:
@@ -96,8 +104,10 @@ class LogSession:
 
     async def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
         async for chunk in self._chunks:
-            if chunk:
-                yield Channel.STDOUT, chunk
+            new = chunk[self._known :]
+            self._known = max(self._known - len(chunk), 0)
+            if new:
+                yield Channel.STDOUT, new
 
     async def result(self) -> ExecResult:
         return ExecResult(0)

@@ -136,12 +136,12 @@ class ClusterAuthenticator:
         if not token:
             return None
         try:
-            return await self._tokens.get(hashlib.sha256(token.encode()).digest(), lambda: self._ask(token))
+            return await self._tokens.get(hashlib.sha256(token.encode()).digest(), lambda: self._authenticate(token))
         except (KubeError, TimeoutError) as error:
             log.warning("cannot have a token reviewed, so its bearer is refused: %s", error or "no answer in time")
             return None
 
-    async def _ask(self, token: str) -> Identity | None:
+    async def _authenticate(self, token: str) -> Identity | None:
         async with asyncio.timeout(REVIEW_TIMEOUT_S):
             answer = await self._review("TokenReview", {"token": token})
         return identity_of_review(answer)
@@ -226,7 +226,7 @@ class ClusterAuthorizer:
         for subresource in subresources:
             question = (identity, verb, subresource)
             try:
-                allowed = await self._answers.get(question, lambda: self._ask(*question))  # noqa: B023 -- awaited here
+                allowed = await self._answers.get(question, lambda: self._authorize(*question))  # noqa: B023 -- awaited here
             except (KubeError, TimeoutError) as error:
                 log.warning("cannot have a request of %r reviewed: %s", identity.name, error or "no answer in time")
                 raise AuthorizationUnavailable(subresource) from error
@@ -234,7 +234,7 @@ class ClusterAuthorizer:
                 return True
         return False
 
-    async def _ask(self, identity: Identity, verb: str, subresource: str) -> bool:
+    async def _authorize(self, identity: Identity, verb: str, subresource: str) -> bool:
         spec = {
             "user": identity.name,
             "groups": list(identity.groups),

@@ -177,7 +177,7 @@ class ServingTls:
         )
 
     async def refresh(self) -> bool:
-        """Look at both sources and take over what changed; True if anything did.
+        """Read both sources and take over what changed; True if anything did.
 
         A source that fails leaves what was there in place and is said in the log. Raises ConfigError when there is no
         usable certificate at the first time, since nothing can be served then.
@@ -201,7 +201,23 @@ class ServingTls:
         self._loaded = (pair, client_ca)
         return True
 
-    def look_now(self) -> None:
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the certificate that is served now ends; None before the first."""
+        served = self._served
+        return served.not_valid_after_utc if served is not None else None
+
+    @property
+    def is_self_signed(self) -> bool:
+        """Whether nobody but ourselves vouches for the certificate that is served now."""
+        served = self._served
+        return served is not None and served.issuer == served.subject
+
+    @property
+    def _served(self) -> x509.Certificate | None:
+        return x509.load_pem_x509_certificate(self._loaded[0].certificate) if self._loaded is not None else None
+
+    def reload_now(self) -> None:
         """A source has something new: do not wait for the next round."""
         self._look_now.set()
 

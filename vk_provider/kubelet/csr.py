@@ -117,8 +117,8 @@ def outcome_of(request: Json) -> Outcome:
     conditions = {str(each.get("type")): each for each in status.get("conditions") or ()}
     for type_, verdict in (("Denied", Verdict.DENIED), ("Failed", Verdict.FAILED)):
         if type_ in conditions:
-            told = (str(conditions[type_].get(key) or "") for key in ("reason", "message"))
-            return Outcome(verdict, ": ".join(filter(None, told)))
+            text = (str(conditions[type_].get(key) or "") for key in ("reason", "message"))
+            return Outcome(verdict, ": ".join(filter(None, text)))
     if "Approved" not in conditions:
         return Outcome(Verdict.PENDING)
     if not status.get("certificate"):

@@ -16,6 +16,7 @@ from vk_provider.kubelet.target import FindPod
 from vk_provider.kubelet.upgrade import upgrading
 from vk_provider.model.instance import Instance
 
+FAILING = "Internal error occurred: error executing command in container"  # a kubelet's words
 START_TIMEOUT_S = 30.0
 
 
@@ -48,5 +49,13 @@ class ExecServer:
                 session = await self._cloud.exec(
                     found.instance_id, request.match_info["container"], command, stdin=wanted.stdin, tty=wanted.tty
                 )
-            await serve(upgrade, agreed.protocol, session, wanted=wanted, times=self._times, orphans=self._orphans)
+            await serve(
+                upgrade,
+                agreed.protocol,
+                session,
+                wanted=wanted,
+                times=self._times,
+                orphans=self._orphans,
+                failing=FAILING,
+            )
         return upgrade.response

@@ -31,7 +31,7 @@ from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
 from vk_provider.kubelet.upgrade import Agreed, SpdyUpgrade, WebSocketUpgrade, negotiate
 from vk_provider.wire import channels, messages
 from vk_provider.wire.channels import CommandEvent, Input, InputEnded, Left, Name, Ready, Resized, SpdyCommand
-from vk_provider.wire.exit_status import Json, failure, status_of
+from vk_provider.wire.exit_status import Json, failure, status_of, with_prefix
 from vk_provider.wire.messages import MessageCommand
 
 log = logging.getLogger(__name__)
@@ -160,18 +160,20 @@ async def serve(
     wanted: StreamOptions,
     times: StreamTimeouts,
     orphans: Orphans | None = None,
+    failing: str = "",
 ) -> None:
     """Answers 101 and carries the session to its end, which it closes in any case. Errors after the 101 are told to
     the client by the stream for errors, so none leaves here but a cancellation.
 
     orphans: where a command without a terminal goes on when its client has left, as a kubelet's does; None = it ends.
+    failing: what a kubelet puts before the reason why there was no exit code.
     """
     try:
         client = await _begin(upgrade, protocol, wanted)
         conversation = _Conversation(client, session, wanted, times, None if wanted.tty else orphans)
         status = await conversation.run()
         if status is not None:
-            await _end(client, status)
+            await _end(client, with_prefix(status, failing))
         await client.close()
     finally:
         await close_session(session)

@@ -223,7 +223,7 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._tell(f"cannot accept: {error.strerror}")
+                self._warn(f"cannot accept: {error.strerror}")
                 self._pause()
                 return
             made.setblocking(False)
@@ -377,8 +377,9 @@ class Listener:
         elif connection.transport is not None:
             with suppress(AttributeError):  # Python 3.11.2's, of a TLS connection that was closed twice
                 connection.transport.abort()
-        elif connection.task is not None:
-            connection.task.cancel()
+        else:
+            with suppress(OSError):  # the other side is gone already
+                connection.socket.shutdown(socket.SHUT_RDWR)  # a handshake that is cancelled may leave its socket open
 
     # --- telling ---
 
@@ -386,14 +387,14 @@ class Listener:
         self._drops.add(why=why)
         self._dropped[why] += 1
         if why != "late":
-            self._tell(f"more strangers than are let in ({self._stranger_count} connections without a request)")
+            self._warn(f"more strangers than are let in ({self._stranger_count} connections without a request)")
 
-    def _tell(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         now = self._loop.time()
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
-            told = ", ".join(f"{why}: {number}" for why, number in sorted(self._dropped.items()))
-            log.warning("the kubelet API is crowded: %s; connections dropped so far: %s", what, told or "none")
+            text = ", ".join(f"{why}: {number}" for why, number in sorted(self._dropped.items()))
+            log.warning("the kubelet API is crowded: %s; connections dropped so far: %s", what, text or "none")
 
     def _count(self, put: Callable[..., None]) -> None:
         self._forget_closed()

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from vk_provider.cloud.base import Cloud, LogOptions
-from vk_provider.errors import ProviderError
-from vk_provider.kubelet import target
+from vk_provider.errors import InstanceGone, ProviderError
+from vk_provider.instances.ended_logs import EndedLogs
+from vk_provider.kubelet import kept_log, target
 from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
+from vk_provider.kubelet.log_reads import LogReads
 from vk_provider.kubelet.target import FindPod
 from vk_provider.model.instance import Instance
 
@@ -121,8 +123,13 @@ class LogServer:
         pods: FindPod,
         instance_of: Callable[[str], Instance | None],
         cloud: Cloud,
+        reads: LogReads | None = None,
+        ended_logs: EndedLogs | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """reads: is told of each log that was shown in whole. ended_logs: of instances that are gone."""
+        self._ended_logs = ended_logs or EndedLogs()
+        self._reads = reads or LogReads()
         self._pods = pods
         self._instance_of = instance_of
         self._cloud = cloud
@@ -138,10 +145,21 @@ class LogServer:
         target.require_run(pod, instance, container, previous=options.previous)
         if instance is None:
             instance = await self._look_up(pod["metadata"]["uid"])
+        kept = None if options.previous else self._ended_logs.of(pod["metadata"]["uid"], container)
+        if instance is None and kept is not None:
+            return await _send_kept(request, kept, options)
         instance_id = target.instance_id(pod, instance, container)
         chunks = _closable(self._cloud.logs(instance_id, container, options))
-        async with aclosing(chunks):
-            return await _send(request, chunks, patience_s=FIRST_WORD_S if options.follow else None)
+        try:
+            async with aclosing(chunks):
+                response = await _send(request, chunks, patience_s=FIRST_WORD_S if options.follow else None)
+        except InstanceGone:
+            if kept is None:
+                raise
+            return await _send_kept(request, kept, options)
+        if options == LogOptions():
+            self._reads.note(instance_id, container, response["shown"])
+        return response
 
     async def _look_up(self, uid: str) -> Instance | None:
         """The pod's newest instance by the cloud's tags, for one that is not known (yet)."""
@@ -158,6 +176,10 @@ async def _closable(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
             await chunks.aclose()
 
 
+async def _send_kept(request: web.Request, kept: bytes, options: LogOptions) -> web.StreamResponse:
+    return await _send(request, _closable(kept_log.pieces(kept, options)), patience_s=None)
+
+
 async def _send(
     request: web.Request, chunks: AsyncGenerator[bytes, None], *, patience_s: float | None
 ) -> web.StreamResponse:
@@ -166,6 +188,7 @@ async def _send(
     patience_s: after this the headers go out even though no chunk has come; None = the first chunk or the end decides.
     """
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    response["shown"] = 0
     first = asyncio.ensure_future(anext(chunks, b""))
     try:
         await asyncio.wait({first}, timeout=patience_s)
@@ -200,3 +223,4 @@ async def _break_off(request: web.Request, response: web.StreamResponse, error: 
 async def _write(response: web.StreamResponse, chunk: bytes) -> None:
     if chunk:  # an empty chunk would end the chunked body
         await response.write(chunk)
+        response["shown"] += len(chunk)

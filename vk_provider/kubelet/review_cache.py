@@ -47,7 +47,7 @@ class ReviewCache(Generic[K, V]):
                 return known[1]
             under_way = self._asking.get(question)
             if under_way is None:
-                return await self._ask(question, ask)
+                return await self._fetch(question, ask)
             await asyncio.wait([under_way])  # unlike a plain await, our being cancelled leaves the future alone
             outcome = under_way.result()
             if outcome.error is not None:
@@ -55,7 +55,7 @@ class ReviewCache(Generic[K, V]):
             if outcome.answer:
                 return outcome.answer[0]
 
-    async def _ask(self, question: K, ask: Callable[[], Awaitable[V]]) -> V:
+    async def _fetch(self, question: K, ask: Callable[[], Awaitable[V]]) -> V:
         under_way: asyncio.Future[_Outcome[V]] = asyncio.get_running_loop().create_future()
         self._asking[question] = under_way
         outcome: _Outcome[V] = _Outcome()

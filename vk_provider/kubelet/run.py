@@ -45,7 +45,7 @@ class RunServer:
         finally:
             await close_session(session)
         if result.exit_code == 0:
-            return web.Response(body=output, content_type="text/plain", charset="utf-8")
+            return web.Response(body=output, content_type="application/json")  # as a kubelet, whatever it is
         text = output.decode(errors="replace")
         if result.exit_code is None:
             return web.Response(status=500, text=": ".join(part for part in (UNKNOWN, result.message, text) if part))

@@ -20,6 +20,7 @@ from aiohttp import HttpVersion11, web
 
 from vk_provider.cloud.base import Cloud
 from vk_provider.errors import ConfigError, ProviderError
+from vk_provider.instances.ended_logs import EndedLogs
 from vk_provider.kubelet import about, auth, tls_context
 from vk_provider.kubelet.attach import AttachServer
 from vk_provider.kubelet.auth import Anybody, Authenticator, AuthorizationUnavailable, Authorizer, Credentials
@@ -29,8 +30,10 @@ from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.hijack import StreamTimeouts
 from vk_provider.kubelet.http_errors import HttpError, to_status_and_text
 from vk_provider.kubelet.listener import Limits, Listener, descriptor_limit
+from vk_provider.kubelet.log_reads import LogReads
 from vk_provider.kubelet.logs import LogServer
 from vk_provider.kubelet.portforward import Connected, PortForwardServer
+from vk_provider.kubelet.request_shares import MOST_REQUESTS, RequestShares
 from vk_provider.kubelet.run import RunServer
 from vk_provider.kubelet.stats import Route
 from vk_provider.kubelet.target import FindPod
@@ -58,7 +61,17 @@ _SLIS = {"kubernetes_healthcheck": ("gauge", "1 if the check of /healthz passes,
 
 
 class KubeletServer:
-    """Serves from `start` to `stop`. What it tells comes from the callables given; it keeps no state of pods itself."""
+    """Serves from `start` to `stop`. What it shows comes from the callables given; it keeps no state of pods.
+
+    host: empty = every address, of both families where there are two. port: 0 = any free one.
+
+    pods: by namespace and name; instance_of: by pod uid. checks: of `/healthz`, name → check.
+    api_server_users: whose client certificates are the API server's own.
+    stream_times: how long exec, attach and port-forward wait for their clients; a kubelet's own by default.
+    pages: what is served besides, made elsewhere.
+    limits: of connections; by default from how many files the process may have open at `start`.
+    ended_logs: of instances that are gone, as far as they were kept.
+    """
 
     def __init__(
         self,
@@ -78,15 +91,8 @@ class KubeletServer:
         stream_times: StreamTimeouts | None = None,
         pages: Sequence[Route] = (),
         limits: Limits | None = None,
+        ended_logs: EndedLogs | None = None,
     ) -> None:
-        """host: empty = every address, of both families where there are two. port: 0 = any free one.
-
-        pods: by namespace and name; instance_of: by pod uid. checks: of `/healthz`, name → check.
-        api_server_users: whose client certificates are the API server's own.
-        stream_times: how long exec, attach and port-forward wait for their clients; a kubelet's own by default.
-        pages: what is served besides, made elsewhere.
-        limits: of connections; by default from how many files the process may have open at `start`.
-        """
         self._pods_by_name = pods
         self._all_pods = all_pods
         self._instance_of = instance_of
@@ -98,16 +104,18 @@ class KubeletServer:
         self._wanted_port = port
         self._checks: Mapping[str, Check] = checks if checks is not None else dict.fromkeys(_CHECKS, _well)
         self._api_server_users = api_server_users
-        self._logs = LogServer(pods=pods, instance_of=instance_of, cloud=cloud)
+        reads = LogReads()
+        self._logs = LogServer(pods=pods, instance_of=instance_of, cloud=cloud, reads=reads, ended_logs=ended_logs)
         times = stream_times or StreamTimeouts()
         self._exec = ExecServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
-        self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times)
+        self._attach = AttachServer(pods=pods, instance_of=instance_of, cloud=cloud, times=times, reads=reads)
         self._port_forward = PortForwardServer(pods=pods, instance_of=instance_of, times=times, dial=self._dial)
         self._run = RunServer(pods=pods, instance_of=instance_of, cloud=cloud)
         self._pages = pages
         self._limits = limits
         self._runner: web.AppRunner | None = None
         self._listener: Listener | None = None
+        self._shares = RequestShares(MOST_REQUESTS)
         self._requests = registry.counter(
             "vk_kubelet_http_requests_total", "Requests to the kubelet API, answered.", ("method", "path", "code")
         )
@@ -143,11 +151,13 @@ class KubeletServer:
             shutdown_timeout=SHUTDOWN_S,
         )
         await self._runner.setup()
+        limits = self._limits or Limits.of(descriptor_limit())
+        self._shares = RequestShares(min(limits.open, MOST_REQUESTS))
         self._listener = Listener(
             listening,
             protocol=cast("Callable[[], asyncio.Protocol]", self._runner.server),
             tls=self._tls.context,
-            limits=self._limits or Limits.of(descriptor_limit()),
+            limits=limits,
             registry=self._registry,
         )
         self._listener.start()
@@ -166,15 +176,20 @@ class KubeletServer:
         app = web.Application(middlewares=[self._record, self._map_errors, self._admit])
         app.on_response_prepare.append(_close_old_style)
         routes = app.router
-        for path in ("/healthz", "/healthz/{check}"):
-            routes.add_route("*", path, self._healthz)
+        for path, answer in (
+            ("/healthz", self._healthz),
+            ("/healthz/{check}", self._healthz),
+            ("/metrics", self._metrics),
+        ):
+            routes.add_route("*", path, answer)
         for path, handler in (
             (r"/pods{slash:/?}", self._pods),
-            (r"/runningpods{slash:/?}", self._running_pods),
+            ("/runningpods/", self._running_pods),
+            ("/runningpods", about.to_folder),
+            ("/stats", about.to_folder),
             ("/containerLogs/{namespace}/{pod}/{container}", self._logs.handle),
-            ("/metrics", self._metrics),
             ("/metrics/slis", self._slis),
-            ("/logs", about.to_logs),
+            ("/logs", about.to_folder),
             ("/logs/{file:.*}", about.logs),
             ("/statusz", about.statusz(lambda: _paths(app))),
         ):
@@ -227,7 +242,7 @@ class KubeletServer:
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return _text(404, "404 page not found")
+            return _text(404, "404: Page Not Found" if _first_name(request) in _SERVICES else "404 page not found\n")
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
             return _text(405, "405: Method Not Allowed", {"Allow": allowed})
@@ -255,7 +270,8 @@ class KubeletServer:
         if refusal is not None:
             return refusal
         names = request.match_info
-        with calling_for(Purpose.PERSON, names.get("namespace", ""), names.get("pod", "")):
+        namespace, pod = names.get("namespace", ""), names.get("pod", "")
+        with self._shares.held(namespace, pod), calling_for(Purpose.PERSON, namespace, pod):
             return await handler(request)
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
@@ -304,12 +320,13 @@ class KubeletServer:
         return await _send_pod_list(request, self._all_pods())
 
     async def _running_pods(self, request: web.Request) -> web.StreamResponse:
-        looks = ((pod, self._instance_of(pod["metadata"]["uid"])) for pod in self._all_pods())
-        running = (_running(pod, instance) for pod, instance in looks if instance is not None)
+        pairs = ((pod, self._instance_of(pod["metadata"]["uid"])) for pod in self._all_pods())
+        running = (_running(pod, instance) for pod, instance in pairs if instance is not None)
         return await _send_pod_list(request, (pod for pod in running if pod is not None))
 
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 -- all there is, always
-        return web.Response(body=self._registry.exposition().encode(), headers={"Content-Type": CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        page, content_type = self._registry.page(request.headers.get("Accept", ""))
+        return web.Response(body=page, headers={"Content-Type": content_type})
 
     async def _slis(self, request: web.Request) -> web.Response:  # noqa: ARG002 -- all there is, always
         page = Page(_SLIS)
@@ -369,6 +386,14 @@ async def _send_pod_list(request: web.Request, pods: Iterable[Json]) -> web.Stre
 
 def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(status=status, text=text, headers=headers)
+
+
+# Services of several paths to the router of a kubelet, which has other words for a path below them that is none.
+_SERVICES = frozenset({"stats", "debug", "containerLogs", "exec", "attach", "portForward", "run", "checkpoint"})
+
+
+def _first_name(request: web.Request) -> str:
+    return request.rel_url.raw_path.removeprefix("/").partition("/")[0]
 
 
 def _first_part(request: web.Request) -> str:

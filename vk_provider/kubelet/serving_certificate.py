@@ -1,7 +1,8 @@
 """Our serving certificate, signed by the cluster: asked for, waited for, renewed in time.
 
-There is something to serve with at every moment: a self-signed stand-in until the first certificate is issued, then
-the newest that was. Keys are made here, one for each request, and never leave the memory.
+There is something to serve with at every moment: what an earlier life of ours has kept (`certificate_store`), else a
+self-signed stand-in until the first certificate is issued, then the newest that was. Keys are made here, one for each
+request; where nothing is kept, they never leave the memory.
 Source: kubelet.md A8, A9.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from vk_provider.errors import Conflict, KubeError, KubeUnavailable, NotFound, ProviderError
 from vk_provider.kube import objects, paths
-from vk_provider.kube.client import KubeClient
+from vk_provider.kube.api import KubeApi
 from vk_provider.kubelet import csr
+from vk_provider.kubelet.certificate_store import CertificateStore, Issued
 from vk_provider.kubelet.certificates import KeyPair, KeyPairSource
 from vk_provider.kubelet.csr import Outcome, Verdict
 from vk_provider.pacing.backoff import Backoff
@@ -34,24 +35,14 @@ Tell = Callable[[str, str, str], None]  # an event on the node: (type, reason, m
 NOT_ISSUED, ISSUED = "ServingCertificateNotIssued", "ServingCertificateIssued"
 TELL_AFTER_S = 60.0  # an approver that is there needs seconds; a person must be told
 PATIENCE = Backoff(first_s=900.0, most_s=4 * 3600.0, spread=0.0)  # then the request is made anew
-LOOKS = Backoff(first_s=1.0, most_s=10.0, spread=0.1)
-REFUSED_LOOK_S = 60.0  # nothing changes but that somebody deletes the request
+CHECKS = Backoff(first_s=1.0, most_s=10.0, spread=0.1)
+REFUSED_CHECK_S = 60.0  # nothing changes but that somebody deletes the request
 RETRY = Backoff(first_s=1.0, most_s=300.0)
 LOOK_AT_CLOCK_S = 60.0  # the wall clock may be set, and a machine may sleep
 LEAST_REST_S = 30.0  # even if a certificate has ended when it comes, as a wrong clock makes it look
 _IDENTITY = ("uid", "resourceVersion")
 _REFUSED = (Verdict.DENIED, Verdict.FAILED)
 EARLIEST, LATEST = 0.7, 0.9  # of its life; between them at random, so that nodes made together do not renew together
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A certificate of ours. addresses: those it is made out to."""
-
-    pair: KeyPair
-    since: datetime
-    until: datetime
-    addresses: tuple[str, ...]
 
 
 class _NotIssued(ProviderError):
@@ -61,18 +52,20 @@ class _NotIssued(ProviderError):
 class ServingCertificate:
     """Keeps a certificate of the signer kubernetes.io/kubelet-serving; `current` is what to serve with now.
 
-    addresses: where the API server dials us, asked again at each look. stand_in: until the first is issued.
+    addresses: where the API server dials us, asked again at each check. stand_in: until the first is issued.
+    store: where certificates are kept; None = in memory only.
     approve_own: approve our own requests, which takes rights that are not ours by default (A8).
     jitter: in [0, 1). clock: for the life of certificates only; waits are timed by the loop.
     """
 
     def __init__(
         self,
-        client: KubeClient,
+        client: KubeApi,
         node: str,
         *,
         addresses: Callable[[], Sequence[str]],
         stand_in: KeyPairSource,
+        store: CertificateStore | None = None,
         approve_own: bool = False,
         jitter: Callable[[], float],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -82,6 +75,8 @@ class ServingCertificate:
         self._name = csr.name_of(node)
         self._addresses = addresses
         self._stand_in = stand_in
+        self._store = store
+        self._was_restored = store is None
         self._approve_own = approve_own
         self._jitter = jitter
         self._clock = clock
@@ -98,6 +93,9 @@ class ServingCertificate:
 
         async def attempt() -> None:
             nonlocal attempts
+            if not self._was_restored and await self._restored():
+                changed()
+                await self._until_due(least_s=0.0)
             patience_s, attempts = PATIENCE.delay(attempts), attempts + 1
             try:
                 issued = await self._attempt(patience_s, tell)
@@ -108,7 +106,9 @@ class ServingCertificate:
             attempts = 0
             self._take(issued, tell)
             changed()
-            await self._until_due(issued)
+            if self._store is not None:
+                await self._store.save(issued)
+            await self._until_due()
 
         def failed(error: Exception, _: float) -> None:
             if isinstance(error, KubeUnavailable):
@@ -120,6 +120,15 @@ class ServingCertificate:
                 self._complain(tell, f"cannot get a serving certificate: {error or type(error).__name__}")
 
         await retry_loop(attempt, name="serving certificate", backoff=RETRY, jitter=self._jitter, on_failure=failed)
+
+    async def _restored(self) -> bool:
+        """Whether there is one from an earlier life. Raises KubeUnavailable."""
+        if self._store is not None:
+            self._issued = await self._store.load(self._addresses())
+        self._was_restored = True
+        if self._issued is not None:
+            log.info("going on with the serving certificate until=%s", self._issued.until.isoformat())
+        return self._issued is not None
 
     async def _attempt(self, patience_s: float, tell: Tell) -> Issued | None:
         """Ask, and wait. None: not signed in time, or the request was removed. Raises KubeError, ValueError."""
@@ -165,14 +174,14 @@ class ServingCertificate:
         tell: Tell,
     ) -> Issued | None:
         loop = asyncio.get_running_loop()
-        asked_at, looks, before = loop.time(), 0, Verdict.PENDING
+        asked_at, checks, before = loop.time(), 0, Verdict.PENDING
         while (waited_s := loop.time() - asked_at) < patience_s:
-            await asyncio.sleep(_pause_s(before, looks, self._jitter()))
+            await asyncio.sleep(_pause_s(before, checks, self._jitter()))
             try:
-                outcome = await self._look(request)
+                outcome = await self._check(request)
             except KubeUnavailable as error:
-                log.warning("cannot look at the certificate request=%s: %s", self._name, error)
-                looks += 1
+                log.warning("cannot read the certificate request=%s: %s", self._name, error)
+                checks += 1
                 continue
             if outcome.verdict is Verdict.REMOVED:
                 log.info("somebody removed the certificate request=%s, asking anew", self._name)
@@ -183,11 +192,11 @@ class ServingCertificate:
                 return Issued(pair, since, until, addresses)
             if outcome.verdict in _REFUSED or waited_s >= TELL_AFTER_S:
                 self._complain(tell, _advice(outcome, self._name))
-            looks = looks + 1 if outcome.verdict is before else 0
+            checks = checks + 1 if outcome.verdict is before else 0
             before = outcome.verdict
         return None
 
-    async def _look(self, request: Json) -> Outcome:
+    async def _check(self, request: Json) -> Outcome:
         try:
             answer = await self._client.get(paths.certificate_signing_request(self._name))
             found = objects.checked_object(answer, f"request {self._name}")
@@ -197,13 +206,16 @@ class ServingCertificate:
             return Outcome(Verdict.REMOVED)
         return csr.outcome_of(found)
 
-    async def _until_due(self, issued: Issued) -> None:
+    async def _until_due(self, least_s: float = LEAST_REST_S) -> None:
+        issued = self._issued
+        if issued is None:
+            return
         share = EARLIEST + (LATEST - EARLIEST) * self._jitter()
         due = issued.since + (issued.until - issued.since) * share
         log.info("the serving certificate will be renewed at=%s", due.isoformat(timespec="seconds"))
         while True:
             left_s = (due - self._clock()).total_seconds()
-            await asyncio.sleep(min(max(left_s, LEAST_REST_S), LOOK_AT_CLOCK_S))
+            await asyncio.sleep(min(max(left_s, least_s), LOOK_AT_CLOCK_S))
             if self._clock() >= due or tuple(self._addresses()) != issued.addresses:
                 return
 
@@ -224,8 +236,8 @@ class ServingCertificate:
         tell("Warning", NOT_ISSUED, message)
 
 
-def _pause_s(verdict: Verdict, looks: int, jitter: float) -> float:
-    return REFUSED_LOOK_S if verdict in _REFUSED else LOOKS.delay(looks, jitter=jitter)
+def _pause_s(verdict: Verdict, checks: int, jitter: float) -> float:
+    return REFUSED_CHECK_S if verdict in _REFUSED else CHECKS.delay(checks, jitter=jitter)
 
 
 def _advice(outcome: Outcome, name: str) -> str:
@@ -237,9 +249,9 @@ def _advice(outcome: Outcome, name: str) -> str:
                 " --cluster-signing-cert-file and --cluster-signing-key-file"
             )
         case Verdict.DENIED | Verdict.FAILED as verdict:
-            told = f" ({outcome.message})" if outcome.message else ""
+            text = f" ({outcome.message})" if outcome.message else ""
             return (
-                f"request {name} for a serving certificate: {verdict.value}{told}; to have it made anew:"
+                f"request {name} for a serving certificate: {verdict.value}{text}; to have it made anew:"
                 f" kubectl delete csr {name}, and then: {approve}"
             )
         case _:

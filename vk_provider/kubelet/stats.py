@@ -14,17 +14,18 @@ from typing import Any
 from aiohttp import web
 
 from vk_provider.kubelet import cadvisor, resource_metrics, summary
-from vk_provider.kubelet.exposition import Page
+from vk_provider.kubelet.exposition import Page, labels
 from vk_provider.kubelet.running_pods import InstanceOf, RunningPod, running_pods
 from vk_provider.kubelet.usage_stats import UsageStats
 from vk_provider.metrics import CONTENT_TYPE
+from vk_provider.model.probe import ProbeCount
 
 Json = dict[str, Any]
 Route = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]  # method, path, handler
 
 PODS_AT_ONCE = 50
 _FALSE = ("0", "false")
-_PROBES = {"prober_probe_total": ("counter", "Probes by result. The cloud probes by itself and tells no counts.")}
+_PROBES = {"prober_probe_total": ("counter", "Probes that the provider makes, by result; the cloud tells no counts.")}
 
 
 async def _at_once() -> None:
@@ -34,7 +35,7 @@ async def _at_once() -> None:
 class StatsPages:
     """settled: gives newly started pods a moment to get their first figures; it is bounded by itself.
 
-    started_at: of the node, RFC 3339 UTC.
+    started_at: of the node, RFC 3339 UTC. probe_counts: of the probes that the provider makes.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class StatsPages:
         all_pods: Callable[[], Iterable[Json]],
         instance_of: InstanceOf,
         book: UsageStats,
+        probe_counts: Callable[[], Iterable[ProbeCount]] = tuple,
         settled: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
         self._node_name = node_name
@@ -52,6 +54,7 @@ class StatsPages:
         self._all_pods = all_pods
         self._instance_of = instance_of
         self._book = book
+        self._probe_counts = probe_counts
         self._settled = settled
 
     def routes(self) -> Sequence[Route]:
@@ -97,7 +100,18 @@ class StatsPages:
         return _answer(page)
 
     async def _probes(self, request: web.Request) -> web.Response:  # noqa: ARG002 -- there is nothing to choose from
-        return _answer(Page(_PROBES))
+        page = Page(_PROBES)
+        for each in self._probe_counts():
+            found = labels(
+                container=each.container,
+                namespace=each.namespace,
+                pod=each.pod,
+                pod_uid=each.pod_uid,
+                probe_type=each.kind.capitalize(),
+                result=each.result,
+            )
+            page.add("prober_probe_total", found, each.count)
+        return _answer(page)
 
     async def _pieces(self) -> AsyncIterator[Sequence[RunningPod]]:
         """Non-empty groups of pods, with room for other work between them."""

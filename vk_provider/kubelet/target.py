@@ -28,7 +28,7 @@ _NO_REASON_YET = "ContainerCreating"
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What one look at a container knows. waiting: why it waits, None if it does not."""
+    """What one run at a container knows. waiting: why it waits, None if it does not."""
 
     running: bool = False
     ended: bool = False  # its state is terminated
@@ -56,17 +56,17 @@ def require_run(pod: Mapping[str, Any], instance: Instance | None, container: st
     The run itself is the cloud's to choose by `previous`: the last that ended before the present one, or else the
     present one and, while the container waits for its next, the last.
     """
-    looks = list(_looks(pod, instance, container))
+    runs = list(_runs_of(pod, instance, container))
     where = f"container {quoted(container)} in pod {quoted(pod['metadata']['name'])}"
     if why := _why_never(pod, container):
         raise HttpError(400, f"{where} did not run: {why}")
     if previous:
-        if not any(look.ended_before for look in looks):
+        if not any(run.ended_before for run in runs):
             raise HttpError(400, f"previous terminated {where} not found")
         return
-    if any(look.running or look.ended or look.ended_before for look in looks):
+    if any(run.running or run.ended or run.ended_before for run in runs):
         return
-    reasons = [look.waiting for look in looks if look.waiting is not None]
+    reasons = [run.waiting for run in runs if run.waiting is not None]
     if not reasons:
         raise HttpError(400, f"{where} is not available")
     reason = next((reason for reason in reasons if reason), _NO_REASON_YET)
@@ -120,13 +120,13 @@ def running_container(
 ) -> RunningContainer:
     """The running container that a path of `exec`, `attach` or `run` names. Raises RequestRefused.
 
-    names: as of `streaming_pod`, and container. not_found: what to say where it does not run; tools look for the words.
+    names: as of `streaming_pod`, and container. not_found: what to say where it does not run; tools run for the words.
     """
     pod = streaming_pod(pods, names)
     name = names["container"]
     instance = instance_of(pod["metadata"]["uid"])
     spec = next((item for item in _specs(pod) if item.get("name") == name), None)
-    if spec is None or instance is None or not any(look.running for look in _looks(pod, instance, name)):
+    if spec is None or instance is None or not any(run.running for run in _runs_of(pod, instance, name)):
         raise HttpError(500, not_found or f"container not found ({quoted(name)})")
     reports = (*instance.containers, *instance.init_containers)
     started_at = next((report.state.started_at for report in reports if report.name == name), "")
@@ -154,7 +154,7 @@ def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def _looks(pod: Mapping[str, Any], instance: Instance | None, container: str) -> Iterator[Runs]:
+def _runs_of(pod: Mapping[str, Any], instance: Instance | None, container: str) -> Iterator[Runs]:
     status = pod.get("status") or {}
     for key in _STATUS_LISTS:
         for item in status.get(key) or ():

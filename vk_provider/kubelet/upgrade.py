@@ -38,11 +38,11 @@ class Agreed:
 def negotiate(request: web.Request, *, spdy: Sequence[str], websocket: Sequence[str]) -> Agreed | web.Response:
     """The first protocol of the client's that is among ours; a response where there is none.
 
-    Raises RequestRefused 500 when the request is no upgrade at all: the code and words of a kubelet.
+    A request that is no upgrade at all gets the code and words of a kubelet.
     """
     wanted = request.headers.get("Upgrade", "").strip()
     if "upgrade" not in _items(request, "Connection", lower=True) or wanted.lower() not in (SPDY.lower(), WEBSOCKET):
-        raise HttpError(500, "Upgrade request required")
+        return web.Response(status=500, text="Upgrade request required\n")
     if request.can_read_body:
         raise HttpError(400, "a request to upgrade has no body")
     if wanted.lower() == WEBSOCKET:

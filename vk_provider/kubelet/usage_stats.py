@@ -104,7 +104,7 @@ class CpuCounter:
         return None if usage.nano_cores is None else int(usage.nano_cores * seconds)
 
     @property
-    def figures(self) -> Cpu:
+    def cpu(self) -> Cpu:
         return Cpu(self.total_ns, self.nano_cores)
 
 
@@ -129,14 +129,14 @@ class UsageStats:
         self._stale_after_s = stale_after_s
         self._known: dict[str, _Known] = {}
         self._node: NodeStats | None = None
-        self._looked: float | None = None  # our clock at the last look that succeeded
+        self._polled: float | None = None  # our clock at the last poll that succeeded
 
     # --- what is told ---
 
     @property
     def is_current(self) -> bool:
-        """Whether a look at the cloud's figures has succeeded lately."""
-        return self._looked is not None and self._clock() - self._looked <= self._stale_after_s
+        """Whether a poll of the cloud's usage has succeeded lately."""
+        return self._polled is not None and self._clock() - self._polled <= self._stale_after_s
 
     def of(self, instance_id: str) -> PodStats | None:
         known = self._known.get(instance_id)
@@ -151,12 +151,12 @@ class UsageStats:
     # --- what comes in ---
 
     def ingest(self, measures: Iterable[tuple[Instance, InstanceUsage]]) -> None:
-        """What one look at the cloud gave; also nothing is news, when there is nothing to measure."""
+        """What one poll of the cloud gave; an empty answer counts, too, when there is nothing to measure."""
         now = self._clock()
         for instance, usage in measures:
             self._take(instance, usage, now)
         self._count_node(now)
-        self._looked = now
+        self._polled = now
 
     def retain(self, instance_ids: Iterable[str]) -> None:
         self._known = {id_: self._known[id_] for id_ in instance_ids if id_ in self._known}
@@ -178,15 +178,15 @@ class UsageStats:
             counter = _moved(known.containers.get(run) if known else None, at_ms, measured.cpu, age_s)
             if counter is not None:
                 counters[run] = counter
-            cpu = counter.figures if counter is not None else None
-            containers[report.name] = ContainerStats(report.restart_count, cpu, _told(measured.memory))
+            cpu = counter.cpu if counter is not None else None
+            containers[report.name] = ContainerStats(report.restart_count, cpu, _with_working_set(measured.memory))
         whole_cpu, memory = _whole(usage, containers)
         created_ms = epoch_ms(instance.created_at)
         age_s = MOST_BASE_S if created_ms is None else (at_ms - created_ms) / 1000
         cpu_counter = _moved(known.cpu if known else None, at_ms, whole_cpu, age_s)
         figures = PodStats(
             at_ms=at_ms,
-            cpu=cpu_counter.figures if cpu_counter is not None else None,
+            cpu=cpu_counter.cpu if cpu_counter is not None else None,
             memory=memory,
             interfaces=usage.interfaces,
             containers=containers,
@@ -199,10 +199,10 @@ class UsageStats:
         rate = FLOOR_NANO_CORES + sum(each.cpu.nano_cores or 0 for each in fresh if each.cpu is not None)
         memory = FLOOR_MEMORY + sum(each.memory.working_set or 0 for each in fresh)
         at_ms, before = int(self._wall() * 1000), self._node
-        if before is None or self._looked is None:
+        if before is None or self._polled is None:
             self._node = NodeStats(at_ms, Cpu(rate, rate), memory)
             return
-        growth = int(rate * min(now - self._looked, self._stale_after_s))
+        growth = int(rate * min(now - self._polled, self._stale_after_s))
         total = before.cpu.total_ns + max(growth, 1)
         self._node = NodeStats(max(at_ms, before.at_ms + 1), Cpu(total, rate), memory)
 
@@ -214,7 +214,7 @@ def _moved(counter: CpuCounter | None, at_ms: int, usage: CpuUsage, age_s: float
     return counter
 
 
-def _told(memory: MemoryUsage) -> MemoryUsage:
+def _with_working_set(memory: MemoryUsage) -> MemoryUsage:
     """With a working set that no reader takes for a missing one; where the cloud does not give it, the use is the
     nearest figure above it."""
     working_set = memory.usage if memory.working_set is None else memory.working_set
@@ -228,7 +228,7 @@ def _told(memory: MemoryUsage) -> MemoryUsage:
 
 def _whole(usage: InstanceUsage, containers: Mapping[str, ContainerStats]) -> tuple[CpuUsage, MemoryUsage]:
     """The instance's own figures; what it does not give, added up from its containers."""
-    cpu, memory = usage.cpu, _told(usage.memory)
+    cpu, memory = usage.cpu, _with_working_set(usage.memory)
     if cpu == CpuUsage():
         rates = [usage.containers[name].cpu.nano_cores for name in containers]
         cpu = CpuUsage(nano_cores=_sum(rates))

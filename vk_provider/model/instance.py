@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from vk_provider.model.notice import Notice
+from vk_provider.model.vocabulary import NEUTRAL, Vocabulary
 
 
 class InstanceStatus(StrEnum):
@@ -27,15 +28,9 @@ class InstanceStatus(StrEnum):
     EXPIRED = "Expired"
     UNKNOWN = "Unknown"
 
-    @property
-    def is_ended(self) -> bool:
+    def __init__(self, value: str) -> None:
+        self.is_ended = value in ("ScheduleFailed", "Succeeded", "Failed", "Expired")
         """Nothing of it runs, nothing is billed, and it never runs again."""
-        return self in _ENDED
-
-
-_ENDED = frozenset(
-    {InstanceStatus.SCHEDULE_FAILED, InstanceStatus.SUCCEEDED, InstanceStatus.FAILED, InstanceStatus.EXPIRED}
-)
 
 
 class StateKind(StrEnum):
@@ -155,11 +150,12 @@ class Instance:
     proven: bool = True
     made_of: MadeOf = UNKNOWN_MAKE
     notices: Sequence[Notice] = ()  # of the answer to a create only: what of the workload was left out
+    words: Vocabulary = field(default=NEUTRAL, repr=False)  # its cloud's
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
-    """A partial, newer look at one instance, as an incremental poll gives it. None: this answer does not say.
+    """A partial, newer report of one instance, as an incremental poll gives it. None: this answer does not say.
 
     owner: by the tags in this very answer.
     """

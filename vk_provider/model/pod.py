@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vk_provider.model.vocabulary import Vocabulary
+
 Json = dict[str, Any]
 
-INSTANCE_ID_ANNOTATION = "k8s.aliyun.com/eci-instance-id"
-INSTANCE_SPEC_ANNOTATION = "k8s.aliyun.com/eci-instance-spec"  # the billed size, as "2-4Gi"
-SIDECAR_VARIABLE = "ECI_CONTAINER_TYPE"
+INSTANCE_ID_ANNOTATION = "virtual-kubelet.io/instance-id"  # our memory; a cloud may have one of its own for people
+CREATE_ATTEMPT_ANNOTATION = "virtual-kubelet.io/create-attempt"
 # What the files in its instance were made of: our memory of it across restarts, and nobody else's business.
 LIVE_CONTENT_ANNOTATION = "virtual-kubelet.io/live-content"
 LIVE_SWITCH_ANNOTATION = "virtual-kubelet.io/live-configuration"  # "false": leave this pod's files as they are
 SIDECAR_ORDER_ANNOTATION = "virtual-kubelet.io/sidecar-order"  # "relaxed": sidecars may start after init containers
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+OWN_NOTES = frozenset({INSTANCE_ID_ANNOTATION, CREATE_ATTEMPT_ANNOTATION})  # written by the node on any cloud
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,7 +50,7 @@ def phase_of(pod: Mapping[str, Any]) -> str:
 
 
 def is_terminal(pod: Mapping[str, Any]) -> bool:
-    return phase_of(pod) in TERMINAL_PHASES
+    return pod.get("status", {}).get("phase") in TERMINAL_PHASES
 
 
 def is_deleting(pod: Mapping[str, Any]) -> bool:
@@ -120,10 +122,11 @@ def late_sidecars(pod: Mapping[str, Any]) -> Sequence[tuple[int, Json]]:
     return [(index, each) for index, each in enumerate(inits[: last + 1]) if is_sidecar(each)]
 
 
-def is_marked_sidecar(container: Json) -> bool:
-    """Of an app container: its environment says, in ECI's own words, that it ends with the others."""
-    return any(
-        each.get("name") == SIDECAR_VARIABLE and each.get("value") == "sidecar" for each in container.get("env") or ()
+def is_marked_sidecar(container: Json, words: Vocabulary) -> bool:
+    """Of an app container: its environment says, in the cloud's own words, that it ends with the others."""
+    name, value = words.sidecar_mark
+    return bool(name) and any(
+        each.get("name") == name and each.get("value") == value for each in container.get("env") or ()
     )
 
 
@@ -135,3 +138,11 @@ def named_port(container: Json, port: int | str) -> int | None:
         if each.get("name") == port:
             return int(each["containerPort"])
     return named_port(container, int(port)) if port.isascii() and port.isdecimal() else None
+
+
+def containers_with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
+    """Every container with its path, in the order in which they start."""
+    for index, container in enumerate(init_containers_of(pod)):
+        yield f"spec.initContainers[{index}]", container
+    for index, container in enumerate(containers_of(pod)):
+        yield f"spec.containers[{index}]", container

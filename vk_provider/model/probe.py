@@ -44,6 +44,24 @@ Handler = Exec | HttpGet | TcpSocket | Grpc
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSupport:
+    """Which readiness and liveness probes a cloud asks by itself; what it does not ask, the provider does.
+
+    headers: whether it sends those of an HttpGet.
+    """
+
+    handlers: frozenset[type[Handler]] = frozenset({Exec, HttpGet, TcpSocket})
+    headers: bool = False
+
+    def includes(self, handler: Handler) -> bool:
+        wants_headers = isinstance(handler, HttpGet) and bool(handler.headers)
+        return type(handler) in self.handlers and (self.headers or not wants_headers)
+
+
+USUAL = ProbeSupport()
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """A question asked again and again. The thresholds count answers in a row; times are whole seconds."""
 
@@ -74,3 +92,17 @@ class Failure:
     instance_id: str
     container: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCount:
+    """How often a probe of a container's present run has ended so. kind: startup, readiness or liveness. result: as a
+    kubelet names it, `successful`, `failed` or `unknown`."""
+
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+    kind: str
+    result: str
+    count: int

@@ -45,7 +45,7 @@ class Nfs:
 class Flex:
     """Storage beyond the instance that a driver of the cloud attaches.
 
-    driver: as `alicloud/disk`. options: what that driver takes; they may hold keys, so they are never shown.
+    driver: by its name. options: what that driver takes; they may hold keys, so they are never shown.
     """
 
     driver: str
@@ -200,7 +200,7 @@ class Workload:
     dns: Dns | None = None
     registry_credentials: Sequence[RegistryCredential] = ()
     made_of: MadeOf = UNKNOWN_MAKE  # to be kept with the instance, and given back with it
-    annotations: Mapping[str, str] = field(default_factory=dict)  # `k8s.aliyun.com/eci-*` and the like, for the driver
+    annotations: Mapping[str, str] = field(default_factory=dict)  # that speak to the cloud, for the driver
     notices: Sequence[Notice] = ()  # for whoever writes events; a driver ignores them
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from vk_provider.errors import Conflict, KubeError, MalformedAnswer, NotFound
 from vk_provider.health import Pulse
 from vk_provider.kube import objects, paths
-from vk_provider.kube.client import Json, KubeClient
+from vk_provider.kube.api import Json, KubeApi
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.retry_loop import retry_loop
 from vk_provider.throttled_log import ThrottledLog
@@ -63,7 +63,7 @@ class NodeLease:
 
     def __init__(
         self,
-        client: KubeClient,
+        client: KubeApi,
         node: str,
         *,
         owner_uid: Callable[[], str],

@@ -1,4 +1,4 @@
-"""When a decision is made. Pure: whoever decides is told the time."""
+"""When a decision is made. Pure: the time is an argument."""
 
 from __future__ import annotations
 

@@ -25,9 +25,11 @@ class RoundRobin(Generic[T]):
         self._waiting.setdefault(namespace, OrderedDict()).setdefault(pod, deque()).append(item)
         self._length += 1
 
-    def pop(self, may: Callable[[str], bool]) -> T | None:
-        """The next item of a namespace that may have one; None without any."""
-        namespace = next((each for each in self._waiting if may(each)), None)
+    def pop(self, may: Callable[[str], bool], *, rank: Callable[[str], float] | None = None) -> T | None:
+        """The next item of a namespace that may have one; None without any. rank: of namespaces, the lowest first, and
+        those that are equal in rotation."""
+        able = (each for each in self._waiting if may(each))
+        namespace = next(able, None) if rank is None else min(able, key=rank, default=None)
         if namespace is None:
             return None
         pods = self._waiting[namespace]

@@ -9,8 +9,20 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 _FEW = 64
+
+
+@dataclass(slots=True)
+class OwnWrite:
+    """was_seen: something has changed of the key meanwhile. is_settled: its worker has seen that it was the write
+    itself, and that nothing follows from it."""
+
+    was_seen: bool = False
+    is_settled: bool = False
 
 
 class WorkQueue:
@@ -22,16 +34,68 @@ class WorkQueue:
         self._dirty: set[str] = set()  # in line, or to go back in line
         self._processing: set[str] = set()
         self._due: dict[str, float] = {}
+        self._since: dict[str, float] = {}  # loop times since when those in line are there
         self._heap: list[tuple[float, str]] = []
         self._timer: asyncio.Handle | None = None
         self._rings_at = 0.0  # uvloop's handle of what is due already cannot tell
         self._getters: deque[asyncio.Future[None]] = deque()
+        self._ignored = ""
+        self._writing: dict[str, OwnWrite] = {}
 
     def __len__(self) -> int:
         return len(self._line) + len(self._called)
 
+    @property
+    def delayed(self) -> int:
+        """Keys that are due later."""
+        return len(self._due)
+
+    def oldest_s(self) -> float:
+        """For how long the key that is next has been in line; 0 when none is."""
+        heads = [self._since[line[0]] for line in (self._called, self._line) if line]
+        return max(0.0, asyncio.get_running_loop().time() - min(heads)) if heads else 0.0
+
+    def due_in_s(self, key: str) -> float | None:
+        """Seconds until it comes into line by itself: 0 where it is in line or in hand, None where only a change will
+        bring it."""
+        if key in self._dirty or key in self._processing:
+            return 0.0
+        due = self._due.get(key)
+        return None if due is None else max(0.0, due - asyncio.get_running_loop().time())
+
+    @contextmanager
+    def ignoring(self, key: str) -> Iterator[None]:
+        """To add this key has no effect within: for a change of our own that is known to ask for nothing. Nothing may
+        be awaited within, so that nobody else's change is missed."""
+        self._ignored = key
+        try:
+            yield
+        finally:
+            self._ignored = ""
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[OwnWrite]:
+        """While the key, which is in hand, is written by its worker: what `add_unless_written` says of it is kept until
+        the write is over, and forgotten where it turns out to be that write alone."""
+        write = self._writing[key] = OwnWrite()
+        try:
+            yield write
+        finally:
+            del self._writing[key]
+            if write.was_seen and not write.is_settled:
+                self.add(key)
+
+    def add_unless_written(self, key: str) -> None:
+        """Look at this key soon; but who writes it at this moment knows better whether there is anything to look at."""
+        if (write := self._writing.get(key)) is not None:
+            write.was_seen = True
+        else:
+            self.add(key)
+
     def add(self, key: str) -> None:
-        """Look at this key soon."""
+        """Have this key reconciled soon."""
+        if key == self._ignored:
+            return
         self._due.pop(key, None)  # its heap entry is skipped when it comes up
         if key in self._dirty:
             return
@@ -40,7 +104,7 @@ class WorkQueue:
             self._enqueue(key)
 
     def add_front(self, key: str) -> None:
-        """Look at this key before those in line: something stands idle until it does what it waited for."""
+        """Have this key reconciled before those in the queue: something is idle until then."""
         self._due.pop(key, None)
         if key in self._dirty:
             if key not in self._line:
@@ -49,10 +113,11 @@ class WorkQueue:
         self._dirty.add(key)
         if key not in self._processing:
             self._called.append(key)
+            self._since.setdefault(key, asyncio.get_running_loop().time())
             self._wake()
 
     def add_after(self, key: str, delay_s: float) -> None:
-        """Look at this key in `delay_s` seconds at the latest."""
+        """Have this key reconciled in `delay_s` seconds at the latest."""
         if delay_s <= 0:
             self.add(key)
             return
@@ -79,6 +144,7 @@ class WorkQueue:
                 raise
         key = (self._called or self._line).popleft()
         self._dirty.discard(key)
+        self._since.pop(key, None)
         self._processing.add(key)
         return key
 
@@ -89,6 +155,7 @@ class WorkQueue:
 
     def _enqueue(self, key: str) -> None:
         self._line.append(key)
+        self._since.setdefault(key, asyncio.get_running_loop().time())
         self._wake()
 
     def _wake(self) -> None:

@@ -5,6 +5,9 @@ one of the shared slots for PROMPT_S at most. One that is still without an answe
 slot, as long as there are no more than SLOW of these. Beyond that the oldest slow probe of the namespace that has most
 of them is given up. So with N namespaces that want as much as they can get, a due probe of another one waits no longer
 than `PROMPT_S * (1 + N / SLOTS)`.
+
+Nor do probes that are answered at once take all of the processor: so many begin per TICK_S, of a namespace half of
+them.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ OF_A_NAMESPACE = SLOTS // 2  # the other half is never one namespace's
 OF_A_POD = 4  # prompt and slow ones
 SLOW = 128
 PROMPT_S = 1.0
+TICK_S = 0.25
+STARTS_OF_A_TICK = 100  # 400 a second are a fifth of a processor; 4,000 containers that are asked every ten seconds
+STARTS_OF_A_NAMESPACE = STARTS_OF_A_TICK // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,11 @@ class _Place:
 
 
 class ProbeSlots:
-    """begin: told which probe starts now. give_up: told which one has to end; it must `leave` soon, as all that began.
+    """begin: called with the probe that starts now. give_up: with one that has to end; like all that began, it must
+    `leave` soon.
 
-    A key is due once until it leaves. Keeps no clock: the caller says `is_slow` PROMPT_S after the start.
+    A key is due once until it leaves. Keeps no clock: the caller says `is_slow` PROMPT_S after the start, and `tick`
+    TICK_S after the first start and after each tick that gives True.
     """
 
     def __init__(self, *, begin: Callable[[str], None], give_up: Callable[[str], None]) -> None:
@@ -46,6 +54,7 @@ class ProbeSlots:
         self._by_pod: Counter[str] = Counter()
         self._prompt_by_namespace: Counter[str] = Counter()
         self._slow_by_namespace: Counter[str] = Counter()
+        self._starts: Counter[str] = Counter()  # of this tick, by namespace
 
     def __len__(self) -> int:
         """How many are under way."""
@@ -92,6 +101,12 @@ class ProbeSlots:
                 del self._held_back[place.pod]
         self._fill()
 
+    def tick(self) -> bool:
+        """The next piece of time begins. False: nothing begins in it, and none is needed until something does."""
+        self._starts.clear()
+        self._fill()
+        return bool(self._starts)
+
     def _end_slow(self, key: str) -> None:
         del self._slow[key]
         _less(self._slow_by_namespace, self._places[key].namespace)
@@ -99,22 +114,24 @@ class ProbeSlots:
         self._give_up(key)
 
     def _fill(self) -> None:
-        while len(self._prompt) < SLOTS:
-            key = self._waiting.pop(self._may_begin)
+        def may_begin(namespace: str) -> bool:
+            has_room = self._prompt_by_namespace[namespace] < OF_A_NAMESPACE
+            return has_room and self._starts[namespace] < STARTS_OF_A_NAMESPACE
+
+        while len(self._prompt) < SLOTS and self._starts.total() < STARTS_OF_A_TICK:
+            key = self._waiting.pop(may_begin)
             if key is None:
                 return
             place = self._places[key]
             self._prompt.add(key)
             self._prompt_by_namespace[place.namespace] += 1
             self._by_pod[place.pod] += 1
+            self._starts[place.namespace] += 1
             if self._by_pod[place.pod] >= OF_A_POD:
                 others = self._waiting.take_all(place.namespace, place.pod)
                 if others:
                     self._held_back.setdefault(place.pod, deque()).extend(others)
             self._begin(key)
-
-    def _may_begin(self, namespace: str) -> bool:
-        return self._prompt_by_namespace[namespace] < OF_A_NAMESPACE
 
 
 def _less(counter: Counter[str], name: str) -> None:

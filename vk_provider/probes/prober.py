@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, StateKind
 from vk_provider.model.pod import Json
-from vk_provider.model.probe import Duties, Exec, Failure, Probe
+from vk_provider.model.probe import Duties, Exec, Failure, Probe, ProbeCount
 from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.pacing.workqueue import WorkQueue
-from vk_provider.probes.probe_runner import ProbeResult, ProbeTarget
-from vk_provider.probes.probe_slots import PROMPT_S, ProbeSlots
+from vk_provider.probes.probe_slots import PROMPT_S, TICK_S, ProbeSlots
+from vk_provider.probes.results import ProbeResult, ProbeTarget
 from vk_provider.retry_loop import retry_loop
 from vk_provider.translate import probes
 
@@ -39,7 +40,8 @@ Tell = Callable[..., None]  # (pod, type, reason, message, container=…)
 
 @dataclass(slots=True)
 class _Run:
-    """One run of one container. id: tells it from the next. counts: by probe, the last answer, how often in a row."""
+    """One run of one container. id: another for the next. counts: by probe, the last answer, how often in a row.
+    results: how often each probe had each result."""
 
     id: tuple[int, str]
     pod: Json
@@ -48,11 +50,20 @@ class _Run:
     started: bool
     ready: bool
     counts: dict[str, tuple[bool, int]] = field(default_factory=dict)
-    failed: str = ""  # the probe that has condemned it; then nothing is asked any more
+    results: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed: str = ""  # the probe that has condemned it; then no further probe is made
+
+    def add_to(self, report: ContainerReport) -> ContainerReport:
+        """With what the probes have found."""
+        return replace(
+            report,
+            started=self.started if self.duties.startup is not None else None,
+            answers=self.ready if self.duties.readiness is not None else None,
+        )
 
 
 class Prober:
-    """ask: one question. changed: told of a pod, by uid, of which an answer has changed something. tell: for events."""
+    """ask: makes one probe. changed: called with the uid of a pod that a result has changed. tell: emits events."""
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class Prober:
         self._tasks: dict[str, asyncio.Task[None]] = {}  # probes under way
         self._scopes: dict[str, tuple[_Run, asyncio.Timeout]] = {}  # of those that wait for an answer
         self._runs: dict[str, dict[str, _Run]] = {}  # by pod uid and container
+        self._ticks: asyncio.TimerHandle | None = None
         self._has_ended = False
         self._reached = False  # whether any pod's address has ever answered anything
 
@@ -81,6 +93,8 @@ class Prober:
             await retry_loop(self._next, name="prober", jitter=self._jitter)
         finally:
             self._has_ended = True
+            if self._ticks is not None:
+                self._ticks.cancel()
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -90,7 +104,7 @@ class Prober:
     def observe(self, pod: Json, instance: Instance) -> Instance:
         """Take note of what runs now, and add to the reports what is known of each."""
         uid = pods.uid_of(pod)
-        duties = probes.provider_probes(pod)
+        duties = probes.provider_probes(pod, instance.words.probes)
         if not duties or pods.is_deleting(pod) or pods.is_terminal(pod) or instance.status not in _ASKED:
             self.remove(uid)
             return instance
@@ -101,7 +115,9 @@ class Prober:
                 now_running[report.name] = run
         self._runs[uid] = now_running
         self._end_probes_of(uid, known)
-        return replace(instance, containers=tuple(_with_answers(one, now_running) for one in instance.containers))
+        reports = instance.containers
+        answered = (now_running[one.name].add_to(one) if one.name in now_running else one for one in reports)
+        return replace(instance, containers=tuple(answered))
 
     def failing(self, uid: str) -> Failure | None:
         """A container of the pod that has to begin anew, as long as it runs."""
@@ -109,6 +125,14 @@ class Prober:
             if run.failed:
                 return Failure(run.place.instance_id, run.place.container, run.failed)
         return None
+
+    def counts(self) -> Iterator[ProbeCount]:
+        """Of all that run now, as they are while this goes on."""
+        for uid, runs in list(self._runs.items()):
+            for container, run in runs.items():
+                meta = run.pod["metadata"]
+                for (kind, result), count in sorted(run.results.items()):
+                    yield ProbeCount(meta["namespace"], meta["name"], uid, container, kind, result, count)
 
     def remove(self, uid: str) -> None:
         self._end_probes_of(uid, self._runs.pop(uid, {}))
@@ -133,7 +157,7 @@ class Prober:
         for kind, probe in _due(run):
             # Taken over from an earlier process: its turn is somewhere within its period.
             soon_s = self._jitter() * probe.period_s if entry else 0.0
-            self._ask_in(max(soon_s, self._delay_s(run, probe)), run, kind)
+            self._probe_in(max(soon_s, self._delay_s(run, probe)), run, kind)
         return run
 
     def _delay_s(self, run: _Run, probe: Probe) -> float:
@@ -146,7 +170,7 @@ class Prober:
 
     # --- asking ---
 
-    def _ask_in(self, delay_s: float, run: _Run, kind: str) -> None:
+    def _probe_in(self, delay_s: float, run: _Run, kind: str) -> None:
         self._queue.add_after(_key(run, kind), delay_s)
 
     async def _next(self) -> None:
@@ -161,6 +185,13 @@ class Prober:
         if self._has_ended:
             return  # those that are cancelled leave slots, which nobody is to have any more
         self._tasks[key] = asyncio.create_task(self._carried_out(key), name="probe")
+        if self._ticks is None:
+            self._ticks = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._ticks = None
+        if self._slots.tick() and self._ticks is None and not self._has_ended:
+            self._ticks = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     async def _carried_out(self, key: str) -> None:
         prompt = asyncio.get_running_loop().call_later(PROMPT_S, self._slots.is_slow, key)
@@ -193,7 +224,7 @@ class Prober:
             return  # another run since, of which this says nothing
         self._judge(run, kind, probe, answer)
         if _is_due(run, kind):
-            self._ask_in(max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)), run, kind)
+            self._probe_in(max(LEAST_PAUSE_S, probe.period_s - (loop.time() - began)), run, kind)
 
     def _give_up(self, key: str) -> None:
         if key in self._scopes:
@@ -218,8 +249,10 @@ class Prober:
 
     def _judge(self, run: _Run, kind: str, probe: Probe, answer: ProbeResult) -> None:
         if answer.ok is None or not self._is_the_pods_own(kind, probe, answer):
+            run.results[kind, "unknown"] += 1
             self._event(run, "ProbeWarning", f"{kind.capitalize()} probe learnt nothing: {answer.message}")
             return
+        run.results[kind, "successful" if answer.ok else "failed"] += 1
         before, count = run.counts.get(kind, (answer.ok, 0))
         count = count + 1 if before == answer.ok else 1
         run.counts[kind] = (answer.ok, count)
@@ -247,7 +280,7 @@ class Prober:
         elif kind == STARTUP:
             run.started = True
             for each, probe in _due(run):
-                self._ask_in(self._delay_s(run, probe), run, each)
+                self._probe_in(self._delay_s(run, probe), run, each)
             self._changed(pods.uid_of(run.pod))
 
     def _event(self, run: _Run, reason: str, message: str) -> None:
@@ -285,14 +318,3 @@ def _entry_of(pod: Json, report: ContainerReport) -> Json:
             started_at = report.state.started_at
             return dict(entry) if same and started_at in ("", running.get("startedAt")) else {}
     return {}
-
-
-def _with_answers(report: ContainerReport, runs: Mapping[str, _Run]) -> ContainerReport:
-    run = runs.get(report.name)
-    if run is None:
-        return report
-    return replace(
-        report,
-        started=run.started if run.duties.startup is not None else None,
-        answers=run.ready if run.duties.readiness is not None else None,
-    )

@@ -26,7 +26,7 @@ def watch_over(loop: asyncio.AbstractEventLoop, lost: Callable[[asyncio.Task[Any
 
 
 def _scan(loop: asyncio.AbstractEventLoop, before: Waits, lost: Callable[[asyncio.Task[Any]], object]) -> None:
-    """Whoever is to go on does so before the next look: the loop's line is first come first served."""
+    """Whoever is to go on does so before the next scan: the loop's line is first come first served."""
     now = {task: waiter for task in asyncio.all_tasks(loop) if (waiter := _over(task)) is not None}
     for task, waiter in now.items():
         if before.get(task) is waiter:

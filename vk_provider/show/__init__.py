@@ -9,7 +9,8 @@ files: reads them (the only I/O). manifests: finds the pods in them. surrounding
 to. verdicts: what would become of a pod. report, document: the same for people and for programs.
 """
 
-# The settings that shape a request or a price; tests hold this list against what is read. Nothing else is imported
+# The settings that shape a request or a price, beside those of clouds (`config.shown`); tests hold this list against
+# what is read. Nothing else is imported
 # here, so that the command line can name them before it knows what it is asked.
 SETTINGS = (
     "cluster_name",
@@ -24,14 +25,5 @@ SETTINGS = (
     "quota_memory",
     "quota_pods",
     "quota_gpus",
-    "eci_region",
-    "eci_allow_unknown_region",
-    "eci_vswitch",
-    "eci_security_group",
-    "eci_zone",
-    "eci_resource_group",
-    "eci_ram_role",
-    "eci_spot_strategy",
-    "eci_gpu_instance_type",
-    "eci_cpu_architecture",
+    "cloud",
 )

@@ -1,33 +1,25 @@
 """Files, directories and standard input → the documents in them, with the place of each. The only I/O of `show`.
 
-YAML is read as kubectl reads it, and not as PyYAML alone would: dates and sexagesimal numbers stay texts, keys become
-texts, a key that stands twice is a fault. All faults of all files are told at once.
+All faults of all files are named at once.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vk_provider.errors import ManifestError
 from vk_provider.show.manifests import Json, Manifest
+from vk_provider.show.yaml_documents import Unreadable, documents
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MOST_DEPTH = 100
 MOST_NODES = 500_000  # aliases make much of little; nobody writes so much by hand
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
-_HELM = re.compile(r"\{\{-?\s*(\.|include|if|range|with|template|end|define)\b|\{\{-?\s*\.")
-_READ_HELM = "it looks like a Helm template; render it first: helm template CHART | vk-provider show -"
-
-
-class _Unreadable(Exception):
-    """What is wrong with one file."""
 
 
 def read(names: Sequence[str], *, stdin: Callable[[], bytes], recursive: bool = False) -> list[Manifest]:
@@ -40,7 +32,7 @@ def read(names: Sequence[str], *, stdin: Callable[[], bytes], recursive: bool = 
         try:
             for shown, content in _contents(name, stdin, recursive=recursive, faults=faults):
                 found += _documents(shown, content, faults)
-        except _Unreadable as error:
+        except Unreadable as error:
             faults.append(f"{name}: {error}")
     if faults:
         raise ManifestError(faults)
@@ -55,7 +47,7 @@ def _contents(
         yield "standard input", stdin()
         return
     if _URL.match(name):
-        raise _Unreadable(f"a URL, and show reaches no network; fetch it first: curl -fsSL {name} | vk-provider show -")
+        raise Unreadable(f"a URL, and show reaches no network; fetch it first: curl -fsSL {name} | vk-provider show -")
     path = Path(name)
     try:
         if not path.is_dir():
@@ -63,12 +55,12 @@ def _contents(
             return
         files = _manifests_in(path, recursive=recursive)
     except (OSError, ValueError) as error:
-        raise _Unreadable(_told(error)) from error
+        raise Unreadable(_message_of(error)) from error
     for file in files:
         try:
             yield str(file), file.read_bytes()
         except OSError as error:
-            faults.append(f"{file}: {_told(error)}")
+            faults.append(f"{file}: {_message_of(error)}")
 
 
 def _manifests_in(directory: Path, *, recursive: bool) -> list[Path]:
@@ -76,19 +68,19 @@ def _manifests_in(directory: Path, *, recursive: bool) -> list[Path]:
     found = [each for each in inside if each.suffix.lower() in SUFFIXES and each.is_file()]
     kustomized = [each for each in found if each.name in _KUSTOMIZATIONS]
     if kustomized:
-        raise _Unreadable(f"a kustomization; build it first: kubectl kustomize {directory} | vk-provider show -")
+        raise Unreadable(f"a kustomization; build it first: kubectl kustomize {directory} | vk-provider show -")
     if (directory / "Chart.yaml").is_file():
-        raise _Unreadable(f"a Helm chart; render it first: helm template {directory} | vk-provider show -")
+        raise Unreadable(f"a Helm chart; render it first: helm template {directory} | vk-provider show -")
     if not found:
         deeper = not recursive and any(each.is_dir() for each in inside)
-        raise _Unreadable(
+        raise Unreadable(
             f"a directory without {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} files"
             + ("; -R looks into its directories" if deeper else "")
         )
     return found
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
     return text[:1].lower() + text[1:]
 
@@ -101,8 +93,8 @@ def _documents(name: str, content: bytes, faults: list[str]) -> list[Manifest]:
     try:
         text = _text(content)
         parsed = _json(text) if text.lstrip().startswith("{") else None
-        pairs = parsed if parsed is not None else _yaml(text)
-    except _Unreadable as error:
+        pairs = parsed if parsed is not None else documents(text)
+    except Unreadable as error:
         faults.append(f"{name}: {error}")
         return []
     found = []
@@ -119,15 +111,15 @@ def _documents(name: str, content: bytes, faults: list[str]) -> list[Manifest]:
 
 def _text(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _Unreadable("UTF-16 text; save it as UTF-8")
+        raise Unreadable("UTF-16 text; save it as UTF-8")
     if b"\0" in content:
-        raise _Unreadable("a binary file, not a manifest")
+        raise Unreadable("a binary file, not a manifest")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = content[error.start]
-        raise _Unreadable(f"line {line}: not UTF-8 text (byte 0x{wrong:02x}); save it as UTF-8") from error
+        raise Unreadable(f"line {line}: not UTF-8 text (byte 0x{wrong:02x}); save it as UTF-8") from error
 
 
 def _json(text: str) -> list[tuple[int, Any]] | None:
@@ -147,81 +139,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> Json:
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a key stands twice")  # YAML's reader tells which one, and where
     return dict(pairs)
-
-
-def _yaml(text: str) -> list[tuple[int, Any]]:
-    found = []
-    loader = None
-    try:
-        loader = _Loader(text)
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None:
-                found.append((node.start_mark.line + 1, loader.construct_document(node)))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = " ".join(str(error.problem or error.context or "").split())
-        advice = f"; {_READ_HELM}" if _HELM.search(text) else ""
-        raise _Unreadable(f"{place}not YAML: {problem}{advice}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, int(error.position)) + 1
-        raise _Unreadable(f"line {line}: a control character, which no manifest holds: {error.reason}") from error
-    except RecursionError as error:
-        raise _Unreadable("nested more deeply than any manifest is") from error
-    except ValueError as error:  # a number with thousands of digits
-        raise _Unreadable(f"not YAML: {error}") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return found
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as kubectl reads it."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[Json]:
-    made: Json = {}
-    yield made
-    seen = set()
-    for key, _ in node.value:  # before `<<` puts others among them, which the object's own may cover
-        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
-            seen.add(key.value)
-    loader.flatten_mapping(node)
-    for key, value in node.value:
-        name = loader.construct_object(key, deep=True)
-        if not isinstance(name, Hashable) or isinstance(name, tuple) or name is None:
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a text", key.start_mark)
-        made[_key(name)] = loader.construct_object(value)
-
-
-def _key(name: object) -> str:
-    return str(name).lower() if isinstance(name, bool) else str(name)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# Without numbers to the base of 60: 22:22 is a text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
-    list("-+0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\.\d[\d_]*([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
 
 
 def _fault_of(document: object) -> str:

@@ -10,24 +10,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import Refusal
+from vk_provider.show.admitted import pod_of_template
 from vk_provider.show.shapes import AROUND, METADATA, malformed
-from vk_provider.translate.annotations import PREFIX as ECI_PREFIX
-from vk_provider.translate.annotations import TABLE
-from vk_provider.translate.field_rules import ObjectOf, Rejected
-from vk_provider.translate.pod_fields import pod_rule
+from vk_provider.show.templates import templates, with_names
+from vk_provider.translate.capabilities import PLAIN
+from vk_provider.translate.pod_fields import spec_rule
 
 Json = dict[str, Any]
 
 UNNAMED = "(without a name)"
-UID = "00000000-0000-0000-0000-000000000000"
-TOKEN_VOLUME = "kube-api-access-xxxxx"  # noqa: S105 (a name)
-TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 (a path)
-TOKEN_SOURCES = (
-    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
-    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
-)
 _OWN_ANNOTATIONS = "virtual-kubelet.io/"
 
 _SPEC_TEMPLATE = ("spec", "template")
@@ -45,8 +38,7 @@ _KINDS: Mapping[str, tuple[Collection[str], Sequence[str]]] = {
 }
 MAKERS = frozenset(_KINDS)
 
-_POD_SPEC = pod_rule(Rejected("")).fields["spec"]
-_POD_FIELDS: Collection[str] = _POD_SPEC.fields if isinstance(_POD_SPEC, ObjectOf) else ()
+_POD_FIELDS: Collection[str] = spec_rule(PLAIN).fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +177,9 @@ def _of_known(manifest: Manifest, kind: str) -> Found:
     document, path = manifest.document, _KINDS[kind][1]
     name, namespace = _names(document)
     template, faults = _at(document, path)
-    faults = [*_metadata_faults(document), *faults, *_faults_around(document, kind)]
+    spec = document.get("spec")
+    around = malformed(AROUND[kind], spec, "spec") if kind in AROUND and isinstance(spec, dict) else ()
+    faults = [*_metadata_faults(document), *faults, *around]
     found = Found(
         manifest,
         kind,
@@ -198,7 +192,7 @@ def _of_known(manifest: Manifest, kind: str) -> Found:
     )
     if template is None:
         return found
-    pod = _pod(template, _pod_name(document, kind, name), namespace or "default")
+    pod = pod_of_template(template, _pod_name(document, kind, name), namespace or "default")
     if kind == "DaemonSet" and isinstance(pod["metadata"], dict):
         pod["metadata"]["ownerReferences"] = [{"kind": kind, "controller": True}]
     claims = _claims(document, kind, pod) if not faults else {}
@@ -234,11 +228,6 @@ def _metadata_faults(document: Json) -> list[Refusal]:
     return found
 
 
-def _faults_around(document: Json, kind: str) -> Sequence[Refusal]:
-    spec = document.get("spec")
-    return malformed(AROUND[kind], spec, "spec") if kind in AROUND and isinstance(spec, dict) else ()
-
-
 def _whole(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
 
@@ -263,9 +252,11 @@ def _misplaced(document: Json, kind: str, path: Sequence[str]) -> Iterator[str]:
     if kind == "CronJob":
         job = _object(_object(document.get("spec")).get("jobTemplate"))
         places.append(("spec.jobTemplate.metadata", job.get("metadata")))
+    table = CAPABILITIES.annotations
+    prefixes = (*table.prefixes, _OWN_ANNOTATIONS)
     for where, meta in places:
         for key in _object(_object(meta).get("annotations")):
-            if isinstance(key, str) and (key.startswith((ECI_PREFIX, _OWN_ANNOTATIONS)) or key in TABLE):
+            if isinstance(key, str) and (key.startswith(prefixes) or key in table.rules):
                 to = ".".join((*path, "metadata.annotations"))
                 yield f"{where}.annotations[{key}] has no effect there: pods do not get it; move it to {to}"
 
@@ -292,17 +283,17 @@ def _by_shape(manifest: Manifest, kind: str, name: str, namespace: str) -> Itera
     """Every pod template that stands somewhere in the document's spec."""
     note = f"{kind} is not one of Kubernetes' own kinds: what its controller adds to the pod is not known here"
     faults = _metadata_faults(manifest.document)
-    for path, template, around in _templates(manifest.document):
+    for path, template, around in templates(manifest.document):
         spec = template.get("spec")
         own = sorted(str(each) for each in _object(spec) if each not in _POD_FIELDS)
-        kept = {**template, "spec": _with_names({key: each for key, each in _object(spec).items() if key not in own})}
+        kept = {**template, "spec": with_names({key: each for key, each in _object(spec).items() if key not in own})}
         replicas = around.get("replicas")
         yield Found(
             manifest,
             kind,
             namespace,
             name,
-            pod=_pod(kept, f"{name or kind.lower()}-xxxxx", namespace),
+            pod=pod_of_template(kept, f"{name or kind.lower()}-xxxxx", namespace),
             path=path,
             is_custom=True,
             count=Count(replicas, "replicas") if isinstance(replicas, int) and replicas > 0 else Count(),
@@ -317,108 +308,3 @@ def _by_shape(manifest: Manifest, kind: str, name: str, namespace: str) -> Itera
                 *_misplaced(manifest.document, kind, path.split(".")),
             ),
         )
-
-
-def _templates(document: Json) -> Iterator[tuple[str, Json, Json]]:
-    """Path, template and the object around it, of everything that looks like a pod template; outermost first."""
-    below: list[tuple[str, Json, Json]] = [("spec", _object(document.get("spec")), {})]
-    while below:
-        path, value, around = below.pop()
-        template = _template(path, value, document)
-        if template is not None:
-            yield path, template, around
-            continue
-        inside: list[tuple[str, Json, Json]] = []
-        for key, content in value.items():
-            if isinstance(content, dict):
-                inside.append((f"{path}.{key}", content, value))
-            elif isinstance(content, list):
-                inside += [(f"{path}.{key}[{n}]", each, {}) for n, each in enumerate(content) if isinstance(each, dict)]
-        below += reversed(inside)
-
-
-def _template(path: str, value: Json, document: Json) -> Json | None:
-    """A pod template {metadata, spec: {containers}}, a bare pod spec {containers}, or a step of an Argo workflow."""
-    if _has_images(_object(value.get("spec")).get("containers")):
-        return value
-    if path != "spec" and _has_images(value.get("containers")):  # the spec of an object itself holds patches at most
-        return {"spec": value}
-    container = value.get("container") or value.get("script")
-    if "templates[" in path and isinstance(container, dict) and isinstance(container.get("image"), str):
-        volumes = [each for each in (_object(document.get("spec")).get("volumes"), value.get("volumes")) if each]
-        return {
-            "metadata": value.get("metadata") or {},
-            "spec": {
-                "containers": [{"name": "main", **{key: each for key, each in container.items() if key != "source"}}],
-                "volumes": [each for listed in volumes if isinstance(listed, list) for each in listed],
-                "restartPolicy": "Never",
-            },
-        }
-    return None
-
-
-def _has_images(containers: object) -> bool:
-    return isinstance(containers, list) and any(isinstance(each, dict) and "image" in each for each in containers)
-
-
-def _with_names(spec: Json) -> Json:
-    """With names for containers that need none where they come from, as in Knative."""
-    containers = spec.get("containers")
-    if not isinstance(containers, list):
-        return spec
-    named = [
-        {"name": f"container-{n}", **each} if isinstance(each, dict) else each for n, each in enumerate(containers)
-    ]
-    return {**spec, "containers": named}
-
-
-# --- as the API server would store it ---------------------------------------------------------------------------------
-
-
-def _pod(template: Json, name: str, namespace: str) -> Json:
-    inner = template.get("metadata")
-    meta = inner if isinstance(inner, dict) else {}
-    spec = template.get("spec")
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": UID,
-            "labels": meta.get("labels") or {},
-            "annotations": meta.get("annotations") or {},
-        }
-        if inner is None or isinstance(inner, dict)
-        else inner,
-        "spec": _admitted(spec) if isinstance(spec, dict) else spec,
-    }
-
-
-def _admitted(spec: Json) -> Json:
-    """The spec as the API server would store it: pull policies, and the token volume in every container (S23)."""
-    told = spec.get("automountServiceAccountToken") is not False
-    volume = {"name": TOKEN_VOLUME, "projected": {"defaultMode": 0o644, "sources": TOKEN_SOURCES}}
-    lists = {name: spec[name] for name in ("containers", "initContainers") if isinstance(spec.get(name), list)}
-    volumes = spec.get("volumes")
-    with_token = told and (volumes is None or isinstance(volumes, list))
-    return {
-        **spec,
-        "serviceAccountName": spec.get("serviceAccountName") or "default",
-        **{name: [_admitted_container(each, told=with_token) for each in found] for name, found in lists.items()},
-        **({"volumes": [*(volumes or ()), volume]} if with_token else {}),
-    }
-
-
-def _admitted_container(container: Any, *, told: bool) -> Any:
-    if not isinstance(container, dict):
-        return container
-    name, _, tag = str(container.get("image") or "").rpartition("/")[2].partition(":")
-    newest = tag in ("", "latest") and "@" not in name
-    mounts = container.get("volumeMounts")
-    if told and (mounts is None or isinstance(mounts, list)):
-        there = any(_object(mount).get("mountPath") == TOKEN_PATH for mount in mounts or ())
-        more = [] if there else [{"name": TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}]
-        mounts = [*(mounts or ()), *more]
-    policy = container.get("imagePullPolicy") or ("Always" if newest else "IfNotPresent")
-    return {**container, "imagePullPolicy": policy, **({"volumeMounts": mounts} if mounts else {})}

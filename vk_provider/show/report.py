@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from vk_provider.cloud import drivers
 from vk_provider.show.manifests import Other
 from vk_provider.show.verdicts import Findings, Outcome, Verdict
-from vk_provider.translate.annotations import OLD_TYPE, SPECS, TYPE
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _COLOURS = {Outcome.RUNS: _GREEN, Outcome.WAITS: _YELLOW, Outcome.REFUSED: _RED}
@@ -47,8 +47,8 @@ def nothing_to_show(names: Sequence[str], findings: Findings) -> list[str]:
     """What to say of files without any pod."""
     if not findings.others:
         return [f"{name}: nothing in it" for name in names]
-    told = [f"{each.title} {each.why}" if each.is_fault else each.title for each in findings.others]
-    return [f"{', '.join(names)}: no pods, and nothing that is known to make pods; in it: {'; '.join(told)}"]
+    found = [f"{each.title} {each.why}" if each.is_fault else each.title for each in findings.others]
+    return [f"{', '.join(names)}: no pods, and nothing that is known to make pods; in it: {'; '.join(found)}"]
 
 
 class _Page:
@@ -100,21 +100,20 @@ class _Page:
 
     def sum(self, verdicts: Sequence[Verdict]) -> list[str]:
         counts = [(each, sum(verdict.outcome is each for verdict in verdicts)) for each in Outcome]
-        told = ", ".join(
+        text = ", ".join(
             self._in(_COLOURS[each], f"{count} {each.value if count == 1 else _MANY[each]}")
             for each, count in counts
             if count
         )
         running = [each for each in verdicts if each.outcome is Outcome.RUNS]
-        prices = [
-            each.draft.price.per_hour * each.found.count.pods for each in running if each.draft and each.draft.price
-        ]
-        known = f"; together {sum(prices):.4f} {_currency(running)}/h" if prices else ""
-        more = " and what only the cloud can price" if prices and len(prices) < len(running) else ""
-        bare = re.sub(r"\x1b\[\d+m", "", told)
+        priced = [(each.draft.price, each.found.count.pods) for each in running if each.draft and each.draft.price]
+        together = sum(price.per_hour * pods for price, pods in priced)
+        known = f"; together {together:.4f} {priced[0][0].currency}/h" if priced else ""
+        more = " and what only the cloud can price" if priced and len(priced) < len(running) else ""
+        bare = re.sub(r"\x1b\[\d+m", "", text)
         if self._width and len(f"{len(verdicts)} workloads: {bare}{known}{more}") > self._width:
-            return [f"{len(verdicts)} workloads: {told}", *self._wrapped(f"{known}{more}".lstrip("; "), "  ", "  ")]
-        return [f"{len(verdicts)} workloads: {told}{known}{more}"]
+            return [f"{len(verdicts)} workloads: {text}", *self._wrapped(f"{known}{more}".lstrip("; "), "  ", "  ")]
+        return [f"{len(verdicts)} workloads: {text}{known}{more}"]
 
     def _refusal(self, field: str, reason: str) -> list[str]:
         """Field and reason on one line where they fit, as `spec.hostPID: an instance shares …`."""
@@ -159,7 +158,7 @@ def size(verdict: Verdict) -> str:
     billed = f"{draft.cpu:g} vCPU, {draft.memory_gib:g} GiB" if draft.cpu else f"that of {draft.choices[0]}"
     parts = [f"{cpu:g} vCPU" if cpu is not None else "", f"{memory_gib:.4g} GiB" if memory_gib is not None else ""]
     given = verdict.found.pod["metadata"]["annotations"] if verdict.found.pod else {}
-    by_name = next((key for key in (SPECS, TYPE, OLD_TYPE) if given.get(key)), "")
+    by_name = next((key for key in drivers.load(verdict.cloud).capabilities.annotations.sizes if given.get(key)), "")
     why = f"by annotation {by_name}" if by_name else "so the default size"
     asked = ", ".join(filter(None, parts))
     return f"{billed} (asked for {asked or 'nothing'}{'' if asked and not by_name else f', {why}'})"
@@ -184,10 +183,6 @@ def price(verdict: Verdict, region: str) -> str:
 
 def is_upper_bound(verdict: Verdict) -> bool:
     return verdict.draft is not None and verdict.draft.choices[0].endswith("/spot")
-
-
-def _currency(verdicts: Sequence[Verdict]) -> str:
-    return next((each.draft.price.currency for each in verdicts if each.draft and each.draft.price), "")
 
 
 def in_order(parameters: Mapping[str, str]) -> list[tuple[str, str]]:

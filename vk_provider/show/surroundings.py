@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import Refusal, UnsupportedPod
-from vk_provider.model.quantity import parse
-from vk_provider.show.manifests import UID, Found, Manifest
+from vk_provider.show import binding
+from vk_provider.show.admitted import UID
+from vk_provider.show.manifests import Found, Manifest
 from vk_provider.show.shapes import CLAIM, OBJECTS, malformed
+from vk_provider.translate.capabilities import Capabilities
 from vk_provider.translate.claims import claim_of, secret_keys, volume_name
 from vk_provider.translate.judging import wanted
 from vk_provider.translate.objects import Kind, ObjectKey, Objects, References
-from vk_provider.translate.storage import DISK_CSI, DRIVERS, NAS_CSI
 from vk_provider.translate.workload import UNREADABLE, references
 
 Json = dict[str, Any]
@@ -22,20 +24,7 @@ Json = dict[str, Any]
 SERVICE_IP = "192.0.2.2"  # of the addresses that are kept for examples
 STAND_IN = "(token of the ServiceAccount, made for the pod)"
 CA_CONFIG_MAP = "kube-root-ca.crt"
-_MADE = "made-for-the-claim"
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
-# Names that the vendor's clusters give their own classes.
-_VENDORS_CLASSES = (("alicloud-disk", DISK_CSI), ("alibabacloud-disk", DISK_CSI), ("alibabacloud-cnfs-nas", NAS_CSI))
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A claim and the volume behind it. note: what was assumed for it, empty = nothing."""
-
-    claim: Json
-    volume: Json
-    note: str = ""
+_CA: Json = {"metadata": {"name": CA_CONFIG_MAP}, "data": {"ca.crt": "(CA of the cluster)"}}
 
 
 @dataclass(slots=True)
@@ -54,7 +43,7 @@ class Surroundings:
         self.faults: dict[tuple[str, str, str], Sequence[Refusal]] = {}
         for manifest in manifests:
             self._add(manifest.document)
-        self._bind()
+        binding.bind_named(self._known)
 
     def _add(self, document: Json) -> None:
         kind, meta = document.get("kind"), document.get("metadata")
@@ -67,12 +56,14 @@ class Surroundings:
         elif kind in OBJECTS:
             self._known[key] = stored(document)
 
-    def around(self, found: Found, pod: Json, *, expands_pod_ip: bool = False) -> Around:
+    def around(
+        self, found: Found, pod: Json, capabilities: Capabilities = CAPABILITIES, *, expands_pod_ip: bool = False
+    ) -> Around:
         """Raises UnsupportedPod with everything that the pod says and we do not carry.
 
-        expands_pod_ip: as in `NodeContext`.
+        capabilities, expands_pod_ip: as in `NodeContext`.
         """
-        return self._around(found, pod, references(pod, expands_pod_ip=expands_pod_ip))
+        return self._around(found, pod, references(pod, capabilities=capabilities, expands_pod_ip=expands_pod_ip))
 
     def around_refused(self, found: Found, pod: Json) -> Objects:
         """Of a pod that is refused: what it refers to, as far as that can be read."""
@@ -91,7 +82,10 @@ class Surroundings:
 
     def _around(self, found: Found, pod: Json, named: References) -> Around:
         objects = Objects(
-            config_maps={key: self._config_map(key) for key in named.config_maps},
+            config_maps={
+                key: _CA if key[1] == CA_CONFIG_MAP else self._known.get(("ConfigMap", *key))
+                for key in named.config_maps
+            },
             secrets={key: self._known.get(("Secret", *key)) for key in named.secrets},
             tokens=dict.fromkeys(named.tokens, STAND_IN),
             services=[],
@@ -99,7 +93,14 @@ class Surroundings:
         around = Around(objects)
         if named.claims:
             self._add_storage(around, found, pod, named.claims)
-        self._add_hints(around)
+        for kind, those in (("ConfigMap", around.objects.config_maps), ("Secret", around.objects.secrets)):
+            for (namespace, name), item in those.items():
+                if item is None and (kind, namespace, name) not in self.faults:
+                    elsewhere = sorted(ns for known, ns, each in self._known if (known, each) == (kind, name))
+                    around.notes += [
+                        f"{kind} {name} stands in namespace {each} of these files, the pod in {namespace}"
+                        for each in elsewhere
+                    ]
         return around
 
     def faults_of(self, objects: Objects) -> Iterator[Refusal]:
@@ -119,22 +120,6 @@ class Surroundings:
         found = Objects(secrets=secrets)
         return {value for key in secrets for value in (found.data(Kind.SECRET, key) or {}).values() if value}
 
-    def _config_map(self, key: ObjectKey) -> Json | None:
-        if key[1] == CA_CONFIG_MAP:
-            return {"metadata": {"name": key[1]}, "data": {"ca.crt": "(CA of the cluster)"}}
-        return self._known.get(("ConfigMap", *key))
-
-    def _add_hints(self, around: Around) -> None:
-        """Where an object of the right name stands in another namespace of the files."""
-        for kind, found in (("ConfigMap", around.objects.config_maps), ("Secret", around.objects.secrets)):
-            for (namespace, name), item in found.items():
-                if item is None and (kind, namespace, name) not in self.faults:
-                    elsewhere = sorted(ns for known, ns, each in self._known if (known, each) == (kind, name))
-                    around.notes += [
-                        f"{kind} {name} stands in namespace {each} of these files, the pod in {namespace}"
-                        for each in elsewhere
-                    ]
-
     # --- storage ---
 
     def _add_storage(self, around: Around, found: Found, pod: Json, keys: Iterable[ObjectKey]) -> None:
@@ -145,7 +130,7 @@ class Surroundings:
             claims[key] = claim
             if claim is None:
                 continue
-            bound = self._bound(claim, key)
+            bound = binding.bound(self._known, claim, key)
             if bound is not None:
                 claims[key] = bound.claim
                 volumes[volume_name(bound.claim)] = bound.volume
@@ -174,77 +159,6 @@ class Surroundings:
                 return {"metadata": meta, **_spec(template)}
         return None
 
-    def _bound(self, claim: Json, key: ObjectKey) -> Bound | None:
-        """None: nothing in the files shows what it would be bound to."""
-        name = volume_name(claim)
-        if name:
-            volume = self._known.get(("PersistentVolume", "default", name))
-            return Bound(claim, volume) if volume is not None else None
-        volume = self._fitting(claim)
-        if volume is not None:
-            return Bound(*_joined(claim, volume, key))
-        source, note = self._provisioned(claim, key)
-        if source is None:
-            return None
-        spec = claim["spec"]
-        made = {
-            "metadata": {"name": f"pvc-{_MADE}-{key[1]}"},
-            "spec": {
-                **{name: spec[name] for name in ("accessModes", "volumeMode") if spec.get(name)},
-                **source,
-            },
-        }
-        return Bound(*_joined(claim, made, key), note)
-
-    def _fitting(self, claim: Json) -> Json | None:
-        """A volume of the files that a cluster would bind it to: its class, size, modes and labels fit."""
-        wanted = claim["spec"]
-        name = _class_of(claim) or ""
-        least = parse(((wanted.get("resources") or {}).get("requests") or {}).get("storage") or 0)
-        labels = (wanted.get("selector") or {}).get("matchLabels") or {}
-        for (kind, _, _), volume in self._known.items():
-            if kind != "PersistentVolume" or volume["spec"].get("claimRef"):
-                continue
-            spec, meta = volume["spec"], volume.get("metadata") or {}
-            if (
-                (spec.get("storageClassName") or "") == name
-                and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-                and parse((spec.get("capacity") or {}).get("storage") or 0) >= least
-                and labels.items() <= (meta.get("labels") or {}).items()
-            ):
-                return volume
-        return None
-
-    def _provisioned(self, claim: Json, key: ObjectKey) -> tuple[Json | None, str]:
-        """The source of a volume that its StorageClass would make, and what was assumed."""
-        name = _class_of(claim)
-        if name == "":
-            return None, ""  # it wants a volume that is there
-        classes = {each: item for (kind, _, each), item in self._known.items() if kind == "StorageClass"}
-        if name is None:
-            defaults = [each for each, item in classes.items() if _is_default(item)]
-            name = defaults[0] if defaults else None
-        if name in classes:
-            return _source(classes[name]), ""
-        vendors = next((driver for start, driver in _VENDORS_CLASSES if (name or "").startswith(start)), "")
-        what = {NAS_CSI: "a NAS file system"}.get(vendors, "a cloud disk")
-        which = f"StorageClass {name}" if name else "the default StorageClass"
-        why = "by its name" if vendors else "for the files do not have it"
-        note = f"claim {key[1]}: {which} is taken to make {what} ({vendors or DISK_CSI}), {why}"
-        return _source({"provisioner": vendors or DISK_CSI}), note
-
-    def _bind(self) -> None:
-        """Claims and the volumes that either side names for the other, bound as a cluster would bind them."""
-        claims = {key: item for key, item in self._known.items() if key[0] == "PersistentVolumeClaim"}
-        for (kind, _, name), volume in list(self._known.items()):
-            if kind != "PersistentVolume":
-                continue
-            named = volume["spec"].get("claimRef") or {}
-            for key, claim in claims.items():
-                chosen = (named.get("namespace") or "default", named.get("name")) == key[1:]
-                if chosen or claim["spec"].get("volumeName") == name:
-                    self._known[key], self._known[kind, "default", name] = _joined(claim, volume, (key[1], key[2]))
-
 
 def stored(item: Json) -> Json:
     """A Secret's `stringData` as the API server would store it; other objects as they are."""
@@ -263,50 +177,3 @@ def _placed(spec: Json) -> Json:
 
 def _spec(claim: Json) -> Json:
     return {"spec": claim.get("spec") or {}}
-
-
-def _class_of(claim: Json) -> str | None:
-    """None: the cluster's default. Empty: it wants no class."""
-    annotated = (claim["metadata"].get("annotations") or {}).get(_BETA_CLASS)
-    named = claim["spec"].get("storageClassName", annotated)
-    return None if named is None else str(named)
-
-
-def _is_default(item: Json) -> bool:
-    return (item["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
-
-
-def _joined(claim: Json, volume: Json, key: ObjectKey) -> tuple[Json, Json]:
-    """Claim and volume as they are once bound to each other."""
-    namespace, name = key
-    reference = {"namespace": namespace, "name": name, "uid": name}
-    return (
-        {
-            **claim,
-            "metadata": {**(claim.get("metadata") or {}), "uid": name},
-            "spec": {**claim["spec"], "volumeName": volume["metadata"]["name"]},
-            "status": {"phase": "Bound"},
-        },
-        {**volume, "spec": {**volume["spec"], "claimRef": reference}},
-    )
-
-
-def _source(storage_class: Json) -> Json | None:
-    """Of a volume that the class makes; None = its volumes are made by hand."""
-    driver, given = storage_class["provisioner"], storage_class.get("parameters") or {}
-    if driver == "kubernetes.io/no-provisioner":
-        return None
-    more = {"mountOptions": storage_class["mountOptions"]} if storage_class.get("mountOptions") else {}
-    named = given.get("csi.storage.k8s.io/fstype") or given.get("fsType")
-    fs_type = {"fsType": named} if named else {}
-    if driver in DRIVERS:
-        options: Mapping[str, str] = {"server": f"{_MADE}:/"} if driver.endswith("nas") else {"volumeId": f"d-{_MADE}"}
-        return {"flexVolume": {"driver": driver, "options": dict(options), **fs_type}, **more}
-    attributes: Mapping[str, str] = given
-    if driver == NAS_CSI:
-        server, _, below = str(given.get("server") or f"{_MADE}:/").partition(":/")
-        attributes = {"server": server, "path": f"/{below.strip('/')}/{_MADE}".replace("//", "/")}
-    return {
-        "csi": {"driver": driver, "volumeHandle": f"d-{_MADE}", "volumeAttributes": dict(attributes), **fs_type},
-        **more,
-    }

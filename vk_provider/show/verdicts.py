@@ -10,19 +10,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from vk_provider.cloud import drivers
 from vk_provider.cloud.base import RequestPreview
-from vk_provider.cloud.eci import request
-from vk_provider.cloud.eci.fitting import fitted
-from vk_provider.cloud.eci.settings import eci_settings
+from vk_provider.cloud.driver import Whose
 from vk_provider.config import Config
 from vk_provider.errors import PodNotReady, ProviderError, Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Notice, Workload
-from vk_provider.redaction import masked
-from vk_provider.show.manifests import UID, UNNAMED, Found, Manifest, Other, contents, pods_in
+from vk_provider.node_settings import node_context
+from vk_provider.show.admitted import UID
+from vk_provider.show.manifests import UNNAMED, Found, Manifest, Other, contents, pods_in
 from vk_provider.show.surroundings import Surroundings
 from vk_provider.translate.judging import judged
-from vk_provider.translate.node import node_context
 from vk_provider.translate.workload import build
 
 NODE_IP = "192.0.2.1"  # of the addresses that are kept for examples
@@ -58,6 +57,7 @@ class Verdict:
     asked: tuple[float | None, float | None] = (None, None)
     notes: Sequence[str] = ()
     secrets: Collection[bytes] = field(default=(), repr=False)  # values that are not to be printed
+    cloud: str = "eci"
 
     @property
     def title(self) -> str:
@@ -82,7 +82,7 @@ class Verdict:
     @property
     def request(self) -> dict[str, str]:
         """By wire name, without what came out of Secrets; empty where there is none."""
-        return masked(self.draft.request, self.secrets) if self.draft else {}
+        return drivers.load(self.cloud).masked(self.draft.request, self.secrets) if self.draft else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def judge(config: Config, manifests: Sequence[Manifest]) -> Findings:
                 verdicts.append(_verdict(config, each, around))
             else:
                 others.append(_with_faults(each, around))
-    return Findings(verdicts, others, config.eci_region)
+    return Findings(verdicts, others, drivers.load(config.cloud).place(config.options).region)
 
 
 def _with_faults(other: Other, around: Surroundings) -> Other:
@@ -145,51 +145,61 @@ def _with_faults(other: Other, around: Surroundings) -> Other:
 
 
 def _verdict(config: Config, found: Found, around: Surroundings) -> Verdict:
-    refused = Verdict(found, Outcome.REFUSED, around=found.faults, notes=found.notes, secrets=around.secret_values())
+    refused = Verdict(
+        found,
+        Outcome.REFUSED,
+        around=found.faults,
+        notes=found.notes,
+        secrets=around.secret_values(),
+        cloud=config.cloud,
+    )
     if found.kind == "DaemonSet":
         return replace(refused, around=(), refusals=[_DAEMON])
     if found.pod is None:
         return refused
-    context, settings = node_context(config, UID, config.node_ip or NODE_IP), eci_settings(config, UID)
+    driver = drivers.load(config.cloud)
+    whose = Whose(cluster=UID, node=config.node_name, cluster_name=config.cluster_name)
+    settings, role = driver.settings(config.options, whose), driver.place(config.options).role
+    context = node_context(config, UID, config.node_ip or NODE_IP, driver.capabilities, role=role)
 
     def all_refusals(pod: Json, known: Sequence[Refusal] = ()) -> Sequence[Refusal]:
         objects = around.around_refused(found, pod)
-        told = judged(pod, objects, context, lambda workload: request.refusals(workload, settings))
-        return [*told, *(each for each in known if each not in told)]
+        reported = judged(pod, objects, context, lambda workload: driver.refusals(workload, settings))
+        return [*reported, *(each for each in known if each not in reported)]
 
     try:
-        surrounding = around.around(found, found.pod, expands_pod_ip=context.expands_pod_ip)
+        surrounding = around.around(found, found.pod, context.capabilities, expands_pod_ip=context.expands_pod_ip)
         refused = replace(
             refused,
             around=[*found.faults, *around.faults_of(surrounding.objects)],
             notes=[*found.notes, *surrounding.notes],
         )
         workload = build(found.pod, surrounding.objects, context)
-        draft = request.draft(workload, settings)
+        draft = driver.preview(workload, settings)
         linked = build(found.pod, replace(surrounding.objects, services=around.services()), context)
     except UnsupportedPod as error:
         return replace(refused, refusals=all_refusals(found.pod, error.refusals))
     except PodNotReady as error:
-        if refused.around or (told := all_refusals(found.pod)):
-            return refused if refused.around else replace(refused, refusals=told)
+        if refused.around or (reported := all_refusals(found.pod)):
+            return refused if refused.around else replace(refused, refusals=reported)
         waits = f"{error} (give the file that has it, to see the request)"
         return replace(refused, outcome=Outcome.WAITS, waits_for=waits)
     except (ProviderError, ValueError, TypeError, KeyError, AttributeError) as error:
         return replace(refused, refusals=[Refusal("", f"not a pod that an API server would take: {error}")])
     if refused.around:
         return refused
-    notes = [*refused.notes, *_notes(workload, draft, fitted(linked)[1])]
+    notes = [*refused.notes, *_notes(workload, draft, driver.left_out(linked), driver.capabilities.cloud)]
     asked = (workload.cpu, workload.memory_gib)
     return replace(refused, outcome=Outcome.RUNS, draft=draft, asked=asked, notes=notes)
 
 
-def _notes(workload: Workload, draft: RequestPreview, left_out: Sequence[Notice]) -> Sequence[str]:
+def _notes(workload: Workload, draft: RequestPreview, left_out: Sequence[Notice], cloud: str) -> Sequence[str]:
     """What the pod's owner should know although it runs. left_out: of what its cluster adds."""
     notes = []
     open_ones = [name for name, is_open in (("CPU", workload.cpu_open), ("memory", workload.memory_open)) if is_open]
     if open_ones and (workload.cpu is not None or workload.memory_gib is not None):
         notes.append(
-            f"a container says nothing of its {' and '.join(open_ones)}, so the pod has at least ECI's default"
+            f"a container says nothing of its {' and '.join(open_ones)}, so the pod has at least {cloud}'s default"
         )
     if len(draft.choices) > 1:
         notes.append(f"where there is no stock of {draft.choices[0]}: {', then '.join(draft.choices[1:])}")

@@ -1,7 +1,7 @@
 """What a pod's claim stands for: the claim, the volume it is bound to, and who may use it (contract S27, S28).
 
 A claim that is not bound, not there or not ours keeps the pod waiting, as on any node; only its volume's kind can be
-refused, by `storage`.
+refused, by the cloud (`ReadsStorage`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from vk_provider.model import pod as pods
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Flex, Nfs
 from vk_provider.translate import storage
+from vk_provider.translate.capabilities import ReadsStorage
 from vk_provider.translate.objects import ObjectKey, Objects
 
 
@@ -44,8 +45,10 @@ def secret_keys(objects: Objects) -> Iterator[ObjectKey]:
             yield key
 
 
-def resolve(volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: str, *, has_role: bool) -> Nfs | Flex:
-    """What to mount for a volume whose claim is `key`. field: the volume's path in the pod.
+def resolve(
+    volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: str, *, reader: ReadsStorage, role: str
+) -> Nfs | Flex:
+    """What to mount for a volume whose claim is `key`. field: the volume's path in the pod. role: as in `NodeContext`.
 
     Raises PodNotReady while the claim leads nowhere, UnsupportedPod when it leads to what cannot be mounted.
     """
@@ -61,15 +64,15 @@ def resolve(volume: Json, pod: Json, key: ObjectKey, objects: Objects, field: st
         raise _not_ready(volume, key, f"PV {name} is bound to another claim")
     source = "persistentVolumeClaim" if volume.get("persistentVolumeClaim") is not None else "ephemeral"
     read_only = bool((volume[source] or {}).get("readOnly"))
-    return storage.of_persistent_volume(
-        volume, found, objects, f"{field}.{source}", read_only=read_only, has_role=has_role
-    )
+    return reader.persistent(volume, found, pod, objects, f"{field}.{source}", role=role, read_only=read_only)
 
 
 def _claim_fault(volume: Json, pod: Json, key: ObjectKey, claim: Json | None) -> str:
     if claim is None:
         return f'persistentvolumeclaim "{key[1]}" not found'
-    if volume.get("ephemeral") is not None and not _is_owned(claim, pod):
+    owners = claim["metadata"].get("ownerReferences") or ()
+    is_owned = any(owner.get("controller") and owner.get("uid") == pod["metadata"].get("uid") for owner in owners)
+    if volume.get("ephemeral") is not None and not is_owned:  # of the right name, with somebody else's data
         names = f"{key[0]}/{key[1]} was not created for pod {key[0]}/{pod['metadata']['name']}"
         return f"PVC {names} (pod is not owner)"
     if claim["metadata"].get("deletionTimestamp") and not pods.instance_id_of(pod):
@@ -78,12 +81,6 @@ def _claim_fault(volume: Json, pod: Json, key: ObjectKey, claim: Json | None) ->
     if not is_bound(claim):
         return "PVC is not bound"
     return "" if volume_name(claim) else "PVC has empty pvc.Spec.VolumeName"
-
-
-def _is_owned(claim: Json, pod: Json) -> bool:
-    """A claim of the right name that somebody else made holds somebody else's data."""
-    owners = claim["metadata"].get("ownerReferences") or ()
-    return any(owner.get("controller") and owner.get("uid") == pod["metadata"].get("uid") for owner in owners)
 
 
 def _not_ready(volume: Json, key: ObjectKey, fault: str) -> PodNotReady:

@@ -7,9 +7,10 @@ Source: kubernetes pkg/kubelet/status/generate.go (1.36).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from vk_provider import bounds
-from vk_provider.model.instance import CloudCondition
+from vk_provider.model.instance import CloudCondition, Instance, InstanceStatus
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
 from vk_provider.translate.container_status import by_name, ended, has_started
 
@@ -47,20 +48,24 @@ def owned(pod: Json, *, phase: str, inits: Sequence[Json], apps: Sequence[Json],
 def stamped(pod: Json, conditions: Sequence[Json], *, now: str) -> list[Json]:
     """The conditions with their times and the generation they speak of, following on from what the pod has."""
     known = of(pod)
-    return [_stamped(condition, known.get(condition["type"], {}), pod, now) for condition in conditions]
+    generation = pod["metadata"].get("generation")
+    observed = {"observedGeneration": generation} if generation else {}
+    found = []
+    for condition in conditions:
+        previous = known.get(condition["type"]) or {}
+        same = previous.get("status") == condition["status"]
+        time = (previous.get("lastTransitionTime") if same else None) or now
+        found.append({**condition, "lastTransitionTime": time, **observed})
+    return found
 
 
-def _stamped(condition: Json, previous: Json, pod: Json, now: str) -> Json:
-    same = previous.get("status") == condition["status"]
-    stamped = {**condition, "lastTransitionTime": (previous.get("lastTransitionTime") if same else None) or now}
-    if generation := pod["metadata"].get("generation"):
-        stamped["observedGeneration"] = generation
-    return stamped
+_TYPE = itemgetter("type")
 
 
 def of(pod: Json) -> dict[str, Json]:
     """The pod's present conditions by type."""
-    return {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return dict(zip(map(_TYPE, conditions), conditions, strict=True))
 
 
 def from_cloud(pod: Json, conditions: Sequence[CloudCondition], *, quiet: bool) -> list[Json]:
@@ -99,21 +104,23 @@ def outdated(message: str) -> Json:
     return _condition(UP_TO_DATE, False, "SpecChangeNotApplied", message)
 
 
-def created(pod: Json) -> list[Json]:
-    """Takes back a ContainerInstanceCreated=False of earlier, now that there is an instance."""
-    return [_condition(INSTANCE_CREATED, True)] if of(pod).get(INSTANCE_CREATED, {}).get("status") == "False" else []
+def of_instance(pod: Json, instance: Instance, *, quiet: bool) -> list[Json]:
+    """The cloud's own, and one that takes back a ContainerInstanceCreated=False of earlier."""
+    found = from_cloud(pod, instance.conditions, quiet=quiet)
+    said = any(each.type == INSTANCE_CREATED for each in instance.conditions)
+    if said or instance.status is InstanceStatus.SCHEDULING:
+        return found
+    was = of(pod).get(INSTANCE_CREATED, {}).get("status")
+    return [*found, _condition(INSTANCE_CREATED, True)] if was == "False" else found
 
 
 def _filled(condition: CloudCondition) -> Json:
-    return _worded(condition.type, condition.status, condition.reason, condition.message)
+    return _condition(condition.type, condition.status, condition.reason, condition.message)
 
 
-def _condition(type_: str, status: bool, reason: str = "", message: str = "") -> Json:
-    return _worded(type_, "True" if status else "False", reason, message)
-
-
-def _worded(type_: str, status: str, reason: str, message: str) -> Json:
-    condition: Json = {"type": type_, "status": status}
+def _condition(type_: str, status: bool | str, reason: str = "", message: str = "") -> Json:
+    """status: as a bool, or as the API spells it."""
+    condition: Json = {"type": type_, "status": status if isinstance(status, str) else "True" if status else "False"}
     if reason:
         condition["reason"] = reason
     if message:
@@ -123,7 +130,7 @@ def _worded(type_: str, status: str, reason: str, message: str) -> Json:
 
 def _initialized(pod: Json, phase: str, inits: Sequence[Json], apps: Sequence[Json]) -> Json:
     specs = init_containers_of(pod)
-    if any(has_started(status) for status in apps):
+    if any(map(has_started, apps)):
         return _condition("Initialized", True, "PodCompleted" if phase == "Succeeded" else "")
     statuses = by_name(inits)
     if specs and not statuses:
@@ -153,10 +160,13 @@ def _containers_ready(pod: Json, phase: str, inits: Sequence[Json], apps: Sequen
     statuses: Mapping[str, Json] = by_name([*inits, *apps])
     if not apps:
         return _condition("ContainersReady", False, "UnknownContainerStatuses")
-    sidecars = [spec for spec in init_containers_of(pod) if is_sidecar(spec)]
-    names = [spec["name"] for spec in [*sidecars, *containers_of(pod)]]
-    unknown = [name for name in names if name not in statuses]
-    unready = [name for name in names if name in statuses and not statuses[name].get("ready")]
+    unknown, unready = [], []
+    for spec in (*filter(is_sidecar, init_containers_of(pod)), *containers_of(pod)):
+        known = statuses.get(spec["name"])
+        if known is None:
+            unknown.append(spec["name"])
+        elif not known.get("ready"):
+            unready.append(spec["name"])
     if not (unknown or unready):
         return _condition("ContainersReady", True)
     return _condition("ContainersReady", False, "ContainersNotReady", _lists(unknown, "unready", unready))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar
-from vk_provider.translate import conditions, container_status, resize
+from vk_provider.model.vocabulary import Vocabulary
+from vk_provider.translate import conditions, container_report, container_status, resize
 from vk_provider.translate.container_status import StatusContext, by_name, has_started
 
 
@@ -22,7 +23,7 @@ def mirrored(pod: Json, instance: Instance, scene: StatusContext) -> tuple[list[
         known = by_name(status.get(field))
         return [
             resize.given(
-                spec, container_status.from_report(spec, seen.get(spec["name"]), known.get(spec["name"]), scene)
+                spec, container_report.from_report(spec, seen.get(spec["name"]), known.get(spec["name"]), scene)
             )
             for spec in specs
         ]
@@ -75,12 +76,14 @@ def as_known(pod: Json) -> tuple[list[Json], list[Json]]:
 
 
 def unlocated(
-    pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, ended_well: bool = False
+    pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, ended_well: bool = False, stopped: bool = False
 ) -> tuple[list[Json], list[Json]]:
     """The entries when nothing runs and whoever is not known to have ended never will be (P15).
 
     As in a kubelet, containers whose turn had not come keep waiting: app containers before init was through, and init
-    containers behind the last that started. ended_well: the cloud vouches for exit code 0.
+    containers behind the last that started, but never the first. ended_well: the cloud vouches for exit code 0.
+    stopped: the pod was told to end, so that an init container which then ends well leads to nothing: who waits for it
+    keeps waiting.
     """
 
     def end(entry: Json) -> Json:
@@ -93,15 +96,20 @@ def unlocated(
     specs = init_containers_of(pod)
     known = by_name(inits)
     begun = [index for index, entry in enumerate(inits) if has_started(entry)]
-    through = all(spec["name"] in known and _got_past(spec, known[spec["name"]]) for spec in specs)
-    past_init = through or any(has_started(entry) for entry in apps)
-    reached = len(inits) if past_init else (begun[-1] + 1 if begun else 0)
+    through = all(
+        spec["name"] in known
+        and (has_started(known[spec["name"]]) if is_sidecar(spec) else conditions.is_done(spec, known[spec["name"]]))
+        for spec in specs
+    )
+    past_init = any(has_started(entry) for entry in apps) or (through and not (stopped and _wait_for_init(apps)))
+    reached = len(inits) if past_init else (begun[-1] + 1 if begun else min(1, len(inits)))
     ended_inits = [end(entry) if index < reached else entry for index, entry in enumerate(inits)]
     return ended_inits, [end(entry) for entry in apps] if past_init else list(apps)
 
 
-def _got_past(spec: Json, entry: Json) -> bool:
-    return has_started(entry) if is_sidecar(spec) else conditions.is_done(spec, entry)
+def _wait_for_init(apps: Sequence[Json]) -> bool:
+    reasons = [(entry.get("state") or {}).get("waiting", {}).get("reason") for entry in apps]
+    return bool(reasons) and set(reasons) == {container_status.POD_INITIALIZING}
 
 
 def without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
@@ -111,7 +119,7 @@ def without_sidecars(pod: Json, inits: Sequence[Json]) -> list[Json]:
     return [{**entry, **done} if entry["name"] in sidecars else entry for entry in inits]
 
 
-def counted(pod: Json, apps: Sequence[Json]) -> list[Json]:
+def counted(pod: Json, apps: Sequence[Json], words: Vocabulary) -> list[Json]:
     """The app entries by which the pod succeeds or fails: a container marked as sidecar has no say beside others."""
-    marked = {spec["name"] for spec in containers_of(pod) if is_marked_sidecar(spec)}
+    marked = {spec["name"] for spec in containers_of(pod) if is_marked_sidecar(spec, words)}
     return [entry for entry in apps if entry["name"] not in marked] or list(apps)

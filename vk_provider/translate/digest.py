@@ -27,8 +27,8 @@ from functools import lru_cache
 
 from vk_provider.model.instance import MadeOf
 from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.vocabulary import Vocabulary
 from vk_provider.translate import environment, file_sources, registries, volumes
-from vk_provider.translate.annotations import NOTED
 from vk_provider.translate.fieldrefs import volume_value
 from vk_provider.translate.file_sources import ABSENT, Source
 from vk_provider.translate.objects import Kind, Objects
@@ -44,24 +44,26 @@ _OF_POD = ("metadata.labels['", "metadata.annotations['")
 # --- what it is made of ---
 
 
-def made_of(pod: Json, objects: Objects) -> MadeOf:
-    """Of an instance that is made from these."""
+def made_of(pod: Json, objects: Objects, words: Vocabulary) -> MadeOf:
+    """Of an instance that is made from these. words: its cloud's."""
     found = {(kind, key): content_of(objects.found(kind, key)) for kind, key in sources(pod)}
     frozen = file_sources.frozen(pod)
-    varies = bool(found) or any(True for each in _containers(pod) for _ in _fields_of(each, pod, frozen))
-    return MadeOf(images(pod), values(pod, found) if varies else "")
+    varies = bool(found) or any(True for each in _containers(pod) for _ in _fields_of(each, pod, frozen, words))
+    return MadeOf(images(pod), values(pod, found, words) if varies else "")
 
 
 def images(pod: Json) -> str:
-    return _text([_image(each["name"], str(each.get("image") or "")) for each in _containers(pod)])
+    spec = pod["spec"]
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    return _text([_image(each["name"], str(each.get("image") or "")) for each in containers])
 
 
-def values(pod: Json, contents: Mapping[Source, str]) -> str:
+def values(pod: Json, contents: Mapping[Source, str], words: Vocabulary) -> str:
     """contents: of each of `sources`, as `content_of` gives it."""
     namespace = _namespace(pod)
     pull = [contents[Kind.SECRET, key] for key in registries.secret_keys(pod, namespace)]
     frozen = file_sources.frozen(pod)
-    fields = _Fields(pod)
+    fields = _Fields(pod, words)
     each = [_short(_values_of(container, pod, frozen, contents, fields)) for container in _containers(pod)]
     return _FORMAT + _short(pull) + _text(each).removeprefix(_FORMAT)
 
@@ -96,7 +98,10 @@ def content_of(found: Json | None) -> str:
 
 def other_images(pod: Json, made: MadeOf) -> frozenset[str]:
     """Names of the containers that have another image in the pod than in the instance, as far as that is known."""
-    return _different(made.images, images(pod), [each["name"] for each in _containers(pod)])
+    wants = images(pod)
+    if made.images == wants:
+        return frozenset()  # as nearly always
+    return _different(made.images, wants, [each["name"] for each in _containers(pod)])
 
 
 def other_values(pod: Json, made: MadeOf, wants: str) -> frozenset[str]:
@@ -156,8 +161,9 @@ def _image(name: str, image: str) -> str:
 class _Fields:
     """The pod's own fields, each read once; of a long one a digest, for a pod may show it a thousand times."""
 
-    def __init__(self, pod: Json) -> None:
-        self._quiet = file_sources.without_notes(pod)
+    def __init__(self, pod: Json, words: Vocabulary) -> None:
+        self.words = words
+        self._quiet = file_sources.without_notes(pod, words)
         self._known: dict[str, str] = {}
 
     def __getitem__(self, path: str) -> str:
@@ -172,7 +178,7 @@ def _values_of(
 ) -> Sequence[str]:
     objects = dict.fromkeys(_sources_of(container, pod, frozen))
     found = [f"{kind.noun} {key[0]}/{key[1]} {contents[kind, key]}" for kind, key in objects]
-    return found + [f"{path} {fields[path]}" for path in _fields_of(container, pod, frozen)]
+    return found + [f"{path} {fields[path]}" for path in _fields_of(container, pod, frozen, fields.words)]
 
 
 def _sources_of(container: Json, pod: Json, frozen: Collection[str]) -> Iterator[Source]:
@@ -182,11 +188,12 @@ def _sources_of(container: Json, pod: Json, frozen: Collection[str]) -> Iterator
         yield from volumes.object_keys(volume, namespace)
 
 
-def _fields_of(container: Json, pod: Json, frozen: Collection[str]) -> Iterator[str]:
+def _fields_of(container: Json, pod: Json, frozen: Collection[str], words: Vocabulary) -> Iterator[str]:
     """Paths of those of the pod's own fields that may change. What a node writes on a pod is no change of it."""
     for variable in container.get("env") or ():
         path = str(((variable.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath") or "")
-        if path.startswith(_OF_POD) and path.removesuffix("']").rpartition("['")[2] not in NOTED:
+        key = path.removesuffix("']").rpartition("['")[2]
+        if path.startswith(_OF_POD) and not file_sources.is_note(key, words):
             yield path
     for volume in _mounted(container, pod, frozen):
         yield from volumes.field_paths(volume)

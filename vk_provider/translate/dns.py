@@ -8,7 +8,7 @@ from dataclasses import replace
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Dns, Notice
-from vk_provider.translate.objects import NodeContext
+from vk_provider.translate.node_context import NodeContext
 
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 

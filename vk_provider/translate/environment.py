@@ -13,14 +13,15 @@ from vk_provider.model.workload import FromPodIP, Notice
 from vk_provider.redaction import SecretText
 from vk_provider.translate.expansion import Allowance, escaped, names_in
 from vk_provider.translate.fieldrefs import environment_value
-from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Kind, ObjectKey, Objects
 from vk_provider.translate.resources import resource_value
 from vk_provider.translate.services import by_use
 
 Value = str | FromPodIP
 
-# What the cloud takes. ECI documents letters, digits and `_` alone, but the vendor's own examples have dashes
-# (`aliyun_logs_log-stdout`) and dots (`discovery.type`), as kubelets up to 1.29 have; so those are passed on, and the
+# What clouds take. One documents letters, digits and `_` alone, but its own examples have dashes (`logs_log-stdout`)
+# and dots (`discovery.type`), as kubelets up to 1.29 have; so those are passed on, and the
 # cloud decides. What is no such name either is refused where the pod says it, and skipped and told in an envFrom.
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _ENV_FROM_KINDS = (("configMapRef", Kind.CONFIG_MAP), ("secretRef", Kind.SECRET))

@@ -14,9 +14,9 @@ import re
 from vk_provider import bounds
 from vk_provider.model.instance import CloudEvent, Instance, began_at
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_deleting, is_terminal
+from vk_provider.model.probe import ProbeSupport
 from vk_provider.translate.probes import health
 
-CLOUD_HOST = "eci"  # shown as `From: kubelet, eci`, which tells the cloud's word from our own
 COMPONENT = "kubelet"
 STARTED = "Started"
 MIRRORED_BY_ANNOTATION = "vk-provider.io/mirrored-by"
@@ -42,8 +42,11 @@ def involved(target: Json, *, container: str = "") -> Json:
     }
 
 
-def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
-    """The cloud's event on the pod. One event of one instance always gets the same name, in each life of the pod."""
+def pod_event(pod: Json, event: CloudEvent, *, node: str, host: str) -> Json:
+    """The cloud's event on the pod. One event of one instance always gets the same name, in each life of the pod.
+
+    host: shown as `From: kubelet, <host>`, which tells the cloud's word from our own.
+    """
     container = _container_in(pod, event.message)
     reference = involved(pod, container=container)
     first, last = event.first_at or event.last_at, event.last_at or event.first_at
@@ -51,7 +54,7 @@ def pod_event(pod: Json, event: CloudEvent, *, node: str) -> Json:
     body = _event(
         reference,
         name=_own_name(reference, *stopping(container)) if stop else _mirrored_name(reference, event.id),
-        host=CLOUD_HOST,
+        host=host,
         type_=event.type,
         reason=event.reason or "ProviderEvent",
         message=event.message,
@@ -67,7 +70,7 @@ def stopping(container: str) -> tuple[str, str, str]:
     return "Normal", "Killing", f"Stopping container {container}"
 
 
-def is_of_our_restart(pod: Json, event: CloudEvent) -> bool:
+def is_of_our_restart(pod: Json, event: CloudEvent, cloud: ProbeSupport) -> bool:
     """Whether the cloud tells of a stop that our probe brought about, which we told in better words (S36).
 
     Read off the pod alone, so that it holds in each life of ours; not once the pod ends, when a stop is its end.
@@ -75,15 +78,15 @@ def is_of_our_restart(pod: Json, event: CloudEvent) -> bool:
     if is_deleting(pod) or is_terminal(pod) or not _is_stop(event):
         return False
     name = _container_in(pod, event.message)
-    return any(each["name"] == name and _restarts(pod, each) for each in containers_of(pod))
+    return any(each["name"] == name and _restarts(pod, each, cloud) for each in containers_of(pod))
 
 
-def _restarts(pod: Json, container: Json) -> bool:
-    duties = health(pod, container).duties
+def _restarts(pod: Json, container: Json, cloud: ProbeSupport) -> bool:
+    duties = health(pod, container, cloud).duties
     return duties.startup is not None or duties.liveness is not None
 
 
-def tells_of_starts(instance: Instance) -> bool:
+def has_all_start_events(instance: Instance) -> bool:
     """Whether of each container that began an event tells, and of the newest start of all.
 
     Both bear the cloud's own time. A cloud that tells of a start in another word does not tell of it.
@@ -91,8 +94,8 @@ def tells_of_starts(instance: Instance) -> bool:
     began = [at for each in (*instance.init_containers, *instance.containers) if (at := began_at(each))]
     if not began:
         return True
-    told = [each.last_at or each.first_at for each in instance.events if each.reason == STARTED]
-    return len(told) >= len(began) and max(told) >= max(began)
+    reported = [each.last_at or each.first_at for each in instance.events if each.reason == STARTED]
+    return len(reported) >= len(began) and max(reported) >= max(began)
 
 
 def _is_stop(event: CloudEvent) -> bool:

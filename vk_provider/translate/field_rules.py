@@ -125,7 +125,10 @@ def _walk(rule: Rule, value: object, path: str, found: list[Finding]) -> None:
     """A list to add to, not an iterator: each pod is walked, and most have nothing to be found."""
     match rule:
         case Scalar(type_, check):
-            _walk_value(type_, check, value, path, found)
+            if not _is(type_, value):
+                found.append(_malformed(path, f"must be {type_.value}"))
+            elif check is not None and (fault := check(value)):
+                found.append(Finding(Refusal(path, fault)))
         case ObjectOf():
             _walk_object(rule, value, path, found)
         case ListOf(item):
@@ -190,13 +193,6 @@ def not_negative(value: object) -> str:
 def whole_and_not_negative(value: object) -> str:
     number = parse(str(value))
     return "" if number >= 0 and number.denominator == 1 else "must be a whole number, and not negative"
-
-
-def _walk_value(type_: Type, check: Check | None, value: object, path: str, found: list[Finding]) -> None:
-    if not _is(type_, value):
-        found.append(_malformed(path, f"must be {type_.value}"))
-    elif check is not None and (fault := check(value)):
-        found.append(Finding(Refusal(path, fault)))
 
 
 def _walk_object(rule: ObjectOf, value: object, path: str, found: list[Finding]) -> None:

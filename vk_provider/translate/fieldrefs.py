@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from vk_provider.model.pod import LIVE_CONTENT_ANNOTATION, Json
 from vk_provider.model.workload import FromPodIP
-from vk_provider.translate.objects import NodeContext
+from vk_provider.translate.node_context import NodeContext
 
 _SUBSCRIPT = re.compile(r"^(metadata\.(?:labels|annotations))\['(.*)'\]$", re.DOTALL)
 _PLAIN_METADATA = frozenset({"metadata.name", "metadata.namespace", "metadata.uid"})

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vk_provider.model.pod import Json, containers_of, init_containers_of
+from vk_provider.model.pod import OWN_NOTES, Json, containers_of, init_containers_of
+from vk_provider.model.vocabulary import Vocabulary
 from vk_provider.translate import volumes
-from vk_provider.translate.annotations import NOTED
 from vk_provider.translate.fieldrefs import volume_value
 from vk_provider.translate.objects import Kind, ObjectKey, Objects
 
@@ -72,19 +72,24 @@ def versions(sources: LiveSources, objects: Objects) -> Mapping[Source, str]:
     return {(kind, key): version_of(objects.found(kind, key)) for kind, key in sources.objects}
 
 
-def fingerprint(pod: Json, sources: LiveSources, known: Mapping[Source, str]) -> str:
+def fingerprint(pod: Json, sources: LiveSources, known: Mapping[Source, str], words: Vocabulary) -> str:
     """Of what the files come from, tokens apart. known: the version of each object among the sources."""
     parts = [[kind.noun, *key, known[kind, key]] for kind, key in sources.objects]
-    quiet = without_notes(pod)
+    quiet = without_notes(pod, words)
     parts += [[path, volume_value(quiet if path == ANNOTATIONS else pod, path)] for path in sources.fields]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
 
 
-def without_notes(pod: Json) -> Json:
+def is_note(key: str, words: Vocabulary) -> bool:
+    """Whether a node writes this annotation on the pods that it runs."""
+    return key in OWN_NOTES or key in words.noted
+
+
+def without_notes(pod: Json, words: Vocabulary) -> Json:
     """Without what a node has written on it: else every pod that shows its annotations would be given files anew right
     after its start, for nothing but its own instance's name. They come along with the next change of anything else."""
     given = pod["metadata"].get("annotations") or {}
-    own = {key: text for key, text in given.items() if key not in NOTED}
+    own = {key: text for key, text in given.items() if not is_note(key, words)}
     return {**pod, "metadata": {**pod["metadata"], "annotations": own}}
 
 

@@ -1,11 +1,11 @@
 """What a pod's machine is called, and which names its /etc/hosts knows (S33, S34).
 
 One line of a kubelet's /etc/hosts is missing: the pod's address with its full name, for a pod with a subdomain. The
-cloud writes the address with the hostname alone, takes further lines only with the request that creates the instance
-(HostAliase, eci.md 2.1), and the address is not known before. To give the full name to 127.0.0.1 instead would be worse
+cloud writes the address with the hostname alone, takes further lines only with the request that creates the instance,
+and the address is not known before. To give the full name to 127.0.0.1 instead would be worse
 than nothing: what binds to its own full name, as many members of a StatefulSet do, would be reached by nobody. The
 cluster's resolver knows the name as soon as the headless Service does, and a notice on the pod says so. Only with an
-address of the pod's own choice (`eci-private-ip-address`) is the line known before, and then written.
+address of the pod's own choice (`AnnotationTable.own_address`) is the line known before, and then written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import HostAlias, Notice
 
-OWN_ADDRESS = "k8s.aliyun.com/eci-private-ip-address"
 MAX_LABEL = 63
 MAX_HOSTNAME = 64  # bytes that a kernel takes
 
@@ -53,9 +52,10 @@ def full_name(pod: Json, namespace: str, domain: str) -> str:
     return f"{short}.{spec['subdomain']}.{namespace}.svc.{domain}"
 
 
-def notices(pod: Json, namespace: str, domain: str) -> Sequence[Notice]:
+def notices(pod: Json, namespace: str, domain: str, own_address: str = "") -> Sequence[Notice]:
+    """own_address: the annotation by which a pod names its address; empty = there is none."""
     full = full_name(pod, namespace, domain)
-    if not full or pod["spec"].get("setHostnameAsFQDN") or _own_address(pod):
+    if not full or pod["spec"].get("setHostnameAsFQDN") or _own_address(pod, own_address):
         return ()
     message = (
         f"/etc/hosts of the instance does not have {full}: the cloud writes the short name alone, and the address is"
@@ -64,14 +64,14 @@ def notices(pod: Json, namespace: str, domain: str) -> Sequence[Notice]:
     return (Notice("FullNameNotInHosts", message),)
 
 
-def own_alias(pod: Json, namespace: str, domain: str) -> Sequence[HostAlias]:
+def own_alias(pod: Json, namespace: str, domain: str, own_address: str = "") -> Sequence[HostAlias]:
     """The line with the pod's full name, where its address is known before."""
-    full, address = full_name(pod, namespace, domain), _own_address(pod)
+    full, address = full_name(pod, namespace, domain), _own_address(pod, own_address)
     return (HostAlias(address, (full, full.partition(".")[0]), added=True),) if full and address else ()
 
 
-def _own_address(pod: Json) -> str:
-    return str((pod["metadata"].get("annotations") or {}).get(OWN_ADDRESS) or "").strip()
+def _own_address(pod: Json, annotation: str) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(annotation) or "").strip()
 
 
 def host_aliases(pod: Json) -> Sequence[HostAlias]:

@@ -16,8 +16,8 @@ from vk_provider import bounds
 from vk_provider.errors import Refusal
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Workload
-from vk_provider.translate import annotations as keys
-from vk_provider.translate.objects import NodeContext, Objects, References
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Objects, References
 from vk_provider.translate.oversize import oversize
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.workload import UNREADABLE, as_far_as_possible, needed, too_much_to_fetch
@@ -27,8 +27,6 @@ MOST_ENTRIES = 5000
 
 _WHOLE = re.compile(r"spec\.volumes\[\d+\]|spec\.(initC|c)ontainers\[\d+\]\.ports")
 
-_SIZES = frozenset(f"metadata.annotations[{key}]" for key in (keys.SPECS, keys.TYPE, keys.OLD_TYPE))
-
 OfCloud = Callable[[Workload], Sequence[Refusal]]
 
 
@@ -37,13 +35,14 @@ def judged(pod: Json, objects: Objects, context: NodeContext, of_cloud: OfCloud)
 
     objects: as far as they are there. of_cloud: what a cloud cannot hold of a workload.
     """
-    found = list(refusals(pod, expands_pod_ip=context.expands_pod_ip))
+    found = list(refusals(pod, context.capabilities, expands_pod_ip=context.expands_pod_ip))
     if not _is_of_a_size(pod):
         return tuple(found)
-    sized = any(one.field in _SIZES for one in found)
+    sizes = context.capabilities.annotations.sizes
+    sized = any(one.field == f"metadata.annotations[{key}]" for one in found for key in sizes)
     workload, further = as_far_as_possible(pod, objects, context)
     for one in (*further[: bounds.MOST_REFUSALS], *_by_cloud(workload, of_cloud)[: bounds.MOST_REFUSALS]):
-        follows = sized and keys.SPECS in one.reason  # a size that is refused is not missing
+        follows = sized and sizes[0] in one.reason  # a size that is refused is not missing
         if not follows and not any(_is_about_the_same(one, other) for other in found):
             found.append(one)
     return tuple(found)

@@ -107,7 +107,7 @@ class Objects:
 
     services: of all namespaces asked for, in any order; further ones do no harm. persistent_volumes: by name, those
     that the claims are bound to; the secrets that these name are among `secrets`. token_lives_s: how long each token
-    lives from its asking on, as the API server says.
+    lives from its asking on, as the API server says. node: ours, where the pod asks for a node that ours may not be.
     """
 
     config_maps: Mapping[ObjectKey, Json | None] = field(default_factory=dict)
@@ -117,6 +117,7 @@ class Objects:
     tokens: Mapping[TokenRequest, str] = field(default_factory=dict)
     services: Sequence[Json] = ()
     token_lives_s: Mapping[TokenRequest, int] = field(default_factory=dict)
+    node: Json | None = None
     # A pod may name one object a thousand times, and to decode it takes milliseconds.
     _known: dict[tuple[Kind, ObjectKey, bool], Mapping[str, bytes]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -145,29 +146,6 @@ class Objects:
 
     def found(self, kind: Kind, key: ObjectKey) -> Json | None:
         return (self.config_maps if kind is Kind.CONFIG_MAP else self.secrets).get(key)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeContext:
-    """What a pod learns of the node it is on.
-
-    cluster: the uid that tags instances. cluster_dns: addresses of the cluster's resolver; none = the cloud's is used.
-    service_host, service_port: what KUBERNETES_SERVICE_HOST and _PORT say instead of the Service `kubernetes`, whose
-    cluster address an instance may be unable to reach; empty = no override. allocatable: the node's, as quantities.
-    role: that instances have in the cloud where the pod names none. expands_pod_ip: the cloud itself replaces `$(NAME)`
-    of a variable that holds the pod's address.
-    """
-
-    cluster: str
-    node_name: str
-    node_ip: str
-    cluster_dns: Sequence[str] = ()
-    cluster_domain: str = "cluster.local"
-    service_host: str = ""
-    service_port: str = ""
-    allocatable: Mapping[str, str] = field(default_factory=dict)
-    role: str = ""
-    expands_pod_ip: bool = False
 
 
 def _encoded(text: str | None) -> bytes:

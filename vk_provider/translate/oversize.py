@@ -31,10 +31,12 @@ def oversize(pod: object) -> tuple[Refusal, ...]:
             continue
         whole.entries += size.entries
         whole.text += size.text
-        largest = max(largest, (path, size), key=lambda part: part[1].entries)
-        wordiest = max(wordiest, (path, size), key=lambda part: part[1].text)
+        if size.entries > largest[1].entries:
+            largest = (path, size)
+        if size.text > wordiest[1].text:
+            wordiest = (path, size)
         if whole.entries > bounds.MOST_ENTRIES:
-            found.append(_crowded(*largest))
+            found.append(_too_many(*largest))
             break
         if whole.text > bounds.MOST_TEXT:
             found.append(_wordy(*wordiest))
@@ -89,7 +91,7 @@ def _measured(part: str, value: object, size: _Size) -> Refusal | None:
             return Refusal(part, f"is nested more than {bounds.MOST_DEPTH} deep, and nothing in a pod is")
         size.entries += len(held)
         if size.entries > bounds.MOST_ENTRIES:
-            return _crowded(part, size)
+            return _too_many(part, size)
         for key, inner in held.items() if isinstance(held, Mapping) else ((None, each) for each in held):
             if isinstance(key, str):
                 size.text += _bytes(key)
@@ -109,7 +111,7 @@ def _most(name: object) -> int:
     return bounds.MOST_OF_LIST.get(str(name), bounds.MOST_ITEMS)
 
 
-def _crowded(path: str, size: _Size) -> Refusal:
+def _too_many(path: str, size: _Size) -> Refusal:
     reason = f"more than {bounds.MOST_ENTRIES:,} entries in the whole pod, {size.entries:,} of them here{_ADVICE}"
     return Refusal(path, reason)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vk_provider.model.instance import StateKind
 from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.model.vocabulary import Vocabulary
 from vk_provider.translate.conditions import is_done
 from vk_provider.translate.container_lists import counted
 from vk_provider.translate.container_status import (
@@ -21,14 +22,14 @@ from vk_provider.translate.container_status import (
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 
 
-def phase(pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, final: bool) -> str:
+def phase(pod: Json, inits: Sequence[Json], apps: Sequence[Json], *, final: bool, words: Vocabulary) -> str:
     """final: nothing starts any more, whatever the restart policy says.
 
     Never Succeeded or Failed while an entry says running: a process may still write (P18).
     """
-    derived = _derived(pod, by_name(inits), apps, final=final)
-    if derived in (SUCCEEDED, FAILED) and any(is_running(status) for status in [*inits, *apps]):
-        return RUNNING if any(has_started(status) for status in apps) else PENDING
+    derived = _derived(pod, by_name(inits), apps, final=final, words=words)
+    if derived in (SUCCEEDED, FAILED) and any(map(is_running, [*inits, *apps])):
+        return RUNNING if any(map(has_started, apps)) else PENDING
     return derived
 
 
@@ -38,25 +39,25 @@ def all_succeeded(apps: Sequence[Json]) -> bool:
     return bool(ends) and all(end is not None and end.get("exitCode") == 0 for end in ends)
 
 
-def _derived(pod: Json, inits: dict[str, Json], apps: Sequence[Json], *, final: bool) -> str:
-    policy = restart_policy(pod)
+def _derived(pod: Json, inits: dict[str, Json], apps: Sequence[Json], *, final: bool, words: Vocabulary) -> str:
+    policy = "Never" if final else restart_policy(pod)
     specs = init_containers_of(pod)
-    past_init = any(has_started(status) for status in apps)
     plain = [inits.get(spec["name"]) for spec in specs if not is_sidecar(spec)]
-    if (policy == "Never" or final) and any(_failed(status) for status in plain):
+    if policy == "Never" and any(map(_failed, plain)):
         return FAILED
-    if not past_init and not all(spec["name"] in inits and is_done(spec, inits[spec["name"]]) for spec in specs):
+    if not any(map(has_started, apps)) and not all(
+        spec["name"] in inits and is_done(spec, inits[spec["name"]]) for spec in specs
+    ):
         return PENDING
     sidecars = [inits[spec["name"]] for spec in specs if is_sidecar(spec) and spec["name"] in inits]
-    if not apps or any(not has_started(status) for status in [*sidecars, *apps]):
+    lasting = [*sidecars, *apps]
+    if not apps or not all(map(has_started, lasting)):
         return PENDING
-    if any(is_running(status) for status in [*sidecars, *apps]):
+    if policy == "Always" or any(map(is_running, lasting)):
         return RUNNING
-    if not final and policy == "Always":
-        return RUNNING
-    if all_succeeded(counted(pod, apps)):
+    if all_succeeded(counted(pod, apps, words)):
         return SUCCEEDED
-    return FAILED if final or policy == "Never" else RUNNING
+    return FAILED if policy == "Never" else RUNNING
 
 
 def _failed(status: Json | None) -> bool:

@@ -5,8 +5,10 @@ Carrying a further field means changing its line here and reading it in `workloa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+from vk_provider.translate.capabilities import Capabilities, Storage
 from vk_provider.translate.field_rules import (
     EMPTY,
     Ignored,
@@ -28,7 +30,7 @@ from vk_provider.translate.fieldrefs import is_environment_path, is_volume_path
 from vk_provider.translate.probe_fields import LIFECYCLE, PROBE
 from vk_provider.translate.resources import GPU
 from vk_provider.translate.security_fields import CONTAINER_SECURITY, HOST_USERS, POD_SECURITY
-from vk_provider.translate.storage import DRIVERS, NAS_CSI, OSS_CSI
+from vk_provider.translate.storage import SOURCES
 
 TEXT = Scalar(Type.TEXT)
 FLAG = Scalar(Type.FLAG)
@@ -119,19 +121,24 @@ _RESOURCES = ObjectOf(
         "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
     }
 )
-_PORT = ObjectOf(
-    {
-        "name": TEXT,
-        "containerPort": WHOLE,
-        "protocol": Scalar(Type.TEXT, one_of("TCP", "UDP")),
-        "hostPort": Rejected(
-            "there is no host whose port could be taken; reach the pod by its own address or by a Service",
-            unless=(*EMPTY, 0),
-        ),
-        "hostIP": _never("there is no host whose address could be taken", "leave it out"),
-    },
-    required=("containerPort",),
-)
+
+
+def _port(protocols: Sequence[str]) -> Rule:
+    return ObjectOf(
+        {
+            "name": TEXT,
+            "containerPort": WHOLE,
+            "protocol": Scalar(Type.TEXT, one_of(*protocols)),
+            "hostPort": Rejected(
+                "there is no host whose port could be taken; reach the pod by its own address or by a Service",
+                unless=(*EMPTY, 0),
+            ),
+            "hostIP": _never("there is no host whose address could be taken", "leave it out"),
+        },
+        required=("containerPort",),
+    )
+
+
 _MOUNT = ObjectOf(
     {
         "name": TEXT,
@@ -149,37 +156,41 @@ _MOUNT = ObjectOf(
     },
     required=("name", "mountPath"),
 )
-_CONTAINER = ObjectOf(
-    {
-        "name": TEXT,
-        "image": TEXT,
-        "command": TEXTS,
-        "args": TEXTS,
-        "workingDir": TEXT,
-        "ports": ListOf(_PORT),
-        "envFrom": ListOf(_ENV_FROM),
-        "env": ListOf(_ENV),
-        "resources": _RESOURCES,
-        "resizePolicy": Ignored("acts on a resize only, and the virtual node offers none"),
-        # Beside the pod's it is judged by `refusals`; Always makes an init container a sidecar.
-        "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
-        "restartPolicyRules": Ignored("they ask for more restarts than the policy gives; a notice tells of them"),
-        "volumeMounts": ListOf(_MOUNT),
-        "volumeDevices": _never("no container can be given a block device", "mount a volume"),
-        "livenessProbe": PROBE,
-        "readinessProbe": PROBE,
-        "startupProbe": PROBE,
-        "lifecycle": LIFECYCLE,
-        "terminationMessagePath": TEXT,
-        "terminationMessagePolicy": Scalar(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
-        "imagePullPolicy": Scalar(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
-        "securityContext": CONTAINER_SECURITY,
-        "stdin": FLAG,
-        "stdinOnce": FLAG,
-        "tty": FLAG,
-    },
-    required=("name", "image"),
-)
+
+
+def _container(protocols: Sequence[str]) -> Rule:
+    return ObjectOf(
+        {
+            "name": TEXT,
+            "image": TEXT,
+            "command": TEXTS,
+            "args": TEXTS,
+            "workingDir": TEXT,
+            "ports": ListOf(_port(protocols)),
+            "envFrom": ListOf(_ENV_FROM),
+            "env": ListOf(_ENV),
+            "resources": _RESOURCES,
+            "resizePolicy": Ignored("acts on a resize only, and the virtual node offers none"),
+            # Beside the pod's it is judged by `refusals`; Always makes an init container a sidecar.
+            "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+            "restartPolicyRules": Ignored("they ask for more restarts than the policy gives; a notice tells of them"),
+            "volumeMounts": ListOf(_MOUNT),
+            "volumeDevices": _never("no container can be given a block device", "mount a volume"),
+            "livenessProbe": PROBE,
+            "readinessProbe": PROBE,
+            "startupProbe": PROBE,
+            "lifecycle": LIFECYCLE,
+            "terminationMessagePath": TEXT,
+            "terminationMessagePolicy": Scalar(Type.TEXT, one_of("File", "FallbackToLogsOnError")),
+            "imagePullPolicy": Scalar(Type.TEXT, one_of("Always", "IfNotPresent", "Never")),
+            "securityContext": CONTAINER_SECURITY,
+            "stdin": FLAG,
+            "stdinOnce": FLAG,
+            "tty": FLAG,
+        },
+        required=("name", "image"),
+    )
+
 
 # --- volumes --------------------------------------------------------------------------------------------------------
 
@@ -228,159 +239,185 @@ _EPHEMERAL = ObjectOf(
         "readOnly": FLAG,
     }
 )
-_INLINE_DRIVER = one_of(
-    NAS_CSI, OSS_CSI, instead="use a PersistentVolumeClaim, or for what an object of the cluster holds a Secret"
+_FOREIGN = (
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "fc",
+    "flocker",
+    "gcePersistentDisk",
+    "glusterfs",
+    "iscsi",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
 )
-_INLINE_CSI = ObjectOf(
+VOLUME_SOURCES = frozenset(
     {
-        "driver": Scalar(Type.TEXT, _INLINE_DRIVER),
-        "fsType": TEXT,
-        "readOnly": FLAG,
-        "volumeAttributes": TEXT_MAP,
-        "nodePublishSecretRef": _LOGIN,
-    },
-    required=("driver",),
+        "configMap",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "hostPath",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+        *SOURCES,
+        *_FOREIGN,
+    }
 )
-_FLEX = ObjectOf(
-    {
-        "driver": Scalar(Type.TEXT, one_of(*DRIVERS, instead="use a PersistentVolumeClaim")),
-        "fsType": TEXT,
-        "readOnly": FLAG,
-        "options": TEXT_MAP,
-        "secretRef": _LOGIN,
-    },
-    required=("driver",),
-)
-_FOREIGN_DISK = Rejected(
-    "this kind of storage does not exist in the cloud; use nfs or a PersistentVolumeClaim of a disk, NAS or OSS",
-    unless=(),
-)
-_VOLUME = ObjectOf(
-    {
-        "name": TEXT,
-        "emptyDir": ObjectOf({"medium": Scalar(Type.TEXT, one_of("Memory")), "sizeLimit": QUANTITY}),
-        "configMap": ObjectOf({**_NAMED_ITEMS, "defaultMode": WHOLE}, required=("name",)),
-        "secret": ObjectOf(
-            {"secretName": TEXT, "items": ListOf(_KEY_TO_PATH), "optional": FLAG, "defaultMode": WHOLE},
-            required=("secretName",),
-        ),
-        "downwardAPI": ObjectOf({"items": ListOf(_DOWNWARD_ITEM), "defaultMode": WHOLE}),
-        "projected": ObjectOf({"sources": ListOf(_PROJECTION), "defaultMode": WHOLE}),
-        "hostPath": Rejected(
-            "there is no host whose files could be shown; use emptyDir, a ConfigMap or a Secret", unless=()
-        ),
-        "gitRepo": Rejected("clone the repository in an init container into an emptyDir instead", unless=()),
-        "image": Rejected("the cloud mounts no images; copy the files in an init container", unless=()),
-        "persistentVolumeClaim": _CLAIM,
-        "ephemeral": _EPHEMERAL,
-        "nfs": _NFS,
-        "csi": _INLINE_CSI,
-        "flexVolume": _FLEX,
-        **dict.fromkeys(
-            (
-                "awsElasticBlockStore",
-                "azureDisk",
-                "azureFile",
-                "cephfs",
-                "cinder",
-                "fc",
-                "flocker",
-                "gcePersistentDisk",
-                "glusterfs",
-                "iscsi",
-                "photonPersistentDisk",
-                "portworxVolume",
-                "quobyte",
-                "rbd",
-                "scaleIO",
-                "storageos",
-                "vsphereVolume",
+
+
+def _of_drivers(storage: Storage) -> Mapping[str, Rule]:
+    """The sources that a driver of the cloud mounts, in the order of the table."""
+    inline = one_of(
+        *storage.csi, instead="use a PersistentVolumeClaim, or for what an object of the cluster holds a Secret"
+    )
+    csi = ObjectOf(
+        {
+            "driver": Scalar(Type.TEXT, inline),
+            "fsType": TEXT,
+            "readOnly": FLAG,
+            "volumeAttributes": TEXT_MAP,
+            "nodePublishSecretRef": _LOGIN,
+        },
+        required=("driver",),
+    )
+    flex = ObjectOf(
+        {
+            "driver": Scalar(Type.TEXT, one_of(*storage.flex, instead="use a PersistentVolumeClaim")),
+            "fsType": TEXT,
+            "readOnly": FLAG,
+            "options": TEXT_MAP,
+            "secretRef": _LOGIN,
+        },
+        required=("driver",),
+    )
+    return {"nfs": _NFS, "csi": csi, "flexVolume": flex}
+
+
+def _volume(storage: Storage) -> Rule:
+    absent = Rejected(f"this kind of storage does not exist in the cloud; {storage.advice}", unless=())
+    return ObjectOf(
+        {
+            "name": TEXT,
+            "emptyDir": ObjectOf({"medium": Scalar(Type.TEXT, one_of("Memory")), "sizeLimit": QUANTITY}),
+            "configMap": ObjectOf({**_NAMED_ITEMS, "defaultMode": WHOLE}, required=("name",)),
+            "secret": ObjectOf(
+                {"secretName": TEXT, "items": ListOf(_KEY_TO_PATH), "optional": FLAG, "defaultMode": WHOLE},
+                required=("secretName",),
             ),
-            _FOREIGN_DISK,
-        ),
-    },
-    required=("name",),
-)
-VOLUME_SOURCES = frozenset(_VOLUME.fields) - {"name"}
+            "downwardAPI": ObjectOf({"items": ListOf(_DOWNWARD_ITEM), "defaultMode": WHOLE}),
+            "projected": ObjectOf({"sources": ListOf(_PROJECTION), "defaultMode": WHOLE}),
+            "hostPath": Rejected(
+                "there is no host whose files could be shown; use emptyDir, a ConfigMap or a Secret", unless=()
+            ),
+            "gitRepo": Rejected("clone the repository in an init container into an emptyDir instead", unless=()),
+            "image": Rejected("the cloud mounts no images; copy the files in an init container", unless=()),
+            "persistentVolumeClaim": _CLAIM if storage.kinds else absent,
+            "ephemeral": _EPHEMERAL if storage.kinds else absent,
+            **{kind: rule if kind in storage.kinds else absent for kind, rule in _of_drivers(storage).items()},
+            **dict.fromkeys(_FOREIGN, absent),
+        },
+        required=("name",),
+    )
+
 
 # --- the pod --------------------------------------------------------------------------------------------------------
 
 _HOST_ALIAS = ObjectOf({"ip": Scalar(Type.TEXT, is_address), "hostnames": TEXTS}, required=("ip",))
 _DNS_OPTION = ObjectOf({"name": TEXT, "value": TEXT}, required=("name",))
 _HOST_SHARING = _never("an instance shares no host with other pods", "leave it out")
-
-_SPEC = ObjectOf(
-    {
-        "containers": ListOf(_CONTAINER),
-        "initContainers": ListOf(_CONTAINER),
-        "ephemeralContainers": Ignored("each gets a status that says why it does not start; the others go on"),
-        "volumes": ListOf(_VOLUME),
-        "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
-        "terminationGracePeriodSeconds": WHOLE,
-        "activeDeadlineSeconds": WHOLE,
-        "dnsPolicy": Scalar(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
-        "dnsConfig": ObjectOf({"nameservers": TEXTS, "searches": TEXTS, "options": ListOf(_DNS_OPTION)}),
-        "hostname": TEXT,
-        "subdomain": TEXT,
-        "setHostnameAsFQDN": FLAG,
-        "hostnameOverride": TEXT,
-        "enableServiceLinks": FLAG,
-        "serviceAccountName": TEXT,
-        "serviceAccount": Ignored("the old name of serviceAccountName"),
-        "automountServiceAccountToken": ADMITTED,
-        "imagePullSecrets": ListOf(ObjectOf({"name": TEXT})),
-        "nodeName": TEXT,
-        "hostNetwork": _HOST_SHARING,
-        "hostPID": _HOST_SHARING,
-        "hostIPC": _HOST_SHARING,
-        "hostUsers": HOST_USERS,
-        "shareProcessNamespace": FLAG,
-        "securityContext": POD_SECURITY,
-        "hostAliases": ListOf(_HOST_ALIAS),
-        "readinessGates": Ignored("they are looked at when the pod's status is made"),
-        "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
-        "os": ObjectOf({"name": Scalar(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
-        "overhead": MapOf(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
-        "resources": ObjectOf(
-            {
-                "limits": _QUANTITIES,
-                "requests": _QUANTITIES,
-                "claims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
-            }
-        ),
-        "resourceClaims": _never("devices claimed by name do not exist in the cloud", "leave it out"),
-        "priority": SCHEDULING,
-        "priorityClassName": ADMITTED,
-        **dict.fromkeys(
-            (
-                "affinity",
-                "nodeSelector",
-                "preemptionPolicy",
-                "schedulerName",
-                "schedulingGates",
-                "schedulingGroup",
-                "tolerations",
-                "topologySpreadConstraints",
-                "workloadRef",
-            ),
-            SCHEDULING,
-        ),
-    },
-    required=("containers",),
+_NO_DEVICES = _never("devices claimed by name do not exist in the cloud", "leave it out")
+_OF_THE_SCHEDULER = (
+    "affinity",
+    "nodeSelector",
+    "preemptionPolicy",
+    "schedulerName",
+    "schedulingGates",
+    "schedulingGroup",
+    "tolerations",
+    "topologySpreadConstraints",
+    "workloadRef",
 )
+
+
+@lru_cache(maxsize=4)
+def spec_rule(capabilities: Capabilities) -> ObjectOf:
+    """The rule for `spec`, made once for each cloud."""
+    container = _container(capabilities.protocols)
+    return ObjectOf(
+        {
+            "containers": ListOf(container),
+            "initContainers": ListOf(container),
+            "ephemeralContainers": Ignored("each gets a status that says why it does not start; the others go on"),
+            "volumes": ListOf(_volume(capabilities.storage)),
+            "restartPolicy": Scalar(Type.TEXT, one_of("Always", "OnFailure", "Never")),
+            "terminationGracePeriodSeconds": WHOLE,
+            "activeDeadlineSeconds": WHOLE,
+            "dnsPolicy": Scalar(Type.TEXT, one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
+            "dnsConfig": ObjectOf({"nameservers": TEXTS, "searches": TEXTS, "options": ListOf(_DNS_OPTION)}),
+            "hostname": TEXT,
+            "subdomain": TEXT,
+            "setHostnameAsFQDN": FLAG,
+            "hostnameOverride": TEXT,
+            "enableServiceLinks": FLAG,
+            "serviceAccountName": TEXT,
+            "serviceAccount": Ignored("the old name of serviceAccountName"),
+            "automountServiceAccountToken": ADMITTED,
+            "imagePullSecrets": ListOf(ObjectOf({"name": TEXT})),
+            "nodeName": TEXT,
+            "hostNetwork": _HOST_SHARING,
+            "hostPID": _HOST_SHARING,
+            "hostIPC": _HOST_SHARING,
+            "hostUsers": HOST_USERS,
+            "shareProcessNamespace": FLAG,
+            "securityContext": POD_SECURITY,
+            "hostAliases": ListOf(_HOST_ALIAS),
+            "readinessGates": Ignored("they are looked at when the pod's status is made"),
+            "runtimeClassName": _never("the cloud has one runtime", "leave it out"),
+            "os": ObjectOf({"name": Scalar(Type.TEXT, one_of("linux", instead="the virtual node runs Linux"))}),
+            "overhead": MapOf(_EXTENDED, {"cpu": QUANTITY, "memory": QUANTITY, "ephemeral-storage": QUANTITY}),
+            "resources": ObjectOf({"limits": _QUANTITIES, "requests": _QUANTITIES, "claims": _NO_DEVICES}),
+            "resourceClaims": _NO_DEVICES,
+            "priority": SCHEDULING,
+            "priorityClassName": ADMITTED,
+            **dict.fromkeys(
+                _OF_THE_SCHEDULER,
+                SCHEDULING,
+            ),
+        },
+        required=("containers",),
+    )
+
 
 _BOOKKEEPING = Ignored("the API server's bookkeeping, which asks nothing of a node")
 
 
-def pod_rule(annotations: Rule) -> ObjectOf:
-    """The rule for a whole pod object; `annotations`: the rule for its annotations, which have a table of their own."""
+_APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
+_APPARMOR = Rejected(
+    "there is no host on which a profile's file could lie; leave it out", (*EMPTY, "unconfined", "runtime/default")
+)
+
+
+def pod_rule(capabilities: Capabilities, annotations: object) -> ObjectOf:
+    """The rule for a whole pod object. annotations: the pod's, whatever they are."""
+    keys = annotations if isinstance(annotations, Mapping) else {}
+    apparmor: dict[str, Rule] = {key: _APPARMOR for key in keys if str(key).startswith(_APPARMOR_PREFIX)}
     metadata = ObjectOf(
         {
             "name": TEXT,
             "namespace": TEXT,
             "uid": TEXT,
             "labels": TEXT_MAP,
-            "annotations": annotations,
+            "annotations": MapOf(TEXT, {**capabilities.annotations.rules, **apparmor}),
             **dict.fromkeys(
                 (
                     "clusterName",
@@ -405,7 +442,7 @@ def pod_rule(annotations: Rule) -> ObjectOf:
             "apiVersion": _BOOKKEEPING,
             "kind": _BOOKKEEPING,
             "metadata": metadata,
-            "spec": _SPEC,
+            "spec": spec_rule(capabilities),
             "status": Ignored("ours to write"),
         },
         required=("metadata", "spec"),

@@ -11,7 +11,7 @@ from vk_provider.errors import Refusal
 from vk_provider.model.pod import (
     SIDECAR_ORDER_ANNOTATION,
     Json,
-    containers_of,
+    containers_with_paths,
     has_relaxed_order,
     init_containers_of,
     is_sidecar,
@@ -80,9 +80,11 @@ NO_INIT_PROBE = Rejected(
 def health_refusals(pod: Json) -> Iterator[Refusal]:
     """Of a pod in which every field has its proper type."""
     yield from _sidecars_out_of_turn(pod)
-    for path, container in _with_paths(pod):
+    for path, container in containers_with_paths(pod):
         if path.startswith("spec.initContainers") and not is_sidecar(container):
-            yield from _of_an_init(container, path)
+            for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+                if container.get(field) is not None:
+                    yield Refusal(f"{path}.{field}", NO_INIT_PROBE.reason)
             continue
         for kind in ("liveness", "readiness", "startup"):
             stated = container.get(f"{kind}Probe")
@@ -91,12 +93,6 @@ def health_refusals(pod: Json) -> Iterator[Refusal]:
         for name, stated in (container.get("lifecycle") or {}).items():
             if name in ("postStart", "preStop") and stated:
                 yield from _of_handlers(container, stated, f"{path}.lifecycle.{name}")
-
-
-def _with_paths(pod: Json) -> Iterator[tuple[str, Json]]:
-    for field, containers in (("initContainers", init_containers_of(pod)), ("containers", containers_of(pod))):
-        for index, container in enumerate(containers):
-            yield f"spec.{field}[{index}]", container
 
 
 def _sidecars_out_of_turn(pod: Json) -> Iterator[Refusal]:
@@ -109,12 +105,6 @@ def _sidecars_out_of_turn(pod: Json) -> Iterator[Refusal]:
             f" {behind[-1]} does; put the sidecars last, or, where something else puts them first and init container"
             f" {behind[-1]} does without them, annotate the pod with {SIDECAR_ORDER_ANNOTATION}=relaxed",
         )
-
-
-def _of_an_init(container: Json, path: str) -> Iterator[Refusal]:
-    for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
-        if container.get(field) is not None:
-            yield Refusal(f"{path}.{field}", NO_INIT_PROBE.reason)
 
 
 def _of_handlers(container: Json, stated: Json, path: str) -> Iterator[Refusal]:

@@ -1,7 +1,7 @@
 """A container's probes and hooks, and who asks what: the cloud where it can, the provider where it cannot.
 
-ECI asks readiness and liveness by command, plain HTTP GET or TCP, from inside the instance, and restarts a container
-that fails. It has no startup probe, no gRPC and no HTTP headers (eci.md 2.1). So:
+A cloud asks readiness and liveness from inside the instance, as far as its `ProbeSupport` goes, and restarts a
+container that fails. No cloud is asked to hold others up for a startup probe. So, of one without gRPC and headers:
 
 | probe                                     | who asks                                                                |
 |-------------------------------------------|-------------------------------------------------------------------------|
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from vk_provider.model.notice import Notice
 from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
-from vk_provider.model.probe import Duties, Exec, Grpc, Handler, HttpGet, Probe, TcpSocket
+from vk_provider.model.probe import Duties, Exec, Grpc, Handler, HttpGet, Probe, ProbeSupport, TcpSocket
 
 NOTHING = Duties()
 _KINDS = ("startup", "liveness", "readiness")
@@ -41,12 +41,13 @@ class Health:
     delayed: bool = False
 
 
-def health(pod: Json, container: Json) -> Health:
+def health(pod: Json, container: Json, cloud: ProbeSupport) -> Health:
+    """cloud: what it asks by itself."""
     startup, readiness, liveness = (probe(container, f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
     ours = Duties(
         startup=startup,
-        readiness=None if readiness is None or is_clouds(readiness.handler) else readiness,
-        liveness=liveness if liveness is not None and _is_our_liveness(pod, startup, liveness) else None,
+        readiness=None if readiness is None or cloud.includes(readiness.handler) else readiness,
+        liveness=liveness if liveness is not None and _is_our_liveness(pod, startup, liveness, cloud) else None,
     )
     left = liveness if ours.liveness is None else None
     if left is not None and startup is not None:
@@ -59,19 +60,21 @@ def health(pod: Json, container: Json) -> Health:
     )
 
 
-def provider_probes(pod: Json) -> Mapping[str, Duties]:
-    """What the provider has to ask, by container; those without a question are left out."""
-    running = [*(each for each in init_containers_of(pod) if is_sidecar(each)), *containers_of(pod)]
-    found = {each["name"]: health(pod, each).duties for each in running if has_probes(each)}
-    return {name: each for name, each in found.items() if each}
+def provider_probes(pod: Json, cloud: ProbeSupport) -> Mapping[str, Duties]:
+    """What the provider has to ask, by container; those without a question are left out. cloud: what it asks itself."""
+    found = {}
+    for each in (*filter(is_sidecar, init_containers_of(pod)), *containers_of(pod)):
+        if has_probes(each) and (duties := health(pod, each, cloud).duties):
+            found[each["name"]] = duties
+    return found
 
 
 def has_probes(container: Json) -> bool:
-    return any(container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
+    return bool(container.get("startupProbe") or container.get("readinessProbe") or container.get("livenessProbe"))
 
 
-def _is_our_liveness(pod: Json, startup: Probe | None, liveness: Probe) -> bool:
-    return not is_clouds(liveness.handler) or (startup is not None and restarts_alone(pod))
+def _is_our_liveness(pod: Json, startup: Probe | None, liveness: Probe, cloud: ProbeSupport) -> bool:
+    return not cloud.includes(liveness.handler) or (startup is not None and restarts_alone(pod))
 
 
 def restarts_alone(pod: Json) -> bool:
@@ -81,11 +84,6 @@ def restarts_alone(pod: Json) -> bool:
     if pod["spec"].get("restartPolicy") == "Never":
         return True  # what is ended so is not begun again
     return not any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ())
-
-
-def is_clouds(handler: Handler) -> bool:
-    """Whether the cloud can ask it."""
-    return not isinstance(handler, Grpc) and not (isinstance(handler, HttpGet) and handler.headers)
 
 
 def window_s(startup: Probe) -> int:
@@ -161,13 +159,10 @@ def stop_delay_s(pod: Json) -> int:
 
     The cloud has no such hook, so the provider asks for the end that much later.
     """
-    seconds = [_sleep_s(each) for each in (*init_containers_of(pod), *containers_of(pod))]
-    return max(0, *seconds)
-
-
-def _sleep_s(container: Json) -> int:
-    pre_stop = (container.get("lifecycle") or {}).get("preStop") or {}
-    return int((pre_stop.get("sleep") or {}).get("seconds") or 0)
+    hooks = [
+        (each.get("lifecycle") or {}).get("preStop") or {} for each in (*init_containers_of(pod), *containers_of(pod))
+    ]
+    return max(0, *(int((hook.get("sleep") or {}).get("seconds") or 0) for hook in hooks))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -193,17 +188,20 @@ def handler(container: Json, stated: Json) -> Handler | None:
     if stated.get("exec"):
         return Exec(tuple(stated["exec"].get("command") or ()))
     if stated.get("httpGet"):
-        get = stated["httpGet"]
-        return HttpGet(
-            port=named_port(container, get["port"]) or 0,
-            path=get.get("path") or "/",
-            scheme=get.get("scheme") or "HTTP",
-            host=get.get("host") or "",
-            headers=tuple((each["name"], each.get("value") or "") for each in get.get("httpHeaders") or ()),
-        )
+        return _http_get(container, stated["httpGet"])
     if stated.get("tcpSocket"):
         socket = stated["tcpSocket"]
         return TcpSocket(port=named_port(container, socket["port"]) or 0, host=socket.get("host") or "")
     if stated.get("grpc"):
         return Grpc(port=stated["grpc"]["port"], service=stated["grpc"].get("service") or "")
     return None
+
+
+def _http_get(container: Json, stated: Json) -> HttpGet:
+    return HttpGet(
+        port=named_port(container, stated["port"]) or 0,
+        path=stated.get("path") or "/",
+        scheme=stated.get("scheme") or "HTTP",
+        host=stated.get("host") or "",
+        headers=tuple((each["name"], each.get("value") or "") for each in stated.get("httpHeaders") or ()),
+    )

@@ -60,8 +60,8 @@ def credentials(pod: Json, namespace: str, objects: Objects) -> tuple[Sequence[R
             logins += found
             notices += [Notice("InvalidImagePullSecret", f"image pull secret {key[1]}: {fault}") for fault in faults]
     if len(logins) > bounds.MOST_LOGINS:
-        told = f"{len(logins):,} logins in all; those after the first {bounds.MOST_LOGINS} are left out"
-        notices.append(Notice("InvalidImagePullSecret", f"image pull secrets: {told}"))
+        text = f"{len(logins):,} logins in all; those after the first {bounds.MOST_LOGINS} are left out"
+        notices.append(Notice("InvalidImagePullSecret", f"image pull secrets: {text}"))
         del logins[bounds.MOST_LOGINS :]
     # From the most specific key on; logins for one key stay in the order of the secrets.
     logins.sort(key=lambda login: login.key, reverse=True)

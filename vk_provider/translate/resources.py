@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +10,8 @@ from vk_provider.model.pod import Json, containers_of, init_containers_of, is_si
 from vk_provider.model.quantity import GIB, ceil_div, parse
 
 GPU = "nvidia.com/gpu"
-LEFT_OUT = "__ECI_RESOURCE_IGNORE__"
+Mark = tuple[str, str]  # name and value of an environment variable; empty = no container has it
+NO_MARK: Mark = ("", "")
 ARCH_LABEL = "kubernetes.io/arch"
 REQUIRED_AFFINITY = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -30,34 +31,34 @@ def container_gpus(container: Json) -> int:
     return 0 if stated is None else int(stated)
 
 
-def pod_cpu(pod: Json) -> float | None:
+def pod_cpu(pod: Json, left_out: Mark = NO_MARK) -> float | None:
     """vCPU the pod needs as a whole (S39); None when nothing in it says anything.
 
     All containers that run together, or an init container and the sidecars started before it if that is more; a value
-    of the pod itself goes before all of them, and its overhead is added.
+    of the pod itself goes before all of them, and its overhead is added. left_out: as in `Capabilities`.
     """
-    return _number(_need(pod, "cpu", _size))
+    return _number(_need(pod, "cpu", _size, left_out))
 
 
-def pod_memory_gib(pod: Json) -> float | None:
-    return _number(_need(pod, "memory", _size), GIB)
+def pod_memory_gib(pod: Json, left_out: Mark = NO_MARK) -> float | None:
+    return _number(_need(pod, "memory", _size, left_out), GIB)
 
 
-def is_cpu_open(pod: Json) -> bool:
+def is_cpu_open(pod: Json, left_out: Mark = NO_MARK) -> bool:
     """Some app container says nothing of its vCPU, so that no sum speaks for it, nor does the pod itself.
 
     A value of an injected sidecar or init container must not become the size of a server that says nothing.
     """
-    return _is_open(pod, "cpu")
+    return _is_open(pod, "cpu", left_out)
 
 
-def is_memory_open(pod: Json) -> bool:
-    return _is_open(pod, "memory")
+def is_memory_open(pod: Json, left_out: Mark = NO_MARK) -> bool:
+    return _is_open(pod, "memory", left_out)
 
 
-def pod_storage_gib(pod: Json) -> float | None:
+def pod_storage_gib(pod: Json, left_out: Mark = NO_MARK) -> float | None:
     """Temporary storage that the pod requests as a whole, what every instance has for free included."""
-    return _number(_need(pod, "ephemeral-storage", _requested), GIB)
+    return _number(_need(pod, "ephemeral-storage", _requested, left_out), GIB)
 
 
 def architecture(pod: Json) -> str:
@@ -118,13 +119,15 @@ def _stated(container: Json, group: str, resource: str) -> Fraction | None:
     return None if text is None else parse(text)
 
 
-def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None]) -> Fraction | None:
+def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None], left_out: Mark) -> Fraction | None:
     overhead = parse((pod["spec"].get("overhead") or {}).get(resource) or 0)
     whole = size(pod["spec"], resource)
     if whole is not None:
         return whole + overhead
-    together = _present(size(one, resource) for one in [*containers_of(pod), *_sidecars(pod)] if not _is_left_out(one))
-    in_turn = list(_start_up(pod, lambda one: size(one, resource)))
+    sidecars = [one for one in init_containers_of(pod) if is_sidecar(one)]
+    running = [one for one in [*containers_of(pod), *sidecars] if not _is_left_out(one, left_out)]
+    together = [found for one in running if (found := size(one, resource)) is not None]
+    in_turn = list(_start_up(pod, lambda one: size(one, resource), left_out))
     if not together and not in_turn:
         return None
     if len(together) == 1 and not in_turn and not overhead:
@@ -132,34 +135,29 @@ def _need(pod: Json, resource: str, size: Callable[[Json, str], Fraction | None]
     return max(sum(together, Fraction(0)), *in_turn, Fraction(0)) + overhead
 
 
-def _is_open(pod: Json, resource: str) -> bool:
+def _is_open(pod: Json, resource: str, left_out: Mark) -> bool:
     if _size(pod["spec"], resource) is not None:
         return False
-    return any(_size(one, resource) is None for one in containers_of(pod) if not _is_left_out(one))
+    return any(_size(one, resource) is None for one in containers_of(pod) if not _is_left_out(one, left_out))
 
 
-def _sidecars(pod: Json) -> Sequence[Json]:
-    return [one for one in init_containers_of(pod) if is_sidecar(one)]
-
-
-def _start_up(pod: Json, size: Callable[[Json], Fraction | None]) -> Iterator[Fraction]:
+def _start_up(pod: Json, size: Callable[[Json], Fraction | None], left_out: Mark) -> Iterator[Fraction]:
     """What runs at once while each init container runs: itself and the sidecars before it."""
     before = Fraction(0)
     for container in init_containers_of(pod):
         own = size(container)
         if is_sidecar(container):
-            before += Fraction(0) if _is_left_out(container) else own or 0
+            before += Fraction(0) if _is_left_out(container, left_out) else own or 0
         elif own is not None:
             yield before + own
 
 
-def _is_left_out(container: Json) -> bool:
-    """ECI's own word for a container that shall not make the instance larger (eci.md 5.2)."""
-    return any(one.get("name") == LEFT_OUT and one.get("value") == "TRUE" for one in container.get("env") or ())
-
-
-def _present(sizes: Iterable[Fraction | None]) -> list[Fraction]:
-    return [size for size in sizes if size is not None]
+def _is_left_out(container: Json, left_out: Mark) -> bool:
+    """Whether it says, in the cloud's own words, that it shall not make the instance larger."""
+    name, value = left_out
+    return bool(name) and any(
+        one.get("name") == name and one.get("value") == value for one in container.get("env") or ()
+    )
 
 
 def _number(quantity: Fraction | None, unit: int = 1) -> float | None:

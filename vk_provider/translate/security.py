@@ -1,8 +1,8 @@
 """Security settings of a pod and its containers, resolved as a kubelet does (S35), and what of them is not applied.
 
 `security_fields` has let pass what can be carried or only hardens; here the first becomes a `Security` and the second a
-notice. Files: ECI knows no group that owns a volume, so what `fsGroup` would let the group read is readable to all of
-the pod's own users; an emptyDir is writable to all of them, as on every node.
+notice. Files: an instance knows no group that owns a volume, so what `fsGroup` would let the group read is readable to
+all of the pod's own users; an emptyDir is writable to all of them, as on every node.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from vk_provider.errors import PodNotReady
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.security import Security
-from vk_provider.model.workload import File, Notice, Volume
+from vk_provider.model.workload import Notice, Volume
 from vk_provider.translate.security_fields import (
     ADDABLE_CAPABILITIES,
     GIVEN_CAPABILITIES,
@@ -65,7 +65,7 @@ def readable(volume: Volume, pod: Json) -> Volume:
     """The volume with its files readable to all users of the pod, if the pod has an fsGroup that would read them."""
     if volume.files is None or _pod_settings(pod).get("fsGroup") is None:
         return volume
-    return replace(volume, files=tuple(_readable_file(file) for file in volume.files))
+    return replace(volume, files=tuple(replace(file, mode=file.mode | _ALL_MAY_READ) for file in volume.files))
 
 
 def notices(pod: Json) -> Sequence[Notice]:
@@ -135,10 +135,6 @@ def _own(container: Json) -> Mapping[str, Any]:
 def _effective(pod: Json, container: Json, field: str) -> Any:
     own = _own(container).get(field)
     return _pod_settings(pod).get(field) if own is None else own
-
-
-def _readable_file(file: File) -> File:
-    return replace(file, mode=file.mode | _ALL_MAY_READ)
 
 
 def _dotted(name: str) -> str:

@@ -9,7 +9,7 @@ Of capabilities to be added there are three kinds:
 
 | kind     | which                                   | why                                                           |
 |----------|-----------------------------------------|---------------------------------------------------------------|
-| given    | what runtimes give, NET_ADMIN, NET_RAW  | ECI has a parameter for the last two                          |
+| given    | what runtimes give, NET_ADMIN, NET_RAW  | an instance can be given the last two                         |
 | optional | SYS_PTRACE, SYSLOG, PERFMON, AUDIT_READ | they only let somebody look on: `kubectl debug` adds one      |
 |          | IPC_LOCK, SYS_NICE, SYS_RESOURCE,       | programs ask for better service of the kernel: memory that is |
 |          | WAKE_ALARM, BLOCK_SUSPEND, LEASE        | not swapped, priority, higher limits; without they go on, or  |
@@ -75,11 +75,10 @@ def _can_be_added(value: object) -> str:
     return f"{value} cannot be had, only {', '.join(sorted(ADDABLE_CAPABILITIES))} beside the usual ones; leave it out"
 
 
-def _is_id(value: object) -> str:
-    return "" if isinstance(value, int) and 0 <= value <= _MAX_ID else f"must be between 0 and {_MAX_ID}"
-
-
-_ID = Scalar(Type.WHOLE, _is_id)
+_ID = Scalar(
+    Type.WHOLE,
+    lambda value: "" if isinstance(value, int) and 0 <= value <= _MAX_ID else f"must be between 0 and {_MAX_ID}",
+)
 _PROFILE = ObjectOf(
     {
         "type": Scalar(

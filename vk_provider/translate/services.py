@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vk_provider import bounds
 from vk_provider.model.pod import Json
-from vk_provider.translate.objects import NodeContext
+from vk_provider.translate.node_context import NodeContext
 
 MASTER_NAMESPACE, MASTER_NAME = "default", "kubernetes"
 _MASTER_KEY = (MASTER_NAMESPACE, MASTER_NAME)
@@ -26,19 +26,19 @@ def service_variables(
 
     links: the pod's `enableServiceLinks`; without it only the API server's own Service is told.
     """
-    told: dict[str, Json] = {}
+    reported: dict[str, Json] = {}
     master = _master(services, context)
     if master is not None:
-        told[MASTER_NAME] = master
+        reported[MASTER_NAME] = master
     for service in services:
         meta = service["metadata"]
         is_master = (meta["namespace"], meta["name"]) == _MASTER_KEY
         if links and meta["namespace"] == namespace and not is_master:
-            told[meta["name"]] = service
+            reported[meta["name"]] = service
     found: dict[str, str] = {}
-    for name in sorted(told):
+    for name in sorted(reported):
         if len(found) < bounds.MOST_SERVICE_VARIABLES or name == MASTER_NAME:  # no cloud takes so many
-            found.update(_variables(name, told[name].get("spec") or {}))
+            found.update(_variables(name, reported[name].get("spec") or {}))
     return found
 
 

@@ -25,6 +25,7 @@ from vk_provider.model.pod import (
     is_sidecar,
     phase_of,
 )
+from vk_provider.model.vocabulary import NEUTRAL, Vocabulary
 from vk_provider.translate import conditions, container_lists, container_status, digest, resize
 from vk_provider.translate.container_status import StatusContext, has_started, is_running
 from vk_provider.translate.phase import FAILED, PENDING, RUNNING, SUCCEEDED, all_succeeded, phase
@@ -41,6 +42,7 @@ __all__ = [
     "patch",
     "refused",
     "stopped",
+    "stopped_by_order",
     "vanished",
     "waiting",
 ]
@@ -95,7 +97,7 @@ _READINGS: Mapping[InstanceStatus, _Reading] = {
 
 
 def is_stopping(pod: Json, instance: Instance | None) -> bool:
-    """It is being stopped, by whomever; from here on it is not Ready."""
+    """It is being stopped, by whomever. Unless its pod is deleted, it is not Ready from here on."""
     return is_deleting(pod) or (instance is not None and instance.status is InstanceStatus.TERMINATING)
 
 
@@ -123,10 +125,10 @@ def is_initial(pod: Json, desired: Json) -> bool:
     """
     if (pod.get("status") or {}).get("startTime") or desired["phase"] != PENDING or desired.get("reason"):
         return False
-    told = {condition["type"] for condition in desired["conditions"]}
+    reported = {condition["type"] for condition in desired["conditions"]}
     usual = conditions.OWNED_TYPES - {conditions.RESIZE_PENDING}
     return (
-        told <= usual
+        reported <= usual
         and not desired["ephemeralContainerStatuses"]
         and _is_quiet(pod, desired["initContainerStatuses"], desired["containerStatuses"])
     )
@@ -134,17 +136,19 @@ def is_initial(pod: Json, desired: Json) -> bool:
 
 def only_sidecars_left(pod: Json, instance: Instance) -> bool:
     """All app containers are done for good while a sidecar runs: the instance has to be stopped (P45)."""
-    if instance.status is not InstanceStatus.RUNNING or not has_sidecar(pod):
+    if instance.status is not InstanceStatus.RUNNING or not has_sidecar(pod, instance.words):
         return False
     inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=""))
-    main = container_lists.counted(pod, apps)
+    main = container_lists.counted(pod, apps, instance.words)
     if any(is_running(entry) for entry in main) or not any(is_running(entry) for entry in [*inits, *apps]):
         return False
-    return phase(pod, container_lists.without_sidecars(pod, inits), main, final=False) in (SUCCEEDED, FAILED)
+    others = container_lists.without_sidecars(pod, inits)
+    return phase(pod, others, main, final=False, words=instance.words) in (SUCCEEDED, FAILED)
 
 
-def has_sidecar(pod: Json) -> bool:
-    return any(map(is_sidecar, init_containers_of(pod))) or any(map(is_marked_sidecar, containers_of(pod)))
+def has_sidecar(pod: Json, words: Vocabulary) -> bool:
+    is_marked = any(is_marked_sidecar(each, words) for each in containers_of(pod))
+    return is_marked or any(map(is_sidecar, init_containers_of(pod)))
 
 
 # --- whole statuses -------------------------------------------------------------------------------------------------
@@ -176,7 +180,7 @@ def waiting(
 
     inits: list[Json] = []
     apps: list[Json] = []
-    if not _is_crowded(pod):
+    if not _has_too_many(pod):
         inits, apps = container_lists.waiting(
             pod, [entry(c) for c in init_containers_of(pod)], [entry(c) for c in containers_of(pod)]
         )
@@ -203,37 +207,25 @@ def from_instance(
     give_up: bool = False,
     settled: bool = False,
     outdated: str = "",
+    disruption: str = "",
 ) -> Json:
     """What the cloud reports, in the pod's words.
 
     give_up: an instance that could not be placed makes the pod Failed; otherwise it waits for another attempt.
-    outdated: why the instance does not follow what its pod has become.
+    outdated: why the instance does not follow what its pod has become. disruption: why it is about to be stopped.
     settled: the caller has looked again. Without it an ended instance whose containers are still reported as running
     keeps the pod's phase, since a pod's end cannot be taken back; by no clock, for the cloud's and ours may differ.
     """
     reading = _READINGS.get(instance.status, _Reading.UNKNOWN)
     if reading is _Reading.UNPLACED:
         return _unplaced(pod, instance, now=now, host_ip=host_ip, give_up=give_up)
-    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
-    reason = message = ""
-    extra: list[Json] = []
-    match reading:
-        case _Reading.CONTAINERS:
-            derived = phase(pod, inits, apps, final=False)
-            derived = _live_phase(pod) if derived == PENDING else derived  # by a look that is older than the pod's own
-        case _Reading.STOPPING:
-            derived = phase(pod, inits, apps, final=all_stopped(instance))
-        case _Reading.ENDED:
-            inits, apps, derived, reason, message = _ended(pod, instance, inits, apps, settled=settled)
-        case _Reading.RECLAIMED:
-            inits, apps = container_lists.unlocated(pod, inits, apps)
-            derived, reason, message = FAILED, BID_FAILED, _reclaimed(instance)
-            extra = conditions.disruption(pod, message=message)
-        case _Reading.UNKNOWN:
-            derived = _live_phase(pod)
+    inits, apps, derived, reason, message = _read(pod, instance, reading, now=now, settled=settled)
+    extra = conditions.disruption(pod, message=message) if reading is _Reading.RECLAIMED else []
     quiet = _is_quiet(pod, inits, apps)
-    extra += _cloud_conditions(pod, instance, quiet=quiet)
+    ip = "" if quiet else instance.ip
+    extra += conditions.of_instance(pod, instance, quiet=quiet)
     extra += [conditions.outdated(outdated)] if outdated and derived in (PENDING, RUNNING) else []
+    extra += conditions.disruption(pod, message=disruption) if disruption else []
     return _status(
         pod,
         phase=derived,
@@ -242,10 +234,35 @@ def from_instance(
         reason=reason,
         message=message,
         extra=extra,
-        ip="" if quiet else instance.ip,
+        ip=ip,
         now=now,
         host_ip=host_ip,
     )
+
+
+def _read(
+    pod: Json, instance: Instance, reading: _Reading, *, now: str, settled: bool
+) -> tuple[list[Json], list[Json], str, str, str]:
+    """Entries of init and app containers, phase, reason and message."""
+    inits, apps = container_lists.mirrored(pod, instance, _scene(pod, instance, now=now))
+    match reading:
+        case _Reading.ENDED:
+            return _ended(pod, instance, inits, apps, settled=settled)
+        case _Reading.RECLAIMED:
+            inits, apps = container_lists.unlocated(pod, inits, apps)
+            at = f" at {instance.ended_at}" if instance.ended_at else ""
+            message = f"The cloud released the spot instance{at}: the market price or the stock no longer allowed it"
+            return inits, apps, FAILED, BID_FAILED, message
+        case _Reading.CONTAINERS:
+            derived = phase(pod, inits, apps, final=False, words=instance.words)
+            derived = (
+                _live_phase(pod) if derived == PENDING else derived
+            )  # the report may be older than the pod's status
+        case _Reading.STOPPING:
+            derived = phase(pod, inits, apps, final=all_stopped(instance), words=instance.words)
+        case _:
+            derived = _live_phase(pod)
+    return inits, apps, derived, "", ""
 
 
 def refused(pod: Json, *, reason: str, message: str, now: str, host_ip: str) -> Json:
@@ -276,16 +293,18 @@ def vanished(
     now: str,
     host_ip: str,
     disruption: bool = False,
+    words: Vocabulary = NEUTRAL,
 ) -> Json:
     """Its instance is gone for good, and nobody here stopped it (P15, P19).
 
-    last: as it was seen last; None when this process never saw it, and the pod says what is known.
+    last: as it was seen last; None when this process never saw it, and the pod says what is known. words: the cloud's.
     disruption: the pod did nothing wrong, and a Job's failure policy may know. What was seen to end well has ended
     well: a pod whose containers all did is Succeeded even so.
     """
     known_inits, known_apps = _last_known(pod, last, now)
     inits, apps = container_lists.unlocated(pod, known_inits, known_apps)
-    if phase(pod, container_lists.without_sidecars(pod, inits), known_apps, final=False) == SUCCEEDED:
+    others = container_lists.without_sidecars(pod, inits)
+    if phase(pod, others, known_apps, final=False, words=words if last is None else last.words) == SUCCEEDED:
         return _status(pod, phase=SUCCEEDED, inits=inits, apps=apps, now=now, host_ip=host_ip)
     extra = conditions.disruption(pod, message=message) if disruption else []
     return _status(
@@ -300,32 +319,59 @@ def deadline_exceeded(pod: Json, instance: Instance | None, *, now: str, host_ip
     """
     if instance is not None and not all_stopped(instance):
         return from_instance(pod, instance, now=now, host_ip=host_ip)
+    return stopped_by_order(
+        pod, instance, phase=FAILED, reason=DEADLINE_EXCEEDED, message=DEADLINE_MESSAGE, now=now, host_ip=host_ip
+    )
+
+
+def stopped_by_order(
+    pod: Json,
+    instance: Instance | None,
+    *,
+    phase: str,
+    reason: str,
+    message: str,
+    now: str,
+    host_ip: str,
+    disruption: bool = False,
+) -> Json:
+    """The last status of a pod that we stopped although it was not deleted, once nothing of it runs.
+
+    instance: as last seen; None when there is none (any more). disruption: as in `vanished`.
+    """
     inits, apps = _last_seen(pod, instance, now)
     if not had_run(pod) and not any(has_started(entry) for entry in [*inits, *apps]):
         inits, apps = [], []
-    inits, apps = container_lists.unlocated(pod, inits, apps)
+    inits, apps = container_lists.unlocated(pod, inits, apps, stopped=True)
     return _status(
         pod,
-        phase=FAILED,
+        phase=phase,
         inits=inits,
         apps=apps,
-        reason=DEADLINE_EXCEEDED,
-        message=DEADLINE_MESSAGE,
+        reason=reason,
+        message=message,
+        extra=conditions.disruption(pod, message=message) if disruption else [],
         now=now,
         host_ip=host_ip,
     )
 
 
-def stopped(pod: Json, instance: Instance | None, *, now: str, host_ip: str) -> Json:
+def stopped(pod: Json, instance: Instance | None, *, now: str, host_ip: str, words: Vocabulary = NEUTRAL) -> Json:
     """The last status of a pod that is being deleted and of which nothing runs any more (P32, P43).
 
     instance: as last seen, None when this process never saw one. Exit codes are the real ones where they were seen.
+    A pod of which no container ran yet is not Ready for the reason it had before, as a kubelet leaves it. words: the
+    cloud's.
     """
     inits, apps = _last_seen(pod, instance, now)
     well = instance is not None and instance.status is InstanceStatus.SUCCEEDED
-    inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well)
-    done = phase(pod, inits, apps, final=True) == SUCCEEDED
-    return _status(pod, phase=SUCCEEDED if done else FAILED, inits=inits, apps=apps, now=now, host_ip=host_ip)
+    waited = apps if not well and apps and not any(map(has_started, apps)) else None
+    inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well, stopped=True)
+    words = words if instance is None else instance.words
+    done = phase(pod, inits, apps, final=True, words=words) == SUCCEEDED
+    return _status(
+        pod, phase=SUCCEEDED if done else FAILED, inits=inits, apps=apps, waited=waited, now=now, host_ip=host_ip
+    )
 
 
 # --- containers -----------------------------------------------------------------------------------------------------
@@ -342,6 +388,8 @@ def _scene(pod: Json, instance: Instance, *, now: str) -> StatusContext:
         ended_at=instance.ended_at,
         events=instance.events,
         outdated=digest.other_images(pod, instance.made_of),
+        id_scheme=instance.words.id_scheme,
+        probes=instance.words.probes,
     )
 
 
@@ -359,7 +407,7 @@ def _last_seen(pod: Json, instance: Instance | None, now: str) -> tuple[list[Jso
 # --- phases ---------------------------------------------------------------------------------------------------------
 
 
-def _is_crowded(pod: Json) -> bool:
+def _has_too_many(pod: Json) -> bool:
     """Of more containers than are ever carried: it is refused, and a status as long as the pod helps nobody."""
     return any(
         len(pod["spec"].get(field) or ()) > bounds.MOST_OF_LIST[field] for field in ("containers", "initContainers")
@@ -375,27 +423,24 @@ def _ended(
     pod: Json, instance: Instance, inits: list[Json], apps: list[Json], *, settled: bool
 ) -> tuple[list[Json], list[Json], str, str, str]:
     """Entries, phase, reason and message once the cloud says that the whole has ended."""
-    derived = phase(pod, inits, apps, final=True)
+    derived = phase(pod, inits, apps, final=True, words=instance.words)
     if derived in (SUCCEEDED, FAILED):
         return inits, apps, derived, "", ""
     if not settled:
         return inits, apps, _live_phase(pod) if derived == PENDING else derived, "", ""
     well = instance.status is InstanceStatus.SUCCEEDED
     inits, apps = container_lists.unlocated(pod, inits, apps, ended_well=well)
-    if well and all_succeeded(container_lists.counted(pod, apps)):
+    if well and all_succeeded(container_lists.counted(pod, apps, instance.words)):
         return inits, apps, SUCCEEDED, "", ""
     return inits, apps, FAILED, PROVIDER_FAILED, _why(instance, f"the cloud reports the instance as {instance.status}")
 
 
-def _reclaimed(instance: Instance) -> str:
-    at = f" at {instance.ended_at}" if instance.ended_at else ""
-    return f"The cloud released the spot instance{at}: the market price or the stock no longer allowed it"
-
-
 def _unplaced(pod: Json, instance: Instance, *, now: str, host_ip: str, give_up: bool) -> Json:
     """The cloud found no room for it. That may pass, so by default the pod waits and says why (P6)."""
-    told = next((each for each in instance.conditions if each.type == conditions.INSTANCE_CREATED), None)
-    cause = told.reason if told is not None and told.status == "False" and told.reason else "ScheduleFailed"
+    reported = next((each for each in instance.conditions if each.type == conditions.INSTANCE_CREATED), None)
+    cause = (
+        reported.reason if reported is not None and reported.status == "False" and reported.reason else "ScheduleFailed"
+    )
     message = _why(instance, "the cloud could not place the instance")
     extra = [conditions.not_created(cause, message)]
     if give_up:
@@ -441,15 +486,6 @@ def _is_quiet(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> bool:
     return all(not has_started(entry) and entry["state"].get("waiting") == usual for entry in [*inits, *apps])
 
 
-def _cloud_conditions(pod: Json, instance: Instance, *, quiet: bool) -> list[Json]:
-    told = conditions.from_cloud(pod, instance.conditions, quiet=quiet)
-    if instance.status is InstanceStatus.SCHEDULING or any(
-        each.type == conditions.INSTANCE_CREATED for each in instance.conditions
-    ):
-        return told
-    return told + conditions.created(pod)
-
-
 def _status(
     pod: Json,
     *,
@@ -462,16 +498,26 @@ def _status(
     message: str = "",
     extra: Sequence[Json] = (),
     ip: str = "",
+    waited: Sequence[Json] | None = None,
 ) -> Json:
     """The whole of what we own.
 
-    extra: conditions beside the kubelet's own. ip: the instance's, empty until it is worth telling.
+    extra: conditions beside the kubelet's own. ip: the instance's, empty until it is worth telling. waited: the app
+    entries that conditions are worked out from, where none of them ever started.
     """
     status = pod.get("status") or {}
     pod_ip = _address(ip) or status.get("podIP") or ""
-    node_ip = _address(host_ip) or status.get("hostIP") or ""
+    # The node's when the pod began: another replica, at another address, is no reason to write thousands of pods anew,
+    # and two providers of one node do not write over each other for ever.
+    node_ip = status.get("hostIP") or _address(host_ip) or ""
     ended = phase in (SUCCEEDED, FAILED)
-    own = conditions.owned(pod, phase=phase, inits=inits, apps=apps, has_network=bool(pod_ip) and not ended)
+    own = conditions.owned(
+        pod,
+        phase=phase if waited is None else PENDING,
+        inits=inits,
+        apps=apps if waited is None else waited,
+        has_network=bool(pod_ip) and not ended,
+    )
     if not ended and (unmet := resize.pending(pod, [*inits, *apps])):
         own.append(conditions.unresized(unmet))
     if not reason and phase == phase_of(pod) and status.get("reason") not in _PASSING_REASONS:
@@ -492,7 +538,7 @@ def _status(
     }
 
 
-@lru_cache(maxsize=256)  # each look asks for a few, the next one for the same
+@lru_cache(maxsize=256)  # each reconcile needs a few, the next one the same
 def _address(text: str) -> str:
     """The address, or nothing where the API server would refuse it (P25)."""
     try:

@@ -21,20 +21,20 @@ def events_for_patch(pod: Json, body: Json) -> Sequence[Notice]:
 
 
 def _ephemeral(pod: Json, status: Json) -> list[Notice]:
-    told = by_name((pod.get("status") or {}).get("ephemeralContainerStatuses"))
+    reported = by_name((pod.get("status") or {}).get("ephemeralContainerStatuses"))
     ends = {
         entry["name"]: entry["state"]["terminated"]
         for entry in status.get("ephemeralContainerStatuses") or ()
-        if entry["name"] not in told
+        if entry["name"] not in reported
     }
     return [Notice(end["reason"], f"container {name}: {end['message']}") for name, end in ends.items()]
 
 
 def _condition(pod: Json, status: Json, type_: str, reason: str) -> list[Notice]:
     """The event of a condition that was not there, or had another message."""
-    told = conditions.of(pod).get(type_, {}).get("message")
+    reported = conditions.of(pod).get(type_, {}).get("message")
     return [
         Notice(reason, each["message"])
         for each in status.get("conditions") or ()
-        if each.get("type") == type_ and each.get("message") not in (None, told)
+        if each.get("type") == type_ and each.get("message") not in (None, reported)
     ]

@@ -46,6 +46,46 @@ def patch(
     return body
 
 
+def is_in(pod: Json, body: Json) -> bool:
+    """Whether a pod, as the API server answers, has all that this patch was to bring; what older servers are known to
+    drop may be missing."""
+    noted = pod["metadata"].get("annotations") or {}
+    if _missing(noted, body["metadata"].get("annotations") or {}):
+        return False
+    status: Json = pod.get("status") or {}
+    return all(_is_kept(pod, status, name, wanted) for name, wanted in body.get("status", {}).items())
+
+
+def _is_kept(pod: Json, status: Json, name: str, wanted: Any) -> bool:
+    present = status.get(name)
+    match name:
+        case "conditions":
+            known = conditions.of(pod)
+            return all(_is_kept_condition(known.get(each["type"]), each) for each in wanted)
+        case "podIPs" | "hostIPs":
+            return not present or present == [each for each in wanted if "$patch" not in each]
+        case "observedGeneration":
+            return present in (None, wanted)
+        case "initContainerStatuses" | "containerStatuses" | "ephemeralContainerStatuses":
+            kept, told = present or [], wanted or []
+            return canonical(kept) in (canonical(told), canonical(list(map(_without_resources, told))))
+        case _:
+            return (present or None) == (wanted or None)
+
+
+def _without_resources(entry: Json) -> Json:
+    """As a server before 1.27 keeps it, which drops these fields and would differ from us for ever."""
+    return {key: value for key, value in entry.items() if key not in RESOURCES}
+
+
+def _is_kept_condition(present: Json | None, wanted: Json) -> bool:
+    if wanted.get("$patch") == "delete":
+        return present is None
+    if present is None:
+        return False
+    return all((present.get(name) or None) == (wanted.get(name) or None) for name in ("status", "reason", "message"))
+
+
 def _missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> Json:
     return {key: value for key, value in wanted.items() if present.get(key) != value}
 
@@ -68,7 +108,10 @@ def _changes(pod: Json, desired: Json, *, anyhow: bool) -> Json:
     changed = changed_conditions(pod, desired, with_generation=True)
     if changed:
         changes["conditions"] = changed
-    return changes | _generation(status, desired)
+    generation = desired.get("observedGeneration")
+    if generation not in (None, status.get("observedGeneration")):
+        changes["observedGeneration"] = generation
+    return changes
 
 
 def _addresses(status: Json, desired: Json) -> Json:
@@ -88,25 +131,18 @@ def _addresses(status: Json, desired: Json) -> Json:
 
 def _container_list(pod: Json, status: Json, desired: Json, name: str, *, anyhow: bool) -> Json:
     present: Sequence[Json] = status.get(name) or []
-    told: Sequence[Json] = desired.get(name) or []
-    if not (present or told):
+    reported: Sequence[Json] = desired.get(name) or []
+    if not (present or reported):
         return {}
-    wanted = _lawful_list(pod, told, present, name)
+    wanted = _lawful_list(pod, reported, present, name)
     if not present:
         return {name: wanted}
-    compared = wanted if anyhow or any(map(_tells_resources, present)) else list(map(_without_resources, wanted))
+    compared = wanted
+    if not anyhow and all(entry.keys().isdisjoint(RESOURCES) for entry in present):
+        compared = list(map(_without_resources, wanted))
     if compared == present or canonical(compared) == canonical(present):
         return {}
     return {name: wanted or None}
-
-
-def _tells_resources(entry: Json) -> bool:
-    return any(name in entry for name in RESOURCES)
-
-
-def _without_resources(entry: Json) -> Json:
-    """As a server before 1.27 keeps it, which drops these fields and would differ from us for ever."""
-    return {key: value for key, value in entry.items() if key not in RESOURCES}
 
 
 def _lawful_list(pod: Json, wanted: Sequence[Json], present: Sequence[Json], name: str) -> list[Json]:
@@ -121,11 +157,6 @@ def _lawful_list(pod: Json, wanted: Sequence[Json], present: Sequence[Json], nam
         )
         for each in wanted
     ]
-
-
-def _generation(status: Json, desired: Json) -> Json:
-    wanted = desired.get("observedGeneration")
-    return {"observedGeneration": wanted} if wanted not in (None, status.get("observedGeneration")) else {}
 
 
 def keeps_generations(status: Json) -> bool:
@@ -144,9 +175,9 @@ def changed_conditions(pod: Json, desired: Json, *, with_generation: bool) -> li
     known = conditions.of(pod)
     compared = ("status", "reason", "message", *(("observedGeneration",) if with_generation else ()))
     changed: list[Json] = []
-    told = {each["type"] for each in desired.get("conditions") or ()}
+    reported = {each["type"] for each in desired.get("conditions") or ()}
     passing = (conditions.RESIZE_PENDING, conditions.UP_TO_DATE)
-    changed += [{"type": type_, "$patch": "delete"} for type_ in passing if type_ in known and type_ not in told]
+    changed += [{"type": type_, "$patch": "delete"} for type_ in passing if type_ in known and type_ not in reported]
     for wanted in desired.get("conditions") or ():
         present = known.get(wanted["type"])
         if present is None:

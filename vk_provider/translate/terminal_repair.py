@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from vk_provider.model.instance import ContainerReport, Instance, StateKind
 from vk_provider.model.pod import Json, containers_of, init_containers_of, phase_of
-from vk_provider.translate import conditions, container_status, resize
+from vk_provider.translate import conditions, container_report, resize
 from vk_provider.translate.container_status import StatusContext, by_name, ended
 from vk_provider.translate.status_patch import changed_conditions
 
@@ -58,6 +58,8 @@ class _Ends:
             final=True,
             stopping=True,
             ended_at=instance.ended_at,
+            id_scheme=instance.words.id_scheme,
+            probes=instance.words.probes,
         )
 
     def over(self, specs: Sequence[Json], entries: Sequence[Json]) -> list[Json] | None:
@@ -71,6 +73,6 @@ class _Ends:
         if not lacking:
             return None
         for name, spec in lacking.items():
-            told = container_status.from_report(spec, self._reports[name], known.get(name), self._scene)
-            known[name] = resize.given(spec, told)
+            reported = container_report.from_report(spec, self._reports[name], known.get(name), self._scene)
+            known[name] = resize.given(spec, reported)
         return [known[spec["name"]] for spec in specs if spec["name"] in known]

@@ -10,15 +10,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vk_provider.errors import PodNotReady, UnsupportedPod
+from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.quantity import ceil_div, parse
 from vk_provider.model.workload import EmptyDir, File, Flex, Nfs, Volume
 from vk_provider.redaction import SecretBytes, SecretText
 from vk_provider.translate import claims, storage
+from vk_provider.translate.capabilities import ReadsStorage
 from vk_provider.translate.expansion import Allowance
 from vk_provider.translate.fieldrefs import service_account, volume_value
-from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, TokenRequest
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Kind, ObjectKey, Objects, TokenRequest
 from vk_provider.translate.resources import resource_value
 
 DEFAULT_MODE = 0o644
@@ -145,13 +147,23 @@ class VolumeBuilder:
     def _unshown(self, volume: Json, name: str, index: int) -> Volume:
         """A volume of other things than objects of the API."""
         field = f"spec.volumes[{index}]"
-        role = storage.has_role(self.pod, self.context.role)
+        role = self.context.role
         claim = claims.claim_of(volume, self.pod["metadata"]["name"], self.namespace)
         if claim is not None:
-            return _stored(name, claims.resolve(volume, self.pod, claim, self.objects, field, has_role=role), index)
+            made = claims.resolve(volume, self.pod, claim, self.objects, field, reader=self._reader(field), role=role)
+            return _stored(name, made, index)
         if storage.is_inline(volume):
-            return _stored(name, storage.inline(volume, self.objects, field, self.namespace, has_role=role), index)
-        return Volume(name, empty_dir=_empty_dir(volume.get("emptyDir") or {}), index=index)
+            return _stored(name, self._reader(field).inline(volume, self.pod, self.objects, field, role=role), index)
+        source = volume.get("emptyDir") or {}
+        limit = parse(source.get("sizeLimit") or 0)  # zero is no limit
+        empty_dir = EmptyDir(medium=source.get("medium") or "", size_mib=ceil_div(limit, _MIB) if limit else None)
+        return Volume(name, empty_dir=empty_dir, index=index)
+
+    def _reader(self, field: str) -> ReadsStorage:
+        storage = self.context.capabilities.storage
+        if storage.reader is None:
+            raise UnsupportedPod([Refusal(field, f"the cloud mounts no storage; {storage.advice}")])
+        return storage.reader
 
     def files(self, volume: Json, place: str) -> Sequence[File]:
         """What a volume of files holds now, sorted by path. place: the volume's field.
@@ -262,11 +274,6 @@ def _token_request(volume: Json, source: Json, pod: Json, namespace: str) -> Tok
         audience=source.get("audience") or "",
         expiration_s=source.get("expirationSeconds") or DEFAULT_TOKEN_LIFE_S,
     )
-
-
-def _empty_dir(source: Json) -> EmptyDir:
-    limit = parse(source.get("sizeLimit") or 0)  # zero is no limit
-    return EmptyDir(medium=source.get("medium") or "", size_mib=ceil_div(limit, _MIB) if limit else None)
 
 
 def _stored(name: str, what: Nfs | Flex, index: int) -> Volume:

@@ -1,6 +1,6 @@
 """Why a container waits, out of its instance's events, where the cloud's word for its state does not tell (P11).
 
-The cloud lists no words for waiting containers but passes on a kubelet's events (eci.md 3.2, 4), so the newest event
+The cloud lists no words for waiting containers but passes on a kubelet's events, so the newest event
 that speaks of a container's image is the second source. Images of one pod are pulled by name: containers of one image
 share their trouble.
 
@@ -27,7 +27,14 @@ _PROGRESS = re.compile(r'(?:[Pp]ulling|[Pp]ulled|[Cc]ontainer) image "(?P<image>
 
 
 # What a pod's status may show and another try does not take back.
-_LASTING = frozenset({*(word for _, _, word in _TROUBLES), "RegistryUnavailable", "SignatureValidationFailed"})
+_LASTING = frozenset(
+    {
+        *(word for _, _, word in _TROUBLES),
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+        "CreateContainerConfigError",
+    }
+)
 _NONE = ("", "")
 
 
@@ -45,13 +52,13 @@ def from_events(image: str, events: Sequence[CloudEvent], *, known: tuple[str, s
     found: tuple[str, str] | None = None
     at = ""
     for event in events:
-        told = _told(image, event)
-        if told is not None and event.last_at >= at:
-            found, at = told, event.last_at
+        reported = _reason_in(image, event)
+        if reported is not None and event.last_at >= at:
+            found, at = reported, event.last_at
     return known if found is None or found[0] == known[0] else found
 
 
-def _told(image: str, event: CloudEvent) -> tuple[str, str] | None:
+def _reason_in(image: str, event: CloudEvent) -> tuple[str, str] | None:
     for reason, pattern, word in _TROUBLES:
         match = pattern.search(event.message) if event.reason == reason else None
         if match is not None:

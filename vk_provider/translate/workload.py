@@ -18,21 +18,34 @@ from vk_provider.model.pod import (
     SIDECAR_ORDER_ANNOTATION,
     Json,
     containers_of,
+    containers_with_paths,
     init_containers_of,
     is_sidecar,
     late_sidecars,
 )
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Container, Dns, Notice, Port, RegistryCredential, Volume, Workload
-from vk_provider.translate import annotations as keys
-from vk_provider.translate import claims, environment, hosts, images, probes, registries, restart, security, volumes
+from vk_provider.translate import (
+    claims,
+    environment,
+    hosts,
+    images,
+    placement,
+    probes,
+    registries,
+    restart,
+    security,
+    volumes,
+)
+from vk_provider.translate.capabilities import PLAIN, Capabilities
 from vk_provider.translate.dns import resolver
 from vk_provider.translate.environment import Environment, EnvironmentBuilder
 from vk_provider.translate.expansion import Allowance
 from vk_provider.translate.hosts import host_aliases, hostname
 from vk_provider.translate.mounts import mounts
-from vk_provider.translate.objects import Kind, NodeContext, ObjectKey, Objects, References, TokenRequest
-from vk_provider.translate.refusals import containers_with_paths, refusals
+from vk_provider.translate.node_context import NodeContext
+from vk_provider.translate.objects import Kind, ObjectKey, Objects, References, TokenRequest
+from vk_provider.translate.refusals import refusals
 from vk_provider.translate.resources import (
     architecture,
     container_cpu,
@@ -66,13 +79,13 @@ DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 LEAST_AFTER_HOOK_S = 2  # what a kubelet leaves a container after its hook, however long that took
 
 
-def references(pod: Json, *, expands_pod_ip: bool = False) -> References:
+def references(pod: Json, *, capabilities: Capabilities = PLAIN, expands_pod_ip: bool = False) -> References:
     """Everything to fetch before `build`. Raises UnsupportedPod with all that the pod says and we do not carry, and for
     a pod that names so much that fetching it is no small matter.
 
-    expands_pod_ip: as in `NodeContext`.
+    capabilities, expands_pod_ip: as in `NodeContext`.
     """
-    _refuse(pod, expands_pod_ip=expands_pod_ip)
+    _refuse(pod, capabilities, expands_pod_ip=expands_pod_ip)
     wanted = needed(pod)
     if too_many := too_much_to_fetch(pod, wanted):
         raise UnsupportedPod(too_many)
@@ -198,7 +211,7 @@ def build(pod: Json, objects: Objects, context: NodeContext) -> Workload:
     Raises UnsupportedPod as `references` does, and PodNotReady for the first thing that is missing, volumes before
     environments and both in the pod's order, as a kubelet would come upon them.
     """
-    _refuse(pod, expands_pod_ip=context.expands_pod_ip)
+    _refuse(pod, context.capabilities, expands_pod_ip=context.expands_pod_ip)
     return assemble(pod, objects, context)
 
 
@@ -253,10 +266,20 @@ class _Assembly:
             allowance=self._allowance,
         )
         self._notices: list[Notice] = []
-        self._named = (pod, self._namespace, context.cluster_domain)
+        self._can = context.capabilities
+        self._named = (pod, self._namespace, context.cluster_domain, self._can.annotations.own_address)
+
+    def _check_placement(self) -> None:
+        asked_too_much = placement.oversized(self._pod, self._context.allocatable)
+        found = [*asked_too_much, *placement.refusals(self._pod, self._objects.node)]
+        if found and self._refused is None:
+            raise UnsupportedPod(found)
+        if self._refused is not None:
+            self._refused += found
 
     def workload(self) -> Workload:
-        given = self._pod["metadata"].get("annotations") or {}
+        self._check_placement()
+        given, asked = self._pod["metadata"].get("annotations") or {}, self._can.annotations
         nothing: tuple[Dns | None, Sequence[Notice]] = (None, ())
         dns, dns_notices = self._part(lambda: resolver(self._pod, self._namespace, self._context), nothing)
         built = self._volumes()
@@ -272,11 +295,11 @@ class _Assembly:
             containers=(*(made for item, made in inits if is_sidecar(item)), *containers),
             init_containers=tuple(made for item, made in inits if not is_sidecar(item)),
             volumes=built,
-            cpu=self._part(lambda: pod_cpu(self._pod), None),
-            memory_gib=self._part(lambda: pod_memory_gib(self._pod), None),
-            cpu_open=self._part(lambda: is_cpu_open(self._pod), False),
-            memory_open=self._part(lambda: is_memory_open(self._pod), False),
-            storage_gib=self._part(lambda: pod_storage_gib(self._pod), None),
+            cpu=self._part(lambda: pod_cpu(self._pod, self._can.left_out), None),
+            memory_gib=self._part(lambda: pod_memory_gib(self._pod, self._can.left_out), None),
+            cpu_open=self._part(lambda: is_cpu_open(self._pod, self._can.left_out), False),
+            memory_open=self._part(lambda: is_memory_open(self._pod, self._can.left_out), False),
+            storage_gib=self._part(lambda: pod_storage_gib(self._pod, self._can.left_out), None),
             architecture=self._part(lambda: architecture(self._pod), ""),
             restart_policy=self._spec.get("restartPolicy") or "Always",
             termination_grace_s=self._part(lambda: _grace_s(self._pod), DEFAULT_GRACE_S),
@@ -287,7 +310,7 @@ class _Assembly:
             sysctls=self._part(lambda: security.sysctls(self._pod), ()),
             dns=dns,
             registry_credentials=credentials,
-            annotations=keys.for_driver(given) if self._refused is None else keys.valid_for_driver(given),
+            annotations=asked.requests(given) if self._refused is None else asked.valid_requests(given),
             notices=self._part(
                 lambda: (
                     *dns_notices,
@@ -297,7 +320,7 @@ class _Assembly:
                     *_order_notices(self._pod),
                     *hosts.notices(*self._named),
                     *security.notices(self._pod),
-                    *keys.notices(given),
+                    *asked.notices(given),
                 ),
                 (),
             ),
@@ -340,7 +363,7 @@ class _Assembly:
         variables = self._part(lambda: self._environments.build(container, path), _named_only(container))
         texts = variables.texts
         self._notices.extend(variables.notices)
-        health = self._part(lambda: probes.health(self._pod, container), probes.Health())
+        health = self._part(lambda: probes.health(self._pod, container, self._can.words.probes), probes.Health())
         self._notices.extend(self._part(lambda: [*probes.notices(self._pod, container, health)], []))
         return Container(
             name=container["name"],
@@ -390,8 +413,8 @@ def _ports(container: Json) -> Sequence[Port]:
     return tuple(Port(port["containerPort"], port.get("protocol") or "TCP") for port in container.get("ports") or ())
 
 
-def _refuse(pod: Json, *, expands_pod_ip: bool) -> None:
-    found = refusals(pod, expands_pod_ip=expands_pod_ip)
+def _refuse(pod: Json, capabilities: Capabilities, *, expands_pod_ip: bool) -> None:
+    found = refusals(pod, capabilities, expands_pod_ip=expands_pod_ip)
     if found:
         raise UnsupportedPod(found)
 

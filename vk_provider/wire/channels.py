@@ -106,8 +106,8 @@ class Sizes:
 
 def _size(text: bytes) -> Resized | None:
     try:
-        told = json.loads(text)
-        width, height = told["Width"], told["Height"]
+        reported = json.loads(text)
+        width, height = reported["Width"], reported["Height"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
     if not all(type(cells) is int and 0 <= cells < _MOST_CELLS for cells in (width, height)):

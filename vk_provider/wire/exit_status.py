@@ -45,6 +45,13 @@ def failure(message: str) -> Json:
     }
 
 
+def with_prefix(status: Json, prefix: str) -> Json:
+    """The same, where it tells a failure, with these words before its reason. A command that ended is left as it is."""
+    if status.get("reason") != "InternalError" or not prefix:
+        return status
+    return failure(f"{prefix}: {status['message']}")
+
+
 def as_json(status: Json) -> bytes:
     """For v4 and later."""
     return json.dumps(status, separators=(",", ":"), ensure_ascii=False).encode()

@@ -67,7 +67,9 @@ class HealthCheck:
         elif kind == GOAWAY or (kind == RST_STREAM and stream == STREAM):
             raise NoHealth("the server broke the call off")
         elif kind == DATA and stream == STREAM:
-            self._message += _unpadded(payload) if flags & PADDED else payload
+            if flags & PADDED:  # its first byte, where there is one, counts those at its end
+                payload = payload[1 : max(1, len(payload) - sum(payload[:1]))]
+            self._message += payload
             status = _status(self._message)
             if status is not None:
                 return status
@@ -115,10 +117,6 @@ def _varint(number: int) -> bytes:
         out += bytes((number & 0x7F | 0x80,))
         number >>= 7
     return out + bytes((number,))
-
-
-def _unpadded(payload: bytes) -> bytes:
-    return payload[1 : max(1, len(payload) - payload[0])] if payload else b""
 
 
 def _status(message: bytes) -> str | None:

@@ -14,10 +14,10 @@ from fakes.kube.clock import parse, stamp
 from fakes.kube.controllers import cron_schedule
 from fakes.kube.controllers.job_rules import finish_of
 from fakes.kube.controllers.pod_control import is_namespace_ending
+from fakes.kube.reads import Json, Key, controller_of, draft, is_deleting, key_of, owner_reference, uid_of
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, controller_of, draft, is_deleting, key_of, owner_reference, uid_of
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 TOO_MANY_MISSED = 100

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fakes.kube.controllers import daemonset_rules as rules
 from fakes.kube.controllers import pod_control, pods, revisions
 from fakes.kube.controllers.rollout import scaled
+from fakes.kube.reads import Json, Key, controller_of, is_deleting, key_of, labels_of, uid_of
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Again, Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, controller_of, is_deleting, key_of, labels_of, uid_of
 
 SETS = "daemonsets.apps"
 BATCH_S = 0.05

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from fakes.kube.controllers import pods
 from fakes.kube.controllers.node_health import NOT_READY, UNREACHABLE
 from fakes.kube.controllers.revisions import HASH_LABEL
-from fakes.kube.reconcile.objects import Json, labels_of
+from fakes.kube.reads import Json, labels_of
 from fakes.kube.scheduler.filters import required_nodes_match, tolerates
 from fakes.kube.scheduler.nodes import NodeState
 from fakes.kube.scheduler.pod import facts

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from fakes.kube.api import ApiError
 from fakes.kube.controllers import pod_control, pods, rollout
 from fakes.kube.controllers.deployment_status import deadline_left_s, status_of
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Again, Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     annotations_of,
@@ -25,6 +22,9 @@ from fakes.kube.reconcile.objects import (
     owner_reference,
     uid_of,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Again, Controller
+from fakes.kube.reconcile.informer import Informer
 
 # Annotations of the Deployment that its ReplicaSets do not copy.
 _OWN_ANNOTATIONS = frozenset(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from fakes.kube.clock import parse, stamp
 from fakes.kube.controllers import rollout
-from fakes.kube.reconcile.objects import Json, condition
+from fakes.kube.reads import Json, condition
 
 NO_DEADLINE = 2**31 - 1
 

@@ -9,10 +9,7 @@ from datetime import timedelta
 from fakes.kube.clock import parse
 from fakes.kube.controllers import pods
 from fakes.kube.controllers.rollout import scaled
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     controller_of,
@@ -22,6 +19,9 @@ from fakes.kube.reconcile.objects import (
     selects,
     with_condition,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Controller
+from fakes.kube.reconcile.informer import Informer
 from fakes.kube.resources import by_kind
 
 BATCH_S = 0.05

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fakes.kube.controllers.pods import is_finished
-from fakes.kube.reconcile.objects import Json, condition_is, is_deleting, labels_of
+from fakes.kube.reads import Json, condition_is, is_deleting, labels_of
 
 MAX_ADDRESSES = 1000
 MAX_PER_SLICE = 100

@@ -6,10 +6,7 @@ from fakes.kube.api import ApiError
 from fakes.kube.controllers import endpoints as rules
 from fakes.kube.controllers.pod_control import is_namespace_ending
 from fakes.kube.controllers.pods import is_finished
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     condition_is,
@@ -20,6 +17,9 @@ from fakes.kube.reconcile.objects import (
     owner_reference,
     uid_of,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Controller
+from fakes.kube.reconcile.informer import Informer
 
 
 class EndpointsController(Controller):

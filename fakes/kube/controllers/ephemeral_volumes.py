@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from fakes.kube.api import ApiError
 from fakes.kube.controllers.pod_control import is_namespace_ending
 from fakes.kube.controllers.pods import is_finished
+from fakes.kube.reads import Json, Key, claim_name, is_deleting, key_of, owner_reference
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, claim_name, is_deleting, key_of, owner_reference
 
 CLAIMS = "persistentvolumeclaims"
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 from fakes.kube.api import ApiError
 from fakes.kube.clock import micro_stamp, parse
 from fakes.kube.controllers import pods
+from fakes.kube.reads import Json, Key, condition, is_deleting, key_of, labels_of, uid_of, with_condition
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, condition, is_deleting, key_of, labels_of, uid_of, with_condition
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,7 @@ from fakes.kube.controllers import job_rules as rules
 from fakes.kube.controllers import pod_control, pods
 from fakes.kube.controllers.job_cleanup import is_held, let_go
 from fakes.kube.controllers.job_pods import new_pod
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Again, Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     condition,
@@ -27,6 +24,9 @@ from fakes.kube.reconcile.objects import (
     uid_of,
     with_condition,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Again, Controller
+from fakes.kube.reconcile.informer import Informer
 
 MAX_CHANGES_PER_SYNC = 500
 # A pass costs a look at each of the Job's pods, so the news of many pods is worth collecting. The real one waits 1 s.

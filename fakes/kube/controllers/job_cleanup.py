@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from fakes.kube.clock import parse
 from fakes.kube.controllers import job_rules as rules
+from fakes.kube.reads import Json, Key, controller_of, is_deleting, key_of, uid_of
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, controller_of, is_deleting, key_of, uid_of
 
 
 def let_go(cluster: Cluster, pod: Json) -> None:

@@ -2,7 +2,7 @@
 
 from fakes.kube.controllers import pods
 from fakes.kube.controllers.job_rules import FINALIZER, INDEX, is_indexed
-from fakes.kube.reconcile.objects import Json, uid_of
+from fakes.kube.reads import Json, uid_of
 
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fakes.kube.clock import parse
 from fakes.kube.controllers import pods
-from fakes.kube.reconcile.objects import Json, annotations_of, condition, is_deleting, labels_of
+from fakes.kube.reads import Json, annotations_of, condition, is_deleting, labels_of
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from fakes.kube.clock import parse, stamp
-from fakes.kube.reconcile.objects import Json, condition
+from fakes.kube.reads import Json, condition
 from fakes.kube.scheduler.filters import tolerates
 
 NOT_READY = "node.kubernetes.io/not-ready"

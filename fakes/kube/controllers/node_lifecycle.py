@@ -8,10 +8,7 @@ from collections.abc import Iterable
 
 from fakes.kube.controllers import node_health as rules
 from fakes.kube.controllers import pods
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     condition,
@@ -21,6 +18,9 @@ from fakes.kube.reconcile.objects import (
     uid_of,
     with_condition,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Controller
+from fakes.kube.reconcile.informer import Informer
 
 GRACE_S = 50.0
 CHECK_S = 5.0

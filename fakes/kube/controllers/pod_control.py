@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable
 
 from fakes.kube.api import ApiError
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     controller_of,
     is_deleting,
@@ -15,6 +14,7 @@ from fakes.kube.reconcile.objects import (
     selects,
     uid_of,
 )
+from fakes.kube.reconcile.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import logging
 
 from fakes.kube.api import ApiError
 from fakes.kube.controllers import pods
+from fakes.kube.reads import Json, is_deleting, key_of, uid_of, with_condition
 from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.objects import Json, is_deleting, key_of, uid_of, with_condition
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from fakes.kube.clock import parse
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     annotations_of,
     condition,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from fakes.kube.controllers.volume_rules import PROVISIONED_BY
 from fakes.kube.quantity import parse
-from fakes.kube.reconcile.objects import Json, uid_of
+from fakes.kube.reads import Json, uid_of
 
 DISK, NAS, OSS = (f"{kind}plugin.csi.alibabacloud.com" for kind in ("disk", "nas", "oss"))
 SMALLEST_DISK_GIB = 20

@@ -8,10 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from fakes.kube.controllers import pod_control, pods
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Again, Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     Json,
     Key,
     condition,
@@ -23,6 +20,9 @@ from fakes.kube.reconcile.objects import (
     uid_of,
     with_condition,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Again, Controller
+from fakes.kube.reconcile.informer import Informer
 
 MAX_CHANGES_PER_SYNC = 500
 # A pass costs a look at each of the set's pods, so the news of many pods is worth collecting.

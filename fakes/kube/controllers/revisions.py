@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fakes.kube.api import ApiError
 from fakes.kube.controllers import pod_control
 from fakes.kube.controllers.rollout import template_hash
+from fakes.kube.reads import Json, draft, owner_reference
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Again
-from fakes.kube.reconcile.objects import Json, draft, owner_reference
 
 REVISIONS = "controllerrevisions.apps"
 HASH_LABEL = "controller-revision-hash"

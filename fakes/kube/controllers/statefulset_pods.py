@@ -7,7 +7,7 @@ import re
 
 from fakes.kube.controllers import pods
 from fakes.kube.controllers.revisions import HASH_LABEL
-from fakes.kube.reconcile.objects import Json, draft, labels_of, owner_reference, uid_of
+from fakes.kube.reads import Json, draft, labels_of, owner_reference, uid_of
 
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 INDEX_LABEL = "apps.kubernetes.io/pod-index"

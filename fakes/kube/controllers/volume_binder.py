@@ -15,10 +15,7 @@ from fakes.kube.controllers.volume_rules import (
     PROVISIONERS,
     phase_of,
 )
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.controller import Controller
-from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     SELECTED_NODE,
     Json,
     Key,
@@ -29,6 +26,9 @@ from fakes.kube.reconcile.objects import (
     key_of,
     uid_of,
 )
+from fakes.kube.reconcile.cluster import Cluster
+from fakes.kube.reconcile.controller import Controller
+from fakes.kube.reconcile.informer import Informer
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 RETRY_S = 15.0  # how often a claim that cannot be served says so again

@@ -6,10 +6,10 @@ Source: kubernetes pkg/controller/volume/{pvcprotection,pvprotection}, v1.32.
 from collections.abc import Iterable
 
 from fakes.kube.controllers.volume_rules import phase_of
+from fakes.kube.reads import Json, Key, claim_name, draft, is_deleting, key_of
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.controller import Controller
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, claim_name, draft, is_deleting, key_of
 
 CLAIMS, VOLUMES = "persistentvolumeclaims", "persistentvolumes"
 FINALIZERS = {CLAIMS: "kubernetes.io/pvc-protection", VOLUMES: "kubernetes.io/pv-protection"}

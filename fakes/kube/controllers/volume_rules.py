@@ -6,7 +6,7 @@ Source: kubernetes pkg/controller/volume/persistentvolume and component-helpers/
 from collections.abc import Iterable
 
 from fakes.kube.quantity import parse
-from fakes.kube.reconcile.objects import Json, class_of, is_deleting, labels_of, selects, uid_of
+from fakes.kube.reads import Json, class_of, is_deleting, labels_of, selects, uid_of
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from fakes.kube.api import Api, ApiError
 from fakes.kube.clock import stamp
+from fakes.kube.reads import Json, Key, uid_of
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key, uid_of
 
 
 class Cluster:

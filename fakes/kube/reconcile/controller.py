@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from fakes.kube.api import ApiError
+from fakes.kube.reads import Json, Key
 from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import Json, Key
 from fakes.kube.reconcile.queue import KeyedQueue
 
 log = logging.getLogger(__name__)

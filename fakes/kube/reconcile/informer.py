@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from fakes.kube.api import Api, ApiError
-from fakes.kube.reconcile.objects import Json, Key, claim_name, key_of, owner_uid, uid_of, version_of
+from fakes.kube.reads import Json, Key, claim_name, key_of, owner_uid, uid_of, version_of
 
 log = logging.getLogger(__name__)
 

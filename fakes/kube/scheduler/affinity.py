@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from fakes.kube.reconcile.objects import selects
+from fakes.kube.reads import selects
 from fakes.kube.scheduler.nodes import NodeState
 from fakes.kube.scheduler.pod import PodFacts, PodTerm
 

@@ -8,8 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from fakes.kube.api import ApiError
-from fakes.kube.reconcile.cluster import Cluster
-from fakes.kube.reconcile.objects import (
+from fakes.kube.reads import (
     SELECTED_NODE,
     Json,
     Key,
@@ -20,6 +19,7 @@ from fakes.kube.reconcile.objects import (
     selects,
     with_condition,
 )
+from fakes.kube.reconcile.cluster import Cluster
 from fakes.kube.scheduler import message, volumes
 from fakes.kube.scheduler.decide import Outcome, Preemption, Round, preempt
 from fakes.kube.scheduler.nodes import Nodes

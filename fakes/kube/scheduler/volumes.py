@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from fakes.kube.reconcile.objects import claim_name, is_owned
+from fakes.kube.reads import claim_name, is_owned
 
 Json: TypeAlias = dict[str, Any]
 

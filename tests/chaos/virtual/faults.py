@@ -72,6 +72,22 @@ async def clock_jumps(world: VirtualWorld, dice: random.Random) -> str:
     return f"its clock is off by {world.jumped_s:.0f} s"
 
 
+async def leader_replaced(world: VirtualWorld, dice: random.Random) -> str:
+    """Of two replicas the other takes over; the former leader wakes, or goes on, and writes nothing any more."""
+    asleep, lingers_s = dice.random() < 0.6, dice.choice((0.0, 0.5, dice.uniform(0.0, 30.0)))
+    with world.trouble():
+        await world.succeed(asleep=asleep, lingers_s=lingers_s)
+    return f"{'asleep' if asleep else 'cut off from its lease'}, and back {lingers_s:.1f} s after another took over"
+
+
+async def handed_over(world: VirtualWorld, dice: random.Random) -> str:
+    """As a roll-out does: the next one serves a moment after the last one was told to end."""
+    with world.trouble():
+        await world.kill(dice.randint(1, 3), down_s=0.3)
+        await asyncio.sleep(0.3)
+    return "to another replica"
+
+
 # --- the API server ---
 
 
@@ -323,6 +339,8 @@ def _is(call: str) -> Callable[[str, str], bool]:
 FAULTS: Mapping[Fault, int] = {
     killed: 6,
     stopped: 2,
+    leader_replaced: 3,
+    handed_over: 1,
     clock_jumps: 2,
     api_answers: 4,
     api_lost: 3,
@@ -349,7 +367,7 @@ FAULTS: Mapping[Fault, int] = {
 }
 """Weights: how often each comes, against the others."""
 
-ONE_AT_A_TIME = frozenset({killed, stopped, stale_list})
+ONE_AT_A_TIME = frozenset({killed, stopped, leader_replaced, handed_over, stale_list})
 """What is done to the provider's process."""
 ONE_OF_A_KIND = frozenset({cloud_lists, made_unheard, token_forgotten, watch_lags})
 """What is a setting of a server: a second one waits for the first."""

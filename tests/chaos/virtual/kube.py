@@ -26,8 +26,11 @@ class WitnessedKube(MemoryKube):
         self.deleted: set[str] = set()
         self.ended: dict[str, float] = {}
         self.gone: dict[str, float] = {}
+        self.running_s: dict[str, float] = {}  # by uid, when it was first so
         self.stale = 0
         self._time_s = time_s
+        self._version = 1_000_000  # so that no backup is older than the first version
+        self._added: dict[str, int] = {}  # path of a pod → the version at which it came
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Json:
         if self.stale and path.endswith("/pods") and (params or {}).get("resourceVersion") == "0":
@@ -46,12 +49,18 @@ class WitnessedKube(MemoryKube):
             yield lines
 
     def restore(self, lost: Sequence[tuple[str, str]], *, back: int) -> None:
-        """As from a backup of etcd: all is of one old version, and these pods, by namespace and name, are not there."""
-        for namespace, name in lost:
-            pod = self.objects.pop(f"/api/v1/namespaces/{namespace}/pods/{name}", None)
+        """As from a backup of etcd: all is of one old version, and these pods, by namespace and name, are not there.
+
+        They are what came after the backup, so its version is older than theirs: no version ever has two contents.
+        """
+        paths = [f"/api/v1/namespaces/{namespace}/pods/{name}" for namespace, name in lost]
+        for path in paths:
+            pod = self.objects.pop(path, None)
             if pod is not None:
                 self._witness("DELETED", pod)
-        self._version = max(1, self._version - back)
+        came = [self._added.pop(path) for path in paths if path in self._added]
+        self._version = min([self._version - back, *(each - 1 for each in came)])
+        self._added = {path: min(came, self._version) for path, came in self._added.items()}
         for path, item in self.objects.items():
             self.objects[path] = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self._version)}}
         pods = [(path, item) for path, item in self.objects.items() if _POD.match(path)]
@@ -75,6 +84,8 @@ class WitnessedKube(MemoryKube):
         item = super()._changed(path, kind)
         if _POD.match(path):
             self._witness(kind, item)
+            if kind == "ADDED":
+                self._added[path] = self._version
         return item
 
     def _witness(self, kind: str, pod: Json) -> None:
@@ -87,6 +98,8 @@ class WitnessedKube(MemoryKube):
             self.gone[uid] = self._time_s()
         if kind == "DELETED" or status.get("phase") in TERMINAL:
             self.ended.setdefault(uid, self._time_s())
+        if status.get("phase") == "Running":
+            self.running_s.setdefault(uid, self._time_s())
         history = self.statuses.setdefault(uid, [])
         if not history or history[-1] != status:
             history.append(copy.deepcopy(status))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
+from tests.chaos.virtual import lateness
 from tests.chaos.virtual.run import Outcome, play
 
 NEWS_EVERY_S = 10.0
@@ -14,7 +16,7 @@ Say = Callable[[str], None]
 
 def one(seed: int, say: Say, *, beside: bool = False, sizes: str = "modest") -> bool:
     """Tell its story. False: something is wrong."""
-    outcome = play(seed, beside=beside, sizes=sizes)
+    outcome = _played(seed, beside, sizes)
     for line in outcome.said:
         say(line)
     _table(Counter(outcome.facts), say)
@@ -29,7 +31,7 @@ def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str =
     sums: Counter[str] = Counter()
     wrong: list[Outcome] = []
     for number, seed in enumerate(range(first, first + count), start=1):
-        outcome = play(seed, beside=beside, sizes=sizes)
+        outcome = _played(seed, beside, sizes)
         sums.update(outcome.facts)
         if outcome.complaints:
             wrong.append(outcome)
@@ -42,6 +44,14 @@ def many(first: int, count: int, say: Say, *, beside: bool = False, sizes: str =
     found = sum(len(each.complaints) for each in wrong)
     say(f"{_verdict(found)} ({count} virtual seeds from {first}, {took_s:.0f} s, {took_s / count:.2f} s each)")
     return not wrong
+
+
+def _played(seed: int, beside: bool, sizes: str) -> Outcome:
+    """And how late honest pods run beside one kind of neighbour, undisturbed by the faults of the story."""
+    outcome = play(seed, beside=beside, sizes=sizes)
+    if not beside:
+        return outcome
+    return replace(outcome, complaints=[*outcome.complaints, *lateness.complaints(seed)])
 
 
 def _wrong(outcome: Outcome, say: Say, *, beside: bool) -> None:

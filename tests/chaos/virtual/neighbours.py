@@ -36,7 +36,8 @@ async def hostile_tenant(world: VirtualWorld, dice: random.Random) -> str:
     await asyncio.sleep(dice.uniform(0.0, 10.0))
     probe = {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 2}
     probed = {"name": "main", "image": "perl", "readinessProbe": probe}
-    world.kube.add_pod(f"probed{len(world.hostile)}", policy="Always", spec={"containers": [probed]})
+    world.probed += 1
+    world.kube.add_pod(f"probed{world.probed}", policy="Always", spec={"containers": [probed]})
     if dice.random() < 0.5:
         await asyncio.sleep(dice.uniform(1.0, 60.0))
         for each in made:

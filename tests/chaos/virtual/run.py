@@ -127,6 +127,7 @@ def _evidence(world: VirtualWorld) -> Evidence:
         disruptions=len(world.disrupted),
         disrupted=frozenset(world.disrupted),
         hostile=frozenset(world.hostile),
+        rivals=world.rivals,
         deleted=frozenset(kube.deleted),
         extra=extra,
         starts=cloud.starts,

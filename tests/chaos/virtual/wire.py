@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.hostile import NOT_LINES, NOT_OBJECTS
 from tests.control.world import Fate
 from vk_provider.errors import CloudUnavailable, KubeUnavailable
+from vk_provider.fence import Fence
 
 if TYPE_CHECKING:
     from tests.chaos.virtual.world import VirtualWorld
 
 KUBE, CLOUD = "kube", "cloud"
+CHANGES = frozenset({"create", "delete", "update", "restart"})  # of the cloud
 CLOUD_TIMEOUT_S = 20.0
 Error = Callable[[], Exception]
 
@@ -40,6 +42,14 @@ class Accident:
 SMOOTH = Accident("", lambda name, about: False, 0.0, acts=True)
 
 
+class Term(Fate):
+    """A process that writes for as long as its lease is surely its own."""
+
+    def __init__(self, kill_at: int, fence: Fence) -> None:
+        super().__init__(kill_at)
+        self.fence = fence
+
+
 class Wire:
     def __init__(self, world: VirtualWorld, target: Any, fate: Fate, latency_s: float) -> None:
         self._world, self._target, self._fate, self._latency_s = world, target, fate, latency_s
@@ -55,10 +65,14 @@ class Wire:
         return type(self._target)
 
     def __getattr__(self, name: str) -> Any:
-        async def call(*args: Any, **more: Any) -> Any:
+        async def call(*args: Any, permit: Any = None, **more: Any) -> Any:
             await self._fate.step(name)
+            if self._side == CLOUD and name in CHANGES and isinstance(self._fate, Term):
+                permit = self._fate.fence.permit
+            most_s = permit() if permit is not None else None
             answer = self._world.spawn(self._travel(name, args, more))
             timeout_s = more.get("timeout_s", 30.0) if self._side == KUBE else CLOUD_TIMEOUT_S
+            timeout_s = timeout_s if most_s is None else min(timeout_s, most_s)
             try:
                 async with asyncio.timeout(timeout_s):
                     value, error = await asyncio.shield(answer)

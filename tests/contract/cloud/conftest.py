@@ -15,10 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.eciserver import KEY, SECRET, EciServer
+from tests.contract.cloud.host import cannot_be_local
+from vk_provider.cloud.base import Cloud, SupportsFileUpdate, SupportsPricing, SupportsRestart, SupportsUsage
+from vk_provider.cloud.driver import Whose
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.credentials import Credentials, FixedCredentials
 from vk_provider.cloud.eci.driver import EciCloud
 from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.local.definition import DRIVER as LOCAL
+from vk_provider.cloud.local.driver import LocalCloud
+from vk_provider.cloud.local.options import LocalOptions
 
 FAKE = ("fakes", "cloud", "--port", "0", "--runtime", "simulated", "--start-delay", "0.2", "--release-delay", "0.2")
 
@@ -58,16 +64,38 @@ async def _started_fake(folder: Path) -> tuple[asyncio.subprocess.Process, str]:
         str(ready),
         stdout=asyncio.subprocess.DEVNULL,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not ready.exists():
             assert process.returncode is None, "the stand-in cloud ended at once"
             await asyncio.sleep(0.05)
     return process, json.loads(ready.read_text())["endpoint"]
 
 
-@pytest.fixture(params=["instant", "fake"])
-async def endpoint(request, tmp_path):
-    if request.param == "instant":
+@pytest.fixture(params=["instant", "fake", "local"])
+def kind(request):
+    """Of the cloud under test: two that speak ECI, and this host."""
+    if request.param == "local" and (reason := cannot_be_local()):
+        pytest.skip(reason)
+    return request.param
+
+
+@pytest.fixture
+def lacks(kind):
+    """What the cloud does not offer, which the contract then holds it to."""
+    return frozenset({SupportsFileUpdate, SupportsRestart, SupportsUsage, SupportsPricing} if kind == "local" else ())
+
+
+@pytest.fixture
+def says(kind):
+    """What a container of the contract writes."""
+    return b"hello\n" if kind == "local" else b"simulated line 0\n"
+
+
+@pytest.fixture
+async def endpoint(kind, tmp_path):
+    if kind == "local":
+        yield ""
+    elif kind == "instant":
         server = InstantEci()
         await server.start()
         yield server.url
@@ -82,11 +110,16 @@ async def endpoint(request, tmp_path):
 
 
 @pytest.fixture
-async def make_cloud(endpoint):
+async def make_cloud(kind, endpoint, tmp_path):
     """Builds drivers for nodes of one cluster."""
     made = []
 
-    def make(*, node: str = "node-a", secret: str = SECRET) -> EciCloud:
+    def make(*, node: str = "node-a", secret: str = SECRET) -> Cloud:
+        if kind == "local":
+            options = LocalOptions(state=str(tmp_path / "state"), address="127.0.0.1")
+            settings = LOCAL.settings(options, Whose(cluster="contract", node=node))
+            made.append(LocalCloud(settings))
+            return made[-1]
         settings = EciSettings(region="cn-hangzhou", cluster="contract", node=node, endpoint=endpoint)
         client = EciClient(settings, FixedCredentials(Credentials(KEY, secret)))
         made.append(EciCloud(settings, client))
@@ -94,6 +127,9 @@ async def make_cloud(endpoint):
 
     yield make
     for cloud in made:
+        if kind == "local":
+            for each in await cloud.list():
+                await cloud.delete(each.id, force=True)
         await cloud.close()
 
 

@@ -103,7 +103,7 @@ class Client:
             connection.close()
 
 
-def eventually(what: Callable[[], Any], *, within_s: float = 20) -> Any:
+def eventually(what: Callable[[], Any], *, within_s: float = 60) -> Any:
     """The first true answer. Fails after the deadline with the last one."""
     deadline = time.monotonic() + within_s
     while not (found := what()):

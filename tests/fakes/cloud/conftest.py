@@ -28,7 +28,7 @@ def nothing_left():
     """After a test no process of ours runs, no namespace is open, and no interface is there that was not before."""
     interfaces, children, namespaces = _interfaces(), _children(), _open_namespaces()
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         left = [*(_interfaces() - interfaces), *(_children() - children), *(_open_namespaces() - namespaces)]
         if not left:

@@ -39,7 +39,7 @@ class Acs:
         )
         return answer["Content"]
 
-    async def until(self, group_id, *statuses, within=20):
+    async def until(self, group_id, *statuses, within=90):
         """The group once it has one of the statuses; None counts as gone."""
         group = None
 
@@ -51,7 +51,7 @@ class Acs:
         await eventually(reached, within=within)
         return group
 
-    async def until_container(self, group_id, within=20, **wanted):
+    async def until_container(self, group_id, within=90, **wanted):
         """The group once its first container's current state has these members."""
         group = None
 
@@ -64,7 +64,7 @@ class Acs:
         await eventually(reached, within=within)
         return group
 
-    async def until_log(self, group_id, text, within=20, **options):
+    async def until_log(self, group_id, text, within=90, **options):
         content = ""
 
         async def reached():
@@ -76,10 +76,10 @@ class Acs:
         return content
 
 
-async def eventually(check, within=10):
+async def eventually(check, within=60):
     """Wait until an awaitable check says so; TimeoutError if it does not."""
     async with asyncio.timeout(within):
-        while True:
-            if await check():
-                return
-            await asyncio.sleep(0.03)
+        pause_s = 0.03
+        while not await check():
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.25, pause_s * 1.2)  # a long wait stays within the fake cloud's limits of calls

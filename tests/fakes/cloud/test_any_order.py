@@ -10,6 +10,7 @@ from fakes.cloud.group import ENDED, GROUP_TRANSITIONS
 from fakes.cloud.lifecycle import Settings
 from fakes.cloud.views import group_status
 from tests.fakes.cloud.world import World
+from tests.thorough import examples
 
 SCENARIO = """
 [[rule]]
@@ -111,7 +112,7 @@ def check(world):
             assert container.restarts == max(0, container.runs - 1)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_any_order(caplog, steps):
     caplog.set_level(logging.ERROR)

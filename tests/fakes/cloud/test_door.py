@@ -90,7 +90,7 @@ async def test_the_newer_sdk_by_both_signatures_with_and_without_sts(start, algo
     )
     group_id = (await asyncio.to_thread(client.create_container_group, request)).body.container_group_id
     status = models.DescribeContainerGroupStatusRequest(region_id="cn-hangzhou", limit=200)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             data = (await asyncio.to_thread(client.describe_container_group_status, status)).body.data[0]
             if data.status == "Running":

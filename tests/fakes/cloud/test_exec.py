@@ -63,12 +63,12 @@ class Socket:
         await self.socket.send_bytes(bytes([channel]) + data)
 
     async def until(self, channel, text):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while text not in self.text[channel]:
                 assert await self.step(), self.text
 
     async def step(self):
-        message = await self.socket.receive(timeout=10)
+        message = await self.socket.receive(timeout=60)
         if message.type != aiohttp.WSMsgType.BINARY:
             return False
         self.text[message.data[0]] += message.data[1:]

@@ -115,7 +115,7 @@ async def test_each_run_has_its_own_last_words(acs):
     async def restarted():
         return (await acs.group(group_id))["Containers"][0]["RestartCount"] >= 1
 
-    await eventually(restarted, within=30)
+    await eventually(restarted, within=90)
     assert (await acs.group(group_id))["Containers"][0]["PreviousState"]["Message"] == "run\n"
 
 
@@ -148,7 +148,7 @@ async def test_a_command_in_a_container_is_its_user(acs):
     user = {f"{SECURITY}RunAsUser": "1000", "Container__1__SecurityContextRunAsGroup": "2000"}
     group_id = await create(acs, **shell("echo up; exec sleep 1000"), **user)
     await acs.until_log(group_id, "up")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answer = await acs.action(
             "ExecContainerCommand",
             ContainerGroupId=group_id,

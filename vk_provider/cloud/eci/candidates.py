@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from vk_provider.cloud.eci import annotations as keys
 from vk_provider.cloud.eci import sizes, skus
+from vk_provider.cloud.eci.annotation_values import SIZE_SPEC, is_on, parts
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
 from vk_provider.cloud.eci.skus import NO_SPOT
 from vk_provider.errors import Refusal, UnsupportedPod
 from vk_provider.model.pod import Json
 from vk_provider.model.workload import Intent, Workload, with_paths
-from vk_provider.translate import annotations as keys
-from vk_provider.translate.annotation_values import SIZE_SPEC, is_on, parts
 
 FREE_STORAGE_GIB = 30  # temporary storage that an instance has without asking (eci.md 5.3)
 _GPU_TYPE = re.compile(r"ecs\.(gn|vgn|sgn|ebmgn)[a-z0-9-]+\..+")

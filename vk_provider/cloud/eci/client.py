@@ -20,9 +20,9 @@ from yarl import URL
 
 from vk_provider import bodies, bounds, jsontext
 from vk_provider.cloud.eci import error_codes, sign
-from vk_provider.cloud.eci.credentials import CredentialSource
-from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci.credentials import Credentials, CredentialSource
 from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import (
     CloudAnswerTooLong,
     CloudDenied,
@@ -55,6 +55,7 @@ PER_MINUTE = {
 UNPUBLISHED = 500
 BY_PEOPLE = frozenset({"DescribeContainerLog", "DescribeContainerGroups", "ExecContainerCommand"})
 
+ONCE_S = 6.0
 _LONGEST_WAIT_S = 15.0  # asked to wait longer, the caller is told and can do something else meanwhile
 _MAX_MESSAGE = 500
 _LARGE = 64 * 1024  # characters of a body: they take 4 ms to be encoded
@@ -65,7 +66,7 @@ def _unobserved(action: str, code: str, seconds: float) -> None:
     """For callers without metrics."""
 
 
-def _unheard(unanswered: CloudError | None, seconds: float) -> None:
+def _unnoticed(unanswered: CloudError | None, seconds: float) -> None:
     """For callers whom it does not concern whether the cloud answers."""
 
 
@@ -85,7 +86,7 @@ class EciClient:
         credentials: CredentialSource,
         *,
         observe: Observe = _unobserved,
-        heard: Heard = _unheard,
+        heard: Heard = _unnoticed,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
         jitter: Callable[[], float] = random.random,
@@ -106,6 +107,19 @@ class EciClient:
     @property
     def settings(self) -> EciSettings:
         return self._settings
+
+    async def once(self, request: EciRequest) -> Mapping[str, Any]:
+        """As `call`, without a second try: for people who wait and want to know how it stands."""
+        async with asyncio.timeout(ONCE_S):
+            return await self._tried(request)
+
+    async def credentials(self) -> Credentials:
+        """Those to sign with now. Raises CloudDenied."""
+        return await self._credentials.get()
+
+    def call_budgets(self) -> Mapping[str, tuple[int, int]]:
+        """By call name: calls of the last minute, and how many are allowed."""
+        return self._limits.used()
 
     async def call(self, request: EciRequest) -> Mapping[str, Any]:
         """The answer's JSON object; of a listing, with items that are unread.
@@ -176,14 +190,18 @@ class EciClient:
         return max(asked_s or 0.0, self._backoff.delay(state.attempt_number - 1, jitter=self._jitter()))
 
     async def _fresh(self, request: EciRequest) -> Mapping[str, Any]:
-        """One try; two when the temporary credentials turn out to have just expired."""
+        """One try; two when the credentials turn out to have just expired, or to have been rotated."""
+        credentials = await self._credentials.get()
         try:
-            return await self._once(request)
+            return await self._once(request, credentials)
         except CloudDenied as error:
-            if error.code != error_codes.TOKEN_EXPIRED:
+            if not error.code.startswith(error_codes.KEY_REFUSED):
                 raise
-        self._credentials.forget()
-        return await self._once(request)
+            self._credentials.forget()
+            renewed = await self._credentials.get()
+            if renewed == credentials and error.code != error_codes.TOKEN_EXPIRED:
+                raise
+        return await self._once(request, renewed)
 
     def _too_late(self, request: EciRequest) -> CloudError:
         """No try came to an end. A try is bounded by its own time-outs, so it was the queue that took so long."""
@@ -192,8 +210,7 @@ class EciClient:
 
     # --- one try ------------------------------------------------------------------------------------------------------
 
-    async def _once(self, request: EciRequest) -> Mapping[str, Any]:
-        credentials = await self._credentials.get()
+    async def _once(self, request: EciRequest, credentials: Credentials) -> Mapping[str, Any]:
         bucket = self._limits.bucket(request.action)
         await bucket.acquire(caller())
         sent = await _encoded(request.body)
@@ -240,11 +257,14 @@ class EciClient:
         }
         if body:
             headers["Content-Type"] = _FORM
+        data = body.encode() or None
         try:
-            session = self._opened()
-            async with session.request(
-                request.method, url, data=body.encode() or None, headers=headers, allow_redirects=False
-            ) as response:
+            async with (
+                asyncio.timeout(request.permit() if request.permit is not None else None),
+                self._opened().request(
+                    request.method, url, data=data, headers=headers, allow_redirects=False
+                ) as response,
+            ):
                 async with asyncio.timeout(self._settings.answer_timeout_s):
                     content = await bodies.read(response, bounds.MOST_CLOUD_ANSWER)
                 return _judge(request, response.status, response.headers, content)

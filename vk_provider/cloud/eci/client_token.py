@@ -25,7 +25,7 @@ def client_token(owner: Owner, replaces: str = "", *, attempt: int = 0) -> str:
 
     One per pod uid; one more for each dead instance in whose place a new one comes, since under the old token the
     cloud would give the dead one back; and one for each further way that is tried to carry the pod, whose request
-    differs. Which way is being tried stands on the pod before anything is sent (see `control.plan`).
+    differs. Which way is being tried stands on the pod before anything is sent (see `control.rules.creating`).
     """
     life = [replaces] if replaces or attempt else []
     parts = (owner.cluster, owner.node, owner.uid, *life, *([f"attempt {attempt}"] if attempt else []))

@@ -9,14 +9,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from vk_provider.cloud.eci import annotation_values as values
+from vk_provider.cloud.eci import annotations as keys
+from vk_provider.cloud.eci.annotations import PREFIX, Mapped
 from vk_provider.cloud.eci.candidates import Candidate
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.skus import NO_SPOT
 from vk_provider.errors import Refusal
 from vk_provider.model.workload import Workload
-from vk_provider.translate import annotation_values as values
-from vk_provider.translate import annotations as keys
-from vk_provider.translate.annotations import PREFIX, Mapped
 
 MAX_TAGS = 20
 _TAGS = f"{PREFIX}eci-custom-tags"

@@ -11,26 +11,30 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from typing import Any, TypeVar
 
 from vk_provider import bounds
-from vk_provider.cloud.base import Change, ExecSession, LogOptions, Price
-from vk_provider.cloud.eci import error_codes, request, response, tags, usage
+from vk_provider.cloud.base import Change, ExecSession, Finding, LogOptions, Price, QuotaUsage, SpotMarket
+from vk_provider.cloud.eci import calls, error_codes, request, response, tags, update, usage
+from vk_provider.cloud.eci.annotations import PREFIX
 from vk_provider.cloud.eci.candidates import Candidate, candidates_of
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.cloud.eci.client import EciClient
 from vk_provider.cloud.eci.describe_batcher import DescribeBatcher
+from vk_provider.cloud.eci.diagnosis import Diagnosis
 from vk_provider.cloud.eci.exec import Terminals
+from vk_provider.cloud.eci.fenced_calls import Calls
 from vk_provider.cloud.eci.fitting import fitted
 from vk_provider.cloud.eci.logs import LogReader
 from vk_provider.cloud.eci.prices import PriceBook
 from vk_provider.cloud.eci.report_cache import ReportCache
-from vk_provider.cloud.eci.request import EciRequest
 from vk_provider.cloud.eci.settings import EciSettings
 from vk_provider.cloud.eci.sizes import Size
+from vk_provider.cloud.eci.skus import Sku
 from vk_provider.cloud.eci.sold_out_cache import Place, SoldOutCache
 from vk_provider.cloud.eci.status_supplement import StatusSupplement
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import CloudAnswerTooLong, CloudRefused, CloudUnavailable, InstanceGone, OutOfCapacity
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus
 from vk_provider.model.usage import InstanceUsage
 from vk_provider.model.workload import Volume, Workload
-from vk_provider.translate.annotations import PREFIX
 
 T = TypeVar("T")
 Read = Callable[[response.Item], T]
@@ -42,12 +46,13 @@ _AT_ONCE = 8  # describing calls of one question
 _MOST_STARTING = 5000
 # A new group may be missing from the first listings after its creation; after so many it is taken for deleted.
 _MOST_MISSES = 5
+_USUAL_SPOT = Size(4, 16)  # by which the market is judged; any zone that sells this sells what most pods need
 
 
 class EciCloud:
     """See `vk_provider.cloud.base.Cloud` for what each method promises."""
 
-    def __init__(self, settings: EciSettings, client: EciClient) -> None:
+    def __init__(self, settings: EciSettings, client: Calls) -> None:
         self._settings = settings
         self._client = client
         self._ours = {tags.CLUSTER: tags.value_of(settings.cluster), tags.NODE: tags.value_of(settings.node)}
@@ -94,6 +99,7 @@ class EciCloud:
             owner_annotations={f"{PREFIX}eci-request-id": request_id} if request_id else {},
             proven=False,
             notices=fitted(workload)[1],
+            words=WORDS,
         )
 
     async def _in_stock(self, asked: EciRequest, workload: Workload) -> Any:
@@ -105,7 +111,7 @@ class EciCloud:
         known = self._stock.last_error(place)
         if known is not None and self._stock.wait_s(place) > 0 and not workload.in_doubt:
             raise self._out_of_stock(known, ways, places, current, is_known=True)
-        asked_s = self._stock.ask(place)
+        asked_s = self._stock.check(place)
         try:
             answer = await self._client.call(asked)
         except OutOfCapacity as error:
@@ -155,26 +161,26 @@ class EciCloud:
         self._starting.pop(instance_id, None)
         self._unseen.pop(instance_id, None)
         try:
-            await self._client.call(request.delete(instance_id, force=force))
+            await self._client.call(calls.delete(instance_id, force=force))
         except InstanceGone:
             return False
         return True
 
     async def update_files(self, instance_id: str, volumes: Sequence[Volume]) -> None:
         try:
-            await self._client.call(request.update_volumes(instance_id, volumes))
+            await self._client.call(update.update_volumes(instance_id, volumes))
         except CloudRefused as error:
             if error.code != error_codes.NO_NEED:
                 raise
 
     async def update(self, instance_id: str, workload: Workload, change: Change) -> None:
-        page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
+        page = response.page(await self._client.call(calls.describe_groups(ids=[instance_id], with_events=False)))
         uid = tags.value_of(workload.owner.uid)
         ours = (each for each in map(response.item, page.items) if self._instances([each]))
         found = next((each for each in ours if response.tags_of(each).get(tags.UID) == uid), None)
         if found is None:
             raise InstanceGone(f"UpdateContainerGroup: there is no instance {instance_id} of ours")
-        asked = request.update(
+        asked = update.update(
             instance_id,
             workload,
             change,
@@ -189,10 +195,10 @@ class EciCloud:
                 raise
 
     async def restart(self, instance_id: str) -> None:
-        await self._client.call(request.restart(instance_id))
+        await self._client.call(calls.restart(instance_id))
 
     async def volumes_of(self, instance_id: str) -> Mapping[str, Volume]:
-        page = response.page(await self._client.call(request.describe_groups(ids=[instance_id], with_events=False)))
+        page = response.page(await self._client.call(calls.describe_groups(ids=[instance_id], with_events=False)))
         shown = [each for each in map(response.item, page.items) if response.group_id(each) == instance_id]
         found = map(response.volumes, filter(self._is_ours, shown))
         return {name: volume for volumes in found for name, volume in volumes.items()}
@@ -201,14 +207,14 @@ class EciCloud:
         """Asks for a line of log: of the calls that change nothing, the one that answers about an id and never with an
         empty list."""
         try:
-            await self._client.call(request.container_log(instance_id, container, tail=1))
+            await self._client.call(calls.container_log(instance_id, container, tail=1))
         except InstanceGone:
             return True
         except CloudRefused:  # it is there, and has no log to show in its present state
             return False
         return False
 
-    # --- full looks ---------------------------------------------------------------------------------------------------
+    # --- listings -----------------------------------------------------------------------------------------------------
 
     async def list(self) -> Sequence[Instance]:
         """Counted in pages of 200 and described in parallel: pages of 20 one after the other take ten times as long."""
@@ -234,22 +240,22 @@ class EciCloud:
         found: dict[str, Instance] = {}
         shown: set[str] = set()
         wanted = list(dict.fromkeys(instance_ids))
-        starts = iter(range(0, len(wanted), request.IDS_PER_CALL))
+        starts = iter(range(0, len(wanted), calls.IDS_PER_CALL))
 
-        async def ask() -> None:
+        async def query() -> None:
             for start in starts:
-                ids = wanted[start : start + request.IDS_PER_CALL]
+                ids = wanted[start : start + calls.IDS_PER_CALL]
                 async for item in self._groups(ids):
                     found.update(self._instances([item]))
                     shown.add(response.group_id(item))
 
-        await _all_of(ask() for _ in range(min(_AT_ONCE, -(-len(wanted) // request.IDS_PER_CALL))))
+        await _all_of(query() for _ in range(min(_AT_ONCE, -(-len(wanted) // calls.IDS_PER_CALL))))
         return {id_: found[id_] for id_ in wanted if id_ in found}, shown
 
     async def _groups(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
         """In as many answers as it takes: a few groups with very long words must not hide the others."""
         try:
-            page = response.page(await self._client.call(request.describe_groups(ids=ids)))
+            page = response.page(await self._client.call(calls.describe_groups(ids=ids)))
         except CloudAnswerTooLong:
             if len(ids) == 1:
                 raise
@@ -264,21 +270,21 @@ class EciCloud:
         uid = tags.value_of(pod_uid)
         wanted = {**self._ours, tags.UID: uid}
         items = await self._whole(
-            lambda token: request.describe_groups(tag_filter=wanted, next_token=token), response.item
+            lambda token: calls.describe_groups(tag_filter=wanted, next_token=token), response.item
         )
         of_pod = [item for item in items if response.tags_of(item).get(tags.UID) == uid]
         return tuple(self._instances(of_pod).values())
 
     async def statuses(self, *, rest_s: float = 0.0) -> Mapping[str, InstanceStatus]:
-        def ask(token: str) -> EciRequest:
-            return request.describe_statuses(tag_filter=self._ours, next_token=token)
+        def page_of(token: str) -> EciRequest:
+            return calls.describe_statuses(tag_filter=self._ours, next_token=token)
 
         try:
-            reports = await self._whole(ask, self._noted, rest_s=rest_s)
+            reports = await self._whole(page_of, self._noted, rest_s=rest_s)
         except CloudRefused:
             if not rest_s:
                 raise
-            reports = await self._whole(ask, self._noted)  # how long a page's token is good for is not documented
+            reports = await self._whole(page_of, self._noted)  # how long a page's token is good for is not documented
         counted = {id_: status or InstanceStatus.UNKNOWN for id_, status in reports if id_}
         self._details.counted(counted.keys())
         return counted
@@ -286,7 +292,7 @@ class EciCloud:
     async def check(self) -> None:
         """Proves address, credentials and signature. It cannot prove the right to list: without it ECI answers with an
         empty list (eci.md 2.4), which is why nobody may take an empty list for "all gone"."""
-        await self._client.call(request.describe_groups(limit=1, with_events=False))
+        await self._client.call(calls.describe_groups(limit=1, with_events=False))
 
     # --- what changed -------------------------------------------------------------------------------------------------
 
@@ -294,7 +300,7 @@ class EciCloud:
         since_s = _within(window_s)
         self._changed.begin()
         changed, _ = await self._pages(
-            lambda token: request.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s),
+            lambda token: calls.describe_statuses(tag_filter=self._ours, next_token=token, since_s=since_s),
             self._changed.read,
         )
         reports = [*changed]
@@ -313,7 +319,7 @@ class EciCloud:
         since_s = _within(window_s)
         self._happened.begin()
         happened, _ = await self._pages(
-            lambda token: request.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s),
+            lambda token: calls.describe_events(tag_filter=self._ours, next_token=token, since_s=since_s),
             self._happened.read,
         )
         return tuple(report for report in happened if report.id)
@@ -359,20 +365,31 @@ class EciCloud:
     async def usage(self, instance_ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         found: dict[str, InstanceUsage] = {}
         wanted = list(dict.fromkeys(instance_ids))
-        for start in range(0, len(wanted), request.IDS_PER_CALL):
-            found |= await self._usage(wanted[start : start + request.IDS_PER_CALL])
+        for start in range(0, len(wanted), calls.IDS_PER_CALL):
+            found |= await self._usage(wanted[start : start + calls.IDS_PER_CALL])
         return {id_: found[id_] for id_ in wanted if id_ in found}
 
     async def _usage(self, ids: Sequence[str]) -> Mapping[str, InstanceUsage]:
         """Of one call's worth. Whether ECI leaves an unknown id out or refuses the whole call is not documented; one
         that is gone must not take the figures of the others along."""
         try:
-            return usage.usages(await self._client.call(request.newest_metrics(ids)))
+            return usage.usages(await self._client.call(calls.newest_metrics(ids)))
         except CloudRefused as error:
             if not error.code.endswith(error_codes.NOT_FOUND):
                 raise
         half = len(ids) // 2
         return {**await self._usage(ids[:half]), **await self._usage(ids[half:])} if half else {}
+
+    async def quota_usage(self) -> QuotaUsage:
+        found = response.quota_usage(await self._client.call(calls.describe_usage()))
+        if found is None:
+            raise CloudUnavailable("ListUsage: the answer names no quota of vCPU")
+        return found
+
+    async def spot_market(self) -> SpotMarket:
+        stock = await self._client.call(calls.describe_spot_stock(_USUAL_SPOT, self._settings))
+        prices = await self._client.call(calls.describe_price(Sku(_USUAL_SPOT, is_spot=True), self._settings))
+        return SpotMarket(has_stock=response.spot_stock(stock), prices=response.spot_prices(prices))
 
     def price(self, sku: str) -> Price | None:
         return self._prices.price(sku)
@@ -380,13 +397,18 @@ class EciCloud:
     async def keep_prices(self) -> None:
         await self._prices.run()
 
+    async def diagnose(self) -> Sequence[Finding]:
+        if not isinstance(self._client, EciClient):
+            return ()  # it is people who ask, by a client of their own
+        return await Diagnosis(self._settings, self._client.once, self._client.credentials).run()
+
     async def close(self) -> None:
         await self._terminals.close()
         await self._client.close()
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
-    async def _whole(self, ask: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0) -> Sequence[T]:
+    async def _whole(self, page_of: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0) -> Sequence[T]:
         """Every item of every page. Raises CloudUnavailable when the pages hold fewer than the cloud counts: nobody may
         take a part for the whole.
 
@@ -394,14 +416,14 @@ class EciCloud:
         """
         got = total = 0
         for tried in range(_LISTING_TRIES):
-            items, total = await self._pages(ask, read, rest_s=0.0 if tried else rest_s)
+            items, total = await self._pages(page_of, read, rest_s=0.0 if tried else rest_s)
             got = len(items)
             if got >= total:
                 return items
         raise CloudUnavailable(f"listing incomplete: the cloud counts {total} instances and shows {got}")
 
     async def _pages(
-        self, ask: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0
+        self, page_of: Callable[[str], EciRequest], read: Read[T], *, rest_s: float = 0.0
     ) -> tuple[Sequence[T], int]:
         """What was read of the items, and the smallest number that a page said there were in all (0 if none said).
 
@@ -413,7 +435,7 @@ class EciCloud:
         token = ""
         seen = {""}
         while True:
-            page = response.page(await self._client.call(ask(token)))
+            page = response.page(await self._client.call(page_of(token)))
             items += map(read, page.items)
             if page.total is not None:
                 totals.append(page.total)
@@ -473,7 +495,7 @@ async def _all_of(asking: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 def _within(window_s: int) -> int:
     """What the incremental calls take (eci.md 2.5)."""
-    return min(request.MAX_SINCE_S, max(request.MIN_SINCE_S, window_s))
+    return min(calls.MAX_SINCE_S, max(calls.MIN_SINCE_S, window_s))
 
 
 def _where(asked: EciRequest) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vk_provider.config import flag_of, named
+from vk_provider.cloud.eci.options import EciOptions
 from vk_provider.errors import (
     CloudDenied,
     CloudError,
@@ -18,6 +18,9 @@ from vk_provider.errors import (
     Throttled,
 )
 
+_KEY_SETTING, _SECRET_SETTING = EciOptions.named("access_key"), EciOptions.named("secret_key")
+_ENDPOINT_FLAG = EciOptions.flag_of("endpoint")
+
 ErrorClass = type[CloudError]
 
 # A dry run that would have worked is reported as an error.
@@ -25,6 +28,8 @@ SUCCESSES = frozenset({"DryRunOperation", "DryRun.Success"})
 
 NONCE_USED = "SignatureNonceUsed"
 TOKEN_EXPIRED = "InvalidSecurityToken.Expired"  # noqa: S105 - a code, no secret
+# With others it might have been taken: those that we know may have been rotated meanwhile.
+KEY_REFUSED = ("InvalidSecurityToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden.AccessKeyDisabled")
 IDEMPOTENT_MISMATCH = "IdempotentParameterMismatch"
 NO_NEED = "NoNeedUpdate"
 NOT_FOUND = "NotFound"  # the end of every code that says so
@@ -42,6 +47,8 @@ CALLS: Mapping[str, bool] = {
     "DescribeContainerGroupEvents": False,
     "DescribeContainerGroupPrice": False,
     "DescribeMultiContainerGroupMetric": False,
+    "DescribeAvailableResource": False,
+    "ListUsage": False,
 }
 
 _EXACT: Mapping[str, ErrorClass] = {
@@ -102,12 +109,15 @@ _BY_ACTION: Mapping[tuple[str, str], ErrorClass] = {
 _HINTS: Sequence[tuple[str, str]] = (
     (
         "InvalidAccessKeyId.NotFound",
-        f"the access key id is unknown to the cloud: check {named('eci_access_key')}, and {flag_of('eci_endpoint')}",
+        f"the access key id is unknown to the cloud: check {_KEY_SETTING}, and {_ENDPOINT_FLAG}",
     ),
-    ("InvalidAccessKeyId", f"the access key is not active: enable it or set another with {flag_of('eci_access_key')}"),
+    (
+        "InvalidAccessKeyId",
+        f"the access key is not active: enable it or set another with {EciOptions.flag_of('access_key')}",
+    ),
     (
         "SignatureDoesNotMatch",
-        f"the access key's secret is wrong: check {named('eci_secret_key')}; it must belong to the access key id",
+        f"the access key's secret is wrong: check {_SECRET_SETTING}; it must belong to the access key id",
     ),
     ("IncompleteSignature", "the cloud could not read our signature: check --eci-endpoint"),
     ("InvalidTimeStamp", "this machine's clock is off by more than 15 minutes: set it right (NTP)"),

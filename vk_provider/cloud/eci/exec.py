@@ -31,8 +31,8 @@ import aiohttp
 from yarl import URL
 
 from vk_provider.cloud.base import Channel, ExecResult
-from vk_provider.cloud.eci import request, response
-from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci import calls, response
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import CloudUnavailable
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Terminals:
         self, instance_id: str, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> WebSocketSession:
         """Start a command. Raises CloudRefused for one that ECI cannot carry, and the other kinds of CloudError."""
-        asked = request.exec_command(instance_id, container, command, stdin=stdin, tty=tty)
+        asked = calls.exec_command(instance_id, container, command, stdin=stdin, tty=tty)
         address = response.terminal_address(await self._call(asked))
         if not address:
             raise CloudUnavailable("ExecContainerCommand: the answer names no ws:// or wss:// address")
@@ -93,11 +93,11 @@ class Terminals:
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            told = f"HTTP {error.status}"
+            text = f"HTTP {error.status}"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            told = type(error).__name__
+            text = type(error).__name__
         # Not chained: the foreign error's text holds the address.
-        raise CloudUnavailable(f"ExecContainerCommand: the cloud's terminal could not be reached ({told}); try again")
+        raise CloudUnavailable(f"ExecContainerCommand: the cloud's terminal could not be reached ({text}); try again")
 
     def _opened(self) -> aiohttp.ClientSession:
         """A pool of its own: sessions last for hours and must not keep calls waiting."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from vk_provider.model.pod import SIDECAR_VARIABLE
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.model.workload import Container, Dns, File, FromPodIP, HostAlias, Notice, Volume, Workload
 from vk_provider.translate.environment import VARIABLE_NAME
 
@@ -92,11 +92,11 @@ def variables(container: Container) -> Sequence[tuple[str, str | FromPodIP]]:
     if not container.sidecar:
         return container.env
     others = _others(container)
-    return (*others, (SIDECAR_VARIABLE, "sidecar")) if len(others) < MAX_ENV else others
+    return (*others, WORDS.sidecar_mark) if len(others) < MAX_ENV else others
 
 
 def _others(container: Container) -> Sequence[tuple[str, str | FromPodIP]]:
-    return tuple(each for each in container.env if each[0] != SIDECAR_VARIABLE)
+    return tuple(each for each in container.env if each[0] != WORDS.sidecar_mark[0])
 
 
 def _with_room(container: Container, left: _Left) -> Container:

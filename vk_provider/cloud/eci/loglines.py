@@ -1,6 +1,6 @@
 """Lines of a container's log as ECI gives them: each with its time before it. Reading, aligning and printing them.
 
-Pure. What makes a log whole again from overlapping looks is `Overlap.advance`; everything else is small print.
+Pure. What makes a log whole again from overlapping reads is `Overlap.advance`; everything else is small print.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-# What one look can hold at most (eci.md 2.7).
+# What one read can hold at most (eci.md 2.7).
 MAX_LINES = 2000
 MAX_BYTES = 1024 * 1024
 
@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LogRead:
     """One answer of the log call. open_end: the last line has no newline yet. is_full: there may be more than this."""
 
     lines: Sequence[Line]
@@ -63,7 +63,7 @@ def second_of(at_ns: int) -> str:
     return (_EPOCH + timedelta(seconds=at_ns // _SECOND)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def parse(content: str, *, asked_lines: int) -> Look:
+def parse(content: str, *, asked_lines: int) -> LogRead:
     """An answer's text. A line without a time (its beginning was cut away) takes its predecessor's, or is dropped
     where it is the first of an answer that was cut."""
     pieces = content.split("\n")
@@ -84,7 +84,7 @@ def parse(content: str, *, asked_lines: int) -> Look:
         elif not is_cut:
             lines.append(Line(0, "", piece))
     is_full = is_cut or len(pieces) >= asked_lines
-    return Look(lines, open_end and bool(lines), is_full, is_cut, line_count=len(lines))
+    return LogRead(lines, open_end and bool(lines), is_full, is_cut, line_count=len(lines))
 
 
 def printed(line: Line, *, timestamps: bool, newline: bool = True) -> bytes:
@@ -92,21 +92,21 @@ def printed(line: Line, *, timestamps: bool, newline: bool = True) -> bytes:
     return f"{prefix}{line.text}{chr(10) if newline else ''}".encode("utf-8", "replace")
 
 
-# --- joining overlapping looks ----------------------------------------------------------------------------------------
+# --- joining overlapping reads ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What a look adds. has_gap: nothing known is in the look, so that lines may be missing, or it is another log."""
+    """What a read adds. has_gap: nothing known is in the read, so that lines may be missing, or it is another log."""
 
     lines: Sequence[Line]
     has_gap: bool = False
 
 
 class Overlap:
-    """Joins looks at a growing log, each beginning somewhere in what the one before showed.
+    """Joins reads at a growing log, each beginning somewhere in what the one before showed.
 
-    Always holds the lines known since `start_ns`. The part of a new look that is known is found as the
+    Always holds the lines known since `start_ns`. The part of a new read that is known is found as the
     longest beginning of it that ends the known lines, line by line with its time: that is exact also among equal
     lines with equal times. Where the cloud has put a late line between known ones, lines are told apart by number.
     """
@@ -114,12 +114,12 @@ class Overlap:
     def __init__(self) -> None:
         self._known: Sequence[int] = ()
         self._from_start = True
-        self.start_ns: int | None = None  # begin the next look here; None = at the log's beginning
+        self.start_ns: int | None = None  # begin the next read here; None = at the log's beginning
 
     def begin(self, lines: Sequence[Line], *, is_whole: bool, not_before_ns: int | None = None) -> None:
-        """The first look, or a new start after a gap. is_whole: no line since `start_ns` was left out.
+        """The first read, or a new start after a gap. is_whole: no line since `start_ns` was left out.
 
-        not_before_ns: where there are no lines to go on from, the next look begins here.
+        not_before_ns: where there are no lines to go on from, the next read begins here.
         """
         self._from_start = is_whole
         self._hold(lines)
@@ -127,9 +127,9 @@ class Overlap:
             self.start_ns = not_before_ns // _SECOND * _SECOND
 
     def advance(self, lines: Sequence[Line], *, is_full: bool = False) -> Advance:
-        """What is new in this look. After a gap what was known stays known, until `begin` says otherwise.
+        """What is new in this read. After a gap what was known stays known, until `begin` says otherwise.
 
-        is_full: the look may not reach back to `start_ns`.
+        is_full: the read may not reach back to `start_ns`.
         """
         if not lines:
             return Advance(())
@@ -156,7 +156,7 @@ class Overlap:
             self.start_ns = max(self.start_ns or 0, latest_ns, 0)
 
 
-_MOST_KNOWN = 2 * MAX_LINES  # a look never shows more than half of it
+_MOST_KNOWN = 2 * MAX_LINES  # a read never shows more than half of it
 
 
 def _key(line: Line) -> int:

@@ -1,8 +1,8 @@
 """`kubectl logs` over a call that shows only the newest lines of a log (eci.md 2.7).
 
 What can be had: the call gives the newest 2,000 lines, at most 1 MiB, of the time since StartTime; there is no end
-time, so lines older than the newest 2,000 are out of reach for ever. Following therefore looks again often enough that
-two looks overlap, and joins them by `loglines.Overlap`. Where lines are out of reach, one line says so: a gap that is
+time, so lines older than the newest 2,000 are out of reach for ever. Following therefore reads again often enough that
+two reads overlap, and joins them by `loglines.Overlap`. Where lines are out of reach, one line says so: a gap that is
 visible in a log is worse than none, but better than one that is not.
 """
 
@@ -15,25 +15,25 @@ from enum import Enum, auto
 from typing import Any
 
 from vk_provider.cloud.base import LogOptions
-from vk_provider.cloud.eci import loglines, request, response
-from vk_provider.cloud.eci.loglines import MAX_LINES, Line, Look, Overlap
-from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci import calls, loglines, response
+from vk_provider.cloud.eci.loglines import MAX_LINES, Line, LogRead, Overlap
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import CloudUnavailable, InstanceGone, Throttled
 from vk_provider.model.instance import ContainerReport, Instance, StateKind
 
 MISSING_BEFORE = "[vk-provider] lines before this one may be missing: the cloud shows only a log's newest 2000 lines"
 MISSING_HERE = "[vk-provider] lines are missing here: more was written than the cloud shows at once"
 
-# Pauses between two looks: when lines flow, and the longest when none do.
+# Pauses between two reads: when lines flow, and the longest when none do.
 FLOWING_S, IDLE_S = 1.0, 3.0
 # Nothing is known yet of how fast the container writes.
 FIRST_S = 0.3
 # The shortest pause: the call's own limit is about eight a second for everybody together.
 HURRIED_S = 0.15
-# Look again before a third of what one look can show has been written.
+# Read again before a third of what one read can show has been written.
 COMFORTABLE_LINES = MAX_LINES // 3
 COMFORTABLE_BYTES = loglines.MAX_BYTES // 3
-# The share of the call's limit per minute that followers may use together; the rest is for people who just look.
+# The share of the call's limit per minute that followers may use together; the rest is for people who just read.
 FOLLOWERS_PER_MINUTE = 400
 # How long a follower outlasts a cloud that does not answer.
 PATIENCE_S = 180.0
@@ -123,7 +123,7 @@ class LogReader:
 
 
 class _Run:
-    """The run of a container that is followed: the one that was there at the first look."""
+    """The run of a container that is followed: the one that was there at the first read."""
 
     def __init__(self, look_up: LookUp, instance_id: str, container: str) -> None:
         self._look_up = look_up
@@ -166,7 +166,7 @@ class _Fresh:
 
 
 class _Log:
-    """One container's log, read look by look. `open_line` is the last one while it has no newline yet."""
+    """One container's log, read look by read. `open_line` is the last one while it has no newline yet."""
 
     def __init__(self, call: Call, instance_id: str, container: str, *, previous: bool) -> None:
         self.instance_id = instance_id
@@ -187,32 +187,32 @@ class _Log:
         # Following goes on from a whole line, and the last may have no newline yet: so there are more than are wanted.
         tail = MAX_LINES if wanted is None else min(MAX_LINES, wanted + 2 * options.follow)
         is_first = True
-        async for look in self._looks(tail=tail, start=start):
+        async for read in self._reads(tail=tail, start=start):
             if is_first:
-                lines = self._begin_with(look, wanted, start)
+                lines = self._begin_with(read, wanted, start)
                 is_first = False
             else:
-                lines = self._join(look)
+                lines = self._join(read)
             yield () if wanted == 0 else lines
 
-    def _begin_with(self, look: Look, wanted: int | None, start: str) -> Sequence[Line]:
-        """Go on from this look; as many of its lines as are wanted, of which an open one is the last."""
+    def _begin_with(self, read: LogRead, wanted: int | None, start: str) -> Sequence[Line]:
+        """Go on from this read; as many of its lines as are wanted, of which an open one is the last."""
         opened = self._opened_at_ns
-        self._overlap.begin(look.lines, is_whole=not look.is_full and not start, not_before_ns=opened)
-        lines = look.lines if wanted is None else look.lines[max(0, look.line_count - wanted) :]
-        if lines and _may_lack_older(look, wanted):
+        self._overlap.begin(read.lines, is_whole=not read.is_full and not start, not_before_ns=opened)
+        lines = read.lines if wanted is None else read.lines[max(0, read.line_count - wanted) :]
+        if lines and _may_lack_older(read, wanted):
             return [_marker(MISSING_BEFORE, lines[0]), *lines]
         return lines
 
     async def advance(self) -> _Fresh:
-        """What is new since the last look. With a gap in it, it counts as read only after `accept`."""
+        """What is new since the last read. With a gap in it, it counts as read only after `accept`."""
         fresh: list[Line] = []
-        async for look in self._looks(tail=MAX_LINES, start=self._start):
-            added = self._overlap.advance(look.lines, is_full=look.is_full)
+        async for read in self._reads(tail=MAX_LINES, start=self._start):
+            added = self._overlap.advance(read.lines, is_full=read.is_full)
             if added.has_gap:
-                # A look that is not full shows all there is: no line is lost, the log was begun anew.
-                marker = [_marker(MISSING_HERE, look.lines[0])] if look.is_full else []
-                return _Fresh([*fresh, *marker, *look.lines], has_gap=True, is_lossy=look.is_full)
+                # A read that is not full shows all there is: no line is lost, the log was begun anew.
+                marker = [_marker(MISSING_HERE, read.lines[0])] if read.is_full else []
+                return _Fresh([*fresh, *marker, *read.lines], has_gap=True, is_lossy=read.is_full)
             fresh += added.lines
         return _Fresh(fresh)
 
@@ -222,7 +222,7 @@ class _Log:
             self._overlap.begin(fresh.lines, is_whole=True)
 
     async def rest(self, *, is_replaced: bool) -> AsyncIterator[Sequence[Line]]:
-        """What the run wrote between our last look and its end. is_replaced: its log is the previous one by now."""
+        """What the run wrote between our last read and its end. is_replaced: its log is the previous one by now."""
         self._previous = is_replaced
         while True:
             fresh = await self.advance()
@@ -240,44 +240,44 @@ class _Log:
     def _start(self) -> str:
         return "" if self._overlap.start_ns is None else loglines.second_of(self._overlap.start_ns)
 
-    def _join(self, look: Look) -> Sequence[Line]:
-        added = self._overlap.advance(look.lines, is_full=look.is_full)
+    def _join(self, read: LogRead) -> Sequence[Line]:
+        added = self._overlap.advance(read.lines, is_full=read.is_full)
         if not added.has_gap:
             return added.lines
-        self._overlap.begin(look.lines, is_whole=True)
-        return [_marker(MISSING_HERE, look.lines[0]), *look.lines]
+        self._overlap.begin(read.lines, is_whole=True)
+        return [_marker(MISSING_HERE, read.lines[0]), *read.lines]
 
-    async def _looks(self, *, tail: int, start: str) -> AsyncIterator[Look]:
-        """One look; after one that was cut by bytes more, each for fewer of the newest lines but overlapping.
+    async def _reads(self, *, tail: int, start: str) -> AsyncIterator[LogRead]:
+        """One read; after one that was cut by bytes more, each for fewer of the newest lines but overlapping.
 
-        No document says at which end the cloud cuts. Cut at the end, these looks bring the rest; cut at the
+        No document says at which end the cloud cuts. Cut at the end, these reads bring the rest; cut at the
         beginning, they bring nothing new.
         """
         while True:
-            look = await self._look(tail=tail, start=start)
-            yield look
-            tail -= max(1, len(look.lines) * 3 // 4)
-            if not look.is_cut or tail < 1:
+            read = await self._read_once(tail=tail, start=start)
+            yield read
+            tail -= max(1, len(read.lines) * 3 // 4)
+            if not read.is_cut or tail < 1:
                 return
 
-    async def _look(self, *, tail: int, start: str) -> Look:
-        ask = request.container_log(
+    async def _read_once(self, *, tail: int, start: str) -> LogRead:
+        ask = calls.container_log(
             self.instance_id, self.container, tail=tail, start_time=start, previous=self._previous
         )
-        look = loglines.parse(response.log_content(await self._call(ask)), asked_lines=tail)
-        self._opened_at_ns = look.lines[-1].at_ns if look.open_end else None
-        if not look.open_end:
+        read = loglines.parse(response.log_content(await self._call(ask)), asked_lines=tail)
+        self._opened_at_ns = read.lines[-1].at_ns if read.open_end else None
+        if not read.open_end:
             self.open_line = None
-            return look
+            return read
         # It may be only half written, or cut: it counts when its newline has come, or at the very end.
-        self.open_line = None if look.is_cut else look.lines[-1]
-        return replace(look, lines=look.lines[:-1])
+        self.open_line = None if read.is_cut else read.lines[-1]
+        return replace(read, lines=read.lines[:-1])
 
 
-def _may_lack_older(look: Look, wanted: int | None) -> bool:
-    if wanted is not None and wanted <= look.line_count:
+def _may_lack_older(read: LogRead, wanted: int | None) -> bool:
+    if wanted is not None and wanted <= read.line_count:
         return False
-    return look.is_cut or look.line_count >= MAX_LINES
+    return read.is_cut or read.line_count >= MAX_LINES
 
 
 def _grown(before: Line | None, now: Line | None) -> Sequence[Line]:
@@ -339,9 +339,9 @@ class _Printer:
         chunk = b""
         if line is not None and line.at_ns >= self._since_ns and line.text != self._is_old:
             chunk = self._limited(self._printed(line, newline=False))
-        told = b"".join(loglines.printed(each, timestamps=False) for each in self._ours)
-        told = b"\n" + told if told and self._is_within_a_line else told
-        return chunk + (told if self._left is not None and len(told) <= self._left else b"")
+        reported = b"".join(loglines.printed(each, timestamps=False) for each in self._ours)
+        reported = b"\n" + reported if reported and self._is_within_a_line else reported
+        return chunk + (reported if self._left is not None and len(reported) <= self._left else b"")
 
     def _printed(self, line: Line, *, newline: bool = True) -> bytes:
         shown, self._shown = self._shown, ""
@@ -362,7 +362,7 @@ class _Printer:
 
 
 class _Pace:
-    """How long to pause before the next look, and how long to bear with a cloud that fails."""
+    """How long to pause before the next read, and how long to bear with a cloud that fails."""
 
     def __init__(self) -> None:
         self.pause_s = FIRST_S

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 from vk_provider.cloud.base import Price
-from vk_provider.cloud.eci import request, response, skus
-from vk_provider.cloud.eci.request import EciRequest
+from vk_provider.cloud.eci import calls, response, skus
 from vk_provider.cloud.eci.settings import EciSettings
+from vk_provider.cloud.eci.wire_form import EciRequest
 from vk_provider.errors import CloudError
 from vk_provider.pacing.callers import Purpose, calling_for
 from vk_provider.retry_loop import retry_loop
@@ -57,19 +57,19 @@ class PriceBook:
     async def _round(self) -> None:
         self._wanted.clear()  # before looking, so that nothing wanted meanwhile is left lying
         for sku in [sku for sku, due_s in self._due.items() if due_s <= _now()]:
-            await self._ask(sku)
+            await self._fetch(sku)
         wait_s = min((due_s - _now() for due_s in self._due.values()), default=REFRESH_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(GATHER_S, wait_s)):
                 await self._wanted.wait()
 
-    async def _ask(self, sku: str) -> None:
+    async def _fetch(self, sku: str) -> None:
         known = skus.parse(sku)
         if known is None:
             return
         try:
             with calling_for(Purpose.BACKGROUND):
-                answer = await self._call(request.describe_price(known, self._settings))
+                answer = await self._call(calls.describe_price(known, self._settings))
         except CloudError as error:
             log.warning("price of %s is not known, the list's serves: %s", sku, error)
             self._due[sku] = _now() + AGAIN_S

@@ -13,14 +13,28 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from vk_provider import bounds, jsontext
-from vk_provider.cloud.base import Price
+from vk_provider.cloud.base import Price, QuotaUsage
 from vk_provider.cloud.eci import skus, tags
+from vk_provider.cloud.eci.annotations import PREFIX
+from vk_provider.cloud.eci.capabilities import WORDS
 from vk_provider.cloud.eci.sizes import Size
+from vk_provider.cloud.eci.values import (
+    SHORT,
+    boolean,
+    first_instant,
+    instant,
+    mapping,
+    mappings,
+    number,
+    shared,
+    text_of,
+    whole,
+    words_of,
+)
 from vk_provider.errors import CloudUnavailable
 from vk_provider.jsontext import Unread
 from vk_provider.model.instance import (
@@ -34,7 +48,6 @@ from vk_provider.model.instance import (
     StateKind,
 )
 from vk_provider.model.workload import File, Flex, FromPodIP, Nfs, Volume
-from vk_provider.translate.annotations import PREFIX
 
 Json = dict[str, Any]
 Item = Json | Unread  # of a page
@@ -50,6 +63,9 @@ _STATUSES: Mapping[str, InstanceStatus] = {
 _DERIVED_CONDITIONS = frozenset(
     {"PodScheduled", "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"}
 )
+
+
+_MOST_ZONES = 100  # of a region; none has a dozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +105,7 @@ def fold(value: Any, depth: int = 0) -> Any:
 
 
 def _folded_name(key: str) -> str:
-    return _folded_short(key) if len(key) <= _SHORT else key
+    return _folded_short(key) if len(key) <= SHORT else key
 
 
 @lru_cache(maxsize=1024)  # ECI has a few hundred names, and a page has thousands of keys
@@ -114,12 +130,12 @@ class Page:
 def page(answer: Any) -> Page:
     """A page of any of the three describing calls; each of its items, once it is read by `item`, is for `instance`,
     `report` or `events_report`."""
-    members = {_folded_name(key): value for key, value in _map(answer).items() if value not in _EMPTY}
+    members = {_folded_name(key): value for key, value in mapping(answer).items() if value not in _EMPTY}
     items = members.get("containergroups", members.get("data"))
     return Page(
         items=[each for each in items if isinstance(each, dict | Unread)] if isinstance(items, list) else (),
-        next_token=_text(members.get("nexttoken")),
-        total=_int(members.get("totalcount")),
+        next_token=text_of(members.get("nexttoken")),
+        total=whole(members.get("totalcount")),
     )
 
 
@@ -130,7 +146,7 @@ def item(unread: Item) -> Json:
     and left out it would look gone.
     """
     try:
-        return _map(jsontext.loads(unread)) if isinstance(unread, Unread) else unread
+        return mapping(jsontext.loads(unread)) if isinstance(unread, Unread) else unread
     except ValueError as error:
         raise CloudUnavailable("an item of the cloud's answer cannot be read") from error
 
@@ -143,35 +159,36 @@ def instance(group: Any) -> Instance:
     item = _fold_map(group)
     written = tags_of(item)
     return Instance(
-        id=_text(item.get("containergroupid")),
+        id=text_of(item.get("containergroupid")),
         owner=tags.to_owner(written),
         status=status(item.get("status")) or InstanceStatus.UNKNOWN,
-        ip=_text(item.get("intranetip")),
-        zone=_shared(item.get("zoneid")),
-        cpu=_float(item.get("cpu")),
-        memory_gib=_float(item.get("memory")),
+        ip=text_of(item.get("intranetip")),
+        zone=shared(item.get("zoneid")),
+        cpu=number(item.get("cpu")),
+        memory_gib=number(item.get("memory")),
         created_at=instant(item.get("creationtime")),
-        ended_at=_first_instant(item, "succeededtime", "failedtime", "expiredtime"),
-        containers=tuple(_described(one) for one in _maps(item.get("containers"))[: bounds.MOST_REPORTS]),
-        init_containers=tuple(_described(one) for one in _maps(item.get("initcontainers"))[: bounds.MOST_REPORTS]),
+        ended_at=first_instant(item, "succeededtime", "failedtime", "expiredtime"),
+        containers=tuple(_described(one) for one in mappings(item.get("containers"))[: bounds.MOST_REPORTS]),
+        init_containers=tuple(_described(one) for one in mappings(item.get("initcontainers"))[: bounds.MOST_REPORTS]),
         conditions=_conditions(item.get("conditions")),
         events=_events(item.get("events")),
         sku=_sku(item),
         attempt=tags.attempt_of(written),
         owner_annotations=facts(item),
         made_of=tags.make_of(written),
+        words=WORDS,
     )
 
 
 def _sku(item: Json) -> str:
-    spec = _text(item.get("instancetype"))
+    spec = text_of(item.get("instancetype"))
     if not spec:
-        cpu, memory_gib = _float(item.get("cpu")), _float(item.get("memory"))
+        cpu, memory_gib = number(item.get("cpu")), number(item.get("memory"))
         if not cpu or not memory_gib:
             return ""
         spec = skus.spec_of(Size(cpu, memory_gib))
     return skus.text(
-        spec, spot=_text(item.get("spotstrategy")), storage_gib=max(0, _int(item.get("ephemeralstorage")) or 0)
+        spec, spot=text_of(item.get("spotstrategy")), storage_gib=max(0, whole(item.get("ephemeralstorage")) or 0)
     )
 
 
@@ -181,11 +198,11 @@ def facts(group: Any) -> Mapping[str, str]:
     Empty until the instance has a place: what is said before is what was asked for.
     """
     item = _fold_map(group)
-    if not _text(item.get("intranetip")):
+    if not text_of(item.get("intranetip")):
         return {}
-    found = {key: _shared(item.get(name)) for key, name in _FACTS.items()}
+    found = {key: shared(item.get(name)) for key, name in _FACTS.items()}
     for key, name in _SIZE_FACTS.items():
-        found[key] = _shared(str(_float(item.get(name)) or ""))
+        found[key] = shared(str(number(item.get(name)) or ""))
     return {key: value for key, value in found.items() if value}
 
 
@@ -207,8 +224,8 @@ _FACTS: Mapping[str, str] = {
 def volumes(group: Any) -> Mapping[str, Volume]:
     """A group's config files and storage, by name; the modes of files are not told. Without what is unreadable."""
     found: dict[str, Volume] = {}
-    for item in _maps(_fold_map(group).get("volumes")):
-        name = _text(item.get("name"))
+    for item in mappings(_fold_map(group).get("volumes")):
+        name = text_of(item.get("name"))
         try:
             volume = _volume(name, item)
         except (ValueError, RecursionError):
@@ -220,18 +237,18 @@ def volumes(group: Any) -> Mapping[str, Volume]:
 
 def _volume(name: str, item: Json) -> Volume | None:
     """Raises ValueError for content or options that cannot be read, as where a secret's place is taken by stars."""
-    if items := _maps(item.get("configfilevolumeconfigfiletopaths")):
-        held = {_text(each.get("path")): b64decode(_text(each.get("content")), validate=True) for each in items}
+    if items := mappings(item.get("configfilevolumeconfigfiletopaths")):
+        held = {text_of(each.get("path")): b64decode(text_of(each.get("content")), validate=True) for each in items}
         return Volume(name, files=tuple(File(path, held[path]) for path in held)) if all(held) else None
-    if server := _text(item.get("nfsvolumeserver")):
-        path, read_only = _text(item.get("nfsvolumepath")) or "/", _bool(item.get("nfsvolumereadonly"))
+    if server := text_of(item.get("nfsvolumeserver")):
+        path, read_only = text_of(item.get("nfsvolumepath")) or "/", boolean(item.get("nfsvolumereadonly"))
         return Volume(name, nfs=Nfs(server, path, read_only))
-    options = json.loads(_text(item.get("flexvolumeoptions"))) if _text(item.get("flexvolumedriver")) else None
+    options = json.loads(text_of(item.get("flexvolumeoptions"))) if text_of(item.get("flexvolumedriver")) else None
     if not isinstance(options, dict):
         return None
     options = {key: str(text) for key, text in options.items()}
     return Volume(
-        name, flex=Flex(_text(item["flexvolumedriver"]), _text(item.get("flexvolumefstype")), options=options)
+        name, flex=Flex(text_of(item["flexvolumedriver"]), text_of(item.get("flexvolumefstype")), options=options)
     )
 
 
@@ -239,54 +256,54 @@ def words(group: Any) -> Mapping[str, Words]:
     """What each container of a group was told, by name. A container's `Commands` is an init container's `Command`."""
     item = _fold_map(group)
     return {
-        _text(each.get("name")): Words(
-            image=_text(each.get("image")),
+        text_of(each.get("name")): Words(
+            image=text_of(each.get("image")),
             command=_texts(each.get("commands") or each.get("command")),
             args=_texts(each.get("args")),
-            env=tuple((_text(one.get("key")), _env_value(one)) for one in _maps(each.get("environmentvars"))),
+            env=tuple((text_of(one.get("key")), _env_value(one)) for one in mappings(each.get("environmentvars"))),
         )
-        for each in (*_maps(item.get("initcontainers")), *_maps(item.get("containers")))
+        for each in (*mappings(item.get("initcontainers")), *mappings(item.get("containers")))
     }
 
 
 def _env_value(variable: Json) -> str | FromPodIP:
-    reference = _map(_map(variable.get("valuefrom")).get("fieldref"))
-    return FromPodIP() if _text(reference.get("fieldpath")) else _text(variable.get("value"))
+    reference = mapping(mapping(variable.get("valuefrom")).get("fieldref"))
+    return FromPodIP() if text_of(reference.get("fieldpath")) else text_of(variable.get("value"))
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(_text, value)) if isinstance(value, list) else ()
+    return tuple(map(text_of, value)) if isinstance(value, list) else ()
 
 
 def tags_of(group: Any) -> dict[str, str]:
     """The tags as written, for comparing with `tags.value_of`."""
-    pairs = _maps(fold(_map(group).get("tags", _map(group).get("Tags"))))
-    return {_text(pair.get("key")): _text(pair.get("value")) for pair in pairs}
+    pairs = mappings(fold(mapping(group).get("tags", mapping(group).get("Tags"))))
+    return {text_of(pair.get("key")): text_of(pair.get("value")) for pair in pairs}
 
 
 def status(word: Any) -> InstanceStatus | None:
     """None: nothing is said. A word not known (yet) is UNKNOWN."""
-    text = _text(word)
+    text = text_of(word)
     return _STATUSES.get(text.lower(), InstanceStatus.UNKNOWN) if text else None
 
 
 def _described(container: Json) -> ContainerReport:
-    previous = _map(container.get("previousstate"))
+    previous = mapping(container.get("previousstate"))
     return ContainerReport(
-        name=_shared(container.get("name")),
-        image=_shared(container.get("image")),
-        ready=_bool(container.get("ready")),
-        restart_count=_int(container.get("restartcount")) or 0,
-        state=_described_state(_map(container.get("currentstate"))),
-        last_state=_described_state(previous) if _text(previous.get("state")) else None,
+        name=shared(container.get("name")),
+        image=shared(container.get("image")),
+        ready=boolean(container.get("ready")),
+        restart_count=whole(container.get("restartcount")) or 0,
+        state=_described_state(mapping(container.get("currentstate"))),
+        last_state=_described_state(previous) if text_of(previous.get("state")) else None,
     )
 
 
 def _described_state(state: Json) -> ContainerState:
     """CurrentState or PreviousState. A state not known counts as waiting: it claims least."""
-    word = _text(state.get("state")).lower()
-    reason = _text(state.get("reason")) or _text(state.get("detailstatus"))
-    message = _words(state.get("message"))
+    word = text_of(state.get("state")).lower()
+    reason = text_of(state.get("reason")) or text_of(state.get("detailstatus"))
+    message = words_of(state.get("message"))
     if word == "running":
         return _running(instant(state.get("starttime")))
     if word == "terminated":
@@ -294,8 +311,8 @@ def _described_state(state: Json) -> ContainerState:
             StateKind.TERMINATED,
             reason=reason,
             message=message,
-            exit_code=_int(state.get("exitcode")),
-            signal=_int(state.get("signal")) or 0,
+            exit_code=whole(state.get("exitcode")),
+            signal=whole(state.get("signal")) or 0,
             started_at=instant(state.get("starttime")),
             finished_at=instant(state.get("finishtime")),
         )
@@ -311,13 +328,13 @@ def report(item: Any) -> InstanceReport:
     init_containers: None unless the answer has them, which no documentation promises.
     """
     folded = _fold_map(item)
-    pod = _map(folded.get("podstatus"))
+    pod = mapping(folded.get("podstatus"))
     statuses = pod.get("containerstatuses")
     init_statuses = pod.get("initcontainerstatuses")
     return InstanceReport(
-        id=_text(folded.get("containergroupid")),
+        id=text_of(folded.get("containergroupid")),
         status=status(folded.get("status")),
-        ip=_text(pod.get("podip")) or None,
+        ip=text_of(pod.get("podip")) or None,
         containers=_reported_all(statuses),
         init_containers=_reported_all(init_statuses),
         conditions=_conditions(pod["conditions"]) if isinstance(pod.get("conditions"), list) else None,
@@ -328,24 +345,25 @@ def report(item: Any) -> InstanceReport:
 def events_report(item: Any) -> InstanceReport:
     """One item of DescribeContainerGroupEvents: a report that says nothing but events."""
     folded = _fold_map(item)
-    return InstanceReport(id=_text(folded.get("containergroupid")), events=_events(folded.get("events")))
+    return InstanceReport(id=text_of(folded.get("containergroupid")), events=_events(folded.get("events")))
 
 
 def _reported_all(statuses: Any) -> Sequence[ContainerReport] | None:
     """An empty list tells nothing: a pod has at least one container."""
-    return tuple(_reported(one) for one in _maps(statuses)[: bounds.MOST_REPORTS]) or None
+    return tuple(_reported(one) for one in mappings(statuses)[: bounds.MOST_REPORTS]) or None
 
 
 def _reported(container: Json) -> ContainerReport:
-    state = _map(container.get("state"))
-    last = _map(container.get("laststate"))
+    state = mapping(container.get("state"))
+    last = mapping(container.get("laststate"))
+    ended = mapping(state.get("terminated"))
     return ContainerReport(
-        name=_shared(container.get("name")),
-        image=_shared(container.get("image")),
-        image_id=_shared(container.get("imageid")),
-        container_id=_text(container.get("containerid")) or _text(_map(state.get("terminated")).get("containerid")),
-        ready=_bool(container.get("ready")),
-        restart_count=_int(container.get("restartcount")) or 0,
+        name=shared(container.get("name")),
+        image=shared(container.get("image")),
+        image_id=shared(container.get("imageid")),
+        container_id=text_of(container.get("containerid")) or text_of(ended.get("containerid")),
+        ready=boolean(container.get("ready")),
+        restart_count=whole(container.get("restartcount")) or 0,
         state=_reported_state(state),
         last_state=_reported_state(last) if _kind(last) else None,
     )
@@ -366,18 +384,18 @@ _NOTHING = (None, "", 0)
 def _reported_state(state: Json) -> ContainerState:
     """State or LastState. One that is not known counts as waiting: it claims least."""
     kind = _kind(state) or StateKind.WAITING
-    said = _map(state.get(kind.value))
+    said = mapping(state.get(kind.value))
     if kind is StateKind.RUNNING:
         return _running(instant(said.get("startedat")))
-    reason, message = _text(said.get("reason")), _words(said.get("message"))
+    reason, message = text_of(said.get("reason")), words_of(said.get("message"))
     if kind is StateKind.WAITING:
         return ContainerState(kind, reason=reason, message=message)
     return ContainerState(
         kind,
         reason=reason,
         message=message,
-        exit_code=_int(said.get("exitcode")),
-        signal=_int(said.get("signal")) or 0,
+        exit_code=whole(said.get("exitcode")),
+        signal=whole(said.get("signal")) or 0,
         started_at=instant(said.get("startedat")),
         finished_at=instant(said.get("finishedat")),
     )
@@ -385,9 +403,9 @@ def _reported_state(state: Json) -> ContainerState:
 
 def _conditions(conditions: Any) -> Sequence[CloudCondition]:
     return tuple(
-        _condition(*(_words(one.get(name)) for name in ("type", "status", "reason", "message")))
-        for one in _maps(conditions)[: bounds.MOST_REPORTS]
-        if _text(one.get("type")) not in _DERIVED_CONDITIONS
+        _condition(*(words_of(one.get(name)) for name in ("type", "status", "reason", "message")))
+        for one in mappings(conditions)[: bounds.MOST_REPORTS]
+        if text_of(one.get("type")) not in _DERIVED_CONDITIONS
     )
 
 
@@ -400,21 +418,21 @@ _EVENT_SUFFIX = re.compile(r"\.([0-9a-f]{8,32})$")
 
 
 def _events(events: Any) -> tuple[CloudEvent, ...]:
-    return tuple(event(one) for one in _maps(events)[-bounds.MOST_CLOUD_EVENTS :])
+    return tuple(event(one) for one in mappings(events)[-bounds.MOST_CLOUD_EVENTS :])
 
 
 def event(item: Any) -> CloudEvent:
     """One event of either family of answers. item: with its keys folded."""
-    folded = _map(item)
-    reason, message = _text(folded.get("reason")), _words(folded.get("message"))
+    folded = mapping(item)
+    reason, message = text_of(folded.get("reason")), words_of(folded.get("message"))
     first = instant(folded.get("firsttimestamp")) or instant(folded.get("lasttimestamp"))
-    name = _text(folded.get("name")) or _text(_map(folded.get("metadata")).get("name"))
+    name = text_of(folded.get("name")) or text_of(mapping(folded.get("metadata")).get("name"))
     return CloudEvent(
         id=_event_id(name, reason, message, first),
-        type=_shared(folded.get("type")) or "Normal",
-        reason=_shared(reason),
-        message=_shared(message),
-        count=_int(folded.get("count")) or 1,
+        type=shared(folded.get("type")) or "Normal",
+        reason=shared(reason),
+        message=shared(message),
+        count=whole(folded.get("count")) or 1,
         first_at=first,
         last_at=instant(folded.get("lasttimestamp")) or first,
     )
@@ -432,111 +450,72 @@ def _event_id(name: str, *facts: str) -> str:
 
 def group_id(answer: Any) -> str:
     """The new instance's id in the answer of CreateContainerGroup; empty when it is missing."""
-    members = _map(answer)  # whose insides are not folded for one text at the top
+    members = mapping(answer)  # whose insides are not folded for one text at the top
     return next(
-        (id_ for key in members if _folded_name(key) == "containergroupid" and (id_ := _text(members[key]))), ""
+        (id_ for key in members if _folded_name(key) == "containergroupid" and (id_ := text_of(members[key]))), ""
     )
 
 
 def request_id(answer: Any) -> str:
-    return _text(_fold_map(answer).get("requestid"))
+    return text_of(_fold_map(answer).get("requestid"))
 
 
 def price(answer: Any) -> Price | None:
     """The price per second in the answer of DescribeContainerGroupPrice; None when there is none over 0."""
-    found = _map(_map(_fold_map(answer).get("priceinfo")).get("price"))
-    amount = _float(found.get("tradeprice")) or _float(found.get("originalprice"))
-    return Price(amount, _text(found.get("currency")) or "CNY") if amount > 0 else None
+    found = mapping(mapping(_fold_map(answer).get("priceinfo")).get("price"))
+    amount = number(found.get("tradeprice")) or number(found.get("originalprice"))
+    return Price(amount, text_of(found.get("currency")) or "CNY") if amount > 0 else None
+
+
+def quota_usage(answer: Any) -> QuotaUsage | None:
+    """In the answer of ListUsage; None when it names no quota."""
+    found = mapping(_fold_map(answer).get("attributes"))
+    most_cpu = number(found.get("maxcpu"))
+    return QuotaUsage(most_cpu, max(0.0, number(found.get("usedcpu")))) if most_cpu > 0 else None
+
+
+def spot_stock(answer: Any) -> dict[str, bool]:
+    """Zone → whether one of the types in the answer of DescribeAvailableResource is sold there.
+
+    Closed for new customers means that nobody is served for sure.
+    """
+    zones = mappings(mapping(_fold_map(answer).get("availablezones")).get("availablezone"))[:_MOST_ZONES]
+    return {zone: _sells(each) for each in zones if (zone := text_of(each.get("zoneid")))}
+
+
+def _sells(zone: Json) -> bool:
+    resources = mappings(mapping(zone.get("availableresources")).get("availableresource"))
+    supported = [
+        one
+        for each in resources[:_MOST_ZONES]
+        for one in mappings(mapping(each.get("supportedresources")).get("supportedresource"))
+    ]
+    return any(one.get("statuscategory") == "WithStock" for one in supported)
+
+
+def spot_prices(answer: Any) -> dict[str, tuple[float, float]]:
+    """Zone → price per second as spot and on demand, in the answer of DescribeContainerGroupPrice."""
+    info = mapping(_fold_map(answer).get("priceinfo"))
+    rows = mappings(mapping(info.get("spotprices")).get("spotprice"))[:_MOST_ZONES]
+    return {
+        zone: (spot, on_demand)
+        for each in rows
+        if (zone := text_of(each.get("zoneid")))
+        and (spot := number(each.get("spotprice"))) > 0
+        and (on_demand := number(each.get("originprice"))) > 0
+    }
 
 
 def terminal_address(answer: Any) -> str:
     """Where the session of ExecContainerCommand is, `ws://…` or `wss://…`; empty when it is missing. A secret."""
-    address = _text(_fold_map(answer).get("websocketuri"))
+    address = text_of(_fold_map(answer).get("websocketuri"))
     return address if address.startswith(("wss://", "ws://")) else ""
 
 
 def log_content(answer: Any) -> str:
-    return _text(_fold_map(answer).get("content"))
-
-
-# --- plain values -----------------------------------------------------------------------------------------------------
-
-
-def instant(value: Any) -> str:
-    """RFC 3339 UTC with seconds; empty for anything that is no time, the zero time of the year 1 included."""
-    text = _text(value)
-    return _instant(text) if len(text) <= _LONGEST_TIME else ""
-
-
-@lru_cache(maxsize=4096)  # what begins together has the same times, and each time is told many times over
-def _instant(text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year > 1 else ""
-
-
-def _first_instant(item: Json, *names: str) -> str:
-    return next((text for name in names if (text := instant(item.get(name)))), "")
+    return text_of(_fold_map(answer).get("content"))
 
 
 def _fold_map(value: Any) -> Json:
     folded = fold(value)
     return folded if isinstance(folded, dict) else {}
-
-
-def _map(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _maps(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _words(value: Any) -> str:
-    """A text for people, of which nobody reads pages."""
-    return bounds.shortened(_text(value), bounds.MOST_MESSAGE)
-
-
-_LONGEST_TIME = 40
-_SHORT = 256  # characters: so that the cache of texts stays small whatever the cloud says
-
-
-def _shared(value: Any) -> str:
-    """A text that many instances have, which then is one object in memory."""
-    text = _text(value)
-    return _same(text) if len(text) <= _SHORT else text
-
-
-@lru_cache(maxsize=4096)  # not `sys.intern`: what is interned may never be freed
-def _same(text: str) -> str:
-    return text
-
-
-def _bool(value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value.lower() == "true")
-
-
-def _int(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool):
-        return 0.0
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return number if number == number and abs(number) != float("inf") else 0.0

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from vk_provider.config import Config, named
+from vk_provider.cloud.driver import Whose
+from vk_provider.cloud.eci.options import EciOptions
 from vk_provider.errors import ConfigError
 
 
@@ -71,9 +72,9 @@ class EciSettings:
 
 MAX_VSWITCHES = 10
 _REQUIRED = (
-    ("region", f"set {named('eci_region')}, for example cn-hangzhou"),
+    ("region", f"set {EciOptions.named('region')}, for example cn-hangzhou"),
     ("cluster", "the uid of the namespace kube-system, by which the cluster's instances are known"),
-    ("node", f"set {named('node_name')}"),
+    ("node", "set --node-name / VK_NODE_NAME"),
 )
 
 
@@ -82,21 +83,21 @@ def _is_http_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def eci_settings(config: Config, cluster: str) -> EciSettings:
-    """cluster: its uid."""
+def eci_settings(options: EciOptions, whose: Whose) -> EciSettings:
+    """Raises ConfigError."""
     return EciSettings(
-        region=config.eci_region,
-        endpoint=config.eci_endpoint,
-        cluster=cluster,
-        cluster_name=config.cluster_name,
-        node=config.node_name,
-        vswitch_ids=config.eci_vswitch,
-        security_group_id=config.eci_security_group,
-        zone_id=config.eci_zone,
-        resource_group_id=config.eci_resource_group,
-        ram_role_name=config.eci_ram_role,
-        spot_strategy=config.eci_spot_strategy,
-        gpu_instance_types=config.eci_gpu_instance_type,
-        cpu_architecture=config.eci_cpu_architecture,
-        per_minute=config.eci_calls_per_minute,
+        region=options.region,
+        endpoint=options.endpoint,
+        cluster=whose.cluster,
+        cluster_name=whose.cluster_name,
+        node=whose.node,
+        vswitch_ids=options.vswitch,
+        security_group_id=options.security_group,
+        zone_id=options.zone,
+        resource_group_id=options.resource_group,
+        ram_role_name=options.ram_role,
+        spot_strategy=options.spot_strategy,
+        gpu_instance_types=options.gpu_instance_type,
+        cpu_architecture=options.cpu_architecture,
+        per_minute=options.calls_per_minute,
     )

@@ -118,6 +118,7 @@ def _too_large(needed: Size, most: Size) -> Refusal:
         "spec.containers[*].resources",
         f"the pod needs {needed} ({' and '.join(over)} over the limit); the largest instance has {most}: "
         "ask for less, or split the pod",
+        kubelets=f"OutOf{over[0]}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What was sold out a moment ago, so that a burst of pods does not ask for it a thousand times.
+"""What was sold out a moment ago, so that a burst of pods does not check for it a thousand times.
 
 Losing it is safe: it only saves asking again. Bounded: the places that were sold out most recently.
 """
@@ -43,7 +43,7 @@ class SoldOutCache:
         known = self._places.get(place)
         return known.error if known else None
 
-    def ask(self, place: Place) -> float:
+    def check(self, place: Place) -> float:
         """Somebody asks now: the others wait for the answer, if it was sold out before. Returns when that is."""
         known = self._places.get(place)
         if known is not None:
@@ -52,7 +52,7 @@ class SoldOutCache:
 
     def sold_out(self, place: Place, error: OutOfCapacity, *, asked_s: float) -> None:
         """The wait grows with each who asked when it made sense: not with a burst's other answers, which come together,
-        nor with one who had to ask because an earlier request may have been carried out."""
+        nor with one who had to check because an earlier request may have been carried out."""
         known = self._places.pop(place, None)
         times = 0 if known is None else known.times
         if known is not None and asked_s < known.due_s:

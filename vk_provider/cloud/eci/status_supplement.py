@@ -34,10 +34,10 @@ class StatusSupplement:
     def note(self, report: InstanceReport) -> None:
         """report: from the status call."""
         known = self._known.get(report.id, _NOTHING)
-        told = {one.name: one for one in known.containers}
-        told |= {one.name: one for one in (*(report.containers or ()), *(report.init_containers or ()))}
+        reported = {one.name: one for one in known.containers}
+        reported |= {one.name: one for one in (*(report.containers or ()), *(report.init_containers or ()))}
         conditions = known.conditions if report.conditions is None else report.conditions
-        news = _Known(conditions, tuple(told.values()))
+        news = _Known(conditions, tuple(reported.values()))
         if news != known:
             self._known[report.id] = news
 
@@ -62,8 +62,8 @@ class StatusSupplement:
 
 
 def _completed(containers: Sequence[ContainerReport], known: _Known) -> Sequence[ContainerReport]:
-    told = {one.name: one for one in known.containers}
-    return tuple(_complete(one, told[one.name]) if one.name in told else one for one in containers)
+    reported = {one.name: one for one in known.containers}
+    return tuple(_complete(one, reported[one.name]) if one.name in reported else one for one in containers)
 
 
 def _complete(container: ContainerReport, known: ContainerReport) -> ContainerReport:

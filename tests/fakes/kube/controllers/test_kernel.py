@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from fakes.kube.reads import selects, with_condition
 from fakes.kube.reconcile.informer import Informer
-from fakes.kube.reconcile.objects import selects, with_condition
 from fakes.kube.reconcile.queue import KeyedQueue
 
 from .world import World, pod

@@ -1,0 +1,1 @@
+"""The agent beside a kubelet: publishes what regular pods leave of the node, and has preemptible pods yield it."""
