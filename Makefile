@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PATHS := vk_provider fakes tests
-PYTEST = $(BIN)/python -m pytest --dist loadfile
+# pytest, and with VK_TEST_AGAIN=5 up to so many failures once more, alone, as .ci/run does (tests/again.py).
+PYTEST = $(BIN)/python -m tests.again --dist loadfile
 # What takes longest begins first, so that none is left alone at the end.
 FIRST := tests/local tests/control tests/fakes/cloud tests/test_show.py tests/files tests/kubelet tests/corpus tests/chaos
 SOURCES := $(shell find vk_provider fakes tests -name '*.py')
