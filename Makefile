@@ -26,14 +26,18 @@ PREEMPTIBLE_LONG := tests/preemptible/test_demo.py tests/preemptible/test_soak.p
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */  make \1\t/'
 
-demo: $(VENV)/ready  ## the founding Job on a virtual node, live, in about a minute
-	@$(BIN)/python -m fakes demo
+# PLANE=real plays demo and up on the control plane of make e2e, built the first time, instead of the stand-in cluster.
+ON_PLANE = $(if $(filter real,$(PLANE)),$(BIN)/python -m tests.e2e.prepared )
+PLANE_READY = $(if $(filter real,$(PLANE)),$(VENV)/dev-ready)
+
+demo: $(VENV)/ready $(PLANE_READY)  ## the founding Job on a virtual node, live, in about a minute
+	@$(ON_PLANE)$(BIN)/python -m fakes demo
 
 demo-preemptible: $(VENV)/dev-ready  ## a day of preemptible Jobs on idle quota, told and drawn, in about two minutes
 	@$(BIN)/python -m tests.preemptible.demo
 
-up: $(VENV)/ready  ## a local cluster with a virtual node, until Ctrl-C
-	@$(BIN)/python -m fakes up
+up: $(VENV)/ready $(PLANE_READY)  ## a local cluster with a virtual node, until Ctrl-C
+	@$(ON_PLANE)$(BIN)/python -m fakes up
 
 # A file's tests stay together, for they share what they started; tests/e2e wants a real control plane: make e2e.
 test: $(VENV)/dev-ready  ## every check and every test but those of make long and make e2e, in less than four minutes

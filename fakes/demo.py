@@ -26,7 +26,7 @@ from fakes import perl
 from fakes.api_client import ApiClient, ApiRefused
 from fakes.console import Console
 from fakes.processes import ChildFailed
-from fakes.up import NODE_NAME, Local, Settings, dashboard_url, is_ready, start
+from fakes.up import NODE_NAME, Local, Settings, add_cluster_arguments, cluster_of, dashboard_url, is_ready, start
 
 Json = dict[str, Any]
 
@@ -57,8 +57,7 @@ class StoryBroken(Exception):
     """A step did not happen as told."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dir", type=Path, help="where kubeconfig and logs go (default: a new temporary folder)")
+add_arguments = add_cluster_arguments
 
 
 async def serve(args: argparse.Namespace) -> int:
@@ -67,7 +66,7 @@ async def serve(args: argparse.Namespace) -> int:
     directory = args.dir or Path(tempfile.mkdtemp(prefix="vk-demo-"))
     try:
         async with AsyncExitStack() as stack:
-            await _tell(console, stack, directory)
+            await _tell(console, stack, args, directory)
     except (StoryBroken, ChildFailed, ApiRefused, TimeoutError, aiohttp.ClientError) as error:
         console.failed(f"the demo stopped: {error}")
         console.text(f"\n  logs of the parts: {directory}")
@@ -78,7 +77,7 @@ async def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _tell(console: Console, stack: AsyncExitStack, directory: Path) -> None:
+async def _tell(console: Console, stack: AsyncExitStack, args: argparse.Namespace, directory: Path) -> None:
     console.chapter("A cluster, a cloud and a virtual node, all on this machine")
     found = asyncio.ensure_future(perl.find(_cache()))  # takes seconds, so it goes on while the parts start
     stack.callback(found.cancel)
@@ -88,7 +87,7 @@ async def _tell(console: Console, stack: AsyncExitStack, directory: Path) -> Non
     able = await found
     images.write_text(_images(able))
     console.done(f"the Job will run {able.how}" if able else _no_perl())
-    settings = Settings(directory=directory, kubeconfig=directory / "kubeconfig", images=images, dashboard_port=0)
+    settings = Settings(**cluster_of(args, directory), images=images, dashboard_port=0)
     local = await start(stack, settings, lambda part: console.step(f"starting the {part}"))
     console.done(f"how pods' commands run here: {local.containers}")
     api = await stack.enter_async_context(ApiClient.from_kubeconfig(local.kubeconfig))

@@ -33,10 +33,16 @@ METRICS_INTERVAL_S = 15  # as metrics-server's own manifest has it
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user may choose of the local cluster. Ports: 0 = any free one. dashboard_port None: no live page."""
+    """What a user may choose of the local cluster. Ports: 0 = any free one. dashboard_port None: no live page.
+
+    kubeconfig: where the embedded cluster writes its own; where is_running, that of a cluster that runs already.
+    node_ip: where that cluster reaches the kubelet API.
+    """
 
     directory: Path
     kubeconfig: Path
+    is_running: bool = False
+    node_ip: str = "127.0.0.1"
     runtime: str = "process"
     images: Path | None = None
     cloud_port: int = 0
@@ -49,14 +55,16 @@ class Settings:
 
 @dataclass(slots=True)
 class Local:
-    """The running parts and how to reach them. containers: how the fake cloud runs pods' commands, for people."""
+    """The running parts and how to reach them. containers: how the fake cloud runs pods' commands, for people.
+
+    kube: None where the cluster is somebody else's.
+    """
 
     settings: Settings
     cloud: Child
-    kube: Child
+    kube: Child | None
     provider: Child
     endpoint: str
-    server: str
     containers: str
 
     @property
@@ -65,7 +73,7 @@ class Local:
 
     @property
     def children(self) -> tuple[Child, ...]:
-        return self.cloud, self.kube, self.provider
+        return self.cloud, *([self.kube] if self.kube else []), self.provider
 
     async def first_to_end(self) -> Child:
         """The part that ends first; none should."""
@@ -86,13 +94,16 @@ async def start(stack: AsyncExitStack, settings: Settings, said: Callable[[str],
         (directory / f"{name}.ready").unlink(missing_ok=True)
     said("fake ECI cloud")
     cloud = await _child(stack, "cloud", _cloud_arguments(settings), directory)
-    said("embedded cluster")
-    kube = await _child(stack, "kube", _kube_arguments(settings), directory)
+    kube = None
+    if not settings.is_running:
+        said("embedded cluster")
+        kube = await _child(stack, "kube", _kube_arguments(settings), directory)
     endpoint = str((await cloud.ready(directory / "cloud.ready", within_s=30))["endpoint"])
-    server = str((await kube.ready(directory / "kube.ready", within_s=30))["server"])
+    if kube is not None:
+        await kube.ready(directory / "kube.ready", within_s=30)
     said("provider")
     provider = await start_provider(stack, settings, endpoint)
-    return Local(settings, cloud, kube, provider, endpoint, server, await _containers(endpoint))
+    return Local(settings, cloud, kube, provider, endpoint, await _containers(endpoint))
 
 
 async def _containers(endpoint: str) -> str:
@@ -104,9 +115,9 @@ async def start_cluster(stack: AsyncExitStack, settings: Settings, beside: Local
     """Another cluster, whose provider uses the same cloud and account as that of `beside`. Raises ChildFailed."""
     settings.directory.mkdir(parents=True, exist_ok=True)
     kube = await _child(stack, "kube", _kube_arguments(settings), settings.directory)
-    server = str((await kube.ready(settings.directory / "kube.ready", within_s=30))["server"])
+    await kube.ready(settings.directory / "kube.ready", within_s=30)
     provider = await start_provider(stack, settings, beside.endpoint)
-    return Local(settings, beside.cloud, kube, provider, beside.endpoint, server, beside.containers)
+    return Local(settings, beside.cloud, kube, provider, beside.endpoint, beside.containers)
 
 
 async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: str) -> Child:
@@ -115,7 +126,7 @@ async def start_provider(stack: AsyncExitStack, settings: Settings, endpoint: st
         "run",
         f"--kubeconfig={settings.kubeconfig}",
         f"--node-name={NODE_NAME}",
-        "--node-ip=127.0.0.1",
+        f"--node-ip={settings.node_ip}",
         f"--kubelet-port={settings.kubelet_port}",
         *([f"--dashboard-address=127.0.0.1:{settings.dashboard_port}"] if settings.dashboard_port is not None else []),
         f"--eci-endpoint={endpoint}",
@@ -164,8 +175,22 @@ def _kube_arguments(settings: Settings) -> list[str]:
 # --- python -m fakes up ---
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `up` and `demo` have in common: where things are written, and on which cluster they play."""
     parser.add_argument("--dir", type=Path, help="where kubeconfig and logs go (default: a new temporary folder)")
+    parser.add_argument("--kubeconfig", type=Path, help="of a cluster that runs already (default: the embedded one)")
+    parser.add_argument("--node-ip", default="127.0.0.1", help="where that cluster reaches the kubelet API")
+
+
+def cluster_of(args: argparse.Namespace, directory: Path) -> Mapping[str, Any]:
+    """Those arguments as fields of Settings."""
+    found: Path | None = args.kubeconfig
+    kubeconfig = found or directory / "kubeconfig"
+    return {"directory": directory, "kubeconfig": kubeconfig, "is_running": found is not None, "node_ip": args.node_ip}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cluster_arguments(parser)
     parser.add_argument("--runtime", choices=("process", "simulated"), default="process", help="of the fake cloud")
     parser.add_argument("--images", type=Path, help="images file of the fake cloud (TOML)")
     parser.add_argument("--cloud-port", type=port, default=0, help="port of the fake cloud; 0 = any")
@@ -179,8 +204,7 @@ async def serve(args: argparse.Namespace) -> None:
     console = Console.of_terminal()
     directory = args.dir or Path(tempfile.mkdtemp(prefix="vk-local-"))
     settings = Settings(
-        directory=directory,
-        kubeconfig=directory / "kubeconfig",
+        **cluster_of(args, directory),
         runtime=args.runtime,
         images=args.images,
         cloud_port=args.cloud_port,
@@ -232,8 +256,9 @@ def dashboard_url(local: Local) -> str:
 
 def welcome(local: Local) -> str:
     kubectl = "kubectl" if shutil.which("kubectl") else "kubectl (not installed here; any version from 1.20 on)"
+    cluster = "the cluster is yours" if local.settings.is_running else "it is no Kubernetes"
     return f"""
-The local cluster is up (a stand-in for local use: it is no Kubernetes, and the cloud is no cloud).
+The local cluster is up (a stand-in for local use: {cluster}, and the cloud is no cloud).
 
 How pods' commands run here: {local.containers}
 

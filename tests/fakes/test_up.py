@@ -15,7 +15,7 @@ def test_it_says_how_pods_commands_run(kind, tmp_path):
     settings = up.Settings(directory=Path("/x"), kubeconfig=Path("/x/kubeconfig"))
     provider = SimpleNamespace(log=tmp_path / "provider.log")
     provider.log.write_text("")
-    local = up.Local(settings, None, None, provider, "http://cloud", "https://server", isolation.describe())
+    local = up.Local(settings, None, None, provider, "http://cloud", isolation.describe())
     told = up.welcome(local)
     assert f"How pods' commands run here: {isolation.describe()}\n" in told
     assert ("NO SANDBOX" in told) == (kind == "plain")
