@@ -253,7 +253,7 @@ def snapshot_schema() -> str:
 
 def guides() -> list[Path]:
     """Every Markdown file of the repository that people read."""
-    skipped = {"node_modules", "build"}
+    skipped = {"node_modules", "build", "mutants"}
     return sorted(
         path
         for path in ROOT.rglob("*.md")
