@@ -165,6 +165,7 @@ def test_own_events_that_say_the_same_share_a_name():
 def test_a_stop_is_one_event_whoever_tells_of_it(container):
     """P49"""
     kind, reason, message = stopping(container)
+    assert (kind, reason) == ("Normal", "Killing")
     ours = own_event(involved(POD, container=container), type=kind, reason=reason, message=message, now=NOW, node="vk")
     theirs = pod_event(POD, cloud(message, reason="Killing"), node="vk", host="eci")
     assert theirs["metadata"]["name"] == ours["metadata"]["name"]

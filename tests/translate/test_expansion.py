@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translate.pod_cases import CONTEXT
-from vk_provider.translate.expansion import expand, expand_partly, names_in
+from vk_provider.redaction import SecretText
+from vk_provider.translate.expansion import escaped, expand, expand_partly, names_in
 from vk_provider.translate.objects import Objects
 from vk_provider.translate.refusals import refusals
 from vk_provider.translate.workload import build
@@ -128,3 +129,11 @@ def test_without_such_a_cloud_they_are_refused_with_what_works() -> None:
     pod["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]  # type: ignore[index]
     (path,) = refusals(pod, expands_pod_ip=True)
     assert path.field == "spec.containers[0].volumeMounts[0].subPathExpr"
+
+
+def test_what_is_escaped_hides_its_secrets_in_either_spelling() -> None:
+    text = escaped(SecretText("x=a$b", shown="$x=***", values=("a$b",)))
+    assert isinstance(text, SecretText)
+    assert (text, text.shown) == ("x=a$$b", "$$x=***")
+    assert set(text.values) == {"a$b", "a$$b"}
+    assert expand(text, {"b": "1"}) == "x=a$b"

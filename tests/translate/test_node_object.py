@@ -16,7 +16,7 @@ from vk_provider.translate.node import (
     node_object,
     node_status,
 )
-from vk_provider.translate.node_patch import differs, is_ours, metadata_patch, status_patch
+from vk_provider.translate.node_patch import announced_at, differs, is_ours, metadata_patch, status_patch
 
 NOW, LATER = "2026-01-02T03:04:05Z", "2026-01-02T03:04:15Z"
 SPEC = NodeSpec(
@@ -302,6 +302,32 @@ def test_the_controllers_verdict_is_corrected_with_a_new_transition():
     desired = node_status(SPEC, previous=node, now=LATER, cloud=UP)
     assert differs(node, desired)
     assert condition(desired, "Ready")["lastTransitionTime"] == LATER
+
+
+def test_a_condition_that_says_otherwise_and_holds_as_before_keeps_its_transition():
+    node = stored()
+    ready = condition(node["status"], "Ready")
+    ready.update(message="as another version of us said it")
+    body = status_patch(node, node_status(SPEC, previous=None, now=LATER, cloud=UP))
+    assert condition(body["status"], "Ready")["lastTransitionTime"] == ready["lastTransitionTime"] != LATER
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, ""),
+        ({"daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}, ""),
+        (
+            {
+                "addresses": [{"address": "10.0.0.2"}, {"address": "10.0.0.1"}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            },
+            "10.0.0.1,10.0.0.2:10250",
+        ),
+    ],
+)
+def test_where_callers_of_the_kubelet_are_sent(status, expected):
+    assert announced_at({"status": status}) == expected
 
 
 def test_a_resource_of_ours_that_is_no_longer_configured_goes():

@@ -105,6 +105,8 @@ def test_which_images_a_login_is_for(key: str, image: str, server: str | None) -
         pytest.param({"username": "x", "password": "y"}, ("x", "y"), id="words"),
         pytest.param({"auth": "", "username": "x", "password": "y", "email": "e"}, ("x", "y"), id="empty auth"),
         pytest.param({"auth": encoded("u:")}, ("u", ""), id="empty password"),
+        pytest.param({"auth": encoded("u: p ")}, ("u", " p "), id="blanks are the password's"),
+        pytest.param({"auth": encoded("u:p\0\0")}, ("u", "p"), id="padded with zeros"),
         pytest.param({"auth": "!"}, None, id="no base64"),
         pytest.param({"auth": encoded("up")}, None, id="no colon"),
         pytest.param({"auth": 3}, None, id="no text"),

@@ -603,6 +603,7 @@ def test_vanished():
     lost = entry(got, "a")["state"]["terminated"]
     assert (lost["exitCode"], lost["reason"]) == (137, "ContainerStatusUnknown")
     assert lost["message"] == "The container could not be located when the pod was terminated"
+    assert lost["startedAt"] == "2026-01-02T03:05:00Z"
     assert entry(got, "b")["state"]["terminated"]["exitCode"] == 4
     assert condition(got, "DisruptionTarget")["reason"] == "TerminationByKubelet"
     plain = status.vanished(target, reason="NotFound", message="gone", now=LATER, host_ip=HOST)

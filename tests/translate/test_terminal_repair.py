@@ -115,6 +115,14 @@ def test_an_end_that_the_instance_still_shows_comes_back(spoil: Callable[[Json],
     assert terminal_repair.reasserted(target, DONE, now=LATER) is None
 
 
+def test_an_init_containers_end_comes_back_among_the_init_containers() -> None:
+    ran = instance("Succeeded", end(), init_containers=(end("i"),))
+    first = final(pod(inits=["i"]), ran)
+    target = spoilt(first, lambda of: of.pop("initContainerStatuses"))
+    target = written(target, terminal_repair.reasserted(target, ran, now=LATER))
+    assert target["status"]["initContainerStatuses"] == first["status"]["initContainerStatuses"]
+
+
 def test_an_end_that_stands_there_is_not_told_anew() -> None:
     """P18: which of two ends was written first, nobody can say."""
     target = final(pod(), instance("Failed", run()))

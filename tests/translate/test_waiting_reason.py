@@ -29,6 +29,7 @@ def event(reason: str, message: str, second: int = 0) -> CloudEvent:
             id="another try is no news yet",
         ),
         pytest.param([event("Failed", FAILED, 3), event("BackOff", BACK_OFF, 1)], "ErrImagePull", id="by time"),
+        pytest.param([event("Failed", FAILED), event("BackOff", BACK_OFF)], "ImagePullBackOff", id="of one second"),
         pytest.param(
             [event("Failed", FAILED), event("Pulled", 'Successfully pulled image "img" in 2s', 1)], "", id="overcome"
         ),
