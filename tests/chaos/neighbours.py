@@ -293,7 +293,7 @@ async def play(
             "hostile pods": len(street.hostile),
             "p99 from bound to Running, alone, s": round(_p99(alone), 2),
             "p99 beside bad neighbours, s": round(_p99(beside), 2),
-            "p99 under mad servers, s": round(_p99(under), 2),
+            "p99 under mad servers, s": round(_p99(under), 2) if under else "–",
             "waited for a processor, s": round(sum(over - began for began, over in contention.lost)),
             **{f"p99 {when}, s": round(took_s, 2) for when, took_s in measured.late_s(street.away).items()},
             "most memory of the provider, MB": round(street.worst_mb),
@@ -324,7 +324,9 @@ class Measured:
             "beside, of our own time": _p99([each.calm_s(self.lost) for each in self.beside]),
             "under, of our own time, when nothing was away": _p99(
                 [each.calm_s([*self.lost, *away]) for each in self.under]
-            ),
+            )
+            if self.under
+            else 0.0,
         }
 
 
@@ -336,7 +338,7 @@ def complaints(street: Street, measured: Measured) -> list[str]:
         found.append("no log was read: nothing was shown")
     if beside_s > most_s:
         found.append(f"honest pods were Running {beside_s:.2f} s after they were bound, alone {alone_s:.2f} s")
-    if measured.under and under_s > most_s:
+    if under_s > most_s:
         told = f"under mad servers honest pods were Running {under_s:.2f} s after they were bound"
         found.append(f"{told}, not counting when something was away; alone {alone_s:.2f} s")
     if max((each.took_s for each in measured.under), default=0.0) > MOST_LATE_S:
