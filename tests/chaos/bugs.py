@@ -213,7 +213,7 @@ def ends_without_names() -> None:
         try:
             return await call(self, *args, **more)
         except CloudUnavailable as error:
-            if "name resolution" in str(error):
+            if "DNSError" in str(error):
                 os._exit(72)
             raise
 
@@ -236,12 +236,13 @@ def needs_a_disk() -> None:
 
 
 def believes_clocks() -> None:
-    """What the cloud says to have made long from now has not been made."""
+    """What the cloud says to begin long from now has not begun."""
     put = InstanceCache.put
 
     def sceptical(self: InstanceCache, instance: Instance) -> None:
-        made = instance.created_at and datetime.fromisoformat(instance.created_at)
-        if not made or made < datetime.now(UTC) + timedelta(minutes=30):
+        stamps = (instance.created_at, *(each.state.started_at for each in instance.containers))
+        latest = max((datetime.fromisoformat(each) for each in stamps if each), default=None)
+        if latest is None or latest < datetime.now(UTC) + timedelta(minutes=30):
             put(self, instance)
 
     InstanceCache.put = sceptical  # type: ignore[method-assign]

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from tests.chaos.bugs import BUGS, NEIGHBOUR_BUGS
 from tests.chaos.clock import Wall
 from vk_provider import (
@@ -20,15 +22,20 @@ from vk_provider import (
 
 
 def hang_names(switch: Path) -> None:
-    """While that file is there no name is resolved."""
-    real = socket.getaddrinfo
+    """While that file is there no name is resolved, and none is remembered. Loops have resolvers of their own, so it is
+    the client's that fails."""
+    resolve, init = aiohttp.ThreadedResolver.resolve, aiohttp.TCPConnector.__init__
 
-    def resolved(*args: Any, **more: Any) -> Any:
+    def resolved(self: aiohttp.ThreadedResolver, *args: Any, **more: Any) -> Any:
         if switch.exists():
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return real(*args, **more)
+        return resolve(self, *args, **more)
 
-    socket.getaddrinfo = resolved
+    def forgetful(self: aiohttp.TCPConnector, *args: Any, **more: Any) -> None:
+        init(self, *args, **{**more, "use_dns_cache": False})
+
+    aiohttp.ThreadedResolver.resolve = resolved  # type: ignore[method-assign]
+    aiohttp.TCPConnector.__init__ = forgetful  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

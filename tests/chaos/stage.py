@@ -43,6 +43,7 @@ class Stage:
         self._bug = bug
         self.clock = SetClock(directory / "clock")
         self.plane: ControlPlane | None = None
+        self._fakes: list[Process] = []
         self.endpoint = ""
         self.provider_starts = 0
         self.crashed: list[str] = []
@@ -102,6 +103,7 @@ class Stage:
         process = Process(name, command, directory=self.directory)
         stack.callback(process.stop)
         process.start()
+        self._fakes.append(process)
 
         def told() -> bool:
             assert process.runs, f"{name} ended:\n{process.tail()}"
@@ -164,6 +166,11 @@ class Stage:
     @property
     def provider_pid(self) -> int:
         return self.provider.pid
+
+    def pids(self) -> list[int]:
+        """Of all parts that a pod's start goes through, ourselves among them."""
+        parts = [each.pid for each in (*self._fakes, self.provider) if each.runs]
+        return [os.getpid(), *parts, *(self.plane.pids if self.plane else ())]
 
     def limit_provider(self, kind: int, soft: int) -> tuple[int, int]:
         """Set one of its limits while it runs, as `prlimit` does; gives the old one."""

@@ -81,6 +81,10 @@ class ControlPlane:
         self._wait_until_ready()
 
     @property
+    def pids(self) -> list[int]:
+        return [part.pid for part in self._parts.values() if part.runs]
+
+    @property
     def authority(self) -> Authority:
         """By whose certificates the cluster knows everybody."""
         return self._authority

@@ -467,6 +467,92 @@ async def test_who_is_missing_in_the_answer_about_it_too_is_asked_about_again_an
     assert "describe" not in world.cloud.calls
 
 
+def within_window(world, *, ahead_s=0.0):
+    """Answers of a cloud that has only what changed in the window, by its own clock, which goes ahead by `dial[0]`."""
+    dial, told = [ahead_s], {}
+
+    async def call(window_s):
+        now = asyncio.get_running_loop().time() + dial[0]
+        for each in world.cloud.instances.values():
+            if told.get(each.id, (None,))[0] is not each.status:
+                told[each.id] = (each.status, now)
+        recent = {id_ for id_, (_, at) in told.items() if at >= now - window_s}
+        return [InstanceReport(id_, status=told[id_][0]) for id_ in recent & world.cloud.instances.keys()]
+
+    world.cloud.changes = call
+    return dial
+
+
+async def changes_before_the_jump(world, instance_id, dial, **changes):
+    """It changes, and before anybody polls again the cloud's clock goes hours ahead."""
+    world.cloud.set(instance_id, **changes)
+    await world.cloud.changes(60)
+    dial[0] += 7200.0
+
+
+async def test_what_changed_before_the_clouds_clock_went_hours_ahead_is_seen_by_the_next_poll(virtual_time):
+    """Bad neighbours, seed 7: pods of a burst ran for 6 to 9 s before that was seen, by the next full listing."""
+    world = await World(instance("old"), instance("a", InstanceStatus.PENDING)).listed()
+    dial = within_window(world)
+    await world.poller.poll()
+    await asyncio.sleep(2)
+    await changes_before_the_jump(world, "a", dial, status=InstanceStatus.RUNNING)
+    await world.poller.poll()
+    assert world.store.get("a").status is InstanceStatus.RUNNING
+    world.cloud.calls.clear()
+    await looks(world, 300)
+    assert "describe" not in world.cloud.calls
+
+
+async def test_one_just_made_that_no_poll_shows_is_asked_for_a_second_later(virtual_time):
+    world = await World(instance("old")).listed()
+    dial = within_window(world)
+    world.cloud.instances["a"] = instance("a", InstanceStatus.SCHEDULING)
+    world.store.put(replace(instance("a", InstanceStatus.SCHEDULING), proven=False))
+    await changes_before_the_jump(world, "a", dial, status=InstanceStatus.RUNNING)
+    await world.poller.poll()
+    assert "describe" not in world.cloud.calls
+    await asyncio.sleep(1)
+    await world.poller.poll()
+    assert world.store.get("a").status is InstanceStatus.RUNNING
+
+
+async def test_an_answer_that_lacks_what_it_should_have_brings_the_next_full_listing_forward_once(virtual_time):
+    """One that began to run long ago and ended just then is in no answer either."""
+    world = await World(instance("old"), instance("a", InstanceStatus.PENDING)).listed()
+    dial = within_window(world)
+    running = asyncio.create_task(world.poller.run())
+    await asyncio.sleep(3)
+    world.cloud.set("a", status=InstanceStatus.RUNNING)
+    await asyncio.sleep(3)
+    listed = world.cloud.calls.count("statuses")
+    await changes_before_the_jump(world, "old", dial, status=InstanceStatus.SUCCEEDED)
+    await asyncio.sleep(3)
+    assert world.store.get("old").status is InstanceStatus.SUCCEEDED
+    assert world.cloud.calls.count("statuses") == listed + 1
+    for _ in range(8):  # its clock goes on jumping
+        world.cloud.set("a", status=InstanceStatus.PENDING)
+        await asyncio.sleep(3)
+        await changes_before_the_jump(world, "a", dial, status=InstanceStatus.RUNNING)
+        await asyncio.sleep(3)
+    assert world.cloud.calls.count("statuses") == listed + 1
+    running.cancel()
+
+
+async def test_who_has_ended_or_is_being_deleted_may_be_missing_in_an_answer(virtual_time):
+    world = await World(instance("old"), instance("a"), instance("b", InstanceStatus.PENDING)).listed()
+    within_window(world)
+    for each, status in (("a", InstanceStatus.SUCCEEDED), ("b", InstanceStatus.RUNNING)):
+        world.cloud.set(each, status=status)
+    await world.poller.poll()
+    world.poller.track_deletion("b")
+    for each in "ab":
+        del world.cloud.instances[each]
+    await asyncio.sleep(2)
+    await world.poller.poll()
+    assert "describe" not in world.cloud.calls
+
+
 async def test_where_no_event_may_be_read_nothing_gathers_and_a_list_later_tells_all(virtual_time):
     world = await World(instance("a"), instance("b"), instance("c")).listed()
     for each in "ab":

@@ -50,6 +50,10 @@ class Absence:
         """How many are awaited to be gone."""
         return len(self._deleting)
 
+    def is_awaited(self, instance_id: str) -> bool:
+        """Whether it is polled by id until it is gone."""
+        return instance_id in self._deleting
+
     @property
     def suspects(self) -> Collection[str]:
         return self._suspected.keys()

@@ -17,6 +17,7 @@ from vk_provider.errors import CloudDenied, CloudError, LeadershipLost
 from vk_provider.health import Pulse
 from vk_provider.instances.absence import MAX_DELETIONS_PER_POLL, Absence
 from vk_provider.instances.cache import BURST_SIZE, InstanceCache
+from vk_provider.instances.change_window import ChangeWindow
 from vk_provider.instances.poll_schedule import LIST_PAGE_REST_S, PollSchedule
 from vk_provider.model.instance import Instance, InstanceReport, InstanceStatus, merge
 from vk_provider.model.poll_limits import CAREFUL, PollLimits
@@ -43,6 +44,7 @@ MAX_START_EVENT_LOOKUPS = 5 * BATCH  # instances without an event of their start
 SILENCE_S = 10.0  # without any answer, and the cloud counts as silent
 MOST_FOREIGN = 1000  # remembered
 PROVE_S = 5.0  # after which the tags of one that has nothing to say yet are asked for
+SHOWN_AFTER_S = 1.0  # by then a poll for changes shows what a create's answer has named
 _ON_ITS_WAY = (InstanceStatus.SCHEDULING, InstanceStatus.PENDING, InstanceStatus.UNKNOWN)
 RETRY = Backoff(first_s=1.0, most_s=15.0, spread=0.3)  # one cheap call; the end of an outage should be seen soon
 RETRY_RESTED = Backoff(first_s=2.0, most_s=15.0, spread=0.3)
@@ -113,6 +115,8 @@ class InstancePoller:
         self._good_at: float | None = None
         self._events_good_at: float | None = None
         self._answers_wanted = 0  # answers with events that are needed until nothing older can be missing
+        self._window = ChangeWindow()
+        self._doubted = asyncio.Event()  # an answer lacked what it should have had
         self._changes: TakenIn = {}
         self._events: TakenIn = {}
         # By instance id, where the newest start has no event: the loop time at which that start was seen.
@@ -146,9 +150,6 @@ class InstancePoller:
             self._show(trouble)
 
     async def run(self) -> None:
-        async def rest_of_listing() -> None:
-            await asyncio.sleep(self._pace.full_list_interval_s(len(self._store)))
-
         async def rest_of_checks() -> None:
             await asyncio.sleep(ID_CHECK_INTERVAL_S * self.absence.still_there)
 
@@ -156,7 +157,7 @@ class InstancePoller:
             await self._loop(self._first_list, until=self.ready.is_set)
             tasks.create_task(self._loop(self.poll, rest=self._rest), name="poll")
             tasks.create_task(self._listen(), name="events")
-            tasks.create_task(self._loop(self.list_all, rest=rest_of_listing), name="full listing")
+            tasks.create_task(self._loop(self.list_all, rest=self._rest_of_listing), name="full listing")
             tasks.create_task(self._loop(self._poll_deleted, rest=_rest_between_deletion_polls), name="deletions")
             tasks.create_task(self._loop(self._check_suspects, rest=rest_of_checks), name="suspects")
 
@@ -214,6 +215,18 @@ class InstancePoller:
                     await self._store.woken.wait()
             except TimeoutError:
                 return
+
+    async def _rest_of_listing(self) -> None:
+        """Until the next full listing, which doubt brings forward, once: were it to bring forward each, they would take
+        as many calls as anybody may make."""
+        before_s = self._pace.full_list_interval_s(len(self._store))
+        if self._doubted.is_set():
+            self._doubted.clear()
+            await asyncio.sleep(before_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(before_s):
+                await self._doubted.wait()
 
     async def _listen(self) -> None:
         """Apart from the polls for changes, which need not wait for it; while those fail nothing else is tried."""
@@ -290,12 +303,30 @@ class InstancePoller:
         if _is_forgotten(began, self._good_at, self._limits):
             await self._list()
             return
-        reports = await self._cloud.changes(_window_s(began, self._good_at, self._limits))
+        window_s = _window_s(began, self._good_at, self._limits)
+        reports = await self._cloud.changes(window_s)
+        lacking = self._lacking(reports, began, window_s)
         unknown, self._changes = self._ingest(reports, self._changes)
-        await self._refresh(unknown)
+        await self._refresh(dict.fromkeys([*unknown, *lacking]))
         await self._prove(self._store.unproven_for(PROVE_S)[:MAX_START_EVENT_LOOKUPS])
         self._good_at = began
         self._pace.record_poll(began, took_s=loop.time() - began, reports=len(reports))
+
+    def _lacking(self, reports: Sequence[InstanceReport], began: float, window_s: int) -> Sequence[str]:
+        """Who should be in this answer and is not, some of them: what became of them is to be asked by their ids."""
+        since = began if self._good_at is None else self._good_at
+        lacking = [
+            each
+            for each in self._window.lacking(reports, since=since, oldest=began - window_s + POLL_OVERLAP_S)
+            if (instance := self._store.get(each)) is not None
+            and not instance.status.is_ended
+            and not self.absence.is_awaited(each)
+        ]
+        if lacking:
+            self._doubted.set()
+        shown = {report.id for report in reports}
+        made = [each for each in self._store.unproven_for(SHOWN_AFTER_S) if each not in shown]
+        return [*lacking, *made][:MAX_START_EVENT_LOOKUPS]
 
     async def poll_events(self) -> None:
         """Take in what happened; events of an instance that is not known yet come again."""
@@ -400,11 +431,11 @@ class InstancePoller:
         self._good_at = self._pace.events_at = began
         self._events_good_at = began - LIST_AGE_S
 
-    async def _refresh(self, instance_ids: Sequence[str]) -> Collection[str]:
+    async def _refresh(self, instance_ids: Collection[str]) -> Collection[str]:
         """Take in all that the cloud has of them; returns those in the answer."""
         if not instance_ids:
             return ()
-        found = await self._cloud.describe(instance_ids)
+        found = await self._cloud.describe([*instance_ids])
         for instance in found.values():
             self._store.put(instance)
         return found.keys()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -75,6 +76,8 @@ class WitnessedCloud(LivingCloud):
         self.shy_s = 0.0  # how long an instance that is made now is in no list
         self._time_s, self._spawn, self._dice = time_s, spawn, dice
         self._past: list[tuple[float, str, Instance | None]] = []
+        self._changed_at: list[float] = []  # of each of them, by the cloud's own clock
+        self._newest: list[float] = []  # of all up to each of them
         self._moment = 1_767_322_800_000_000_000  # in nanoseconds
         self._happened: dict[tuple[str, str], float] = {}
         self._began: dict[str, float] = {}
@@ -103,15 +106,21 @@ class WitnessedCloud(LivingCloud):
         super().set(instance_id, **changes)
         now = self.instances[instance_id]
         self.ever[instance_id] = now
-        self._past.append((self._time_s(), instance_id, now))
+        self._remember(instance_id, now)
         if before is None or before.status is not now.status:
             self._note(instance_id, now.status.value)
 
     def vanish(self, instance_id: str) -> None:
         if instance_id in self.instances:
-            self._past.append((self._time_s(), instance_id, None))
+            self._remember(instance_id, None)
             self._note(instance_id, "Gone")
         super().vanish(instance_id)
+
+    def _remember(self, instance_id: str, now: Instance | None) -> None:
+        self._past.append((self._time_s(), instance_id, now))
+        now_s = self._clock().timestamp()
+        self._changed_at.append(now_s)
+        self._newest.append(max(now_s, self._newest[-1] if self._newest else now_s))
 
     def _note(self, instance_id: str, status: str) -> None:
         now = self._time_s()
@@ -200,14 +209,11 @@ class WitnessedCloud(LivingCloud):
         return [InstanceReport(each.id, events=each.events) for each in self._changed_within(window_s)]
 
     def _changed_within(self, window_s: int) -> Sequence[Instance]:
-        lately = {instance_id for _, instance_id, _ in self._since(self._time_s() - window_s)}
+        """By its own clock, which may have gone ahead since, or back."""
+        since_s = self._clock().timestamp() - window_s
+        perhaps = range(bisect_left(self._newest, since_s), len(self._past))
+        lately = {self._past[each][1] for each in perhaps if self._changed_at[each] >= since_s}
         return [each for each in self._shown().values() if each.id in lately]
-
-    def _since(self, when_s: float) -> list[tuple[float, str, Instance | None]]:
-        first = len(self._past)
-        while first and self._past[first - 1][0] >= when_s:
-            first -= 1
-        return self._past[first:]
 
     def _shown(self) -> dict[str, Instance]:
         shown = super()._shown()
