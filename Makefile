@@ -21,7 +21,7 @@ ALONE := tests/chaos/test_chaos.py tests/qos_agent/test_kernel.py tests/fuzz
 # The day of make demo-preemptible, and that of 500 preemptible Jobs, twice: too long even for make long.
 PREEMPTIBLE_LONG := tests/preemptible/test_demo.py tests/preemptible/test_soak.py
 
-.PHONY: help demo demo-preemptible up test test-other long long-preemptible e2e oracle conformance neighbours chaos soak fuzz mutate bench promtool audit check format clean
+.PHONY: help demo demo-preemptible up test test-other long long-preemptible e2e long-e2e oracle conformance neighbours chaos soak fuzz mutate bench promtool audit check format clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */  make \1\t/'
@@ -88,6 +88,13 @@ e2e: $(VENV)/dev-ready  ## the tests on a real Kubernetes control plane (KUBE=1.
 	$(BIN)/python -m tests.e2e.controlplane $(BIN)/python -m pytest tests/contract/kube
 	$(PYTEST) -n 2 --ignore=tests/e2e/neighbours $(E2E) -v --durations=10  # each worker has a control plane of its own
 endif
+
+long-e2e: export KUBE := $(KUBE)
+long-e2e: $(VENV)/dev-ready  ## what of make e2e takes too long for .ci/run: the agent's suite, ten fail-overs in bursts of 300, 10,000 pods
+	$(BIN)/python -m tests.e2e.build
+	$(PYTEST) -n 0 tests/e2e/test_qos_agent.py -v --durations=10
+	VK_E2E_FAILOVERS=10 VK_E2E_BURST=300 $(PYTEST) -n 0 -s tests/e2e/test_leadership.py -k killed
+	VK_E2E_NODES=10 VK_E2E_REPLICAS=3 VK_E2E_PODS=1000 $(PYTEST) -n 0 -s tests/e2e/test_several_nodes.py -k figures
 
 # ORACLE="exit-1 deadline" plays some cases, CALLS="logs exec" some groups of calls; PLANE=real plays on the control plane
 # of make e2e. RECORD=1 records them anew on a real kubelet, which is built the first time (as root).

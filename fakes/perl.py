@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ async def find(cache: Path) -> Perl | None:
     plain, cured = await asyncio.gather(_can(""), _can(str(library)) if library.exists() else _no())
     if plain:
         return Perl("", "the host's perl")
-    if not cured and await _unpack(cache / "perl5"):
+    if not cured and await unpack(cache / "perl5"):
         cured = await _can(str(library))
     return Perl(str(library), f"the host's perl with Debian's {PACKAGE}, unpacked") if cured else None
 
@@ -52,8 +53,11 @@ async def _can(library: str) -> bool:
     return code == 0 and output.startswith(b"3.14159") and len(output) > 2000
 
 
-async def _unpack(into: Path) -> bool:
-    """Download the package with the system's own package tool and unpack it, installing nothing."""
+async def unpack(into: Path) -> bool:
+    """Download the package with the system's own package tool and unpack it, installing nothing.
+
+    What is there is left as it is: it was moved there whole, and a trial that failed may only have been too slow.
+    """
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return False
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -64,9 +68,9 @@ async def _unpack(into: Path) -> bool:
         code, _ = await _run("dpkg-deb", "-x", str(packages[0]), f"{folder}/root")
         if code != 0:
             return False
-        shutil.rmtree(into, ignore_errors=True)
-        Path(folder, "root").rename(into)
-    return True
+        with suppress(OSError):  # another process, which may use it already, was first
+            Path(folder, "root").rename(into)
+    return into.exists()
 
 
 async def _download(folder: str) -> bool:

@@ -7,6 +7,7 @@ a webhook's patch is put into the audit log. Those that were released had been b
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from tests.e2e.building import CannotBuild, run, say
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SOURCE_PACKAGE, ETCD_PACKAGE = "kubernetes", "etcd-server"
 TOOLS = {"go": "golang-go", "jq": "jq", "rsync": "rsync", "dpkg-source": "dpkg-dev", "make": "make", "xz": "xz-utils"}
-REVISION = 2  # of what this makes; another one is built anew
+REVISION = 3  # of what this makes; another one is built anew
 REPLACED = "github.com/modern-go/reflect2"
 REPLACED_BY = f"{REPLACED}@v1.0.2"
 SYSTEM_SOURCES = Path("/etc/apt")
+_VERSIONS = tuple(
+    f"k8s.io/kubernetes/vendor/k8s.io/{each}" for each in ("component-base/version", "client-go/pkg/version")
+)
 
 
 def build(work: Path, result: Path) -> None:
@@ -141,7 +145,25 @@ def _compile(work: Path, result: Path) -> None:
     run(["make", "gen_openapi"], cwd=source, env=env)
     say("compiling kube-apiserver, kube-controller-manager and kube-scheduler (about three minutes)")
     commands = [f"./cmd/{name}" for name in PROGRAMS]
-    run(["go", "build", "-o", f"{result}/", *commands], cwd=source, env=env)
+    flags = linker_flags(version_of((source / "debian" / "changelog").read_text()))
+    run(["go", "build", "-ldflags", flags, "-o", f"{result}/", *commands], cwd=source, env=env)
+
+
+def version_of(changelog: str) -> str:
+    """That of Kubernetes, as in "1.20.2": Debian's "1.20.5+really1.20.2-1" is 1.20.2. Raises CannotBuild."""
+    found = re.match(r"\S+ \((?:\S+really)?(\d+\.\d+\.\d+)\S*\)", changelog)
+    if found is None:
+        raise CannotBuild("the source package's changelog names no version of Kubernetes")
+    return found[1]
+
+
+def linker_flags(version: str) -> str:
+    """The programs say their version, which Helm asks for; no symbols."""
+    major, minor, _ = version.split(".")
+    said = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(
+        ["-s", "-w", *(f"-X {package}.{name}={text}" for package in _VERSIONS for name, text in said.items())]
+    )
 
 
 def _replace_reflect2(vendored: Path, work: Path) -> None:

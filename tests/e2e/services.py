@@ -33,8 +33,16 @@ class ServiceAddress:
                     caller.close()  # nobody listens there (yet)
                 continue
             called.settimeout(None)
-            for source, target in ((caller, called), (called, caller)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+            threading.Thread(target=_carry, args=(caller, called), daemon=True).start()
+
+
+def _carry(caller: socket.socket, called: socket.socket) -> None:
+    """Both ways, until both have ended."""
+    with caller, called:
+        back = threading.Thread(target=_pump, args=(called, caller), daemon=True)
+        back.start()
+        _pump(caller, called)
+        back.join()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
