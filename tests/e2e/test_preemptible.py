@@ -15,6 +15,8 @@ from tests.e2e.manifests import TOLERATION, Json
 from tests.e2e.provider import NAMESPACE, Provider
 from tests.thorough import THOROUGH
 from tests.yamldocuments import documents
+from vk_provider.admission.placement import Target
+from vk_provider.idle.admission import job_patch
 from vk_provider.idle.history import DAY_S, MINUTE_S, History
 from vk_provider.preemptible.checkpoint import KEY
 
@@ -245,6 +247,27 @@ def test_17_who_may_not_ask_and_who_may(home: Space, idle: Provider, market: Clo
     home.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}, "spec": cron})
     home.create(preemptible("a", idle, script="true", memory="32Gi"))
     home.when("Job", "a", lambda found: found["status"].get("succeeded") == 1, within_s=SLOWLY_S)
+
+
+def test_17_defaults_of_a_namespace_are_kept_away_by_the_zeros_that_the_webhook_writes(
+    home: Space, idle: Provider
+) -> None:
+    defaults = {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1", "memory": "1Gi"}}
+    ranges = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "a"}, "spec": {"limits": [defaults]}}
+    home.create(ranges)
+    home.create(preemptible("without", idle, script="true"))
+
+    def refused() -> str:
+        return next((each["message"] for each in home.events("without") if each["reason"] == "FailedCreate"), "")
+
+    assert "cannot stand beside idle capacity" in within(SLOWLY_S, refused, lambda: seen(home))
+    body = preemptible("with", idle)
+    body["spec"]["template"]["spec"] = template(idle, GOOD, "true")
+    operations = job_patch(body, Target(), zero_ordinary=True)
+    [zeros] = [each["value"] for each in operations if each["path"].endswith("/resources")]
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = zeros
+    home.create(body)
+    home.when("Job", "with", lambda found: found["status"].get("succeeded") == 1, within_s=SLOWLY_S)
 
 
 def test_17_what_no_admission_saw_fails_at_bind(cluster: Cluster, home: Space, idle: Provider, market: Cloud) -> None:
