@@ -261,7 +261,12 @@ class Chaos:
             if group.ended_at is None:
                 found.append(f"instance {group.id} is leaked, {group.status}")
         reclaims = {event["involvedObject"]["uid"] for event in world.events("PreemptibleReclaim")}
-        self.story.facts = {"reclaims": len(reclaims), "jobs": len(self.jobs), "regular": len(self.regulars)}
+        self.story.facts = {
+            "reclaims": len(reclaims),
+            "jobs": len(self.jobs),
+            "regular": len(self.regulars),
+            "longest wait": round(self.audit.longest_wait_s),
+        }
 
 
 def story_of(plan: Plan, *, seed: int = 0, plant: str = "") -> Story:

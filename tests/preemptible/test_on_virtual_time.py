@@ -184,6 +184,18 @@ async def test_5_and_6_a_regular_pod_wins_in_time_and_the_preempted_job_ends_wel
         assert [world.job_status(f"p{number}").get("failed", 0) for number in range(5)] == [0] * 5
 
 
+@in_no_time
+async def test_5_a_regular_pod_that_waited_for_long_starts_with_the_first_reading_that_has_room():
+    world = World(quota=64, others=60)
+    async with world.running():
+        await world.until(lambda: world.api.store.get("nodes", "", "vk"), within_s=60)
+        world.regular("pi", cpu=16)
+        await asyncio.sleep(900)
+        assert world.phases("pi") == {"Pending": 1}
+        load(world, 16)
+        await world.until(lambda: world.running_count("pi") == 1, within_s=10 + 1 + 29 + 1 + 2 * world.poll_s)
+
+
 @pytest.mark.parametrize(("options", "failed"), [({"restart": "OnFailure"}, 1), ({"without_policy": True}, 1), ({}, 0)])
 @in_no_time
 async def test_7_and_8_what_a_reclaim_costs_a_job_depends_on_its_failure_policy(options, failed):
