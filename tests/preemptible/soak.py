@@ -41,8 +41,8 @@ RULES = "".join(f'[[rule]]\nimage = "min{each}"\nduration_s = {each * 60}\nstop_
 TTL_S = 600
 AFTER_S = 12 * HOUR_S  # for what came late in the day, or had to wait for the night: it is played until all is done
 OTHERS = {"mean": 45, "amplitude": 28, "period_s": DAY_S, "peak_s": 14 * HOUR_S, "noise": 3, "least": 5, "most": 80}
-PRICE = {"mean": 0.3, "amplitude": 0.08, "period_s": DAY_S, "noise": 0.03, "least": 0.1}
-STOCK = {"mean": 130, "amplitude": 30, "period_s": DAY_S, "noise": 10, "least": 0}
+PRICE = {"mean": 0.3, "amplitude": 0.08, "period_s": DAY_S, "peak_s": 14 * HOUR_S, "noise": 0.03, "least": 0.1}
+STOCK = {"peak_s": 2 * HOUR_S, "mean": 130, "amplitude": 30, "period_s": DAY_S, "noise": 10, "least": 0}
 REGULAR_A_MINUTE = 0.33  # regular Jobs on the average, that have 40 vCPU together
 REGULAR_CPU = (2, 2, 4, 4)  # many and small, so that with all others they fit the quota on each of the days
 
@@ -238,7 +238,8 @@ class Soak:
             if phase in ("Running", "Succeeded"):
                 self.outcome.waits_s.setdefault(name, self.world.time_s - began_s)
             for each in pod["status"].get("conditions") or ():
-                if each["type"] == "ContainerInstanceCreated" and each["status"] == "False":
+                is_refused = each["type"] == "ContainerInstanceCreated" and each["status"] == "False"
+                if is_refused and each["reason"] != "Creating":  # after a wait, while its instance is made
                     self._told(name, each["reason"])
 
     async def _jobs(self) -> None:
