@@ -121,10 +121,12 @@ class Chaos:
         await self.happens(happening)
 
     async def _calm(self) -> None:
-        """Until all is done and nothing is left, for a while at most."""
-        end_s, settled_s = self.world.time_s + CALM_S, 0.0
+        """Until all is done and nothing is left, or for so long no further pod was done: what is slow is not stuck."""
+        end_s, settled_s, done = self.world.time_s + CALM_S, 0.0, 0
         while self.world.time_s < end_s and settled_s < SETTLED_S:
             await asyncio.sleep(5.0)
+            if (now_done := self.world.phases().get("Succeeded", 0)) > done:
+                end_s, done = self.world.time_s + CALM_S, now_done
             settled_s = settled_s + 5.0 if self._is_settled() else 0.0
 
     def _is_settled(self) -> bool:
