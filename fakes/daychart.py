@@ -1,4 +1,4 @@
-"""A day of a shared quota as a picture: regular load, forecast, what is offered, preemptible pods, and reclaims.
+"""A day of a shared quota as a picture: who uses it, with the forecast and reclaims; below, what is offered of it.
 
 `svg` gives one self-contained SVG, `page` an HTML page around it with the same figures as tables. Both follow the
 reader's light or dark theme, need no script and load nothing. Colours differ in lightness too, and every series also by
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 960, 440
-LEFT, RIGHT, TOP, BOTTOM = 56, 20, 92, 44
+WIDTH, HEIGHT = 960, 604
+LEFT, RIGHT = 56, 20
+TOP, FLOOR = 92, 396  # of who uses the quota
+OFFER_TOP, OFFER_FLOOR = 452, 560  # of what is offered, below it
 MOST_POINTS = 480
 HOUR_S = 3600.0
 
@@ -50,7 +52,9 @@ def svg(moments: Sequence[Moment], *, title: str) -> str:
     """moments: in order of time, at least two. The picture is described in words for those who do not see it."""
     if len(moments) < 2:
         raise ValueError("a chart needs at least two moments")
-    scale = _Scale(moments)
+    scale = _Scale(moments, max(max(one.quota, one.regular + one.preemptible) for one in moments), (TOP, FLOOR), 5)
+    most = max(max(one.offered, one.preemptible) for one in moments)
+    offers = _Scale(moments, most, (OFFER_TOP, OFFER_FLOOR), 3)
     points = _thinned(moments)
     return "\n".join(
         [
@@ -64,10 +68,14 @@ def svg(moments: Sequence[Moment], *, title: str) -> str:
             f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
             f'<text class="title" x="{LEFT}" y="28">{escape(title)}</text>',
             *_legend(has_reclaims=any(moment.reclaims for moment in moments)),
-            *_axes(scale),
+            f'<text x="{LEFT}" y="{OFFER_TOP - 14}">Offered to preemptible Jobs, and what their pods hold of it</text>',
+            *_axis(scale),
+            *_axis(offers),
+            *_hours(scale),
             _area("regular", points, scale, lambda _: 0.0, lambda one: one.regular),
             _area("preemptible", points, scale, lambda one: one.regular, lambda one: one.regular + one.preemptible),
-            _line("offered", points, scale, lambda one: min(one.regular + one.offered, scale.top)),
+            _area("preemptible", points, offers, lambda _: 0.0, lambda one: one.preemptible),
+            _line("offered", points, offers, lambda one: one.offered),
             _line("forecast", points, scale, lambda one: min(one.forecast, scale.top)),
             _line("quota", points, scale, lambda one: one.quota),
             *_marks(moments, scale),
@@ -129,10 +137,11 @@ def described(moments: Sequence[Moment]) -> str:
 class _Scale:
     """Seconds and vCPU to places in the picture. top: the highest vCPU that is shown."""
 
-    def __init__(self, moments: Sequence[Moment]) -> None:
+    def __init__(self, moments: Sequence[Moment], highest: float, between: tuple[int, int], steps: int) -> None:
+        """between: the heights of the highest vCPU and of none. steps: about so many lines."""
         self.first_s, self.last_s = moments[0].when_s, moments[-1].when_s
-        highest = max(max(one.quota, one.regular + one.preemptible) for one in moments)
-        self.step = _round_step(highest / 5)
+        self.ceiling, self.floor = between
+        self.step = _round_step(highest / steps)
         self.top = max(self.step, math.ceil(highest / self.step - 1e-9) * self.step)
 
     def x(self, when_s: float) -> float:
@@ -140,7 +149,7 @@ class _Scale:
         return LEFT + (when_s - self.first_s) / span * (WIDTH - LEFT - RIGHT)
 
     def y(self, cpu: float) -> float:
-        return HEIGHT - BOTTOM - cpu / self.top * (HEIGHT - TOP - BOTTOM)
+        return self.floor - cpu / self.top * (self.floor - self.ceiling)
 
 
 def _round_step(least: float) -> float:
@@ -185,7 +194,7 @@ def _legend(*, has_reclaims: bool) -> list[str]:
     entries = [
         ("regular", "regular pods", '<rect class="regular" x="0" y="-10" width="18" height="12"/>'),
         ("preemptible", "preemptible pods", '<rect class="preemptible" x="0" y="-10" width="18" height="12"/>'),
-        ("offered", "offered in all", '<path class="offered" d="M0 -4H18"/>'),
+        ("offered", "offered", '<path class="offered" d="M0 -4H18"/>'),
         ("forecast", "forecast of the next hour", '<path class="forecast" d="M0 -4H18"/>'),
         ("quota", "quota", '<path class="quota" d="M0 -4H18"/>'),
     ]
@@ -198,20 +207,27 @@ def _legend(*, has_reclaims: bool) -> list[str]:
     return parts
 
 
-def _axes(scale: _Scale) -> list[str]:
+def _axis(scale: _Scale) -> list[str]:
     parts = []
     for number in range(round(scale.top / scale.step) + 1):
         cpu = number * scale.step
         y = scale.y(cpu)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{cpu:g}</text>')
-    parts.append(f'<text x="{LEFT - 8}" y="{TOP - 12}" text-anchor="end">vCPU</text>')
+    parts.append(f'<text x="{LEFT - 8}" y="{scale.ceiling - 14}" text-anchor="end">vCPU</text>')
+    return parts
+
+
+def _hours(scale: _Scale) -> list[str]:
+    parts = []
     hours = _round_hours((scale.last_s - scale.first_s) / HOUR_S / 8)
     when_s = math.ceil(scale.first_s / HOUR_S / hours) * hours * HOUR_S
     while when_s <= scale.last_s:
-        x, y = scale.x(when_s), HEIGHT - BOTTOM
-        parts.append(f'<path class="grid" d="M{x:.1f} {y}v6"/>')
-        parts.append(f'<text x="{x:.1f}" y="{y + 22}" text-anchor="middle">{_time(when_s)}</text>')
+        x = scale.x(when_s)
+        parts.append(
+            f'<path class="grid" d="M{x:.1f} {TOP}V{FLOOR}M{x:.1f} {OFFER_TOP}v{OFFER_FLOOR - OFFER_TOP + 6}"/>'
+        )
+        parts.append(f'<text x="{x:.1f}" y="{OFFER_FLOOR + 22}" text-anchor="middle">{_time(when_s)}</text>')
         when_s += hours * HOUR_S
     return parts
 
@@ -255,7 +271,7 @@ def _columns(moments: Sequence[Moment], scale: _Scale) -> list[str]:
             f"of {one.offered:g} offered, quota {one.quota:g} vCPU"
         )
         parts.append(
-            f'<rect class="column" x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}">'
+            f'<rect class="column" x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{OFFER_FLOOR - TOP}">'
             f"<title>{words}</title></rect>"
         )
     return parts

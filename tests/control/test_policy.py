@@ -144,6 +144,21 @@ async def test_what_is_out_of_capacity_waits_for_what_a_policy_frees_and_is_trie
 
 
 @in_no_time
+async def test_whom_no_policy_held_is_tried_again_at_a_change_and_not_only_after_its_back_off():
+    policy = Policy()
+    world = world_of(policy)
+    world.cloud = FullCloud(world.now)
+    async with world.running():
+        await asyncio.sleep(1)
+        world.kube.add_pod("web", policy="Always")
+        await world.until(lambda: world.cloud.calls.count("create in vain") == 8, within_s=600)
+        world.cloud.full = False
+        policy.changed(world.kube.pod("web")["metadata"]["uid"])
+        await world.until(lambda: world.phase("web") == "Running", within_s=10)
+    assert world.complaints() == []
+
+
+@in_no_time
 async def test_a_change_that_comes_while_the_create_is_under_way_ends_the_wait_all_the_same():
     policy = Policy()
     policy.hold = WAIT

@@ -44,7 +44,7 @@ def test_every_overlay_is_applied(empty: Cluster, deploy: Path, overlay: str) ->
     folder = deploy / "overlays" / overlay
     if overlay == "preemptible":  # its first lines say that these come first
         empty.kubectl("apply", "-f", str(deploy / CRDS))
-        empty.kubectl("wait", "--for=condition=Established", "-f", str(deploy / CRDS))
+        empty.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(deploy / CRDS))
     try:
         done = empty.run_kubectl("apply", "-k", str(folder))
         if is_new(empty) or overlay in FOR_OLD:

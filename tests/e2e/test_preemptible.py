@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.e2e.manifests import TOLERATION, Json
 from tests.e2e.provider import NAMESPACE, Provider
 from tests.thorough import THOROUGH
 from tests.yamldocuments import documents
+from vk_provider.admission.placement import Target
+from vk_provider.idle.admission import job_patch
 from vk_provider.idle.history import DAY_S, MINUTE_S, History
 from vk_provider.preemptible.checkpoint import KEY
 
@@ -119,15 +122,33 @@ def regular(name: str, idle: Provider, script: str = UNTIL_TOLD) -> Json:
 def finish(cluster: Cluster, space: Space, job: str) -> None:
     """Its pod that runs ends well."""
     [name] = [pod["metadata"]["name"] for pod in space.pods(f"job-name={job}") if pod["status"]["phase"] == "Running"]
-    cluster.kubectl("exec", f"--namespace={space.name}", name, "--", "touch", "/tmp/done")
+    done = cluster.run_kubectl("exec", f"--namespace={space.name}", name, "--", "touch", "/tmp/done")
+    assert done.returncode in (0, 137), done.stderr  # 137: the container has ended, and took `touch` with it
 
 
 def has_condition(job: Json, kind: str) -> bool:
     return any((each["type"], each["status"]) == (kind, "True") for each in job["status"].get("conditions") or ())
 
 
+def bound(pod: Json) -> datetime:
+    """When it came to its node, in whole seconds."""
+    [when] = [each["lastTransitionTime"] for each in pod["status"]["conditions"] if each["type"] == "PodScheduled"]
+    return datetime.fromisoformat(when)
+
+
+def skipped(space: Space, cron_job: str) -> int:
+    """How many runs of it were due while the one before was not done yet."""
+    found = [each for each in space.events(cron_job) if each["reason"] == "JobAlreadyActive"]
+    return sum(each.get("count") or 1 for each in found)
+
+
 def phases(space: Space, job: str) -> list[str]:
     return sorted(pod["status"]["phase"] for pod in space.pods(f"job-name={job}"))
+
+
+def seen(space: Space) -> str:
+    """All that a person would look at."""
+    return space.kubectl("get", "jobs,pods,events", "--output=wide")
 
 
 def test_5_6_and_8_a_regular_job_wins_again_and_again_and_the_preempted_job_never_fails(
@@ -136,8 +157,10 @@ def test_5_6_and_8_a_regular_job_wins_again_and_again_and_the_preempted_job_neve
     within(SLOWLY_S, lambda: published(cluster, idle) == 41, idle.process.tail)
     for number in range(5):
         home.create(preemptible(f"p{number}", idle))
-        within(SLOWLY_S, lambda n=number: phases(home, f"p{n}") == ["Running"], lambda: home.events(""))
-        time.sleep(1.1)  # so that the youngest is known: times have seconds
+        within(SLOWLY_S, lambda n=number: phases(home, f"p{n}") == ["Running"], lambda: seen(home))
+        [pod] = home.pods(f"job-name=p{number}")
+        # The next one is younger by a second, so that it is known who is the youngest.
+        within(5, lambda pod=pod: datetime.now(UTC) - bound(pod) >= timedelta(seconds=1))
     for number in range(RECLAIMS):
         name = f"pi-{number}"
         began = time.time()
@@ -226,6 +249,27 @@ def test_17_who_may_not_ask_and_who_may(home: Space, idle: Provider, market: Clo
     home.when("Job", "a", lambda found: found["status"].get("succeeded") == 1, within_s=SLOWLY_S)
 
 
+def test_17_defaults_of_a_namespace_are_kept_away_by_the_zeros_that_the_webhook_writes(
+    home: Space, idle: Provider
+) -> None:
+    defaults = {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1", "memory": "1Gi"}}
+    ranges = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "a"}, "spec": {"limits": [defaults]}}
+    home.create(ranges)
+    home.create(preemptible("without", idle, script="true"))
+
+    def refused() -> str:
+        return next((each["message"] for each in home.events("without") if each["reason"] == "FailedCreate"), "")
+
+    assert "cannot stand beside idle capacity" in within(SLOWLY_S, refused, lambda: seen(home))
+    body = preemptible("with", idle)
+    body["spec"]["template"]["spec"] = template(idle, GOOD, "true")
+    operations = job_patch(body, Target(), zero_ordinary=True)
+    [zeros] = [each["value"] for each in operations if each["path"].endswith("/resources")]
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = zeros
+    home.create(body)
+    home.when("Job", "with", lambda found: found["status"].get("succeeded") == 1, within_s=SLOWLY_S)
+
+
 def test_17_what_no_admission_saw_fails_at_bind(cluster: Cluster, home: Space, idle: Provider, market: Cloud) -> None:
     policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/gocrane-preemptible"
     cluster.delete(policy)
@@ -261,7 +305,7 @@ def test_18_a_cron_job_that_finds_no_room_has_one_pod_and_runs_later(
         cron = {"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": {"spec": job}}
         home.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}, "spec": cron})
         within(SLOWLY_S, home.pods)
-        time.sleep(125)  # two more runs would be due
+        within(SLOWLY_S, lambda: skipped(home, "c") >= 2, lambda: seen(home))
         assert [pod["status"]["phase"] for pod in home.pods()] == ["Pending"]
     finally:
         market.say("market", price=0.3)

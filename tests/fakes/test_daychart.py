@@ -40,10 +40,19 @@ def test_it_loads_nothing_and_runs_nothing():
 
 def test_every_series_has_a_form_and_the_legend_its_name():
     root = parsed(peak())
-    for name in ("regular", "preemptible", "offered", "forecast", "quota", "reclaim"):
+    for name in ("regular", "offered", "forecast", "quota", "reclaim"):
         assert len(forms(root, name)) == 2  # itself and in the legend
+    assert len(forms(root, "preemptible")) == 3  # on top of the regular pods, and again beside what is offered
     words = "".join(root.itertext())
-    for label in ("regular pods", "preemptible pods", "offered in all", "forecast of the next", "quota", "reclaimed"):
+    for label in (
+        "regular pods",
+        "preemptible pods",
+        "offered",
+        "Offered to preemptible Jobs",
+        "forecast of the next",
+        "quota",
+        "reclaimed",
+    ):
         assert label in words
     assert len(forms(parsed(day()), "reclaim")) == 0
 
@@ -63,7 +72,15 @@ def test_places_are_within_the_picture():
         if each.get("class") in ("regular", "preemptible", "offered", "forecast", "quota"):
             for x, y in re.findall(r"(\d+\.\d) (\d+\.\d)", each.get("d", "")):
                 assert 56 <= float(x) <= 940
-                assert 92 <= float(y) <= 396
+                assert 92 <= float(y) <= 560
+
+
+def test_what_is_offered_is_drawn_beside_what_is_held_of_it_and_from_nothing():
+    root = parsed(day(offered=90.0, preemptible=30.0))
+    [offered] = [each.get("d") for each in forms(root, "offered") if "L" in each.get("d", "")]
+    held = forms(root, "preemptible")[2].get("d")
+    assert offered.startswith("M56.0 462.8")  # 90 of 100, between 452 and 560
+    assert held.startswith("M56.0 527.6")  # 30 of 100
 
 
 def test_what_it_says_in_words():

@@ -163,11 +163,27 @@ def test_those_try_again_for_whom_there_is_room_and_a_large_one_keeps_what_it_wa
         wait(reclaims, cloud, cpu, uid)
         cloud.now_s += 1
     order = ["small", "large", "late"]
-    assert reclaims.with_room(cloud.quota, order) == ["small"]  # 8 vCPU are free
+    assert reclaims.with_room(cloud.now_s, cloud.quota, order) == ["small"]  # 8 vCPU are free
     reclaims.released(cloud.now_s, "p4", 8.0)
-    assert reclaims.with_room(cloud.quota, order) == ["small"]
+    assert reclaims.with_room(cloud.now_s, cloud.quota, order) == ["small"]
     reclaims.released(cloud.now_s, "p3", 8.0)
-    assert reclaims.with_room(cloud.quota, order) == order
+    assert reclaims.with_room(cloud.now_s, cloud.quota, order) == order
+
+
+def test_who_is_refused_although_there_is_room_tries_ever_more_seldom_and_stops_nobody():
+    cloud, reclaims = Cloud(), Reclaims()
+    tries = []
+    for second in range(600):
+        cloud.now_s = float(second)
+        if second == 0 or "another quota" in reclaims.with_room(cloud.now_s, cloud.quota, ["another quota"]):
+            tries.append(second)
+            wait(reclaims, cloud, 4.0, "another quota")
+    assert tries == [0, 1, 6, 16, 36, 76, 156, 276, 396, 516]
+    wait(reclaims, cloud, 8.0, "behind")  # 8 vCPU are free
+    assert reclaims.with_room(cloud.now_s, cloud.quota, ["another quota", "behind"]) == ["behind"]
+    reclaims.served("another quota")
+    wait(reclaims, cloud, 4.0, "another quota")
+    assert reclaims.with_room(cloud.now_s, cloud.quota, ["another quota"]) == ["another quota"]
 
 
 def test_what_is_waiting_is_bounded():

@@ -16,8 +16,9 @@ RESERVE = 0.1
 WATCH_S = 1.0
 SETTLING_S = 45.0
 """For how long a figure may be above the pool after the load rose: a reading every 10 s, and a write."""
-LONGEST_WAIT_S = 135.0
-"""Grace 30, release 5, start 30, poll and retries; and once more the half of it for what died meanwhile."""
+LONGEST_WAIT_S = 90.0
+"""Grace and start, and what it takes to see them: a reading of the quota 10, the grace 30 and the release 5, a poll
+that shows it gone 3, the next reading and try 2, the start 29, a poll that shows it running 3; and some for chance."""
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Audit:
         self.disturbed_s = 0.0
         self._victims: set[str] = set()
         self._could_yield_s: dict[str, float] = {}
+        self.longest_wait_s = 0.0
 
     def disturb(self, seconds: float) -> None:
         """For so long from now on figures may be old."""
@@ -117,6 +119,7 @@ class Audit:
             may_run = bool(node) and (uid in have or could >= max(need, _regular_cpu(pod)))
             is_calm = self._world.time_s - self.disturbed_s >= LONGEST_WAIT_S
             times[uid] = self._could_yield_s.get(uid, 0.0) + WATCH_S if may_run and is_calm else 0.0
+            self.longest_wait_s = max(self.longest_wait_s, times[uid])
             if times[uid] > LONGEST_WAIT_S:
                 name = pod["metadata"]["name"]
                 self.complain(uid, f"{name} waits for {times[uid]:.0f} s although others could yield")

@@ -121,10 +121,12 @@ class Chaos:
         await self.happens(happening)
 
     async def _calm(self) -> None:
-        """Until all is done and nothing is left, for a while at most."""
-        end_s, settled_s = self.world.time_s + CALM_S, 0.0
+        """Until all is done and nothing is left, or for so long no further pod was done: what is slow is not stuck."""
+        end_s, settled_s, done = self.world.time_s + CALM_S, 0.0, 0
         while self.world.time_s < end_s and settled_s < SETTLED_S:
             await asyncio.sleep(5.0)
+            if (now_done := self.world.phases().get("Succeeded", 0)) > done:
+                end_s, done = self.world.time_s + CALM_S, now_done
             settled_s = settled_s + 5.0 if self._is_settled() else 0.0
 
     def _is_settled(self) -> bool:
@@ -261,7 +263,12 @@ class Chaos:
             if group.ended_at is None:
                 found.append(f"instance {group.id} is leaked, {group.status}")
         reclaims = {event["involvedObject"]["uid"] for event in world.events("PreemptibleReclaim")}
-        self.story.facts = {"reclaims": len(reclaims), "jobs": len(self.jobs), "regular": len(self.regulars)}
+        self.story.facts = {
+            "reclaims": len(reclaims),
+            "jobs": len(self.jobs),
+            "regular": len(self.regulars),
+            "longest wait": round(self.audit.longest_wait_s),
+        }
 
 
 def story_of(plan: Plan, *, seed: int = 0, plant: str = "") -> Story:

@@ -35,9 +35,9 @@ WAVE = {"mean": 75, "amplitude": 45, "period_s": 86400, "peak_s": 14 * HOUR_S, "
 MARKET = {"mean": 0.3, "amplitude": 0.05, "period_s": 86400, "peak_s": 14 * HOUR_S, "noise": 0.02, "seed": 3}
 SAMPLE_S = 300.0
 POLL_S = 15.0
-NIGHT_JOBS = ((1.5, "fold", 4, 12), (3.0, "render", 4, 12), (5.0, "train", 8, 6))
-DAY_JOBS = ((10.0, "sweep", 4, 6), (12.5, "index", 4, 6), (16.0, "grade", 4, 8))
-EVENING_JOBS = ((19.5, "encode", 4, 12), (21.0, "sum", 8, 6))
+NIGHT_JOBS = ((1.0, "fold", 4, 24), (3.0, "render", 8, 14), (5.0, "train", 8, 6))  # hour, name, vCPU of a pod, pods
+DAY_JOBS = ((9.5, "sweep", 4, 12), (12.5, "index", 4, 6), (16.0, "grade", 4, 8))
+EVENING_JOBS = ((19.5, "encode", 4, 16), (21.5, "sum", 8, 14))
 MOST_BILL = 0.4
 
 
@@ -103,7 +103,7 @@ class Day:
         await asyncio.sleep(max(0.0, hours * HOUR_S - self.world.time_s))
 
     def preemptible(self, name: str, cpu: int, count: int) -> None:
-        self.world.job(name, cpu=cpu, parallelism=count, image="while")
+        self.world.job(name, cpu=cpu, parallelism=count, image="hour")
         self.jobs.append(name)
 
     async def regular(self, name: str, cpu: int, *, within_s: float = 100.0) -> float:

@@ -39,11 +39,12 @@ STEP_MIN = 5
 MINUTES = range(10, 65, STEP_MIN)  # how long pods run
 RULES = "".join(f'[[rule]]\nimage = "min{each}"\nduration_s = {each * 60}\nstop_s = 10\n' for each in MINUTES)
 TTL_S = 600
-AFTER_S = 3 * HOUR_S  # for what came late in the day
+AFTER_S = 12 * HOUR_S  # for what came late in the day, or had to wait for the night: it is played until all is done
 OTHERS = {"mean": 45, "amplitude": 28, "period_s": DAY_S, "peak_s": 14 * HOUR_S, "noise": 3, "least": 5, "most": 80}
-PRICE = {"mean": 0.3, "amplitude": 0.08, "period_s": DAY_S, "noise": 0.03, "least": 0.1}
-STOCK = {"mean": 130, "amplitude": 30, "period_s": DAY_S, "noise": 10, "least": 0}
-REGULAR_A_MINUTE = 0.11  # regular Jobs on the average, that have 40 vCPU together
+PRICE = {"mean": 0.3, "amplitude": 0.08, "period_s": DAY_S, "peak_s": 14 * HOUR_S, "noise": 0.03, "least": 0.1}
+STOCK = {"peak_s": 2 * HOUR_S, "mean": 130, "amplitude": 30, "period_s": DAY_S, "noise": 10, "least": 0}
+REGULAR_A_MINUTE = 0.33  # regular Jobs on the average, that have 40 vCPU together
+REGULAR_CPU = (2, 2, 4, 4)  # many and small, so that with all others they fit the quota on each of the days
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def regular_of(seed: int, day: int) -> list[Work]:
         if at_s >= DAY_S:
             return found
         share = (1 + 0.7 * math.cos(2 * math.pi * (at_s - 14 * HOUR_S) / DAY_S)) / 1.7
-        work = Work(f"regular-{len(found)}", at_s, dice.choice((4, 8, 8, 16)), dice.choice(MINUTES[2:]))
+        work = Work(f"regular-{len(found)}", at_s, dice.choice(REGULAR_CPU), dice.choice(MINUTES[2:]))
         if dice.random() < share:
             found.append(work)
 
@@ -237,7 +238,8 @@ class Soak:
             if phase in ("Running", "Succeeded"):
                 self.outcome.waits_s.setdefault(name, self.world.time_s - began_s)
             for each in pod["status"].get("conditions") or ():
-                if each["type"] == "ContainerInstanceCreated" and each["status"] == "False":
+                is_refused = each["type"] == "ContainerInstanceCreated" and each["status"] == "False"
+                if is_refused and each["reason"] != "Creating":  # after a wait, while its instance is made
                     self._told(name, each["reason"])
 
     async def _jobs(self) -> None:

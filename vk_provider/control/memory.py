@@ -38,10 +38,11 @@ class CreateMemory:
 
     failures: creates in a row that failed. unplaced: instances in a row that were replaced without ever being placed.
     not_before_s: loop time before which no create is tried. awaits_change: a change elsewhere (of an object that the
-    pod names, of a policy) ends that wait. problem: what the pod shows meanwhile. refusal: it is never created; the pod
-    is failed for that at refuse_at_s (loop time) and only says so before. next_candidate: the id of the instance that
-    is replaced, and which candidate comes next. gave_up: out of capacity, and the pod wants no further try. in_doubt: a
-    create was sent whose outcome is unknown, so that an instance may exist that no list shows.
+    pod names, of a policy, of what a policy knows of capacity) ends that wait. problem: what the pod shows meanwhile.
+    refusal: it is never created; the pod is failed for that at refuse_at_s (loop time) and only says so before.
+    next_candidate: the id of the instance that is replaced, and which candidate comes next. gave_up: out of capacity,
+    and the pod wants no further try. in_doubt: a create was sent whose outcome is unknown, so that an instance may
+    exist that no list shows.
     """
 
     failures: int = 0

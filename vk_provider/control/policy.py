@@ -64,7 +64,8 @@ class PodPolicy(Protocol):
         ...
 
     def on_out_of_capacity(self, pod: Json, need: Size, error: OutOfCapacity) -> Hold | None:
-        """Asked when no candidate had capacity. Hold: wait for what the policy is about to free; None = as ever."""
+        """Asked when no candidate had capacity. Hold: wait for what the policy is about to free; None = as ever. Either
+        way a change that the policy reports ends the wait."""
         ...
 
     def stop_order(self, uid: str) -> StopOrder | None:

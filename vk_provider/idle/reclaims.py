@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from vk_provider import bounds
 from vk_provider.idle.pool import Quota
 from vk_provider.idle.victims import Candidate, Reclaim, StockReclaims, Waiting, for_quota, for_rule, for_stock
+from vk_provider.pacing.backoff import Backoff
 
 WAITING_S = 300.0  # a pod that was not refused again for so long waits no more
 RELEASED_S = 3600.0  # readings that have stopped for so long are not waited for
 MOST_WAITING = 1_000
+IN_VAIN = Backoff(first_s=5.0, most_s=120.0)  # where the reading had room and the cloud refused all the same
 VICTIM_EVENT, WAITING_EVENT = "PreemptibleReclaim", "WaitingForReclaim"
 VICTIM_REASON = "Preempted"  # of its status
 DEFAULT_GRACE_S = 30
@@ -42,6 +44,8 @@ class Reclaims:
         self._orders: dict[str, Order] = {}
         self._waiting: dict[str, tuple[Waiting, float]] = {}  # with when it was refused last
         self._released: dict[str, tuple[float, float]] = {}  # vCPU and when, until a reading shows it
+        self._trying: set[str] = set()  # of those who wait: for whom a reading had room
+        self._in_vain: dict[str, tuple[int, float]] = {}  # of those: how often, and when the next try is due
         self._stock = StockReclaims()
 
     def order(self, uid: str) -> Order | None:
@@ -52,8 +56,12 @@ class Reclaims:
         known = self._waiting.pop(pod.uid, None)
         since_s = pod.since_s if known is None else known[0].since_s
         self._waiting[pod.uid] = (replace(pod, since_s=since_s), now_s)
+        if pod.uid in self._trying:
+            self._trying.discard(pod.uid)
+            times, _ = self._in_vain.get(pod.uid, (0, 0.0))
+            self._in_vain[pod.uid] = (times + 1, now_s + IN_VAIN.delay(times))
         while len(self._waiting) > MOST_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+            self.served(next(iter(self._waiting)))
 
     def resumed(self, now_s: float, uid: str, cpu: float, message: str, grace_s: int) -> None:
         """The process before us ordered this one's end, by what it wrote on the pod."""
@@ -72,6 +80,8 @@ class Reclaims:
     def served(self, uid: str) -> None:
         """It has an instance now, or wants none any more."""
         self._waiting.pop(uid, None)
+        self._in_vain.pop(uid, None)
+        self._trying.discard(uid)
 
     def released(self, now_s: float, uid: str, cpu: float) -> None:
         """The cloud has confirmed that the instance of a preemptible pod is gone, whoever told it to end."""
@@ -88,11 +98,9 @@ class Reclaims:
             if at_s >= read_s and 0 <= now_s - at_s <= RELEASED_S
         }
         self._orders = {uid: order for uid, order in self._orders.items() if uid in pods or not order.is_released}
-        self._waiting = {
-            uid: (pod, last_s)
-            for uid, (pod, last_s) in self._waiting.items()
-            if uid in pods and 0 <= now_s - last_s <= WAITING_S
-        }
+        for uid, (_, last_s) in tuple(self._waiting.items()):
+            if uid not in pods or not 0 <= now_s - last_s <= WAITING_S:
+                self.served(uid)
 
     def releasing_cpu(self, quota: Quota) -> float:
         """vCPU that the reading still counts: of orders on their way, and of what was released since."""
@@ -102,15 +110,19 @@ class Reclaims:
     def _released_cpu(self, quota: Quota) -> float:
         return sum(cpu for cpu, at_s in self._released.values() if at_s >= quota.at_s)
 
-    def with_room(self, quota: Quota, served: Sequence[str]) -> Sequence[str]:
+    def with_room(self, now_s: float, quota: Quota, served: Sequence[str]) -> Sequence[str]:
         """Those of the waiting pods who may try again, for the quota has room for all of them. served: in their order;
-        the first that has no room yet keeps it for itself, so that small pods never starve a large one."""
+        the first that has no room yet keeps it for itself, so that small pods never starve a large one. Who was refused
+        all the same lacks another quota than that of vCPU: it is tried ever more seldom, and keeps nothing."""
         room, found = quota.most_cpu - quota.used_cpu + self._released_cpu(quota), list[str]()
         for uid in served:
+            if self._in_vain.get(uid, (0, 0.0))[1] > now_s:
+                continue
             room -= self._waiting[uid][0].cpu if uid in self._waiting else 0.0
             if room < -_EPSILON:
                 break
             found.append(uid)
+        self._trying.update(found)
         return found
 
     def for_quota(

@@ -202,7 +202,7 @@ class Reclaimer:
         self._report_waiting(reclaim)
         if retries or self._has_released:
             self._has_released = False
-            for uid in self._reclaims.with_room(quota, reclaim.served):
+            for uid in self._reclaims.with_room(now_s, quota, reclaim.served):
                 self._account.changed(uid)
 
     def _report_waiting(self, reclaim: Reclaim) -> None:

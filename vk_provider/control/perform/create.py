@@ -252,7 +252,7 @@ class Creator:
                 problem=problem,
                 failures=creating.failures + 1,
                 not_before_s=asyncio.get_running_loop().time() + delay_s,
-                awaits_change=hold is not None or isinstance(error, PodNotReady),
+                awaits_change=hold is not None or isinstance(error, PodNotReady | OutOfCapacity),
             ),
         )
         if isinstance(error, OutOfCapacity) and error.is_known and problem == creating.problem:
