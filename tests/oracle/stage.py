@@ -21,7 +21,8 @@ from tests.e2e.controlplane import ControlPlane
 from tests.oracle import images
 
 REAL_NODE = "real"  # the node of realnode/
-CLUSTER_DNS = "10.96.0.10"  # as the records' kubelet has it
+# What the records' kubelet was told: its cluster's resolver, and no unsafe sysctls, which is a kubelet's default.
+FLAGS = ("--cluster-dns=10.96.0.10", "--allowed-unsafe-sysctls=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def local(directory: Path) -> Iterator[Stage]:
                 kubeconfig=kubeconfig,
                 images=images.write(directory),
                 cloud_arguments=("--no-rate-limits",),
-                provider_arguments=(f"--cluster-dns={CLUSTER_DNS}",),
+                provider_arguments=FLAGS,
             )
             running = await start(stack, settings, lambda part: None)
             async with ApiClient.from_kubeconfig(kubeconfig) as api:
@@ -100,8 +101,7 @@ def built(directory: Path) -> Iterator[Stage]:
         cloud.start()
         cluster = Cluster(plane.kubeconfig, address=plane.address)
         providers.install(cluster)
-        flags = (f"--cluster-dns={CLUSTER_DNS}",)
-        provider = providers.Provider(cluster, directory, endpoint=cloud.endpoint, node=NODE_NAME, flags=flags)
+        provider = providers.Provider(cluster, directory, endpoint=cloud.endpoint, node=NODE_NAME, flags=FLAGS)
         try:
             provider.start()
             yield Stage(Client(plane.kubeconfig), plane.kubeconfig, NODE_NAME, placed=True)

@@ -307,7 +307,7 @@ class _Assembly:
             hostname=self._part(lambda: hostname(self._pod, self._namespace, self._context.cluster_domain), ""),
             host_aliases=self._part(lambda: (*host_aliases(self._pod), *hosts.own_alias(*self._named)), ()),
             share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
-            sysctls=self._part(lambda: security.sysctls(self._pod), ()),
+            sysctls=self._part(lambda: security.sysctls(self._pod, self._context.allowed_unsafe_sysctls), ()),
             dns=dns,
             registry_credentials=credentials,
             annotations=asked.requests(given) if self._refused is None else asked.valid_requests(given),
