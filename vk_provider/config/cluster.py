@@ -55,6 +55,6 @@ class ClusterSettings:
         ("*",),
         listing,
         "sysctls that pods may set beside those that Kubernetes calls safe: names, or beginnings of them with * at the "
-        "end, as a kubelet takes. * = all that the cloud can set, as each instance has a kernel of its own; empty = none",
+        "end, as a kubelet takes. * = all that the cloud can set, as an instance has its own kernel; empty = none",
         short="sysctls that pods may set beside the safe ones",
     )
