@@ -7,6 +7,7 @@ from typing import Any
 
 from fakes.kube import names
 from fakes.kube.errors import Fault
+from fakes.kube.qos import qos_class
 from fakes.kube.quantity import parse
 
 Json = dict[str, Any]
@@ -300,6 +301,28 @@ def updated(new: Json, old: Json) -> list[Fault]:
         changed = sorted(key for key in {*spec, *before} if _fixed(spec).get(key) != _fixed(before).get(key))
         faults.append(Fault.forbidden("spec", f"{_UPDATABLE}\nchanged: {', '.join(changed)}"))
     return faults
+
+
+def resized(new: Json, old: Json) -> list[Fault]:
+    """Only cpu and memory change, and never the pod's quality of service (`ValidatePodResize`)."""
+    faults: list[Fault] = []
+    for field in ("containers", "initContainers"):
+        before = {item["name"]: item.get("resources") or {} for item in old["spec"].get(field) or ()}
+        for index, container in enumerate(new["spec"].get(field) or ()):
+            at, amounts = f"spec.{field}[{index}].resources", container.get("resources") or {}
+            faults += resources(amounts, at)
+            if _unsizable(amounts) != _unsizable(before[container["name"]]):
+                faults.append(Fault.forbidden(at, "only cpu and memory resources are mutable"))
+    if not faults and qos_class(new["spec"]) != qos_class(old["spec"]):
+        faults.append(Fault.invalid("spec", new["spec"], "Pod QOS Class may not change as a result of resizing"))
+    return faults
+
+
+def _unsizable(amounts: Json) -> Json:
+    return {
+        kind: {name: amount for name, amount in (amounts.get(kind) or {}).items() if name not in ("cpu", "memory")}
+        for kind in ("limits", "requests")
+    }
 
 
 def _fixed(spec: Json) -> Json:

@@ -27,13 +27,12 @@ FLAGS = ("--cluster-dns=10.96.0.10", "--allowed-unsafe-sysctls=")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """placed: pods must be sent to the node, since the cluster has others. lacks: subresources that it has not."""
+    """placed: pods must be sent to the node, since the cluster has others."""
 
     client: Client
     kubeconfig: Path
     node: str
     placed: bool
-    lacks: frozenset[str] = frozenset()
 
 
 def of_environment(directory: Path) -> AbstractContextManager[Stage]:
@@ -82,7 +81,7 @@ def local(directory: Path) -> Iterator[Stage]:
         began.wait()
         if trouble:
             raise trouble[0]
-        yield Stage(Client(kubeconfig), kubeconfig, NODE_NAME, placed=True, lacks=frozenset({"resize"}))
+        yield Stage(Client(kubeconfig), kubeconfig, NODE_NAME, placed=True)
     finally:
         for each in stop:
             each()
