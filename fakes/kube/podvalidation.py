@@ -1,7 +1,7 @@
 """What Kubernetes refuses in a pod, its template, its update and its status (`pkg/apis/core/validation`). Pure."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -372,10 +372,10 @@ def status_updated(new: Json, old: Json) -> list[Fault]:
     """A kubelet may not bring a finished container back to life against the restart policy."""
     status, before, spec = new.get("status") or {}, old.get("status") or {}, old["spec"]
     policy = spec.get("restartPolicy", "Always")
-    sidecars = {item["name"] for item in spec.get("initContainers") or [] if item.get("restartPolicy") == "Always"}
-    faults = _revived(status, before, "containerStatuses", policy, frozenset())
+    faults = _revived(status, before, "containerStatuses", spec.get("containers") or (), policy)
     # an init container that failed is run again unless the pod's policy is Never
-    faults += _revived(status, before, "initContainerStatuses", "OnFailure" if policy == "Always" else policy, sidecars)
+    inits = spec.get("initContainers") or ()
+    faults += _revived(status, before, "initContainerStatuses", inits, "OnFailure" if policy == "Always" else policy)
     if status.get("qosClass") != before.get("qosClass"):
         faults.append(Fault.invalid("status.qosClass", status.get("qosClass", ""), "field is immutable"))
     for index, condition in enumerate(status.get("conditions") or []):
@@ -388,14 +388,12 @@ def status_updated(new: Json, old: Json) -> list[Fault]:
     return faults + _addresses(status)
 
 
-def _revived(status: Json, before: Json, field: str, policy: str, exempt: set[str] | frozenset[str]) -> list[Fault]:
-    if policy == "Always":
-        return []
+def _revived(status: Json, before: Json, field: str, specs: Sequence[Json], policy: str) -> list[Fault]:
     faults: list[Fault] = []
-    now = {item.get("name"): item for item in status.get(field) or []}
+    now, by_name = {item.get("name"): item for item in status.get(field) or []}, {item["name"]: item for item in specs}
     for index, item in enumerate(before.get(field) or []):
         ended = (item.get("state") or {}).get("terminated")
-        if not ended or item["name"] in exempt or (ended.get("exitCode") != 0 and policy == "OnFailure"):
+        if not ended or _begins_again(by_name.get(item["name"]) or {}, policy, ended.get("exitCode", 0)):
             continue
         after = now.get(item["name"])
         if after is not None and not (after.get("state") or {}).get("terminated"):
@@ -403,6 +401,16 @@ def _revived(status: Json, before: Json, field: str, policy: str, exempt: set[st
                 Fault.forbidden(f"status.{field}[{index}].state", "may not be transitioned to non-terminated state")
             )
     return faults
+
+
+def _begins_again(container: Json, policy: str, code: int) -> bool:
+    """By its own rules, its own policy, or the pod's, in this order (`ContainerShouldRestart`)."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        if (code in (codes.get("values") or ())) == (codes.get("operator") == "In"):
+            return True
+    own = container.get("restartPolicy") or policy
+    return bool(own == "Always" or (own == "OnFailure" and code != 0))
 
 
 def _addresses(status: Json) -> list[Fault]:
