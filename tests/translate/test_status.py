@@ -142,7 +142,10 @@ def test_phase(policy, inits, seen, expected):
 def test_the_only_containers_own_policy_says_whether_it_is_begun_again(pods, own, expected):
     target = pod(policy=pods)
     target["spec"]["containers"][0]["restartPolicy"] = own
-    ended, again = instance("Running", end(code=1)), instance("Running", run(restart_count=1))
+    ended, again = (
+        instance("Running", end(code=1)),
+        instance("Running", run(at="2026-01-02T03:09:00Z", restart_count=1)),
+    )
     assert mirror(target, ended)["phase"] == expected
     if own == "Always":
         (entry,) = after(target, ended, again)["status"]["containerStatuses"]
