@@ -26,6 +26,7 @@ def node_context(
         allocatable=capacity(config),
         role=role,
         expands_pod_ip=config.cloud_expands_pod_ip,
+        allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
         capabilities=capabilities,
     )
 

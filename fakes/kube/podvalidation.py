@@ -1,12 +1,13 @@
 """What Kubernetes refuses in a pod, its template, its update and its status (`pkg/apis/core/validation`). Pure."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from fakes.kube import names
 from fakes.kube.errors import Fault
+from fakes.kube.qos import qos_class
 from fakes.kube.quantity import parse
 
 Json = dict[str, Any]
@@ -302,6 +303,28 @@ def updated(new: Json, old: Json) -> list[Fault]:
     return faults
 
 
+def resized(new: Json, old: Json) -> list[Fault]:
+    """Only cpu and memory change, and never the pod's quality of service (`ValidatePodResize`)."""
+    faults: list[Fault] = []
+    for field in ("containers", "initContainers"):
+        before = {item["name"]: item.get("resources") or {} for item in old["spec"].get(field) or ()}
+        for index, container in enumerate(new["spec"].get(field) or ()):
+            at, amounts = f"spec.{field}[{index}].resources", container.get("resources") or {}
+            faults += resources(amounts, at)
+            if _unsizable(amounts) != _unsizable(before[container["name"]]):
+                faults.append(Fault.forbidden(at, "only cpu and memory resources are mutable"))
+    if not faults and qos_class(new["spec"]) != qos_class(old["spec"]):
+        faults.append(Fault.invalid("spec", new["spec"], "Pod QOS Class may not change as a result of resizing"))
+    return faults
+
+
+def _unsizable(amounts: Json) -> Json:
+    return {
+        kind: {name: amount for name, amount in (amounts.get(kind) or {}).items() if name not in ("cpu", "memory")}
+        for kind in ("limits", "requests")
+    }
+
+
 def _fixed(spec: Json) -> Json:
     """The spec without what an update may change."""
     kept = {
@@ -349,10 +372,10 @@ def status_updated(new: Json, old: Json) -> list[Fault]:
     """A kubelet may not bring a finished container back to life against the restart policy."""
     status, before, spec = new.get("status") or {}, old.get("status") or {}, old["spec"]
     policy = spec.get("restartPolicy", "Always")
-    sidecars = {item["name"] for item in spec.get("initContainers") or [] if item.get("restartPolicy") == "Always"}
-    faults = _revived(status, before, "containerStatuses", policy, frozenset())
+    faults = _revived(status, before, "containerStatuses", spec.get("containers") or (), policy)
     # an init container that failed is run again unless the pod's policy is Never
-    faults += _revived(status, before, "initContainerStatuses", "OnFailure" if policy == "Always" else policy, sidecars)
+    inits = spec.get("initContainers") or ()
+    faults += _revived(status, before, "initContainerStatuses", inits, "OnFailure" if policy == "Always" else policy)
     if status.get("qosClass") != before.get("qosClass"):
         faults.append(Fault.invalid("status.qosClass", status.get("qosClass", ""), "field is immutable"))
     for index, condition in enumerate(status.get("conditions") or []):
@@ -365,14 +388,12 @@ def status_updated(new: Json, old: Json) -> list[Fault]:
     return faults + _addresses(status)
 
 
-def _revived(status: Json, before: Json, field: str, policy: str, exempt: set[str] | frozenset[str]) -> list[Fault]:
-    if policy == "Always":
-        return []
+def _revived(status: Json, before: Json, field: str, specs: Sequence[Json], policy: str) -> list[Fault]:
     faults: list[Fault] = []
-    now = {item.get("name"): item for item in status.get(field) or []}
+    now, by_name = {item.get("name"): item for item in status.get(field) or []}, {item["name"]: item for item in specs}
     for index, item in enumerate(before.get(field) or []):
         ended = (item.get("state") or {}).get("terminated")
-        if not ended or item["name"] in exempt or (ended.get("exitCode") != 0 and policy == "OnFailure"):
+        if not ended or _begins_again(by_name.get(item["name"]) or {}, policy, ended.get("exitCode", 0)):
             continue
         after = now.get(item["name"])
         if after is not None and not (after.get("state") or {}).get("terminated"):
@@ -380,6 +401,16 @@ def _revived(status: Json, before: Json, field: str, policy: str, exempt: set[st
                 Fault.forbidden(f"status.{field}[{index}].state", "may not be transitioned to non-terminated state")
             )
     return faults
+
+
+def _begins_again(container: Json, policy: str, code: int) -> bool:
+    """By its own rules, its own policy, or the pod's, in this order (`ContainerShouldRestart`)."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        if (code in (codes.get("values") or ())) == (codes.get("operator") == "In"):
+            return True
+    own = container.get("restartPolicy") or policy
+    return bool(own == "Always" or (own == "OnFailure" and code != 0))
 
 
 def _addresses(status: Json) -> list[Fault]:

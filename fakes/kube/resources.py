@@ -97,6 +97,7 @@ _POD_SUBRESOURCES = (
     "log",
     "portforward",
     "proxy",
+    "resize",
     "status",
 )
 

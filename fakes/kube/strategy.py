@@ -88,12 +88,31 @@ def prepare_update(row: Resource, new: Json, old: Json, subresource: str) -> Non
             _keep(new, old, *(field for field in {*new, *old} if field != "metadata"))
             new["spec"] = {**old["spec"], **({"ephemeralContainers": extra} if extra else {})}
             defaults.pod_spec(new["spec"])
+        case "resize":
+            asked = new.get("spec") or {}
+            _keep(new, old, *(field for field in {*new, *old} if field != "metadata"))
+            new["spec"] = _resized(old["spec"], asked)
+            defaults.pod_spec(new["spec"])
         case other:
             raise errors.ApiError(405, "MethodNotAllowed", f"{row.plural}/{other} cannot be written")
     if row.custom is not None:
         structural.fill_in(row.custom.schema, new)
     if row.generation and subresource == "" and _content(row, new) != _content(row, old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _resized(spec: Json, asked: Json) -> Json:
+    """The spec with what `asked` says of its containers' sizes, and nothing else of it."""
+    made = dict(spec)
+    for field in ("containers", "initContainers"):
+        sizes = {
+            item.get("name"): {key: item[key] for key in ("resources", "resizePolicy") if key in item}
+            for item in asked.get(field) or ()
+            if isinstance(item, dict)
+        }
+        if spec.get(field):
+            made[field] = [{**item, **sizes.get(item["name"], {})} for item in spec[field]]
+    return made
 
 
 def _keep(new: Json, old: Json, *fields: str) -> None:

@@ -32,6 +32,8 @@ def updated(row: Resource, new: Json, old: Json, subresource: str) -> list[Fault
         faults += workloadvalidation.immutable(row.key, new, old)
         if row.key == definitions.KEY:
             faults += definitions.fixed(new, old)
+    if subresource == "resize" and row.key == "pods":
+        faults += podvalidation.resized(new, old)
     if subresource == "status" and row.key == "pods":
         faults += podvalidation.status_updated(new, old)
     return faults

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from tests.e2e import build, modules
+from tests.e2e.authority import Authority
 from tests.oracle.images import PATH, busybox_root, static_bash
 
 PROGRAMS = {
@@ -21,6 +22,14 @@ PROGRAMS = {
 }
 # agnhost has a curl of its own, which the tests of hooks call with an address and nothing else.
 _CURL = '#!/bin/sh\nexec wget -q -O - "$@"\n'
+# A busybox of Debian's drops variables whose names no shell knows, which that of the tests' image does not: bash stands
+# in for it where there are any. Elsewhere it is busybox, whose words the tests know.
+_SHELL = r"""#!/bin/bash
+while IFS= read -r -d '' variable; do
+  [[ ${variable%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || exec -a /bin/sh /bin/bash "$@"
+done < /proc/self/environ
+exec -a /bin/sh /bin/busybox "$@"
+"""
 _SERVER = "mkdir -p /tmp/w && echo nginx > /tmp/w/index.html && exec httpd -f -p 80 -h /tmp/w"
 _USER = "user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh\n"
 _GROUPS = "user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n"
@@ -36,14 +45,18 @@ def folder() -> Path:
 def images(programs: Path, directory: Path) -> str:
     """The images file, whose roots are made in the directory. Raises CannotBuild where there is no busybox."""
     plain = busybox_root(directory / "busybox")
-    # Debian's busybox drops variables whose names no shell knows; that of the tests' image does not.
     (plain / "bin" / "sh").unlink()
-    shutil.copy(static_bash(), plain / "bin" / "sh")
+    shutil.copy(static_bash(), plain / "bin" / "bash")
+    (plain / "bin" / "sh").write_text(_SHELL)
+    (plain / "bin" / "sh").chmod(0o755)
     agnhost = busybox_root(directory / "agnhost")
     shutil.copy(static_bash(), agnhost / "bin" / "bash")
     shutil.copy(programs / "agnhost", agnhost / "agnhost")
     (agnhost / "agnhost-2").symlink_to("agnhost")
     (agnhost / "uploads").mkdir()
+    served = Authority("localhost").server(["127.0.0.1", "::1"])  # hooks and probes by HTTPS
+    (agnhost / "localhost.crt").write_bytes(served.certificate)
+    (agnhost / "localhost.key").write_bytes(served.key)
     (agnhost / "bin" / "curl").write_text(_CURL)
     (agnhost / "bin" / "curl").chmod(0o755)
     with (agnhost / "etc" / "passwd").open("a") as users, (agnhost / "etc" / "group").open("a") as groups:

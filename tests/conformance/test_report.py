@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,14 @@ def test_an_unexpected_pass_is_told():
     judgement = report.judge(found([*SPECS[:2], spec(PROBES, "should be killed [Conformance]")]), [GRACE])
     assert not judgement.is_good
     assert "take it out" in report.faults(judgement)
+
+
+@pytest.mark.parametrize("state", ["passed", "failed"])
+def test_what_the_moment_decides_makes_no_difference(state):
+    rules = [replace(GRACE, sometimes=True)]
+    seen = found([*SPECS[:2], spec(PROBES, "should be killed [Conformance]", state), SPECS[3]])
+    assert report.judge(seen, rules).is_good
+    assert report.table(seen, rules) == report.table(found(), [GRACE])
 
 
 def test_a_rule_for_no_test_is_told():

@@ -126,6 +126,7 @@ class ControlPlane:
             "bind-address": "127.0.0.1" if self.address == "127.0.0.1" else "0.0.0.0",
             "advertise-address": self.address,
             "secure-port": self._port,
+            "allow-privileged": "true",  # as in every cluster with a network; who may is up to admission, and to us
             "tls-cert-file": serving[0],
             "tls-private-key-file": serving[1],
             "client-ca-file": self._directory / "ca.crt",

@@ -46,7 +46,7 @@ class GoProgram:
             if there := self.found():
                 return there  # by another, while we waited for our turn
             say(f"compiling {self.name} {self.version()}")
-            with tempfile.TemporaryDirectory(prefix=f"being-built-{self.name}-", dir=cache) as work:
+            with tempfile.TemporaryDirectory(prefix=f"{self.name}-being-built-", dir=cache) as work:
                 env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
                 result = Path(work, self.name)
                 verb = ["build"] if self.package else ["test", "-c"]

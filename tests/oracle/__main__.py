@@ -77,12 +77,8 @@ def play_all(
                 patience_s=patience_s,
             ).play()
 
-        able = [each for each in chosen if not each.wants & where.lacks]
-        for each in chosen:
-            if each not in able:
-                print(f"{each.name} is not played: this cluster has no pods/{min(each.wants)}")
-        runs = _in_parallel(one, sorted(able, key=lambda each: -lasts[each.name]), at_once=at_once)
-        return runs, len(runs) < len(able)
+        runs = _in_parallel(one, sorted(chosen, key=lambda each: -lasts[each.name]), at_once=at_once)
+        return runs, len(runs) < len(chosen)
 
 
 def judge_all(runs: dict[str, Json], records: dict[str, Any], *, lost: bool) -> int:

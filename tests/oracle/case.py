@@ -52,11 +52,6 @@ class Case:
     objects: Sequence[Json]
     steps: Sequence[Step]
 
-    @property
-    def wants(self) -> frozenset[str]:
-        """The subresources of pods that its steps patch, which not every cluster has."""
-        return frozenset(step.verb.removeprefix("patch/") for step in self.steps if step.verb.startswith("patch/"))
-
     def placed(self, node: str) -> list[Json]:
         """The objects for a cluster with a virtual node: its pods tolerate the node's taint and choose it."""
         return [_placed(each, node) for each in self.objects]

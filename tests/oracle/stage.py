@@ -21,18 +21,18 @@ from tests.e2e.controlplane import ControlPlane
 from tests.oracle import images
 
 REAL_NODE = "real"  # the node of realnode/
-CLUSTER_DNS = "10.96.0.10"  # as the records' kubelet has it
+# What the records' kubelet was told: its cluster's resolver, and no unsafe sysctls, which is a kubelet's default.
+FLAGS = ("--cluster-dns=10.96.0.10", "--allowed-unsafe-sysctls=")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """placed: pods must be sent to the node, since the cluster has others. lacks: subresources that it has not."""
+    """placed: pods must be sent to the node, since the cluster has others."""
 
     client: Client
     kubeconfig: Path
     node: str
     placed: bool
-    lacks: frozenset[str] = frozenset()
 
 
 def of_environment(directory: Path) -> AbstractContextManager[Stage]:
@@ -56,7 +56,7 @@ def local(directory: Path) -> Iterator[Stage]:
                 kubeconfig=kubeconfig,
                 images=images.write(directory),
                 cloud_arguments=("--no-rate-limits",),
-                provider_arguments=(f"--cluster-dns={CLUSTER_DNS}",),
+                provider_arguments=FLAGS,
             )
             running = await start(stack, settings, lambda part: None)
             async with ApiClient.from_kubeconfig(kubeconfig) as api:
@@ -81,7 +81,7 @@ def local(directory: Path) -> Iterator[Stage]:
         began.wait()
         if trouble:
             raise trouble[0]
-        yield Stage(Client(kubeconfig), kubeconfig, NODE_NAME, placed=True, lacks=frozenset({"resize"}))
+        yield Stage(Client(kubeconfig), kubeconfig, NODE_NAME, placed=True)
     finally:
         for each in stop:
             each()
@@ -100,8 +100,7 @@ def built(directory: Path) -> Iterator[Stage]:
         cloud.start()
         cluster = Cluster(plane.kubeconfig, address=plane.address)
         providers.install(cluster)
-        flags = (f"--cluster-dns={CLUSTER_DNS}",)
-        provider = providers.Provider(cluster, directory, endpoint=cloud.endpoint, node=NODE_NAME, flags=flags)
+        provider = providers.Provider(cluster, directory, endpoint=cloud.endpoint, node=NODE_NAME, flags=FLAGS)
         try:
             provider.start()
             yield Stage(Client(plane.kubeconfig), plane.kubeconfig, NODE_NAME, placed=True)

@@ -203,21 +203,15 @@ def _validate(old: Json, new: Json) -> None:
         if None in (each.get("status"), each.get("lastTransitionTime"), each.get("reason", "")):
             raise Rejected(f"422: {each}")
     for field, specs in (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")):
-        sidecars = {each["name"] for each in new["spec"].get(specs, []) if each.get("restartPolicy") == "Always"}
-        _validate_states(
-            old["status"].get(field, []),
-            {each["name"]: each for each in status.get(field, [])},
-            policy,
-            sidecars if specs == "initContainers" else set(),
-        )
+        policies = {each["name"]: each.get("restartPolicy") or policy for each in new["spec"].get(specs, [])}
+        reported = {each["name"]: each for each in status.get(field, [])}
+        _validate_states(old["status"].get(field, []), reported, policies)
 
 
-def _validate_states(old: list[Json], new: Mapping[str, Json], policy: str, sidecars: set[str]) -> None:
-    if policy == "Always":
-        return
+def _validate_states(old: list[Json], new: Mapping[str, Json], policies: Mapping[str, str]) -> None:
     for before in old:
-        end = before["state"].get("terminated")
-        if end is None or before["name"] in sidecars or (policy == "OnFailure" and end["exitCode"] != 0):
+        end, policy = before["state"].get("terminated"), policies[before["name"]]
+        if end is None or policy == "Always" or (policy == "OnFailure" and end["exitCode"] != 0):
             continue
         after = new.get(before["name"])
         if after is not None and "terminated" not in after["state"]:

@@ -110,7 +110,12 @@ def mounted(**mount: Any) -> Json:
         ),
         (pod_of(container={"livenessProbe": {"exec": {}}}), "spec.containers[0].livenessProbe.exec.command"),
         (pod_of(container={"lifecycle": {"stopSignal": "SIGUSR1"}}), "spec.containers[0].lifecycle.stopSignal"),
-        (pod_of(container={"restartPolicy": "Never"}), "spec.containers[0].restartPolicy"),
+        (
+            pod_of(
+                {"containers": [{"name": "c", "image": "i", "restartPolicy": "Never"}, {"name": "d", "image": "i"}]}
+            ),
+            "spec.containers[0].restartPolicy",
+        ),
         (pod_of(container={"unheardOf": 0}), "spec.containers[0].unheardOf"),
         (
             pod_of(container={"resources": {"requests": {"example.com/x": 1}}}),

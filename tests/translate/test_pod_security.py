@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pod_cases import CONTEXT
 
-from vk_provider.errors import PodNotReady
+from vk_provider.errors import PodNotReady, UnsupportedPod
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Workload
 from vk_provider.translate.refusals import refusals
@@ -165,3 +166,32 @@ def test_root_that_must_not_be_root_waits_as_on_a_kubelet() -> None:
 )
 def test_kernel_settings(name: str, expected: str) -> None:
     assert built(pod_of({"sysctls": [{"name": name, "value": "1"}]})).sysctls == ((expected, "1"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "carried"),
+    [
+        pytest.param("net.core.somaxconn", ["*"], True, id="all that the cloud can set, as it ships"),
+        pytest.param("net.core.somaxconn", [], False, id="none, as a kubelet's own default"),
+        pytest.param("net/core/somaxconn", [], False, id="spelt otherwise"),
+        pytest.param("net.core.somaxconn", ["kernel.msg*", "net.core.*"], True, id="by the beginning of its name"),
+        pytest.param("net.core.somaxconn", ["net.core"], False, id="a beginning has an asterisk"),
+        pytest.param("net.core.somaxconn", ["net.core.somaxconn"], True, id="by its name"),
+        pytest.param("net.core.somaxconn", ["net/core/*"], True, id="the setting spelt otherwise"),
+        pytest.param("net.ipv4.ping_group_range", [], True, id="Kubernetes calls it safe"),
+        pytest.param("net.ipv4.tcp_keepalive_time", [], True, id="likewise, though the cloud sets it for the machine"),
+    ],
+)
+def test_unsafe_kernel_settings_are_the_operators_to_allow(name: str, allowed: list[str], carried: bool) -> None:
+    pod = pod_of({"sysctls": [{"name": name, "value": "1"}]})
+    context = replace(CONTEXT, allowed_unsafe_sysctls=tuple(allowed))
+    if carried:
+        assert build(pod, Objects(), context).sysctls
+        return
+    with pytest.raises(UnsupportedPod) as raised:
+        build(pod, Objects(), context)
+    (refusal,) = raised.value.refusals
+    assert refusal.field == "spec.securityContext.sysctls[0].name"
+    assert raised.value.reason == "SysctlForbidden"
+    assert 'forbidden sysctl: "net.core.somaxconn" not allowlisted' in refusal.reason
+    assert "--allowed-unsafe-sysctls" in refusal.reason

@@ -138,6 +138,20 @@ def test_phase(policy, inits, seen, expected):
     assert mirror(pod(policy=policy, inits=inits), seen)["phase"] == expected
 
 
+@pytest.mark.parametrize(("pods", "own", "expected"), [("Never", "Always", "Running"), ("Always", "Never", "Failed")])
+def test_the_only_containers_own_policy_says_whether_it_is_begun_again(pods, own, expected):
+    target = pod(policy=pods)
+    target["spec"]["containers"][0]["restartPolicy"] = own
+    ended, again = (
+        instance("Running", end(code=1)),
+        instance("Running", run(at="2026-01-02T03:09:00Z", restart_count=1)),
+    )
+    assert mirror(target, ended)["phase"] == expected
+    if own == "Always":
+        (entry,) = after(target, ended, again)["status"]["containerStatuses"]
+        assert "running" in entry["state"]
+
+
 def test_two_containers_one_waiting_is_pending_one_ended_is_running():
     two = pod(containers=("a", "b"))
     assert mirror(two, instance("Running", run("a"), wait("b")))["phase"] == "Pending"

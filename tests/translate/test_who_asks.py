@@ -4,7 +4,7 @@ import pytest
 
 from tests.translate.pod_cases import CONTEXT
 from tests.translate.test_pod_refusals import fields
-from vk_provider.model.pod import named_port
+from vk_provider.model.pod import named_port, restart_policy
 from vk_provider.model.probe import Duties, Exec, Grpc, Probe, ProbeSupport, TcpSocket
 from vk_provider.translate.objects import Objects
 from vk_provider.translate.probes import health, provider_probes, restarts_alone, stop_delay_s
@@ -144,6 +144,38 @@ RULES = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
 
 
 @pytest.mark.parametrize(
+    ("pods", "own", "given"),
+    [
+        pytest.param("Never", ["Always"], "Always", id="the only container's own"),
+        pytest.param("Always", ["Never"], "Never", id="likewise if that is less"),
+        pytest.param("OnFailure", ["Never", "Never"], "Never", id="all of them agree"),
+        pytest.param("Never", ["OnFailure", None], "Never", id="they differ"),
+        pytest.param("Never", [None, None], "Never", id="none has one"),
+    ],
+)
+def test_what_all_containers_state_for_themselves_is_the_instances_policy(pods, own, given):
+    pod = made(policy=pods)
+    pod["spec"]["containers"] = [
+        {"name": f"c{number}", "image": "i", **({"restartPolicy": policy} if policy else {})}
+        for number, policy in enumerate(own)
+    ]
+    assert restart_policy(pod) == given
+    assert build(pod, Objects(), CONTEXT).restart_policy == given
+    carried = all((policy or pods) == given for policy in own)
+    assert (fields(pod) == [] and told(pod) == []) is carried
+
+
+@pytest.mark.parametrize(
+    ("pods", "own", "given"),
+    [("Never", "Always", "Never"), ("Always", "Never", "Always"), ("OnFailure", "Always", "Always")],
+)
+def test_an_init_container_is_begun_again_by_the_pods_policy(pods, own, given):
+    pod = made(policy=pods, inits=[{"name": "first", "image": "i"}])
+    pod["spec"]["containers"][0]["restartPolicy"] = own
+    assert restart_policy(pod) == given
+
+
+@pytest.mark.parametrize(
     ("pods", "own", "refused", "tells"),
     [
         ("Never", {"restartPolicy": "Never", "restartPolicyRules": RULES}, False, True),
@@ -158,6 +190,7 @@ RULES = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
 def test_a_containers_own_restarts_beside_the_one_policy_of_an_instance(pods, own, refused, tells):
     pod = made(policy=pods)
     pod["spec"]["containers"][0] |= own
+    pod["spec"]["containers"].append({"name": "other", "image": "i"})
     assert fields(pod) == (["spec.containers[0].restartPolicy"] if refused else [])
     if not refused:
         assert told(pod) == ([("RestartRulesNotApplied", "main")] if tells else [])

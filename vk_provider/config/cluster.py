@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vk_provider.settings import addresses, flag, integer, setting, tag, text_value
+from vk_provider.settings import addresses, flag, integer, listing, setting, tag, text_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,4 +50,11 @@ class ClusterSettings:
         flag,
         "leave $(POD_IP) to the cloud, in commands, arguments and other variables: it has to replace such a name of a "
         "variable with the pod's address, as Kubernetes does. Nothing says that ECI does; off = such pods are refused",
+    )
+    allowed_unsafe_sysctls: tuple[str, ...] = setting(
+        ("*",),
+        listing,
+        "sysctls that pods may set beside those that Kubernetes calls safe: names, or beginnings of them with * at the "
+        "end, as a kubelet takes. * = all that the cloud can set, as an instance has its own kernel; empty = none",
+        short="sysctls that pods may set beside the safe ones",
     )

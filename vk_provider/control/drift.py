@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vk_provider.model.instance import UNKNOWN_MAKE, ContainerReport, Instance, InstanceStatus, MadeOf, StateKind
-from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.model.pod import Json, init_containers_of, is_sidecar, restart_policy
 from vk_provider.pacing.backoff import Backoff
 from vk_provider.pacing.clock import Now
 from vk_provider.translate import digest, status
@@ -179,7 +179,7 @@ def decide(pod: Json, instance: Instance, drift: SpecDrift | None, tried: Attemp
     what = describe(change)
     if not tried.updates:
         return Cannot(f"{what} changed, and this cloud changes nothing in an instance that runs; {_REMEDY}")
-    if pod["spec"].get("restartPolicy") == "Never":
+    if restart_policy(pod) == "Never":
         return Cannot(
             f"{what} changed, and the instance runs on as it was made: the cloud changes it by beginning containers"
             f" anew, which with restartPolicy Never may end the pod; {_REMEDY}"
@@ -269,7 +269,7 @@ def _is_over(pod: Json, report: ContainerReport) -> bool:
     """It has ended and is not to begin again."""
     if report.state.kind is not StateKind.TERMINATED:
         return False
-    policy = pod["spec"].get("restartPolicy") or "Always"
+    policy = restart_policy(pod)
     failed = report.state.exit_code != 0
     init = next((each for each in init_containers_of(pod) if each["name"] == report.name), None)
     if init is not None and not is_sidecar(init):

@@ -22,7 +22,7 @@ from vk_provider.control.policy import Hold, Reject
 from vk_provider.control.stop_order import StopOrder
 from vk_provider.files.staleness import FileState
 from vk_provider.model.instance import Instance
-from vk_provider.model.pod import MIRROR_ANNOTATION, TERMINAL_PHASES, Json
+from vk_provider.model.pod import MIRROR_ANNOTATION, TERMINAL_PHASES, Json, restart_policy
 from vk_provider.model.probe import Failure
 from vk_provider.model.vocabulary import NEUTRAL, Vocabulary
 from vk_provider.model.workload import Intent
@@ -205,7 +205,7 @@ def _stop_order(
         own is None or not ended or own.status is NEVER_PLACED or own.id in memory.stopping.deletes
     ):
         return ordered
-    if failing is not None and pod["spec"].get("restartPolicy") == "Never":
+    if failing is not None and restart_policy(pod) == "Never":
         return StopOrder(f"container {failing.container} failed {failing.kind} probe")
     if own is not None and (since_s := memory.stopping.only_sidecars_since_s) is not None:
         stated = pod["spec"].get("terminationGracePeriodSeconds")

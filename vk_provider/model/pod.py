@@ -111,6 +111,18 @@ def is_sidecar(container: Json) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
+def restart_policy(pod: Mapping[str, Any]) -> str:
+    """By which the pod's instance, that has one for all its containers, begins them again: the one that all of them
+    state for themselves, else the pod's; the pod's, too, where it treats init containers otherwise."""
+    pods = str(pod["spec"].get("restartPolicy") or "Always")
+    own = {str(container.get("restartPolicy") or pods) for container in containers_of(pod)}
+    if len(own) != 1 or own == {pods}:
+        return pods
+    (policy,) = own
+    fits_inits = (policy == "Never") == (pods == "Never") or all(map(is_sidecar, init_containers_of(pod)))
+    return policy if fits_inits else pods
+
+
 def has_relaxed_order(pod: Mapping[str, Any]) -> bool:
     return (pod["metadata"].get("annotations") or {}).get(SIDECAR_ORDER_ANNOTATION) == "relaxed"
 

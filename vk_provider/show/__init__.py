@@ -19,6 +19,7 @@ SETTINGS = (
     "kubernetes_service_host",
     "kubernetes_service_port",
     "cloud_expands_pod_ip",
+    "allowed_unsafe_sysctls",
     "node_name",
     "node_ip",
     "quota_cpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vk_provider.model.instance import ContainerReport, Instance, InstanceStatus, Owner
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_marked_sidecar, is_sidecar, restart_policy
 from vk_provider.model.vocabulary import Vocabulary
 from vk_provider.translate import conditions, container_report, container_status, resize
 from vk_provider.translate.container_status import StatusContext, by_name, has_started
@@ -48,7 +48,7 @@ def waiting(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[lis
 
 def lawful(pod: Json, inits: Sequence[Json], apps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
     """The entries as the API server will take them over those it has, in their order (P14, P9)."""
-    policy = container_status.restart_policy(pod)
+    policy = restart_policy(pod)
     status = pod.get("status") or {}
 
     def each_lawful(entries: Sequence[Json], specs: Sequence[Json], field: str, *, is_init: bool) -> list[Json]:

@@ -66,10 +66,6 @@ class StatusContext:
 # --- named reads ----------------------------------------------------------------------------------------------------
 
 
-def restart_policy(pod: Json) -> str:
-    return str(pod["spec"].get("restartPolicy") or "Always")
-
-
 _NAME = itemgetter("name")
 
 

@@ -16,7 +16,8 @@ class NodeContext:
     service_host, service_port: what KUBERNETES_SERVICE_HOST and _PORT say instead of the Service `kubernetes`, whose
     cluster address an instance may be unable to reach; empty = no override. allocatable: the node's, as quantities.
     role: that instances have in the cloud where the pod names none. expands_pod_ip: the cloud itself replaces `$(NAME)`
-    of a variable that holds the pod's address. capabilities: the cloud's.
+    of a variable that holds the pod's address. allowed_unsafe_sysctls: names that pods may set beside those that
+    Kubernetes calls safe; an asterisk at the end stands for any rest. capabilities: the cloud's.
     """
 
     cluster: str
@@ -29,4 +30,5 @@ class NodeContext:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     role: str = ""
     expands_pod_ip: bool = False
+    allowed_unsafe_sysctls: Sequence[str] = ("*",)
     capabilities: Capabilities = PLAIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vk_provider.model.instance import StateKind
-from vk_provider.model.pod import Json, init_containers_of, is_sidecar
+from vk_provider.model.pod import Json, init_containers_of, is_sidecar, restart_policy
 from vk_provider.model.vocabulary import Vocabulary
 from vk_provider.translate.conditions import is_done
 from vk_provider.translate.container_lists import counted
@@ -15,7 +15,6 @@ from vk_provider.translate.container_status import (
     ended_before,
     has_started,
     is_running,
-    restart_policy,
     state_of,
 )
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from vk_provider.model.notice import Notice
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, named_port, restart_policy
 from vk_provider.model.probe import Duties, Exec, Grpc, Handler, HttpGet, Probe, ProbeSupport, TcpSocket
 
 NOTHING = Duties()
@@ -81,7 +81,7 @@ def restarts_alone(pod: Json) -> bool:
     """Whether a restart of the whole instance is one of its only container, and loses no file that should stay."""
     if len(containers_of(pod)) != 1 or any(is_sidecar(each) for each in init_containers_of(pod)):
         return False
-    if pod["spec"].get("restartPolicy") == "Never":
+    if restart_policy(pod) == "Never":
         return True  # what is ended so is not begun again
     return not any("emptyDir" in volume for volume in pod["spec"].get("volumes") or ())
 
@@ -117,7 +117,7 @@ def notices(pod: Json, container: Json, found: Health) -> Iterator[Notice]:
 
 def _of_failure(pod: Json, kind: str, name: str) -> Notice:
     """What else comes to an end with a container that fails a probe of ours."""
-    if pod["spec"].get("restartPolicy") == "Never":
+    if restart_policy(pod) == "Never":
         return Notice(
             f"{kind.capitalize()}ProbeEndsAll",
             f"should {kind}Probe fail for good, the whole pod ends: the cloud restarts no single container, and the"

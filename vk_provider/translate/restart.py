@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_sidecar, restart_policy
 from vk_provider.model.workload import Notice
 
 _BY_RESTARTS = ("Never", "OnFailure", "Always")
@@ -29,7 +29,7 @@ def _notices(pod: Json) -> Iterator[Notice]:
             yield Notice(
                 "RestartRulesNotApplied",
                 f"{' and '.join(asked)} of the container not applied: an instance has one restart policy for all its"
-                f" containers, here {pod['spec'].get('restartPolicy') or 'Always'}; it is restarted by that alone",
+                f" containers, here {restart_policy(pod)}; it is restarted by that alone",
                 container["name"],
             )
 
@@ -39,7 +39,7 @@ def _difference(pod: Json, container: Json, *, is_init: bool) -> int:
     own = container.get("restartPolicy")
     if not own or own not in _BY_RESTARTS or (is_init and is_sidecar(container)):
         return 0
-    pods = pod["spec"].get("restartPolicy") or "Always"
+    pods = restart_policy(pod)
     if is_init and pods == "Always":
         pods = "OnFailure"
     return _BY_RESTARTS.index(own) - _BY_RESTARTS.index(pods) if pods in _BY_RESTARTS else 0

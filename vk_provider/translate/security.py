@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vk_provider.errors import PodNotReady
+from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.pod import Json, containers_of, init_containers_of
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Notice, Volume
@@ -25,6 +25,23 @@ from vk_provider.translate.security_fields import (
 NOT_APPLIED = "SecurityNotApplied"
 _ALL_MAY_READ = 0o444
 _UNCONFINED = ("", "Unconfined")
+# Of Kubernetes 1.37; a cloud may know fewer as safe, and set the others for its machine as a whole.
+_SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
 _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"  # until Kubernetes 1.30
 
 
@@ -54,11 +71,28 @@ def of_container(pod: Json, container: Json) -> Security:
     )
 
 
-def sysctls(pod: Json) -> Sequence[tuple[str, str]]:
-    """Name (with dots, however it was spelt) and value, in the pod's order."""
-    return tuple(
-        (_dotted(item["name"]), str(item.get("value") or "")) for item in _pod_settings(pod).get("sysctls") or ()
-    )
+def sysctls(pod: Json, allowed_unsafe: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """Name (with dots, however it was spelt) and value, in the pod's order.
+
+    allowed_unsafe: as in `NodeContext`. Raises UnsupportedPod with those that are neither safe nor allowed.
+    """
+    found = [(_dotted(item["name"]), str(item.get("value") or "")) for item in _pod_settings(pod).get("sysctls") or ()]
+    patterns = [_dotted(pattern) for pattern in allowed_unsafe]
+    if forbidden := [
+        Refusal(
+            f"spec.securityContext.sysctls[{index}].name",
+            f'forbidden sysctl: "{name}" not allowlisted; leave it out, or let the operator add it to'
+            " --allowed-unsafe-sysctls",
+        )
+        for index, (name, _) in enumerate(found)
+        if name not in _SAFE_SYSCTLS and not any(_fits(name, pattern) for pattern in patterns)
+    ]:
+        raise UnsupportedPod(forbidden)
+    return tuple(found)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def readable(volume: Volume, pod: Json) -> Volume:

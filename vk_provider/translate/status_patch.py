@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vk_provider.model.pod import Json, containers_of, init_containers_of, is_terminal
+from vk_provider.model.pod import Json, containers_of, init_containers_of, is_terminal, restart_policy
 from vk_provider.translate import conditions
-from vk_provider.translate.container_status import by_name, restart_policy, valid_transition
+from vk_provider.translate.container_status import by_name, valid_transition
 from vk_provider.translate.resize import FIELDS as RESOURCES
 
 _SCALARS = ("phase", "hostIP", "podIP", "startTime")

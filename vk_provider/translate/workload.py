@@ -22,6 +22,7 @@ from vk_provider.model.pod import (
     init_containers_of,
     is_sidecar,
     late_sidecars,
+    restart_policy,
 )
 from vk_provider.model.security import Security
 from vk_provider.model.workload import Container, Dns, Notice, Port, RegistryCredential, Volume, Workload
@@ -301,13 +302,13 @@ class _Assembly:
             memory_open=self._part(lambda: is_memory_open(self._pod, self._can.left_out), False),
             storage_gib=self._part(lambda: pod_storage_gib(self._pod, self._can.left_out), None),
             architecture=self._part(lambda: architecture(self._pod), ""),
-            restart_policy=self._spec.get("restartPolicy") or "Always",
+            restart_policy=restart_policy(self._pod),
             termination_grace_s=self._part(lambda: _grace_s(self._pod), DEFAULT_GRACE_S),
             active_deadline_s=self._spec.get("activeDeadlineSeconds"),
             hostname=self._part(lambda: hostname(self._pod, self._namespace, self._context.cluster_domain), ""),
             host_aliases=self._part(lambda: (*host_aliases(self._pod), *hosts.own_alias(*self._named)), ()),
             share_process_namespace=bool(self._spec.get("shareProcessNamespace")),
-            sysctls=self._part(lambda: security.sysctls(self._pod), ()),
+            sysctls=self._part(lambda: security.sysctls(self._pod, self._context.allowed_unsafe_sysctls), ()),
             dns=dns,
             registry_credentials=credentials,
             annotations=asked.requests(given) if self._refused is None else asked.valid_requests(given),

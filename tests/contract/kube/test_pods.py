@@ -1,10 +1,11 @@
 """Pods: what is filled in, what is refused, binding, status, and the end."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.contract.kube.client import MERGE, Client, eventually, pod
+from tests.contract.kube.client import MERGE, Answer, Client, eventually, pod
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -482,3 +483,59 @@ def test_node_status_is_apart(client: Client, node: str) -> None:
     assert [
         taint["key"] for taint in client.get(path).body["spec"]["taints"] if "kubernetes.io" not in taint["key"]
     ] == ["a"]
+
+
+# --- another size -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resize(client: Client, core: str) -> Callable[[dict[str, Any]], Answer]:
+    """Asks for another size of a burstable pod; what a server before 1.33 answers, which knows no such door, is 404."""
+    amounts = {"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "32Mi"}}
+    client.create(f"{core}/pods", pod(containers=[{"name": "c", "image": "busybox", "resources": amounts}]))
+
+    def ask(changed: dict[str, Any]) -> Answer:
+        return client.patch(f"{core}/pods/p/resize", {"spec": {"containers": [{"name": "c", **changed}]}})
+
+    return ask
+
+
+@pytest.fixture
+def has_resize(client: Client) -> bool:
+    return any(each["name"] == "pods/resize" for each in client.get("/api/v1").body["resources"])
+
+
+def test_a_pod_is_resized_by_a_door_of_its_own(
+    client: Client, core: str, resize: Callable[[dict[str, Any]], Answer], has_resize: bool
+) -> None:
+    answer = resize({"image": "other", "resources": {"requests": {"cpu": "80m"}, "limits": {"cpu": 0.2}}})
+    assert answer.status == (200 if has_resize else 404)
+    (container,) = client.get(f"{core}/pods/p").body["spec"]["containers"]
+    cpu = ("80m", "200m") if has_resize else ("50m", "100m")
+    assert container["resources"] == {
+        "requests": {"cpu": cpu[0], "memory": "16Mi"},
+        "limits": {"cpu": cpu[1], "memory": "32Mi"},
+    }
+    assert container["image"] == "busybox"  # what is no size is left as it was
+    through_the_pod = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "60m"}}}]}}
+    assert client.patch(f"{core}/pods/p", through_the_pod).status == 422
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        pytest.param({"requests": {"cpu": "300m"}}, id="more than the limit"),
+        pytest.param({"requests": {"ephemeral-storage": "1Gi"}}, id="another resource"),
+        pytest.param({"requests": {"cpu": "100m", "memory": "32Mi"}}, id="another quality of service"),
+    ],
+)
+def test_a_resize_is_of_cpu_and_memory_and_leaves_the_pods_class(
+    client: Client,
+    core: str,
+    resize: Callable[[dict[str, Any]], Answer],
+    has_resize: bool,
+    resources: dict[str, Any],
+) -> None:
+    before = client.get(f"{core}/pods/p").body["spec"]
+    assert resize({"resources": resources}).status == (422 if has_resize else 404)
+    assert client.get(f"{core}/pods/p").body["spec"] == before

@@ -44,6 +44,7 @@ def metrics_server(cluster: Cluster, provider: Provider, directory: Path) -> Ite
         "--kubelet-use-node-status-port",
         "--kubelet-preferred-address-types=InternalIP",
         "--metric-resolution=10s",
+        "--kubelet-request-timeout=9s",  # shorter than that, or it does not start
     ]
     server = Process("metrics-server", command, directory=directory)
     services = "/api/v1/namespaces/kube-system/services"
@@ -62,12 +63,13 @@ def metrics_server(cluster: Cluster, provider: Provider, directory: Path) -> Ite
     server.start()
     cluster.create(services, service)
     cluster.create(SERVICE.rpartition("/")[0], {"metadata": {"name": "v1beta1.metrics.k8s.io"}, "spec": spec})
+
+    def is_available() -> bool:
+        assert server.runs, f"metrics-server ended with {server.exit_code}:\n{server.tail()}"
+        return condition(cluster.get(SERVICE) or {}, "Available") == "True"
+
     try:
-        within(
-            MEASURED_WITHIN_S,
-            lambda: condition(cluster.get(SERVICE) or {}, "Available") == "True",
-            lambda: (cluster.get(SERVICE), server.tail()),
-        )
+        within(MEASURED_WITHIN_S, is_available, lambda: (cluster.get(SERVICE), server.tail()))
         yield server
     finally:
         server.stop()

@@ -23,7 +23,7 @@ from vk_provider.control.rules.stopping import DELETE_AGAIN_S, capped, deletable
 from vk_provider.files import staleness
 from vk_provider.model import pod as pods
 from vk_provider.model.instance import Instance, InstanceStatus
-from vk_provider.model.pod import Json
+from vk_provider.model.pod import Json, restart_policy
 from vk_provider.translate import conditions, status
 
 # An ended instance whose containers are still reported as running is believed after so long: a guess for good, and the
@@ -109,7 +109,7 @@ def drifted(seen: Observation, memory: PodMemory) -> Action | None:
 
 def probe_failed(seen: Observation, memory: PodMemory) -> Action | None:
     """A probe of ours has failed for good: all its containers are restarted, as the cloud restarts none alone (S36)."""
-    if seen.failing is None or seen.own is None or seen.pod["spec"].get("restartPolicy") == "Never":
+    if seen.failing is None or seen.own is None or restart_policy(seen.pod) == "Never":
         return None
     wait_s = memory.restarting.not_before_s - seen.now.loop_s
     return capped(wait_s, seen) if wait_s > 0 else Restart(seen.own, seen.failing)
