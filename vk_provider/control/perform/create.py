@@ -252,7 +252,8 @@ class Creator:
                 problem=problem,
                 failures=creating.failures + 1,
                 not_before_s=asyncio.get_running_loop().time() + delay_s,
-                awaits_change=hold is not None or isinstance(error, PodNotReady | OutOfCapacity),
+                awaits_change=isinstance(error, PodNotReady)
+                or (isinstance(error, OutOfCapacity) and bool(self._policies)),
             ),
         )
         if isinstance(error, OutOfCapacity) and error.is_known and problem == creating.problem:
