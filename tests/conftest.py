@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import os
+import sys
 
 import hypothesis
 import pytest
@@ -12,6 +14,15 @@ from tests.thorough import examples
 # How long an example takes is this machine's matter.
 hypothesis.settings.register_profile("calm", deadline=None, max_examples=examples(100))
 hypothesis.settings.load_profile("calm")
+
+
+def pytest_sessionstart():
+    """make mutate judges each fault in a fork of a process that ran the tests: what it keeps was made without it."""
+    if "MUTANT_UNDER_TEST" in os.environ:
+        modules = [module for name, module in sys.modules.items() if name.startswith("vk_provider")]
+        for value in [value for module in modules for value in vars(module).values()]:
+            if callable(clear := getattr(value, "cache_clear", None)):
+                clear()
 
 
 class _JumpingSelector:

@@ -438,6 +438,15 @@ def test_a_content_is_known_by_its_own_uid_alone_and_not_by_its_version():
     assert digest.content_of(None) == "absent"
 
 
+def test_whose_image_it_is_belongs_to_the_digest():
+    def pod(*names):
+        return {"spec": {"containers": [{"name": name, "image": f"img-{name}"} for name in names]}}
+
+    swapped = pod("a", "b")
+    swapped["spec"]["containers"][0]["name"], swapped["spec"]["containers"][1]["name"] = "b", "a"
+    assert digest.images(pod("a", "b")) != digest.images(swapped)
+
+
 @pytest.mark.parametrize("count", [1, 20, 21, 40])
 def test_a_digest_fits_into_a_tag_and_names_what_changed(count):
     names = [f"c{number}" for number in range(count)]

@@ -214,7 +214,9 @@ async def test_who_does_not_stop_within_the_orders_grace_is_ended():
         uid = world.kube.pod("web")["metadata"]["uid"]
         policy.orders[uid] = RECLAIM
         policy.changed(uid)
-        await asyncio.sleep(30 + GRACE_SLACK_S + 5)
+        await asyncio.sleep(30 + GRACE_SLACK_S - 1)
+        assert world.cloud.calls.count("delete eci-1") == 1, "it has all of its grace"
+        await asyncio.sleep(6)
         assert world.cloud.calls.count("delete eci-1") == 2
 
 

@@ -97,4 +97,5 @@ def asks(**requests):
 def test_more_than_the_node_has_is_refused_for_the_reason_that_a_kubelet_gives(spec, reasons):
     found = placement.oversized({"metadata": {}, "spec": spec}, {"cpu": "4", "memory": "8Gi"})
     assert [each.kubelets for each in found] == reasons
+    assert {each.field for each in found} <= {"spec.containers[*].resources.requests"}
     assert placement.oversized({"metadata": {}, "spec": spec}, {}) == []

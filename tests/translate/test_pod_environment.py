@@ -309,3 +309,35 @@ def test_s11_own_variables_go_before_those_of_services() -> None:
     )
     found = variables(pod, Objects(services=[MASTER]))
     assert found["KUBERNETES_SERVICE_HOST"] == found["X"] == "mine"
+
+
+USES = {"exec": {"command": ["sh", "-c", "curl $OWN_PORT"]}}
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"command": ["echo", "$(OWN_PORT)"]},
+        {"args": ["$(OWN_PORT)"]},
+        {"env": [{"name": "X", "value": "$(OWN_PORT)"}]},
+        {"startupProbe": USES},
+        {"livenessProbe": USES},
+        {"readinessProbe": USES},
+        {"lifecycle": {"postStart": USES}},
+        {"lifecycle": {"preStop": USES}},
+    ],
+    ids=lambda each: "-".join([*each, *each.get("lifecycle", ())]),
+)
+def test_a_variable_that_a_container_names_is_left_out_last(container: Json) -> None:
+    pod = linked()
+    pod["spec"]["containers"][0] |= container
+    made = translated(pod, Objects(services=[service("own"), MASTER])).containers[0]
+    named = made.added_env.index("OWN_PORT")
+    assert named < made.added_env.index("OWN_SERVICE_HOST"), "which nobody names"
+
+
+def test_what_no_variable_can_hold_names_its_container() -> None:
+    objects = Objects(secrets={("ns", "m"): secret(k=b"\xff")})
+    with pytest.raises(PodNotReady) as raised:
+        translated(pod_of(env_from=({"secretRef": {"name": "m"}},)), objects)
+    assert raised.value.container == "c"

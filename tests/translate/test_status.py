@@ -31,7 +31,7 @@ from vk_provider.model.instance import (
     InstanceStatus,
     StateKind,
 )
-from vk_provider.translate import status
+from vk_provider.translate import container_status, status
 
 SIDECAR = {"name": "s", "restartPolicy": "Always"}
 
@@ -403,6 +403,21 @@ def test_after_a_restart_of_the_whole_instance_counts_begin_anew():
     assert got["restartCount"] == 2
 
 
+def test_the_same_run_is_news_though_its_time_was_taken_for_later():
+    """Times may be our own where the cloud gave none."""
+    target = after(pod(policy="Always"), instance("Running", run(at="2026-01-02T03:08:30Z", restart_count=2)))
+    got = entry(mirror(target, instance("Running", end(code=3, restart_count=2))))
+    assert got["state"]["terminated"]["exitCode"] == 3
+
+
+def test_an_entry_without_a_state_knows_no_later_run():
+    target = after(pod(policy="Always"), instance("Running", run(restart_count=2)))
+    entry(target["status"]).update(state={}, lastState={})
+    assert entry(mirror(target, instance("Running", run(restart_count=1))))["state"] == {
+        "running": {"startedAt": "2026-01-02T03:05:00Z"}
+    }
+
+
 def test_restart_count_never_shrinks():
     target = after(pod(policy="Always"), instance("Running", run(restart_count=4)))
     assert entry(mirror(target, instance("Running", run(restart_count=1))))["restartCount"] == 4
@@ -419,6 +434,8 @@ def test_messages_share_twelve_kib():
 
     assert longest(1) == {4096}
     assert longest(4) == {3072}
+    spec = {"containers": [{}] * 2, "initContainers": [{}], "ephemeralContainers": [{}]}
+    assert len(container_status.share("x" * 9000, {"spec": spec})) == 3072
 
 
 def test_foreign_keys_of_an_entry_stay():

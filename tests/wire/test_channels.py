@@ -167,6 +167,7 @@ def test_nonsense_ends_resizing_and_nothing_else(nonsense: bytes) -> None:
     assert list(sizes.read(b'{"Width":1,"Height":2}')) == [Resized(1, 2)]
     assert list(sizes.read(nonsense)) == []
     assert list(sizes.read(b"}" + b'{"Width":3,"Height":4}')) == []
+    assert list(sizes.read(b'{"Width":3,"Height":4}')) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 65535)), max_size=5), st.integers(1, 9))
