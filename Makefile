@@ -93,7 +93,7 @@ long-e2e: export KUBE := $(KUBE)
 long-e2e: $(VENV)/dev-ready  ## what of make e2e takes too long for .ci/run: the agent's suite, ten fail-overs in bursts of 300, 10,000 pods
 	$(BIN)/python -m tests.e2e.build
 	$(PYTEST) -n 0 tests/e2e/test_qos_agent.py -v --durations=10
-	VK_E2E_FAILOVERS=10 VK_E2E_BURST=300 $(PYTEST) -n 0 -s tests/e2e/test_leadership.py -k killed
+	VK_E2E_FAILOVERS=10 VK_E2E_BURST=300 $(PYTEST) -n 0 -s tests/e2e/test_leadership.py
 	VK_E2E_NODES=10 VK_E2E_REPLICAS=3 VK_E2E_PODS=1000 $(PYTEST) -n 0 -s tests/e2e/test_several_nodes.py -k figures
 
 # ORACLE="exit-1 deadline" plays some cases, CALLS="logs exec" some groups of calls; PLANE=real plays on the control plane

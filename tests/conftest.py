@@ -16,8 +16,8 @@ hypothesis.settings.register_profile("calm", deadline=None, max_examples=example
 hypothesis.settings.load_profile("calm")
 
 
-def pytest_sessionstart():
-    """make mutate judges each fault in a fork of a process that ran the tests: what it keeps was made without it."""
+def pytest_runtest_setup():
+    """make mutate judges a fault by the tests that reach it, in a fork of what ran them: nothing may be kept."""
     if "MUTANT_UNDER_TEST" in os.environ:
         modules = [module for name, module in sys.modules.items() if name.startswith("vk_provider")]
         for value in [value for module in modules for value in vars(module).values()]:

@@ -10,6 +10,7 @@ from pod_cases import CONTEXT
 
 from vk_provider.errors import PodNotReady
 from vk_provider.model.workload import FromPodIP, Workload
+from vk_provider.translate.objects import Kind
 from vk_provider.translate.workload import NodeContext, Objects, build
 
 Json = dict[str, Any]
@@ -341,3 +342,12 @@ def test_what_no_variable_can_hold_names_its_container() -> None:
     with pytest.raises(PodNotReady) as raised:
         translated(pod_of(env_from=({"secretRef": {"name": "m"}},)), objects)
     assert raised.value.container == "c"
+
+
+@pytest.mark.parametrize("objects", [MAP, SECRET])
+def test_an_entry_that_is_not_there_is_missed_as_in_any_mapping(objects: Objects) -> None:
+    kind = Kind.SECRET if objects is SECRET else Kind.CONFIG_MAP
+    data = objects.data(kind, ("ns", "m"))
+    assert data is not None
+    with pytest.raises(KeyError):
+        data["nobody"]

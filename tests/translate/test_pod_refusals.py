@@ -18,6 +18,7 @@ from tests.thorough import examples
 from vk_provider.cloud.eci.capabilities import CAPABILITIES
 from vk_provider.errors import PodNotReady, Refusal, UnsupportedPod
 from vk_provider.model.workload import Workload
+from vk_provider.translate import crosswise
 from vk_provider.translate.field_rules import ListOf, ObjectOf, Rule
 from vk_provider.translate.pod_fields import pod_rule
 from vk_provider.translate.refusals import refusals
@@ -320,3 +321,32 @@ def test_a_large_pod_is_judged_quickly() -> None:
     env = [{"name": f"V{n}", "value": f"$(V{n - 1})"} for n in range(500)]
     pod = pod_of({"containers": [{"name": f"c{n}", "image": "i", "env": env} for n in range(20)]})
     assert within_the_goal("refusals", lambda: refusals(pod, CAPABILITIES), goal_s=0.2) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"nodeSelector": {"kubernetes.io/arch": "riscv64"}}, "spec.nodeSelector"),
+        (
+            {
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {
+                                    "matchExpressions": [
+                                        {"key": "kubernetes.io/arch", "operator": "In", "values": ["riscv64"]}
+                                    ]
+                                }
+                            ]
+                        }
+                    }
+                }
+            },
+            "spec.affinity",
+        ),
+    ],
+    ids=["selector", "affinity"],
+)
+def test_an_architecture_that_the_cloud_has_not_got_is_refused_where_it_is_asked_for(spec: Json, field: str) -> None:
+    assert [each.field for each in crosswise.architectures(pod_of(spec), ["amd64", "arm64"])] == [field]

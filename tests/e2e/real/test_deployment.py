@@ -191,8 +191,9 @@ def test_two_replicas_run_as_the_manifest_confines_them(running: Installed) -> N
 
 
 def test_doctor_in_the_container_has_the_settings_of_what_runs_there(running: Installed) -> None:
+    """Who leads is said where nodes/proxy may be asked, which the provider's own account may not."""
     text = running.type(DOCTOR)
-    for line in ("ok    API server", "ok    permissions", "ok    node", "ok    leadership", "ok    cloud credentials"):
+    for line in ("ok    API server", "ok    permissions", "ok    node", "ok    cloud credentials"):
         assert line in text
     assert "FAIL" not in text
 
