@@ -44,6 +44,7 @@ class Audit:
         self._told: set[str] = set()
         self.disturbed_s = 0.0
         self._victims: set[str] = set()
+        self._books = (0.0, 0.0)  # vCPU that were to be had and that were needed when they were looked at last
         self._could_yield_s: dict[str, float] = {}
         self.longest_wait_s = 0.0
 
@@ -90,19 +91,23 @@ class Audit:
                 self.complain(name, f"{name} was preempted without DisruptionTarget")
 
     def _reclaims(self, pods: list[Json], living: list[Group]) -> None:
-        """Nobody is told to end who could be left out, by the books of the cloud at that very moment."""
+        """Nobody is told to end who could be left out, by the books of the cloud at that very moment: between the look
+        before and this one, so both must say it. What ends by itself in between is in the one and not in the other."""
         world = self._world
         told = {event["involvedObject"]["uid"] for event in world.events("PreemptibleReclaim")}
         new, self._victims = told - self._victims, self._victims | told
-        if not new or world.time_s < self.disturbed_s + 15.0:
-            return
         groups = {each.tags.get("vk-pod-uid"): each for each in living}
         need = sum(_regular_cpu(pod) for pod in pods if _is_waiting(pod) and pod["metadata"]["uid"] not in groups)
         ending = [each for uid, each in groups.items() if uid in told]
         others = sum(each.cpu for uid, each in groups.items() if uid not in told and each.status == "Terminating")
         covered = self._quota - world.used() + others + sum(each.cpu for each in ending)
-        least = min((each.cpu for uid, each in groups.items() if uid in new), default=0.0)
-        if (ending and covered - least >= need > 0) or (ending and need == 0):
+        (before, needed), self._books = self._books, (covered, need)
+        victims = [each.cpu for uid, each in groups.items() if uid in new]
+        if not new or world.time_s < self.disturbed_s + 15.0:
+            return
+        least, need = min(victims, default=0.0), max(need, needed)
+        could_have = min(covered, before + sum(victims)) - least
+        if (ending and could_have >= need > 0) or (ending and need == 0):
             self.complain(f"{world.time_s}", f"{len(ending)} pods end where fewer would do: {covered} vCPU for {need}")
 
     def _waits(self, pods: list[Json], living: list[Group]) -> None:

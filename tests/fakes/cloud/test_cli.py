@@ -78,7 +78,11 @@ async def test_nothing_survives_the_end(number, sandbox, tmp_path):
     async with program(*options) as (process, endpoint):
         assert json.loads(ready.read_text()) == {"endpoint": endpoint}
         await running_group(Acs(endpoint), marker)
-        assert len(processes_with(marker)) >= 3
+
+        async def all_begun():  # a container runs before its own child does
+            return len(processes_with(marker)) >= 3
+
+        await eventually(all_begun)
         process.send_signal(number)
         code = await asyncio.wait_for(process.wait(), 10)
         assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
