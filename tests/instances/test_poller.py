@@ -517,6 +517,16 @@ async def test_one_just_made_that_no_poll_shows_is_asked_for_a_second_later(virt
     assert world.store.get("a").status is InstanceStatus.RUNNING
 
 
+async def test_one_that_is_still_not_shown_when_its_tags_are_due_is_asked_for_once_a_poll(virtual_time):
+    world = await World(instance("old")).listed()
+    within_window(world)
+    world.store.put(replace(instance("a", InstanceStatus.SCHEDULING), proven=False))
+    await asyncio.sleep(6)
+    world.cloud.calls.clear()
+    await world.poller.poll()
+    assert world.cloud.calls.count("describe") == 1
+
+
 async def test_an_answer_that_lacks_what_it_should_have_brings_the_next_full_listing_forward_once(virtual_time):
     """One that began to run long ago and ended just then is in no answer either."""
     world = await World(instance("old"), instance("a", InstanceStatus.PENDING)).listed()

@@ -324,8 +324,9 @@ class InstancePoller:
         ]
         if lacking:
             self._doubted.set()
-        shown = {report.id for report in reports}
-        made = [each for each in self._store.unproven_for(SHOWN_AFTER_S) if each not in shown]
+        # Whose tags are due is asked for with those.
+        left_out = {*(report.id for report in reports), *self._store.unproven_for(PROVE_S)}
+        made = [each for each in self._store.unproven_for(SHOWN_AFTER_S) if each not in left_out]
         return [*lacking, *made][:MAX_START_EVENT_LOOKUPS]
 
     async def poll_events(self) -> None:
